@@ -1,0 +1,2 @@
+//! post-worker
+fn main() {}

@@ -1,0 +1,1 @@
+//! The stages of sealing and proving, one file each.

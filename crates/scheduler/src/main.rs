@@ -1,0 +1,2 @@
+//! scheduler binary
+fn main() {}

@@ -1,0 +1,2 @@
+//! sealing-worker
+fn main() {}

@@ -1,0 +1,2 @@
+//! sp-ctl
+fn main() {}

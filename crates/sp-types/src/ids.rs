@@ -1,0 +1,118 @@
+//! Ids of hosts, workers, tasks, attempts, stores and replicas.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A text that is not an id of the expected shape.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is not a valid {what}")]
+pub struct BadId {
+    /// What was expected, in words.
+    pub what: &'static str,
+    /// The offending text.
+    pub text: String,
+}
+
+macro_rules! string_id {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Wraps a text: 1 to 128 characters of `[A-Za-z0-9._-]`, so that an id can always be part of a path.
+            pub fn new(text: impl Into<String>) -> Result<Self, BadId> {
+                let text = text.into();
+                let shape = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+                if text.is_empty() || text.len() > 128 || !shape || text.starts_with('.') {
+                    return Err(BadId { what: $what, text });
+                }
+                Ok(Self(text))
+            }
+
+            /// The id as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.pad(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = BadId;
+            fn from_str(text: &str) -> Result<Self, BadId> {
+                Self::new(text)
+            }
+        }
+    };
+}
+
+string_id!(
+    /// A machine: its machine id and boot id joined by a dash. A new boot is a new host.
+    HostId, "host id"
+);
+string_id!(
+    /// A worker: a UUID kept in its data directory, so it survives restarts.
+    WorkerId, "worker id"
+);
+string_id!(
+    /// One run of a worker process: a UUID made at start.
+    SessionId, "session id"
+);
+string_id!(
+    /// A storage path: the `ID` of its `sectorstore.json`, a UUID.
+    StoreId, "store id"
+);
+
+/// A unit of work in the queue: one phase of one sector, or one PoSt partition. Rises for ever, never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct TaskId(pub u64);
+
+impl fmt::Display for TaskId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0)
+    }
+}
+
+/// A task given to one worker: the task and a rising number. Written `task.number`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AttemptId {
+    /// The task.
+    pub task: TaskId,
+    /// 1 for the first attempt, then rising.
+    pub number: u32,
+}
+
+impl fmt::Display for AttemptId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.task.0, self.number)
+    }
+}
+
+impl FromStr for AttemptId {
+    type Err = BadId;
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let bad = || BadId { what: "attempt id", text: text.to_owned() };
+        let (task, number) = text.split_once('.').ok_or_else(bad)?;
+        Ok(Self { task: TaskId(task.parse().map_err(|_| bad())?), number: number.parse().map_err(|_| bad())? })
+    }
+}
+
+/// One copy of one kind of one sector on one store, with the digest that its manifest head names.
+///
+/// A delete names a replica, never just a sector: another root is another replica.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ReplicaId {
+    /// Whose sector.
+    pub sector: crate::SectorId,
+    /// Which of its files.
+    pub kind: crate::FileKind,
+    /// Where it lies.
+    pub store: StoreId,
+    /// Root digest (BLAKE2s, 32 bytes) of the content; all zero for a foreign file that nobody has read whole yet.
+    pub root: [u8; 32],
+}

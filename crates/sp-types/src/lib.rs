@@ -1,0 +1,29 @@
+//! The vocabulary of sp-cluster: typed ids, registered proofs, task and file kinds, resource rows, error codes.
+//!
+//! No I/O, no async, no protobuf. Every other crate speaks in these words.
+#![forbid(unsafe_code)]
+#![warn(missing_docs)]
+
+mod chain;
+mod error_code;
+mod file_kind;
+mod ids;
+mod piece;
+mod proof;
+mod resources;
+mod sector;
+mod sector_state;
+mod size;
+mod task;
+
+pub use chain::{ChainEpoch, DeadlineIndex, PartitionIndex, Randomness};
+pub use error_code::ErrorCode;
+pub use file_kind::{FileKind, FileKindSet, UnknownFileKind};
+pub use ids::{AttemptId, BadId, HostId, ReplicaId, SessionId, StoreId, TaskId, WorkerId};
+pub use piece::{PieceInfo, largest_piece_at_most, padded_for};
+pub use proof::{PostProof, PostType, RegisteredSealProof, SealFeature, SectorSize, UnknownProof};
+pub use resources::{HostCapacity, ResourceRow, ResourceTable};
+pub use sector::{BadSectorName, Commitment, ProverId, SectorId};
+pub use sector_state::SectorState;
+pub use size::{BadByteSize, ByteSize};
+pub use task::{TaskClass, TaskKind, UnknownTask};

@@ -1,0 +1,2 @@
+//! sp-verify
+fn main() {}

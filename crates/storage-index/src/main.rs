@@ -1,0 +1,2 @@
+//! storage-index binary
+fn main() {}
