@@ -1,1 +1,36 @@
-//! The stages of sealing and proving, one file each.
+//! The stages of sealing and proving, from AddPiece to PoSt: upstream's library behind plain values and paths.
+//!
+//! One file per stage. A stage takes what it needs as arguments, keeps nothing between calls, and is blocking: one call
+//! may take hours at 32 GiB. It writes only into the files and directories that it is given; the caller works aside and
+//! publishes by rename. Upstream's settings (`FIL_PROOFS_*`) are read from the environment once per process, at the
+//! first use, so the caller sets them before it starts the process.
+
+mod add_piece;
+mod c1;
+mod c2;
+mod challenge;
+mod config;
+mod error;
+mod finalize;
+mod parameters;
+mod pc1;
+mod pc2;
+mod unseal;
+mod verify;
+mod window_post;
+mod winning_post;
+
+pub use add_piece::{add_piece, comm_d, fill_with_zeros};
+pub use c1::c1;
+pub use c2::c2;
+pub use challenge::{PostSector, challenges, vanilla_proof};
+pub use config::SectorContext;
+pub use error::StageError;
+pub use finalize::finalize;
+pub use parameters::{require_post_parameters, require_seal_parameters};
+pub use pc1::{Pc1Output, pc1};
+pub use pc2::{SealCommitments, pc2};
+pub use unseal::{read_piece, unseal};
+pub use verify::{verify_seal, verify_window_post, verify_winning_post};
+pub use window_post::window_post_partition;
+pub use winning_post::{winning_post, winning_post_sector};
