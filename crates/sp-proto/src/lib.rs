@@ -1,1 +1,19 @@
-//! sp-proto
+//! The wire: code generated from `proto/sp/v1` and the conversions to and from `sp-types`. No logic.
+#![forbid(unsafe_code)]
+
+pub mod convert;
+
+/// Generated messages, clients and servers of `sp.v1`.
+#[allow(missing_docs, unreachable_pub, clippy::all)]
+pub mod v1 {
+    tonic::include_proto!("sp.v1");
+}
+
+/// Descriptors of everything, for reflection.
+pub const DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("sp_descriptor");
+
+/// Minor version of the protocol. One apart works both ways; more is refused.
+pub const PROTOCOL_MINOR: u32 = 1;
+
+/// Largest message on any stream, bytes. Bulk data travels in chunks of 1 MiB.
+pub const MESSAGE_BYTES_MAX: usize = 4 << 20;

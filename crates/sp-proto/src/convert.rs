@@ -1,0 +1,243 @@
+//! Conversions between wire messages and `sp-types`. An unknown enum value is refused as unknown, never read as zero.
+
+use sp_types::{
+    AttemptId, Commitment, FileKind, HostCapacity, PieceInfo, RegisteredSealProof, ReplicaId, ResourceRow, SectorId,
+    SectorSize, StoreId, TaskId, TaskKind,
+};
+
+use crate::v1;
+
+/// A message that does not make sense.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum WireError {
+    /// A field that must be there is not.
+    #[error("field `{0}` is missing")]
+    Missing(&'static str),
+    /// A field holds something that this build does not know or allow.
+    #[error("field `{field}`: {reason}")]
+    Invalid {
+        /// Which field.
+        field: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl WireError {
+    fn invalid(field: &'static str, reason: impl ToString) -> Self {
+        Self::Invalid { field, reason: reason.to_string() }
+    }
+}
+
+/// A 32-byte field.
+pub fn bytes32(field: &'static str, bytes: &[u8]) -> Result<[u8; 32], WireError> {
+    bytes.try_into().map_err(|_| WireError::invalid(field, format!("{} bytes where 32 are expected", bytes.len())))
+}
+
+/// A field that must be set.
+pub fn required<T>(field: &'static str, value: Option<T>) -> Result<T, WireError> {
+    value.ok_or(WireError::Missing(field))
+}
+
+/// A registered seal proof by upstream's number.
+pub fn seal_proof(id: u64) -> Result<RegisteredSealProof, WireError> {
+    RegisteredSealProof::from_id(id).map_err(|e| WireError::invalid("seal_proof", e))
+}
+
+// === kinds ===
+
+impl From<FileKind> for v1::FileKind {
+    fn from(kind: FileKind) -> Self {
+        match kind {
+            FileKind::Unsealed => Self::Unsealed,
+            FileKind::Sealed => Self::Sealed,
+            FileKind::Cache => Self::Cache,
+            FileKind::Update => Self::Update,
+            FileKind::UpdateCache => Self::UpdateCache,
+            FileKind::Piece => Self::Piece,
+            FileKind::Vanilla => Self::Vanilla,
+        }
+    }
+}
+
+/// A file kind from its wire number.
+pub fn file_kind(number: i32) -> Result<FileKind, WireError> {
+    FileKind::ALL
+        .into_iter()
+        .find(|k| v1::FileKind::from(*k) as i32 == number)
+        .ok_or_else(|| WireError::invalid("kind", format!("unknown file kind {number}")))
+}
+
+impl From<TaskKind> for v1::TaskKind {
+    fn from(kind: TaskKind) -> Self {
+        match kind {
+            TaskKind::DataCid => Self::DataCid,
+            TaskKind::AddPiece => Self::AddPiece,
+            TaskKind::PreCommit1 => Self::PreCommit1,
+            TaskKind::PreCommit2 => Self::PreCommit2,
+            TaskKind::Commit1 => Self::Commit1,
+            TaskKind::Commit2 => Self::Commit2,
+            TaskKind::Finalize => Self::Finalize,
+            TaskKind::FinalizeUnsealed => Self::FinalizeUnsealed,
+            TaskKind::Fetch => Self::Fetch,
+            TaskKind::Unseal => Self::Unseal,
+            TaskKind::ReplicaUpdate => Self::ReplicaUpdate,
+            TaskKind::ProveReplicaUpdate1 => Self::ProveReplicaUpdate1,
+            TaskKind::ProveReplicaUpdate2 => Self::ProveReplicaUpdate2,
+            TaskKind::RegenSectorKey => Self::RegenSectorKey,
+            TaskKind::FinalizeReplicaUpdate => Self::FinalizeReplicaUpdate,
+            TaskKind::DownloadSector => Self::DownloadSector,
+            TaskKind::GenerateWindowPost => Self::WindowPost,
+            TaskKind::GenerateWinningPost => Self::WinningPost,
+        }
+    }
+}
+
+/// A task kind from its wire number.
+pub fn task_kind(number: i32) -> Result<TaskKind, WireError> {
+    TaskKind::ALL
+        .into_iter()
+        .find(|k| v1::TaskKind::from(*k) as i32 == number)
+        .ok_or_else(|| WireError::invalid("task", format!("unknown task kind {number}")))
+}
+
+// === ids ===
+
+impl From<AttemptId> for v1::AttemptId {
+    fn from(AttemptId { task, number }: AttemptId) -> Self {
+        Self { task: task.0, number }
+    }
+}
+
+impl From<v1::AttemptId> for AttemptId {
+    fn from(v1::AttemptId { task, number }: v1::AttemptId) -> Self {
+        Self { task: TaskId(task), number }
+    }
+}
+
+/// A store id.
+pub fn store_id(text: &str) -> Result<StoreId, WireError> {
+    StoreId::new(text).map_err(|e| WireError::invalid("store", e))
+}
+
+// === pieces and replicas ===
+
+impl From<PieceInfo> for v1::Piece {
+    fn from(PieceInfo { padded_bytes, commitment }: PieceInfo) -> Self {
+        Self { padded_bytes, commitment: commitment.0.to_vec() }
+    }
+}
+
+impl TryFrom<v1::Piece> for PieceInfo {
+    type Error = WireError;
+    fn try_from(v1::Piece { padded_bytes, commitment }: v1::Piece) -> Result<Self, WireError> {
+        if padded_bytes < 128 || !padded_bytes.is_power_of_two() {
+            return Err(WireError::invalid("padded_bytes", format!("{padded_bytes} is not a padded piece size")));
+        }
+        Ok(Self { padded_bytes, commitment: Commitment(bytes32("commitment", &commitment)?) })
+    }
+}
+
+/// A replica with what the index knows of it besides its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaInfo {
+    /// Which replica.
+    pub id: ReplicaId,
+    /// Total length, bytes.
+    pub size_bytes: u64,
+    /// The copy that counts.
+    pub primary: bool,
+}
+
+impl From<ReplicaInfo> for v1::Replica {
+    fn from(ReplicaInfo { id, size_bytes, primary }: ReplicaInfo) -> Self {
+        let ReplicaId { sector: SectorId { miner, number }, kind, store, root } = id;
+        Self {
+            miner,
+            sector: number,
+            kind: v1::FileKind::from(kind) as i32,
+            store: store.to_string(),
+            root: if root == [0; 32] { vec![] } else { root.to_vec() },
+            size_bytes,
+            primary,
+        }
+    }
+}
+
+impl TryFrom<v1::Replica> for ReplicaInfo {
+    type Error = WireError;
+    fn try_from(message: v1::Replica) -> Result<Self, WireError> {
+        let v1::Replica { miner, sector, kind, store, root, size_bytes, primary } = message;
+        let root = if root.is_empty() { [0; 32] } else { bytes32("root", &root)? };
+        let sector = SectorId { miner, number: sector };
+        let id = ReplicaId { sector, kind: file_kind(kind)?, store: store_id(&store)?, root };
+        Ok(Self { id, size_bytes, primary })
+    }
+}
+
+// === hosts ===
+
+impl From<HostCapacity> for v1::HostCapacity {
+    fn from(capacity: HostCapacity) -> Self {
+        let HostCapacity { memory_bytes, memory_used_bytes, swap_bytes, swap_used_bytes, cpus, gpus } = capacity;
+        Self { memory_bytes, memory_used_bytes, swap_bytes, swap_used_bytes, cpus, gpus }
+    }
+}
+
+impl From<v1::HostCapacity> for HostCapacity {
+    fn from(message: v1::HostCapacity) -> Self {
+        let v1::HostCapacity { memory_bytes, memory_used_bytes, swap_bytes, swap_used_bytes, cpus, gpus } = message;
+        Self { memory_bytes, memory_used_bytes, swap_bytes, swap_used_bytes, cpus, gpus }
+    }
+}
+
+/// One row of a worker's resource table, for the wire.
+pub fn resource_row_to_wire(task: TaskKind, size: SectorSize, row: ResourceRow) -> v1::ResourceRow {
+    let ResourceRow {
+        min_memory_bytes,
+        max_memory_bytes,
+        gpu_utilization,
+        max_parallelism,
+        max_parallelism_gpu,
+        base_min_memory_bytes,
+        max_concurrent,
+    } = row;
+    v1::ResourceRow {
+        task: v1::TaskKind::from(task) as i32,
+        sector_size: size.bytes(),
+        min_memory_bytes,
+        max_memory_bytes,
+        gpu_utilization,
+        max_parallelism,
+        max_parallelism_gpu,
+        base_min_memory_bytes,
+        max_concurrent,
+    }
+}
+
+/// One row of a worker's resource table, from the wire.
+pub fn resource_row_from_wire(message: v1::ResourceRow) -> Result<(TaskKind, SectorSize, ResourceRow), WireError> {
+    let v1::ResourceRow {
+        task,
+        sector_size,
+        min_memory_bytes,
+        max_memory_bytes,
+        gpu_utilization,
+        max_parallelism,
+        max_parallelism_gpu,
+        base_min_memory_bytes,
+        max_concurrent,
+    } = message;
+    let size = SectorSize::from_bytes(sector_size)
+        .ok_or_else(|| WireError::invalid("sector_size", format!("{sector_size} is no published sector size")))?;
+    let row = ResourceRow {
+        min_memory_bytes,
+        max_memory_bytes,
+        gpu_utilization,
+        max_parallelism,
+        max_parallelism_gpu,
+        base_min_memory_bytes,
+        max_concurrent,
+    };
+    Ok((task_kind(task)?, size, row))
+}
