@@ -1,0 +1,46 @@
+//! The network seam: connect and listen. Real over tokio's TCP; a simulation brings its own.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use sp_env::{BoxFuture, Clock, Entropy, Tasks};
+use tokio::io::{AsyncRead, AsyncWrite};
+
+/// A byte stream of either kind.
+pub trait Io: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Io for T {}
+
+/// An open connection.
+pub type BoxIo = Box<dyn Io>;
+
+/// Opens and accepts connections.
+pub trait Net: Send + Sync + 'static {
+    /// Connects to `host:port`.
+    fn connect(&self, authority: String) -> BoxFuture<io::Result<BoxIo>>;
+    /// Listens; port 0 takes a free one.
+    fn listen(&self, address: SocketAddr) -> BoxFuture<io::Result<Box<dyn Listener>>>;
+}
+
+/// A listening socket.
+pub trait Listener: Send + 'static {
+    /// The address, with the port that was taken.
+    fn local_addr(&self) -> io::Result<SocketAddr>;
+    /// The next connection.
+    fn accept<'a>(&'a mut self)
+    -> std::pin::Pin<Box<dyn Future<Output = io::Result<(BoxIo, SocketAddr)>> + Send + 'a>>;
+}
+
+/// Everything a service takes from the machine, cheap to clone.
+#[derive(Clone)]
+pub struct Env {
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+    /// Concurrency.
+    pub tasks: Arc<dyn Tasks>,
+    /// Network.
+    pub net: Arc<dyn Net>,
+}
