@@ -1,10 +1,21 @@
-//! PoSt challenges of one sector and its vanilla proof: the part that reads the sector's files.
+//! PoSt challenges of one sector and its vanilla proof: the part of a PoSt that reads the sector's files.
 
 use std::path::Path;
 
-use sp_types::{Commitment, PostProof, ProverId, Randomness};
+use filecoin_proofs::{
+    FallbackPoStSectorProof, MerkleTreeTrait, PrivateReplicaInfo, as_safe_commitment,
+    generate_fallback_sector_challenges, generate_single_vanilla_proof,
+};
+use sp_types::{Commitment, PostProof, PostType, ProverId, Randomness};
+use storage_proofs_core::proof::ProofScheme;
+use storage_proofs_core::sector::SectorId;
+use storage_proofs_post::fallback::{FallbackPoSt, PublicInputs, PublicParams, PublicSector};
 
 use super::StageError;
+use super::config::{post_config, with_tree};
+use super::error::guard;
+use super::fields::{check_commitment, post_prover_id};
+use super::files::check_sector_file;
 
 /// A sector as a PoSt names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -15,24 +26,139 @@ pub struct PostSector {
     pub comm_r: Commitment,
 }
 
-/// The challenged leaves of one sector.
-pub fn challenges(
-    _proof: PostProof,
-    _prover_id: ProverId,
-    _randomness: &Randomness,
-    _number: u64,
-) -> Result<Vec<u64>, StageError> {
-    Err(StageError::upstream("PoSt", "not built yet"))
+pub(super) fn stage_name(proof: PostProof) -> &'static str {
+    match proof.post_type {
+        PostType::Window => "WDP",
+        PostType::Winning => "WNP",
+    }
 }
 
-/// The vanilla proof of one sector: bincode of upstream's `FallbackPoStSectorProof`.
+/// The challenged leaves of one sector: 10 for window, 66 for winning. They depend on neither the other sectors nor the
+/// partition, so whoever holds the sector's files can answer alone.
+pub fn challenges(
+    proof: PostProof,
+    prover_id: ProverId,
+    randomness: &Randomness,
+    number: u64,
+) -> Result<Vec<u64>, StageError> {
+    let stage = stage_name(proof);
+    let prover_id = post_prover_id(stage, prover_id)?;
+    guard(stage, || with_tree!(proof.size, leaves(proof, prover_id, randomness, number)))
+}
+
+/// The vanilla proof of one sector: bincode of upstream's `FallbackPoStSectorProof`, as Filecoin's tools exchange it.
+///
+/// It is verified against `sector.comm_r` before it is returned: a missing file is [`StageError::Io`], a damaged one
+/// [`StageError::Corrupt`] or [`StageError::Upstream`], as far as the challenged parts show it. About 40 KiB at 32 GiB.
 pub fn vanilla_proof(
-    _proof: PostProof,
-    _prover_id: ProverId,
-    _randomness: &Randomness,
-    _sector: &PostSector,
-    _sealed: &Path,
-    _cache: &Path,
+    proof: PostProof,
+    prover_id: ProverId,
+    randomness: &Randomness,
+    sector: &PostSector,
+    sealed: &Path,
+    cache: &Path,
 ) -> Result<Vec<u8>, StageError> {
-    Err(StageError::upstream("PoSt", "not built yet"))
+    let stage = stage_name(proof);
+    check_commitment(stage, "comm_r", &sector.comm_r)?;
+    let prover_id = post_prover_id(stage, prover_id)?;
+    check_sector_file(stage, sealed, proof.size)?;
+    let p_aux = cache.join("p_aux");
+    std::fs::metadata(&p_aux).map_err(StageError::io(stage, &p_aux))?;
+    let bytes = guard(stage, || with_tree!(proof.size, open(proof, prover_id, randomness, sector, sealed, cache)))?;
+    bytes.ok_or_else(|| {
+        let message =
+            format!("sector {}: {} is not the replica with comm_r {}", sector.number, sealed.display(), sector.comm_r);
+        StageError::corrupt(stage, message)
+    })
+}
+
+fn leaves<Tree: 'static + MerkleTreeTrait>(
+    proof: PostProof,
+    prover_id: [u8; 32],
+    randomness: &Randomness,
+    number: u64,
+) -> anyhow::Result<Vec<u64>> {
+    let sector = SectorId::from(number);
+    let randomness = randomness.bytes();
+    let mut all = generate_fallback_sector_challenges::<Tree>(&post_config(proof), &randomness, &[sector], prover_id)?;
+    all.remove(&sector).ok_or_else(|| anyhow::anyhow!("upstream gave no challenges for sector {number}"))
+}
+
+/// None when the files do not belong to `sector.comm_r`.
+fn open<Tree: 'static + MerkleTreeTrait>(
+    proof: PostProof,
+    prover_id: [u8; 32],
+    randomness: &Randomness,
+    sector: &PostSector,
+    sealed: &Path,
+    cache: &Path,
+) -> anyhow::Result<Option<Vec<u8>>> {
+    let config = post_config(proof);
+    let leaves = leaves::<Tree>(proof, prover_id, randomness, sector.number)?;
+    let replica = PrivateReplicaInfo::<Tree>::new(sealed.into(), sector.comm_r.0, cache.into())?;
+    let opened = generate_single_vanilla_proof(&config, sector.number.into(), &replica, &leaves)?;
+    if !opens::<Tree>(proof, prover_id, randomness, &opened)? {
+        return Ok(None);
+    }
+    Ok(Some(bincode::serialize(&opened)?))
+}
+
+/// Whether the vanilla proof answers its sector's challenges under the commitment that it names. Upstream checks the
+/// openings while it makes them, but not that comm_c and the root of the replica's tree are those in comm_r.
+fn opens<Tree: 'static + MerkleTreeTrait>(
+    proof: PostProof,
+    prover_id: [u8; 32],
+    randomness: &Randomness,
+    opened: &FallbackPoStSectorProof<Tree>,
+) -> anyhow::Result<bool> {
+    let config = post_config(proof);
+    let params = PublicParams {
+        sector_size: proof.size.bytes(),
+        challenge_count: config.challenge_count,
+        // On its own, whatever a partition holds: neither kind's challenges depend on the other sectors.
+        sector_count: 1,
+        api_version: config.api_version,
+    };
+    let inputs = PublicInputs {
+        randomness: as_safe_commitment(&randomness.bytes(), "randomness")?,
+        prover_id: as_safe_commitment(&prover_id, "prover_id")?,
+        sectors: vec![PublicSector { id: opened.sector_id, comm_r: opened.comm_r }],
+        k: Some(0),
+    };
+    FallbackPoSt::<Tree>::verify(&params, &inputs, &opened.vanilla_proof)
+}
+
+/// Reads vanilla proofs back, sorted by sector as every verifier lists them. Refuses a damaged or doubled one.
+pub(super) fn read_vanilla<Tree: 'static + MerkleTreeTrait>(
+    vanilla: &[Vec<u8>],
+) -> Result<Vec<FallbackPoStSectorProof<Tree>>, String> {
+    let read = |(at, bytes): (usize, &Vec<u8>)| {
+        bincode::deserialize(bytes).map_err(|e| format!("vanilla proof {at} cannot be read: {e}; make it again"))
+    };
+    let mut proofs: Vec<FallbackPoStSectorProof<Tree>> =
+        vanilla.iter().enumerate().map(read).collect::<Result<_, _>>()?;
+    proofs.sort_by_key(|proof| proof.sector_id);
+    match proofs.windows(2).find(|pair| pair[0].sector_id == pair[1].sector_id) {
+        Some(pair) => Err(format!("two vanilla proofs are of sector {}", u64::from(pair[0].sector_id))),
+        None => Ok(proofs),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sp_types::SectorSize;
+
+    use super::*;
+
+    #[test]
+    fn challenges_have_the_networks_counts_and_lie_in_the_sector() {
+        for size in SectorSize::ALL {
+            for (post_type, count) in [(PostType::Window, 10), (PostType::Winning, 66)] {
+                let proof = PostProof { size, post_type };
+                let leaves = challenges(proof, ProverId::of_miner(1000), &Randomness::new([9; 32]), 7).unwrap();
+                assert_eq!(leaves.len(), count);
+                assert!(leaves.iter().all(|leaf| *leaf < size.bytes() / 32));
+            }
+        }
+    }
 }

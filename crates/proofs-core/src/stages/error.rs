@@ -26,6 +26,12 @@ pub enum StageError {
         /// Which size does not fit into which room.
         message: String,
     },
+    /// The piece holds no data.
+    #[error("{stage}: the piece is empty; give at least one byte of data")]
+    EmptyPiece {
+        /// Short name of the stage.
+        stage: &'static str,
+    },
     /// A proof parameter file is missing or damaged.
     #[error("{stage}: parameter file {} {problem}; run `sp-ctl params generate --sector-size {size}` (development sizes) or put the published file there", file.display())]
     Parameters {
@@ -72,6 +78,7 @@ impl StageError {
         match self {
             Self::BadInput { .. } => ErrorCode::BadRequest,
             Self::PieceTooLarge { .. } => ErrorCode::PieceTooLarge,
+            Self::EmptyPiece { .. } => ErrorCode::EmptyPiece,
             Self::Parameters { .. } => ErrorCode::BadParameters,
             Self::Io { source, .. } => match source.kind() {
                 io::ErrorKind::NotFound => ErrorCode::FileMissing,

@@ -1,0 +1,79 @@
+//! The root of the binary SHA-256 tree over a padded data file: its data commitment, streamed, on all cores.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use rayon::prelude::*;
+use sha2::{Digest, Sha256};
+use sp_types::Commitment;
+
+use super::StageError;
+use super::files::BLOCK_BYTES;
+
+/// Bytes that one thread hashes at a time; a power of two.
+const LANE_BYTES: usize = 64 << 10;
+
+/// The commitment of the `size_bytes` (a power of two, at least 64) that `path` starts with.
+pub(super) fn data_root(stage: &'static str, path: &Path, size_bytes: u64) -> Result<Commitment, StageError> {
+    let mut file = File::open(path).map_err(StageError::io(stage, path))?;
+    let block_bytes = size_bytes.min(BLOCK_BYTES as u64) as usize;
+    let mut block = vec![0; block_bytes];
+    let mut roots = Vec::new();
+    for _ in 0..size_bytes / block_bytes as u64 {
+        file.read_exact(&mut block).map_err(StageError::io(stage, path))?;
+        let lanes: Vec<[u8; 32]> = block.par_chunks(LANE_BYTES).map(|lane| fold(leaves(lane))).collect();
+        roots.push(fold(lanes));
+    }
+    Ok(Commitment(fold(roots)))
+}
+
+fn leaves(bytes: &[u8]) -> Vec<[u8; 32]> {
+    bytes.as_chunks().0.to_vec()
+}
+
+/// Hashes a row of nodes, a power of two of them, to its root.
+fn fold(mut row: Vec<[u8; 32]>) -> [u8; 32] {
+    while row.len() > 1 {
+        row = row.as_chunks().0.iter().map(|[left, right]| node(left, right)).collect();
+    }
+    row[0]
+}
+
+/// SHA-256 with the two top bits cleared, so that the node is a field element.
+fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
+    let mut hash: [u8; 32] = Sha256::new().chain_update(left).chain_update(right).finalize().into();
+    hash[31] &= 0x3f;
+    hash
+}
+
+#[cfg(test)]
+mod tests {
+    use filecoin_proofs::{UnpaddedBytesAmount, generate_piece_commitment};
+    use fr32::Fr32Reader;
+
+    use super::*;
+
+    /// Against upstream, for a file below one lane, one of several lanes, and one of several blocks.
+    #[test]
+    fn is_upstreams_piece_commitment() {
+        let dir = tempfile::tempdir().unwrap();
+        for padded in [2u64 << 10, 512 << 10, 4 << 20] {
+            let data: Vec<u8> = (0..padded / 128 * 127).map(|i| (i * i % 251) as u8).collect();
+            let path = dir.path().join("data");
+            let mut bytes = Vec::new();
+            Fr32Reader::new(data.as_slice()).read_to_end(&mut bytes).unwrap();
+            std::fs::write(&path, &bytes).unwrap();
+            let known = generate_piece_commitment(data.as_slice(), UnpaddedBytesAmount(data.len() as u64)).unwrap();
+            assert_eq!(data_root("UNS", &path, padded).unwrap().0, known.commitment);
+        }
+    }
+
+    #[test]
+    fn a_short_file_is_an_error() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        std::fs::write(&path, [0; 2000]).unwrap();
+        assert!(data_root("UNS", &path, 2048).is_err());
+    }
+}
