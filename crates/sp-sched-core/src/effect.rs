@@ -1,0 +1,218 @@
+//! What the scheduler wants done. Rows first, in one batch; then the rest in order.
+
+use sp_types::{
+    AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, PieceInfo, PostProof, Randomness, RegisteredSealProof,
+    ReplicaId, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+};
+
+use crate::event::RequestId;
+use crate::model::{FenceRow, OutputSlot, RowChange, UnixMs};
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Effect {
+    /// Make this durable, together with every other row of the step, before anything else of the step is done.
+    Persist(RowChange),
+    /// Answer an operator.
+    Reply(RequestId, Reply),
+    /// Answer a registration: the attempts it may keep.
+    Registered { worker: WorkerId, session: SessionId, keep: Vec<AttemptId> },
+    /// Ask the index to reserve; idempotent under the attempt.
+    Reserve { attempt: AttemptId, sector: u64, outputs: Vec<OutputSlot> },
+    /// Give a task to a worker.
+    Assign { worker: WorkerId, assignment: Box<Assignment> },
+    /// Stop an attempt.
+    Cancel { worker: WorkerId, attempt: AttemptId, reason: String },
+    /// The result is dealt with; the worker may forget it.
+    AckResult { worker: WorkerId, attempt: AttemptId },
+    /// Tell the index that attempts have ended; it ends their reservations.
+    Fence(FenceRow),
+    /// Have a replica deleted.
+    DeleteReplica { replica: ReplicaId, reason: String },
+    /// Ask the verifier about a seal proof.
+    VerifySeal(Box<SealToVerify>),
+    /// Ask the verifier about a PoSt proof.
+    VerifyPost(Box<PostToVerify>),
+    /// Call the chain; the reply comes as `Event::Chain`. Calls are repeated after a restart.
+    Chain { sector: u64, call: ChainCall },
+    /// Send `Event::Wake` at this time (or earlier). The latest one replaces the one before.
+    WakeAt(UnixMs),
+}
+
+/// Answers to operators.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Reply {
+    /// It did not work.
+    Failed { code: ErrorCode, message: String },
+    /// Sectors that were made (pledge, add).
+    Sectors(Vec<u64>),
+    /// Unseal: true when an unsealed copy exists already.
+    Unsealing { ready: bool },
+    /// ReleaseUnsealed: replicas whose deletion was ordered.
+    Released { replicas: u32 },
+    /// Abort: what was ended, in words.
+    Aborted { description: String },
+    /// Window or winning PoSt, verified.
+    Post(PostReply),
+    /// Check: partition, sector, problem (empty when good).
+    Checked(Vec<(u32, u64, String)>),
+}
+
+/// A finished PoSt.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PostReply {
+    /// Which proof.
+    pub proof_type: PostProof,
+    /// Deadline (0 for winning).
+    pub deadline: u32,
+    /// Randomness proven.
+    pub randomness: Randomness,
+    /// Partitions, rising.
+    pub partitions: Vec<ProvenPartition>,
+    /// From request to answer.
+    pub took_ms: u64,
+}
+
+/// One proven partition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ProvenPartition {
+    /// Index.
+    pub index: u32,
+    /// Name of the worker.
+    pub worker: String,
+    /// He is built-in.
+    pub builtin: bool,
+    /// Sectors proven, rising, with their comm_r.
+    pub sectors: Vec<(u64, Commitment, RegisteredSealProof)>,
+    /// Sectors left out, with the reason.
+    pub skipped: Vec<(u64, String)>,
+    /// 192 bytes; empty when every sector was skipped.
+    pub proof: Vec<u8>,
+    /// From queueing to acceptance.
+    pub took_ms: u64,
+    /// Attempts that failed before: "worker: reason".
+    pub retries: Vec<String>,
+}
+
+/// A task as the worker needs it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Assignment {
+    /// Which attempt.
+    pub attempt: AttemptId,
+    /// Kind.
+    pub task: TaskKind,
+    /// Sector (the first one for PoSt).
+    pub sector: u64,
+    /// Registered seal proof of it.
+    pub seal_proof: RegisteredSealProof,
+    /// Files it reads, with holders, best first.
+    pub inputs: Vec<InputFile>,
+    /// Where outputs go.
+    pub outputs: Vec<OutputSlot>,
+    /// Parameters.
+    pub params: TaskParams,
+    /// Limit.
+    pub time_limit_ms: u64,
+}
+
+/// A file that a task reads.
+#[derive(Debug, Clone, PartialEq)]
+pub struct InputFile {
+    /// Of which sector.
+    pub sector: u64,
+    /// Kind.
+    pub kind: FileKind,
+    /// Root that counts.
+    pub root: [u8; 32],
+    /// Length.
+    pub size_bytes: u64,
+    /// Store and data plane of each holder.
+    pub sources: Vec<(StoreId, String)>,
+}
+
+/// What a task needs to know.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskParams {
+    /// AP. `data_bytes` 0 is a pledge.
+    AddPiece { data_bytes: u64, data_digest: Option<[u8; 32]>, ticket: String, padded_bytes: u64 },
+    /// PC1.
+    PreCommit1 { ticket: [u8; 32], pieces: Vec<PieceInfo> },
+    /// PC2.
+    PreCommit2 { phase1: Vec<u8> },
+    /// C1.
+    Commit1 { ticket: [u8; 32], seed: [u8; 32], comm_r: Commitment, comm_d: Commitment, pieces: Vec<PieceInfo> },
+    /// C2.
+    Commit2,
+    /// FIN.
+    Finalize { keep_unsealed: bool },
+    /// UNS.
+    Unseal { comm_d: Commitment, ticket: [u8; 32] },
+    /// WDP.
+    WindowPost {
+        randomness: Randomness,
+        deadline: u32,
+        partition: u32,
+        sectors: Vec<(u64, Commitment, RegisteredSealProof)>,
+        read_timeout_ms: u64,
+    },
+    /// WNP: the one challenged sector.
+    WinningPost { randomness: Randomness, sector: (u64, Commitment, RegisteredSealProof), read_timeout_ms: u64 },
+    /// One challenge read of each sector (sent to a window PoSt worker as a WDP task).
+    Check { randomness: Randomness, sectors: Vec<(u64, Commitment, RegisteredSealProof)>, read_timeout_ms: u64 },
+}
+
+/// A seal proof to judge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SealToVerify {
+    /// Whose result.
+    pub attempt: AttemptId,
+    /// Sector.
+    pub sector: u64,
+    /// Proof type.
+    pub seal_proof: RegisteredSealProof,
+    /// Ticket.
+    pub ticket: [u8; 32],
+    /// Seed.
+    pub seed: [u8; 32],
+    /// comm_d.
+    pub comm_d: Commitment,
+    /// comm_r.
+    pub comm_r: Commitment,
+    /// The proof.
+    pub proof: Vec<u8>,
+}
+
+/// A PoSt proof to judge: one window partition, or one winning proof.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PostToVerify {
+    /// Whose result.
+    pub attempt: AttemptId,
+    /// Proof type.
+    pub post_proof: PostProof,
+    /// Randomness.
+    pub randomness: Randomness,
+    /// Partition (0 for winning).
+    pub partition: u32,
+    /// Sectors, rising.
+    pub sectors: Vec<(u64, Commitment, RegisteredSealProof)>,
+    /// The proof.
+    pub proof: Vec<u8>,
+}
+
+/// What the chain is asked.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ChainCall {
+    /// A ticket for PC1.
+    Ticket,
+    /// Publish the pre-commitment.
+    PreCommit { comm_r: Commitment, comm_d: Commitment },
+    /// The seed of this epoch (the chain answers once the epoch is reached).
+    Seed { epoch: ChainEpoch },
+    /// Publish the proof.
+    Commit { proof: Vec<u8> },
+}
+
+/// Which task a fence names; kept here so that callers need not build rows.
+pub fn fence(task: TaskId, up_to_number: u32) -> FenceRow {
+    FenceRow { task, up_to_number }
+}

@@ -1,0 +1,222 @@
+//! What can happen to the scheduler.
+
+use sp_types::{
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, HostCapacity, HostId, PieceInfo, Randomness,
+    ReplicaId, ResourceTable, SessionId, StoreId, TaskKind, WorkerId,
+};
+
+/// Ties an answer to the caller who waits for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RequestId(pub u64);
+
+/// A failure with its stable code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Code.
+    pub code: ErrorCode,
+    /// For people.
+    pub message: String,
+}
+
+/// Something that happened.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Event {
+    /// An operator asks for something; every request gets exactly one `Effect::Reply`.
+    Request(RequestId, Request),
+    /// A worker opened its session (again).
+    WorkerRegistered(Box<Registration>),
+    /// The session's stream ended. Its leases run on until they end.
+    WorkerDisconnected { worker: WorkerId, session: SessionId, reason: String },
+    /// A lease renewal: what it holds and how far that is.
+    Renewed { worker: WorkerId, session: SessionId, attempts: Vec<Progress>, capacity: Option<HostCapacity> },
+    /// An attempt's outcome. Answered by `Effect::AckResult` once nothing more is needed from the worker.
+    Result { worker: WorkerId, result: Box<TaskResult> },
+    /// The index is connected and its snapshot begins: forget its facts.
+    IndexSnapshotBegin,
+    /// The snapshot is complete; live facts follow.
+    IndexSnapshotEnd,
+    /// The index is away.
+    IndexLost,
+    /// A store is there, or its figures changed.
+    Store(StoreFact),
+    /// A store is gone.
+    StoreGone(StoreId),
+    /// A replica exists.
+    Replica { id: ReplicaId, size_bytes: u64, primary: bool },
+    /// A replica is gone.
+    ReplicaGone(ReplicaId),
+    /// The index answered a reservation.
+    Reserved { attempt: AttemptId, refused: Option<Failure> },
+    /// The verifier answered. `Err`: it could not decide.
+    Verified { attempt: AttemptId, verdict: Result<bool, String> },
+    /// The chain answered a call of this sector.
+    Chain { sector: u64, reply: ChainReply },
+    /// The chain has a new head.
+    Epoch(ChainEpoch),
+    /// A time asked for with `Effect::WakeAt` has come.
+    Wake,
+}
+
+/// What operators ask for.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Request {
+    /// Make CC sectors.
+    Pledge { count: u32 },
+    /// Make a sector for a piece.
+    AddPiece { data_bytes: u64, digest: [u8; 32], name: String },
+    /// Make an unsealed copy where there is none.
+    Unseal { sector: u64 },
+    /// Delete the unsealed copy of a Proving sector.
+    ReleaseUnsealed { sector: u64 },
+    /// End an attempt (`task.number`) or a whole task (`task`).
+    Abort { id: String, reason: String },
+    /// Prove every partition of a deadline now.
+    ComputeWindowPost { deadline: DeadlineIndex, randomness: Randomness },
+    /// Prove the challenged sector: the one at index `pick % n` of the n Proving sectors in order of number.
+    /// `pick` is the chain's draw (first 8 bytes, little-endian, of sha256(prover id, randomness, LE64 0)).
+    ComputeWinningPost { randomness: Randomness, pick: u64 },
+    /// Read one challenge of each sector.
+    CheckDeadline { deadline: DeadlineIndex, randomness: Randomness },
+}
+
+/// A worker as it presents itself.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Registration {
+    /// Who.
+    pub worker: WorkerId,
+    /// Which run of it.
+    pub session: SessionId,
+    /// Which host.
+    pub host: HostId,
+    /// Display name.
+    pub name: String,
+    /// Build.
+    pub build: String,
+    /// Tasks it accepts.
+    pub tasks: Vec<TaskKind>,
+    /// What the host has.
+    pub capacity: HostCapacity,
+    /// Its resource table.
+    pub resources: ResourceTable,
+    /// Its data plane.
+    pub data_url: String,
+    /// Stores attached to it.
+    pub stores: Vec<StoreId>,
+    /// A child of the scheduler's host: last in choice.
+    pub builtin: bool,
+    /// Attempts it still holds. The core answers `Effect::Registered` with those to keep.
+    pub held: Vec<AttemptId>,
+    /// Results that nobody has acknowledged; handled like `Event::Result` each.
+    pub finished: Vec<TaskResult>,
+    /// Process id, for people.
+    pub pid: u32,
+}
+
+/// How far an attempt is.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Progress {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Phase.
+    pub phase: Phase,
+    /// 0 to 1, 0 when unknown.
+    pub fraction: f64,
+    /// In words.
+    pub detail: String,
+}
+
+/// Phases of an attempt on its worker, as shown to users.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Waits for its turn or for an upload.
+    Waiting,
+    /// Fetches inputs.
+    Preparing,
+    /// Computes.
+    Running,
+    /// Digests and publishes.
+    Publishing,
+    /// Its result waits for the acknowledgement.
+    Returning,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskResult {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Kind of its task.
+    pub task: TaskKind,
+    /// What came of it.
+    pub outcome: Result<TaskDone, Failure>,
+    /// Time its inputs took.
+    pub fetch_ms: u64,
+    /// Time it computed.
+    pub compute_ms: u64,
+}
+
+/// What a finished attempt made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TaskDone {
+    /// Replicas, published and declared.
+    pub replicas: Vec<(ReplicaId, u64)>,
+    /// The rest.
+    pub output: TaskOutput,
+}
+
+/// What a finished attempt reports besides files.
+#[derive(Debug, Clone, PartialEq)]
+pub enum TaskOutput {
+    /// FIN, UNS, GET.
+    None,
+    /// AP.
+    AddPiece { pieces: Vec<PieceInfo>, comm_d: Commitment },
+    /// PC1.
+    PreCommit1 { phase1: Vec<u8>, comm_d: Commitment },
+    /// PC2.
+    PreCommit2 { comm_r: Commitment, comm_d: Commitment },
+    /// C2. Counts only after the verifier's yes.
+    Proof { proof: Vec<u8> },
+    /// WDP, WNP, check. The proof counts only after the verifier's yes.
+    Post { proof: Vec<u8>, skipped: Vec<(u64, String)> },
+}
+
+/// A store as the index sees it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoreFact {
+    /// Which.
+    pub id: StoreId,
+    /// Preference; 0 sorts last.
+    pub weight: u64,
+    /// May hold data in the making.
+    pub can_seal: bool,
+    /// May hold finalised sectors.
+    pub can_store: bool,
+    /// Room for new data, bytes, reservations taken off.
+    pub available_bytes: u64,
+    /// Fresh and without error.
+    pub healthy: bool,
+    /// Why not.
+    pub unhealthy_reason: String,
+    /// Workers that have it attached, with their data planes.
+    pub holders: Vec<(WorkerId, String)>,
+    /// If not empty, only these kinds may be put here.
+    pub allow_types: Vec<String>,
+    /// These kinds may not.
+    pub deny_types: Vec<String>,
+}
+
+/// The chain's answers.
+#[derive(Debug, Clone, PartialEq)]
+pub enum ChainReply {
+    /// To `ChainCall::Ticket`.
+    Ticket { ticket: [u8; 32], epoch: ChainEpoch },
+    /// To `ChainCall::PreCommit`: the pre-commit is on chain, its seed comes at this epoch.
+    PreCommitted { seed_epoch: ChainEpoch },
+    /// To `ChainCall::Seed`.
+    Seed { seed: [u8; 32], epoch: ChainEpoch },
+    /// To `ChainCall::Commit`: the sector is active and belongs to this deadline.
+    Committed { deadline: DeadlineIndex },
+    /// It did not work; the core asks again after a wait.
+    Failed { reason: String },
+}

@@ -1,0 +1,206 @@
+//! What the scheduler knows for good: sectors, tasks, attempts, fences. Each is one durable row.
+
+use sp_types::{
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, HostId, PartitionIndex, PieceInfo, RegisteredSealProof,
+    SectorState, StoreId, TaskId, TaskKind, WorkerId,
+};
+
+/// Milliseconds since the Unix epoch, UTC: the core's only notion of time, passed in with every event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct UnixMs(pub u64);
+
+/// A sector on its way and in its life.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sector {
+    /// Sector number.
+    pub number: u64,
+    /// Registered seal proof.
+    pub seal_proof: RegisteredSealProof,
+    /// Where it stands.
+    pub state: SectorState,
+    /// The data, when it is not a CC sector.
+    pub data: Option<PieceData>,
+    /// Pieces as sealed, fillers included; empty until AP is accepted.
+    pub pieces: Vec<PieceInfo>,
+    /// Set by AP.
+    pub comm_d: Option<Commitment>,
+    /// Set by PC2.
+    pub comm_r: Option<Commitment>,
+    /// Ticket and its epoch, from the chain, before PC1; immutable once used.
+    pub ticket: Option<([u8; 32], ChainEpoch)>,
+    /// Seed and its epoch, from the chain, after the pre-commit; immutable once used.
+    pub seed: Option<([u8; 32], ChainEpoch)>,
+    /// Epoch at which the seed will be known; set by the pre-commit.
+    pub seed_epoch: Option<ChainEpoch>,
+    /// Opaque output of PC1.
+    pub phase1: Vec<u8>,
+    /// The seal proof that the verifier accepted.
+    pub proof: Vec<u8>,
+    /// Where it is proven, once Proving.
+    pub location: Option<(DeadlineIndex, PartitionIndex)>,
+    /// The replicas that count: kind and root, as made by accepted results.
+    pub files: Vec<SectorFile>,
+    /// Failures of the present state, and the last reason.
+    pub failures: u32,
+    /// Reason of the last failure.
+    pub last_error: String,
+    /// When it was made.
+    pub created: UnixMs,
+    /// When it reached Proving.
+    pub proving_since: Option<UnixMs>,
+    /// The last 1,000 log entries.
+    pub log: Vec<LogEntry>,
+}
+
+/// What an operator wants to store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PieceData {
+    /// Length, bytes, without padding.
+    pub data_bytes: u64,
+    /// BLAKE2s-256 of the data.
+    pub digest: [u8; 32],
+    /// Name of the file it came from, for people.
+    pub name: String,
+}
+
+/// A file of a sector that an accepted result made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SectorFile {
+    /// Which kind.
+    pub kind: FileKind,
+    /// Its root; a replica with another root is never a source.
+    pub root: [u8; 32],
+    /// Total length, bytes.
+    pub size_bytes: u64,
+}
+
+/// One line of a sector's log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LogEntry {
+    /// When.
+    pub at: UnixMs,
+    /// What happened: `PreCommit1 -> PreCommit2`, `PC1 failed`, `PC1 orphaned`.
+    pub event: String,
+    /// Which attempt did it.
+    pub attempt: Option<AttemptId>,
+    /// Which task.
+    pub task: Option<TaskKind>,
+    /// Name of the worker.
+    pub worker_name: String,
+    /// How long the task took, from grant to acceptance.
+    pub took_ms: u64,
+    /// Details.
+    pub message: String,
+}
+
+/// A unit of work of a sector that is durable (PoSt work lives in memory: it is asked for again).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Task {
+    /// Id.
+    pub id: TaskId,
+    /// Kind.
+    pub kind: TaskKind,
+    /// Sector.
+    pub sector: u64,
+    /// Higher goes first.
+    pub priority: i64,
+    /// When it was queued.
+    pub queued: UnixMs,
+    /// Not before this time (growing wait after a failure).
+    pub not_before: UnixMs,
+    /// Attempts that are not ended, oldest first. Number of the last attempt ever made: `last_number`.
+    pub attempts: Vec<Attempt>,
+    /// Number of the newest attempt, 0 when none was made.
+    pub last_number: u32,
+    /// Failed attempts so far.
+    pub failures: u32,
+    /// Reason of the last failure.
+    pub last_error: String,
+}
+
+/// A task given to one worker.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Attempt {
+    /// Id.
+    pub id: AttemptId,
+    /// Who.
+    pub worker: WorkerId,
+    /// His host at the time.
+    pub host: HostId,
+    /// Where it stands.
+    pub state: AttemptState,
+    /// Where outputs go and how much is reserved.
+    pub outputs: Vec<OutputSlot>,
+    /// When it was made.
+    pub created: UnixMs,
+    /// What an uploader must show (AP of data only).
+    pub upload_ticket: String,
+}
+
+/// Durable states of an attempt. Ended attempts are removed; their fence stays.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptState {
+    /// The index has been asked to reserve its space, or is to be asked again.
+    Reserving,
+    /// Reserved; the worker has it or gets it.
+    Granted,
+}
+
+/// One output of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputSlot {
+    /// Kind.
+    pub kind: FileKind,
+    /// Store.
+    pub store: StoreId,
+    /// Bytes reserved.
+    pub reserved_bytes: u64,
+}
+
+/// Every attempt of the task up to this number has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FenceRow {
+    /// Task.
+    pub task: TaskId,
+    /// Highest ended attempt.
+    pub up_to_number: u32,
+}
+
+/// Counters that must never go back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counters {
+    /// Next task id.
+    pub next_task: u64,
+    /// Next sector number.
+    pub next_sector: u64,
+}
+
+/// A change of durable state.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RowChange {
+    /// Insert or replace.
+    PutSector(Box<Sector>),
+    /// Insert or replace.
+    PutTask(Box<Task>),
+    /// The task is over.
+    DeleteTask(TaskId),
+    /// Insert or replace.
+    PutFence(FenceRow),
+    /// The index has confirmed every consequence; the fence is history.
+    DeleteFence(TaskId),
+    /// Replace.
+    PutCounters(Counters),
+}
+
+/// Everything durable, as read at start.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Rows {
+    /// Sectors.
+    pub sectors: Vec<Sector>,
+    /// Tasks.
+    pub tasks: Vec<Task>,
+    /// Fences.
+    pub fences: Vec<FenceRow>,
+    /// Counters.
+    pub counters: Counters,
+}
