@@ -1,0 +1,189 @@
+//! Where parameters are: the directory, the marker that calls it insecure, and publishing files in it whole.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use sp_types::SectorSize;
+use storage_proofs_core::parameter_cache::PARAMETERS;
+
+use super::error::ParamsError;
+use super::trapdoor::PUBLISHED_SEED;
+use super::{Kind, digest, file_stem, layout};
+
+/// Upstream's variable for the parameter directory.
+pub const PARAMETER_CACHE_ENV: &str = "FIL_PROOFS_PARAMETER_CACHE";
+/// Name of the file that marks a directory of development parameters.
+pub const INSECURE_MARKER: &str = "INSECURE-DEVELOPMENT-PARAMETERS";
+
+/// How long one process waits for another that generates the same set. The largest set that can be generated takes less.
+const LOCK_WAIT: Duration = Duration::from_secs(2 * 3600);
+const LOCK_POLL: Duration = Duration::from_millis(200);
+
+/// The paths of one parameter set.
+pub(crate) struct Paths {
+    pub(crate) dir: PathBuf,
+    pub(crate) stem: String,
+}
+
+/// The directory that is used when none is named: `FIL_PROOFS_PARAMETER_CACHE` if set, else a directory of our own for development
+/// parameters, `sp-cluster/parameters-dev` below `XDG_CACHE_HOME` or `~/.cache`. Never upstream's default, where a miner's
+/// published parameters may lie.
+pub fn default_dir() -> Result<PathBuf, ParamsError> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
+    choose_dir(set(PARAMETER_CACHE_ENV), set("XDG_CACHE_HOME"), set("HOME")).ok_or(ParamsError::NoDirectory)
+}
+
+fn choose_dir(explicit: Option<OsString>, cache: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
+    if let Some(dir) = explicit {
+        return Some(dir.into());
+    }
+    // A relative XDG_CACHE_HOME is to be ignored, says its specification.
+    let cache = cache.map(PathBuf::from).filter(|dir| dir.is_absolute());
+    let base = cache.or_else(|| home.map(|home| PathBuf::from(home).join(".cache")))?;
+    Some(base.join("sp-cluster").join("parameters-dev"))
+}
+
+/// Whether proofs for the parameters in `dir` can be forged, as far as one can tell: it is marked, or holds a verifying key that
+/// is not a published one, or cannot be read. A missing or empty directory holds nothing insecure.
+pub fn is_insecure(dir: &Path) -> bool {
+    if dir.join(INSECURE_MARKER).exists() {
+        return true;
+    }
+    let Ok(files) = parameter_files(dir) else { return true };
+    files.iter().any(|name| {
+        let (path, key_name) = (dir.join(name), name.replace(".params", ".vk"));
+        let key = if name.ends_with(".vk") { fs::read(&path) } else { layout::read_key(&path) };
+        key.map_or(true, |key| published_digest(&key_name) != Some(digest::of_bytes(&key).as_str()))
+    })
+}
+
+/// The digest of a file in upstream's manifest of published parameters.
+pub(crate) fn published_digest(name: &str) -> Option<&'static str> {
+    PARAMETERS.get(name).map(|data| data.digest.as_str())
+}
+
+/// Names of the parameter and key files in a directory; none if there is no directory.
+fn parameter_files(dir: &Path) -> Result<Vec<String>, ParamsError> {
+    let entries = match fs::read_dir(dir) {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries.map_err(ParamsError::io("list", dir))?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(ParamsError::io("list", dir))?.file_name().to_string_lossy().into_owned();
+        if name.starts_with('v') && (name.ends_with(".params") || name.ends_with(".vk")) {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Makes `dir` a directory of development parameters: creates and marks it. One that holds other parameters is refused.
+pub(crate) fn claim_dir(dir: &Path) -> Result<(), ParamsError> {
+    fs::create_dir_all(dir).map_err(ParamsError::io("create directory", dir))?;
+    let marker = dir.join(INSECURE_MARKER);
+    if marker.exists() {
+        return Ok(());
+    }
+    // The marker is there before the first parameter file: files without it came from elsewhere.
+    if let Some(found) = parameter_files(dir)?.pop() {
+        return Err(ParamsError::ForeignFiles { dir: dir.to_owned(), found });
+    }
+    let text = format!(
+        "INSECURE development parameters.\n\nThe trapdoor of every parameter set in this directory is made from the published text\n\n    \
+         {PUBLISHED_SEED}\n\nso anybody can forge proofs for them. Use them on development networks only.\n"
+    );
+    // Two processes may do this at once: each writes its own file aside, the same text, and renames it over.
+    let aside = dir.join(format!(".{INSECURE_MARKER}.{}.partial", std::process::id()));
+    write_whole(&aside, &marker, text.as_bytes())
+}
+
+impl Paths {
+    pub(crate) fn new(kind: Kind, size: SectorSize, dir: &Path) -> Self {
+        Self { dir: dir.to_owned(), stem: file_stem(kind, size) }
+    }
+
+    pub(crate) fn name(&self, extension: &str) -> String {
+        format!("{}.{extension}", self.stem)
+    }
+
+    /// The file with this extension.
+    pub(crate) fn file(&self, extension: &str) -> PathBuf {
+        self.dir.join(self.name(extension))
+    }
+
+    /// Where it is while it is being written: only the holder of the lock writes there.
+    pub(crate) fn aside(&self, extension: &str) -> PathBuf {
+        self.dir.join(format!(".{}.partial", self.name(extension)))
+    }
+
+    /// Takes the lock of the set; it is freed when the file is closed, at the latest by the end of the process.
+    pub(crate) fn lock(&self, waiting: &dyn Fn()) -> Result<File, ParamsError> {
+        let path = self.dir.join(format!(".{}.lock", self.stem));
+        let file = File::options().create(true).truncate(false).write(true).open(&path);
+        let file = file.map_err(ParamsError::io("create", &path))?;
+        let start = Instant::now();
+        loop {
+            match file.try_lock() {
+                Ok(()) => return Ok(file),
+                Err(fs::TryLockError::Error(error)) => return Err(ParamsError::io("lock", &path)(error)),
+                Err(fs::TryLockError::WouldBlock) if start.elapsed() > LOCK_WAIT => {
+                    return Err(ParamsError::Busy { lock: path, waited_s: LOCK_WAIT.as_secs() });
+                }
+                Err(fs::TryLockError::WouldBlock) => {
+                    waiting();
+                    std::thread::sleep(LOCK_POLL);
+                }
+            }
+        }
+    }
+
+    /// Removes what an interrupted run left. The caller holds the lock, so nobody is writing it.
+    pub(crate) fn clean(&self) -> Result<(), ParamsError> {
+        for path in ["params", "vk", "meta"].map(|extension| self.aside(extension)) {
+            match fs::remove_file(&path) {
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(ParamsError::io("remove", &path)(error));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes a small file whole.
+    pub(crate) fn publish(&self, extension: &str, bytes: &[u8]) -> Result<(), ParamsError> {
+        write_whole(&self.aside(extension), &self.file(extension), bytes)
+    }
+}
+
+fn write_whole(aside: &Path, path: &Path, bytes: &[u8]) -> Result<(), ParamsError> {
+    let mut file = File::create(aside).map_err(ParamsError::io("create", aside))?;
+    file.write_all(bytes).map_err(ParamsError::io("write", aside))?;
+    publish(&file, aside, path)
+}
+
+/// Makes a finished file visible under its name, durably.
+pub(crate) fn publish(file: &File, aside: &Path, path: &Path) -> Result<(), ParamsError> {
+    file.sync_all().map_err(ParamsError::io("sync", aside))?;
+    fs::rename(aside, path).map_err(ParamsError::io("publish", path))?;
+    let dir = path.parent().expect("a file in a directory");
+    File::open(dir).and_then(|dir| dir.sync_all()).map_err(ParamsError::io("sync", dir))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_default_directory_is_never_upstreams() {
+        let os = |text: &str| Some(OsString::from(text));
+        assert_eq!(choose_dir(os("/p"), os("/c"), os("/h")), Some("/p".into()));
+        assert_eq!(choose_dir(None, os("/c"), os("/h")), Some("/c/sp-cluster/parameters-dev".into()));
+        assert_eq!(choose_dir(None, os("c"), os("/h")), Some("/h/.cache/sp-cluster/parameters-dev".into()));
+        assert_eq!(choose_dir(None, None, None), None);
+    }
+}
