@@ -21,6 +21,10 @@ pub trait Net: Send + Sync + 'static {
     fn connect(&self, authority: String) -> BoxFuture<io::Result<BoxIo>>;
     /// Listens; port 0 takes a free one.
     fn listen(&self, address: SocketAddr) -> BoxFuture<io::Result<Box<dyn Listener>>>;
+    /// True for a network that nobody else is on (a simulation): there, services may listen on any address.
+    fn is_private(&self) -> bool {
+        false
+    }
 }
 
 /// A listening socket.
