@@ -1,0 +1,11 @@
+//! Tests of real processes: a cluster on loopback that is started, killed, restarted and asked through `sp-ctl`.
+#![forbid(unsafe_code)]
+#![allow(clippy::disallowed_methods, reason = "the harness stands outside the services and watches real time")]
+
+pub mod cluster;
+pub mod executions;
+pub mod process;
+pub mod random;
+pub mod wait;
+
+pub use cluster::{Cluster, Role, Setup};
