@@ -45,6 +45,11 @@ pub struct ResourceTable {
 }
 
 impl ResourceTable {
+    /// A table with these rows; a row that comes twice counts as first given.
+    pub fn new(overrides: Vec<(TaskKind, SectorSize, ResourceRow)>) -> Self {
+        Self { overrides }
+    }
+
     /// The row of a task at a sector size.
     pub fn row(&self, kind: TaskKind, size: SectorSize) -> ResourceRow {
         let found = self.overrides.iter().find(|(k, s, _)| (*k, *s) == (kind, size));

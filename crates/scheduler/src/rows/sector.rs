@@ -1,0 +1,187 @@
+//! Rows `sector/<number>`: a sector, its commitments, its files and its log.
+
+use sp_proto::convert::{WireError, bytes32, file_kind, seal_proof, task_kind};
+use sp_proto::v1;
+use sp_proto::v1::StoredSectorState as Stored;
+use sp_sched_core::model::{LogEntry, PieceData, Sector, SectorFile, UnixMs};
+use sp_types::{ChainEpoch, Commitment, DeadlineIndex, PartitionIndex, PieceInfo, SectorState};
+
+use super::{RowError, number_in, numbered, parse};
+
+pub(super) const PREFIX: &[u8] = b"sector/";
+
+pub(super) fn key(number: u64) -> Vec<u8> {
+    numbered(PREFIX, number)
+}
+
+pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
+    let Sector {
+        number,
+        seal_proof,
+        state,
+        data,
+        pieces,
+        comm_d,
+        comm_r,
+        ticket,
+        seed,
+        seed_epoch,
+        phase1,
+        proof,
+        location,
+        files,
+        failures,
+        last_error,
+        created,
+        proving_since,
+        log,
+    } = sector;
+    v1::StoredSector {
+        number: *number,
+        seal_proof: seal_proof.id(),
+        state: encode_state(*state) as i32,
+        data: data.clone().map(encode_data),
+        pieces: pieces.iter().map(|p| (*p).into()).collect(),
+        comm_d: comm_d.map(|c| c.0.to_vec()).unwrap_or_default(),
+        comm_r: comm_r.map(|c| c.0.to_vec()).unwrap_or_default(),
+        ticket: ticket.map(encode_beacon),
+        seed: seed.map(encode_beacon),
+        seed_epoch: seed_epoch.map(|e| e.0),
+        phase1: phase1.clone(),
+        proof: proof.clone(),
+        location: location.map(|(d, p)| v1::StoredLocation { deadline: d.0, partition: p.0 }),
+        files: files.iter().cloned().map(encode_file).collect(),
+        failures: *failures,
+        last_error: last_error.clone(),
+        created_unix_ms: created.0,
+        proving_since_unix_ms: proving_since.map(|t| t.0),
+        log: log.iter().cloned().map(encode_log).collect(),
+    }
+}
+
+pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<Sector, RowError> {
+    let row = format!("sector/{}", number_in(PREFIX, key)?);
+    from_stored(parse(&row, value)?).map_err(|e| RowError::new(row, e))
+}
+
+fn from_stored(stored: v1::StoredSector) -> Result<Sector, WireError> {
+    let v1::StoredSector {
+        number,
+        seal_proof: proof_id,
+        state,
+        data,
+        pieces,
+        comm_d,
+        comm_r,
+        ticket,
+        seed,
+        seed_epoch,
+        phase1,
+        proof,
+        location,
+        files,
+        failures,
+        last_error,
+        created_unix_ms,
+        proving_since_unix_ms,
+        log,
+    } = stored;
+    Ok(Sector {
+        number,
+        seal_proof: seal_proof(proof_id)?,
+        state: decode_state(state)?,
+        data: data.map(decode_data).transpose()?,
+        pieces: pieces.into_iter().map(PieceInfo::try_from).collect::<Result<_, _>>()?,
+        comm_d: optional_commitment("comm_d", &comm_d)?,
+        comm_r: optional_commitment("comm_r", &comm_r)?,
+        ticket: ticket.map(|b| decode_beacon("ticket", b)).transpose()?,
+        seed: seed.map(|b| decode_beacon("seed", b)).transpose()?,
+        seed_epoch: seed_epoch.map(ChainEpoch),
+        phase1,
+        proof,
+        location: location
+            .map(|v1::StoredLocation { deadline, partition }| (DeadlineIndex(deadline), PartitionIndex(partition))),
+        files: files.into_iter().map(decode_file).collect::<Result<_, _>>()?,
+        failures,
+        last_error,
+        created: UnixMs(created_unix_ms),
+        proving_since: proving_since_unix_ms.map(UnixMs),
+        log: log.into_iter().map(decode_log).collect::<Result<_, _>>()?,
+    })
+}
+
+fn optional_commitment(field: &'static str, bytes: &[u8]) -> Result<Option<Commitment>, WireError> {
+    if bytes.is_empty() { Ok(None) } else { bytes32(field, bytes).map(|b| Some(Commitment(b))) }
+}
+
+fn encode_state(state: SectorState) -> Stored {
+    match state {
+        SectorState::Packing => Stored::Packing,
+        SectorState::PreCommit1 => Stored::PreCommit1,
+        SectorState::PreCommit2 => Stored::PreCommit2,
+        SectorState::WaitSeed => Stored::WaitSeed,
+        SectorState::Committing1 => Stored::Committing1,
+        SectorState::Committing2 => Stored::Committing2,
+        SectorState::FinalizeSector => Stored::FinalizeSector,
+        SectorState::Proving => Stored::Proving,
+        SectorState::Failed => Stored::Failed,
+        SectorState::Removing => Stored::Removing,
+        SectorState::Removed => Stored::Removed,
+    }
+}
+
+fn decode_state(number: i32) -> Result<SectorState, WireError> {
+    let known = SectorState::ALL.into_iter().find(|s| encode_state(*s) as i32 == number);
+    known.ok_or_else(|| WireError::Invalid { field: "state", reason: format!("unknown sector state {number}") })
+}
+
+fn encode_data(data: PieceData) -> v1::StoredPieceData {
+    let PieceData { data_bytes, digest, name } = data;
+    v1::StoredPieceData { data_bytes, digest: digest.to_vec(), name }
+}
+
+fn decode_data(stored: v1::StoredPieceData) -> Result<PieceData, WireError> {
+    let v1::StoredPieceData { data_bytes, digest, name } = stored;
+    Ok(PieceData { data_bytes, digest: bytes32("data.digest", &digest)?, name })
+}
+
+fn encode_beacon((value, epoch): ([u8; 32], ChainEpoch)) -> v1::StoredBeacon {
+    v1::StoredBeacon { value: value.to_vec(), epoch: epoch.0 }
+}
+
+fn decode_beacon(field: &'static str, stored: v1::StoredBeacon) -> Result<([u8; 32], ChainEpoch), WireError> {
+    let v1::StoredBeacon { value, epoch } = stored;
+    Ok((bytes32(field, &value)?, ChainEpoch(epoch)))
+}
+
+fn encode_file(file: SectorFile) -> v1::StoredSectorFile {
+    let SectorFile { kind, root, size_bytes } = file;
+    v1::StoredSectorFile { kind: v1::FileKind::from(kind) as i32, root: root.to_vec(), size_bytes }
+}
+
+fn decode_file(stored: v1::StoredSectorFile) -> Result<SectorFile, WireError> {
+    let v1::StoredSectorFile { kind, root, size_bytes } = stored;
+    Ok(SectorFile { kind: file_kind(kind)?, root: bytes32("files.root", &root)?, size_bytes })
+}
+
+fn encode_log(entry: LogEntry) -> v1::StoredLogEntry {
+    let LogEntry { at, event, attempt, task, worker_name, took_ms, message } = entry;
+    v1::StoredLogEntry {
+        unix_ms: at.0,
+        event,
+        attempt: attempt.map(Into::into),
+        task: task.map_or(v1::TaskKind::Unspecified, Into::into) as i32,
+        worker_name,
+        took_ms,
+        message,
+    }
+}
+
+fn decode_log(stored: v1::StoredLogEntry) -> Result<LogEntry, WireError> {
+    let v1::StoredLogEntry { unix_ms, event, attempt, task, worker_name, took_ms, message } = stored;
+    let task = match task {
+        0 => None,
+        number => Some(task_kind(number)?),
+    };
+    Ok(LogEntry { at: UnixMs(unix_ms), event, attempt: attempt.map(Into::into), task, worker_name, took_ms, message })
+}

@@ -1,0 +1,233 @@
+//! Every row survives its bytes; damaged ones are refused with their name.
+
+use proptest::collection::vec;
+use proptest::option::of;
+use proptest::prelude::*;
+use sp_sched_core::model::{
+    Attempt, AttemptState, Counters, FenceRow, LogEntry, OutputSlot, PieceData, RowChange, Rows, Sector, SectorFile,
+    Task, UnixMs,
+};
+use sp_types::{
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, HostId, PartitionIndex, PieceInfo, RegisteredSealProof,
+    SectorSize, SectorState, StoreId, TaskId, TaskKind, WorkerId,
+};
+
+use super::*;
+
+fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<Value = T> + use<T> {
+    proptest::sample::select(values.to_vec())
+}
+
+fn text() -> impl Strategy<Value = String> {
+    vec(any::<char>(), 0..12).prop_map(|chars| chars.into_iter().collect())
+}
+
+fn id() -> impl Strategy<Value = String> {
+    vec(one_of(b"abcXYZ019-_"), 1..40).prop_map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn seal_proof() -> impl Strategy<Value = RegisteredSealProof> {
+    one_of(&RegisteredSealProof::all().collect::<Vec<_>>())
+}
+
+fn attempt_id() -> impl Strategy<Value = AttemptId> {
+    (any::<u64>(), any::<u32>()).prop_map(|(task, number)| AttemptId { task: TaskId(task), number })
+}
+
+fn beacon() -> impl Strategy<Value = ([u8; 32], ChainEpoch)> {
+    (any::<[u8; 32]>(), any::<i64>()).prop_map(|(value, epoch)| (value, ChainEpoch(epoch)))
+}
+
+fn commitment() -> impl Strategy<Value = Commitment> {
+    any::<[u8; 32]>().prop_map(Commitment)
+}
+
+fn piece() -> impl Strategy<Value = PieceInfo> {
+    (7_u32..40, commitment()).prop_map(|(log, commitment)| PieceInfo { padded_bytes: 1 << log, commitment })
+}
+
+fn data() -> impl Strategy<Value = PieceData> {
+    (any::<u64>(), any::<[u8; 32]>(), text()).prop_map(|(data_bytes, digest, name)| PieceData {
+        data_bytes,
+        digest,
+        name,
+    })
+}
+
+fn file() -> impl Strategy<Value = SectorFile> {
+    (one_of(&FileKind::ALL), any::<[u8; 32]>(), any::<u64>()).prop_map(|(kind, root, size_bytes)| SectorFile {
+        kind,
+        root,
+        size_bytes,
+    })
+}
+
+fn log_entry() -> impl Strategy<Value = LogEntry> {
+    let who = (of(attempt_id()), of(one_of(&TaskKind::ALL)), text());
+    (any::<u64>(), text(), who, any::<u64>(), text()).prop_map(
+        |(at, event, (attempt, task, worker_name), took_ms, message)| LogEntry {
+            at: UnixMs(at),
+            event,
+            attempt,
+            task,
+            worker_name,
+            took_ms,
+            message,
+        },
+    )
+}
+
+fn sector() -> impl Strategy<Value = Sector> {
+    let what = (any::<u64>(), seal_proof(), one_of(&SectorState::ALL), of(data()), vec(piece(), 0..3));
+    let chain = (of(commitment()), of(commitment()), of(beacon()), of(beacon()), of(any::<i64>()));
+    let made = (vec(any::<u8>(), 0..9), vec(any::<u8>(), 0..9), of((any::<u32>(), any::<u32>())), vec(file(), 0..3));
+    let life = (any::<u32>(), text(), any::<u64>(), of(any::<u64>()), vec(log_entry(), 0..3));
+    (what, chain, made, life).prop_map(|(what, chain, made, life)| {
+        let (number, seal_proof, state, data, pieces) = what;
+        let (comm_d, comm_r, ticket, seed, seed_epoch) = chain;
+        let (phase1, proof, location, files) = made;
+        let (failures, last_error, created, proving_since, log) = life;
+        Sector {
+            number,
+            seal_proof,
+            state,
+            data,
+            pieces,
+            comm_d,
+            comm_r,
+            ticket,
+            seed,
+            seed_epoch: seed_epoch.map(ChainEpoch),
+            phase1,
+            proof,
+            location: location.map(|(d, p)| (DeadlineIndex(d), PartitionIndex(p))),
+            files,
+            failures,
+            last_error,
+            created: UnixMs(created),
+            proving_since: proving_since.map(UnixMs),
+            log,
+        }
+    })
+}
+
+fn output() -> impl Strategy<Value = OutputSlot> {
+    (one_of(&FileKind::ALL), id(), any::<u64>()).prop_map(|(kind, store, reserved_bytes)| OutputSlot {
+        kind,
+        store: StoreId::new(store).expect("made of allowed characters"),
+        reserved_bytes,
+    })
+}
+
+fn attempt() -> impl Strategy<Value = Attempt> {
+    let state = one_of(&[AttemptState::Reserving, AttemptState::Granted]);
+    (attempt_id(), id(), id(), state, vec(output(), 0..3), any::<u64>(), text()).prop_map(
+        |(id, worker, host, state, outputs, created, upload_ticket)| Attempt {
+            id,
+            worker: WorkerId::new(worker).expect("made of allowed characters"),
+            host: HostId::new(host).expect("made of allowed characters"),
+            state,
+            outputs,
+            created: UnixMs(created),
+            upload_ticket,
+        },
+    )
+}
+
+fn task() -> impl Strategy<Value = Task> {
+    let what = (any::<u64>(), one_of(&TaskKind::ALL), any::<u64>(), any::<i64>());
+    let when = (any::<u64>(), any::<u64>(), vec(attempt(), 0..3), any::<u32>(), any::<u32>(), text());
+    (what, when).prop_map(|(what, when)| {
+        let (id, kind, sector, priority) = what;
+        let (queued, not_before, attempts, last_number, failures, last_error) = when;
+        Task {
+            id: TaskId(id),
+            kind,
+            sector,
+            priority,
+            queued: UnixMs(queued),
+            not_before: UnixMs(not_before),
+            attempts,
+            last_number,
+            failures,
+            last_error,
+        }
+    })
+}
+
+fn read_back(change: &RowChange) -> Rows {
+    let KeyChange { key, value } = encode_change(change);
+    let mut rows = Rows::default();
+    decode_into(&mut rows, &key, &value.expect("a put has a value")).expect("own bytes are readable");
+    rows
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+
+    #[test]
+    fn sectors_round_trip(sector in sector()) {
+        let rows = read_back(&RowChange::PutSector(Box::new(sector.clone())));
+        prop_assert_eq!(rows, Rows { sectors: vec![sector], ..Rows::default() });
+    }
+
+    #[test]
+    fn tasks_round_trip(task in task()) {
+        let rows = read_back(&RowChange::PutTask(Box::new(task.clone())));
+        prop_assert_eq!(rows, Rows { tasks: vec![task], ..Rows::default() });
+    }
+
+    #[test]
+    fn fences_and_counters_round_trip(task in any::<u64>(), up_to_number in any::<u32>(), next_sector in any::<u64>()) {
+        let fence = FenceRow { task: TaskId(task), up_to_number };
+        prop_assert_eq!(read_back(&RowChange::PutFence(fence)).fences, vec![fence]);
+        let counters = Counters { next_task: task, next_sector };
+        prop_assert_eq!(read_back(&RowChange::PutCounters(counters)).counters, counters);
+    }
+
+    #[test]
+    fn the_ledger_round_trips(unix_ms in any::<u64>(), epoch_ms in 1..u64::MAX, seed in any::<[u8; 32]>(), pair in (commitment(), commitment())) {
+        let genesis = Genesis { unix_ms, epoch_ms, seed };
+        prop_assert_eq!(Genesis::decode(&genesis.encode()).expect("readable"), genesis);
+        let row = PreCommitRow { comm_r: pair.0, comm_d: pair.1, epoch: ChainEpoch(-3), seed_epoch: ChainEpoch(7) };
+        prop_assert_eq!(PreCommitRow::decode(&row.encode()).expect("readable"), row);
+    }
+
+    #[test]
+    fn damaged_rows_are_errors_not_panics(bytes in vec(any::<u8>(), 0..64)) {
+        for key in [sector::key(1), task::key(TaskId(1)), fence::key(TaskId(1)), counters_key()] {
+            let _ = decode_into(&mut Rows::default(), &key, &bytes);
+        }
+    }
+}
+
+#[test]
+fn deletes_have_no_value_and_keys_sort_by_number() {
+    let delete = encode_change(&RowChange::DeleteTask(TaskId(5)));
+    assert_eq!((delete.key.clone(), delete.value), (task::key(TaskId(5)), None));
+    assert_eq!(encode_change(&RowChange::DeleteFence(TaskId(5))).value, None);
+    assert!(sector::key(255) < sector::key(256));
+    assert_eq!(readable(&delete.key), "task/0000000000000005");
+}
+
+#[test]
+fn foreign_keys_and_unknown_enum_values_are_refused() {
+    let error = decode_into(&mut Rows::default(), b"other/1", b"").expect_err("not ours").to_string();
+    assert!(error.contains("other/1"), "{error}");
+    let stored = sp_proto::v1::StoredSector { number: 3, seal_proof: 5, state: 99, ..Default::default() };
+    let error = decode_into(&mut Rows::default(), &sector::key(3), &prost::Message::encode_to_vec(&stored))
+        .expect_err("unknown state")
+        .to_string();
+    assert!(error.contains("sector/3") && error.contains("99"), "{error}");
+}
+
+#[test]
+fn rows_of_a_newer_build_or_another_cluster_are_refused() {
+    let ours = Schema { version: 1, cluster: "dev".into(), miner: 1000, sector_size: SectorSize::KiB2 };
+    assert_eq!(Schema::decode(&ours.encode()).expect("readable"), ours);
+    assert!(ours.check(&ours).is_ok());
+    let newer = Schema { version: 2, ..ours.clone() };
+    assert!(newer.check(&ours).expect_err("newer").to_string().contains("newer build"));
+    let other = Schema { cluster: "b".into(), ..ours.clone() };
+    assert!(other.check(&ours).expect_err("other").to_string().contains("cluster `b`"));
+}
