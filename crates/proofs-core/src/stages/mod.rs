@@ -16,6 +16,7 @@ mod fields;
 mod files;
 mod finalize;
 mod parameters;
+mod parents;
 mod pc1;
 mod pc2;
 mod unseal;

@@ -1,0 +1,11 @@
+//! The stages end to end at 2 KiB: sealing, unsealing, both PoSts, the verifier, and what each refuses.
+//!
+//! Tests that prove need development parameters: `make test` makes them before; by hand,
+//! `sp-ctl params generate --sector-size 2KiB`. Without them they fail and name the missing file.
+#![allow(clippy::unwrap_used)]
+
+mod bad_input;
+mod post;
+mod seal;
+mod support;
+mod upstream;

@@ -1,0 +1,99 @@
+//! Sealing from AP to FIN, verification, unsealing.
+
+use std::fs;
+
+use proofs_core::stages::{self, SectorContext};
+use sp_types::{Commitment, SealFeature};
+
+use super::support::{SEED, Sector, TICKET, context, data, with_parameters};
+
+/// What PoSt needs and Lotus keeps.
+const TRIMMED: [&str; 3] = ["p_aux", "sc-02-data-tree-r-last.dat", "t_aux"];
+
+#[test]
+fn an_empty_sector_and_one_with_data_are_sealed_and_verified() {
+    with_parameters("seal::an_empty_sector_and_one_with_data_are_sealed_and_verified", || {
+        for (number, bytes) in [(1, 0), (2, 900)] {
+            seal_and_verify(context(SealFeature::V1_1, number), &data(bytes));
+        }
+    });
+}
+
+#[test]
+fn a_synthetic_sector_is_sealed_and_verified() {
+    with_parameters("seal::a_synthetic_sector_is_sealed_and_verified", || {
+        seal_and_verify(context(SealFeature::Synthetic, 3), &data(100));
+    });
+}
+
+fn seal_and_verify(ctx: SectorContext, data: &[u8]) {
+    let (sector, comms) = Sector::sealed(ctx, data);
+    let vanilla = sector.c1(&comms);
+    let proof = stages::c2(&ctx, &vanilla).unwrap();
+    assert_eq!(proof.len(), 192);
+    stages::finalize(&sector.cache()).unwrap();
+    assert_eq!(sector.cache_names(), TRIMMED);
+
+    let verify = |ctx: &SectorContext, comm_r: &Commitment, ticket, seed, proof: &[u8]| {
+        stages::verify_seal(ctx, comm_r, &comms.comm_d, ticket, seed, proof).unwrap()
+    };
+    assert!(verify(&ctx, &comms.comm_r, TICKET, SEED, &proof));
+    let mut other_r = comms.comm_r;
+    other_r.0[0] ^= 1;
+    assert!(!verify(&ctx, &other_r, TICKET, SEED, &proof));
+    assert!(!verify(&ctx, &Commitment([0xff; 32]), TICKET, SEED, &proof));
+    assert!(!verify(&ctx, &comms.comm_r, [0x12; 32], SEED, &proof));
+    assert!(!verify(&ctx, &comms.comm_r, TICKET, [0x23; 32], &proof));
+    assert!(!verify(&SectorContext { number: 99, ..ctx }, &comms.comm_r, TICKET, SEED, &proof));
+    for at in [0, 47, 48, 100, 191] {
+        let mut flipped = proof.clone();
+        flipped[at] ^= 1;
+        assert!(!verify(&ctx, &comms.comm_r, TICKET, SEED, &flipped), "byte {at}");
+    }
+    for bytes in [&proof[..191], &[proof.clone(), vec![0]].concat(), &[]] {
+        assert!(!verify(&ctx, &comms.comm_r, TICKET, SEED, bytes), "{} bytes", bytes.len());
+    }
+}
+
+#[test]
+fn every_variant_reaches_c1_and_unseals_to_its_data() {
+    for feature in [SealFeature::V1_1, SealFeature::Synthetic, SealFeature::NonInteractive] {
+        let ctx = context(feature, 4);
+        let data = data(700);
+        let (sector, comms) = Sector::sealed(ctx, &data);
+        assert!(sector.c1(&comms).len() > 10_000, "{feature:?}");
+        stages::finalize(&sector.cache()).unwrap();
+        stages::finalize(&sector.cache()).unwrap();
+        assert_eq!(sector.cache_names(), TRIMMED);
+
+        let (sealed, out) = (sector.file("sealed"), sector.file("out"));
+        let before = fs::read(sector.cache().join("p_aux")).unwrap();
+        stages::unseal(&ctx, &comms.comm_d, TICKET, &sealed, &sector.cache(), &sector.file("scratch"), &out).unwrap();
+        assert!(fs::read(&out).unwrap() == fs::read(sector.file("unsealed")).unwrap());
+        assert_eq!(sector.cache_names(), TRIMMED);
+        assert_eq!(fs::read(sector.cache().join("p_aux")).unwrap(), before);
+        let mut read = Vec::new();
+        assert_eq!(stages::read_piece(&out, 0, 700, &mut read).unwrap(), 700);
+        assert!(read == data);
+    }
+}
+
+/// Between stages the files may move to another worker, under other paths.
+#[test]
+fn files_may_move_between_the_stages() {
+    let ctx = context(SealFeature::V1_1, 5);
+    let mut sector = Sector::add_piece(ctx, &data(300));
+    let phase1 = sector.pc1();
+    move_files(&mut sector);
+    let comms = stages::pc2(&ctx, &phase1, &sector.cache(), &sector.file("sealed")).unwrap();
+    move_files(&mut sector);
+    assert!(!sector.c1(&comms).is_empty());
+}
+
+fn move_files(sector: &mut Sector) {
+    let new = tempfile::tempdir().unwrap();
+    for name in ["unsealed", "sealed", "cache"] {
+        fs::rename(sector.file(name), new.path().join(name)).unwrap();
+    }
+    sector.dir = new;
+}
