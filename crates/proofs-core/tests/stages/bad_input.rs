@@ -3,9 +3,9 @@
 use std::fs;
 
 use proofs_core::stages::{self, SectorContext, StageError};
-use sp_types::{Commitment, ErrorCode, SealFeature};
+use sp_types::{Commitment, ErrorCode, PostProof, PostType, Randomness, SealFeature, SectorSize};
 
-use super::support::{SEED, Sector, TICKET, context, data};
+use super::support::{SEED, Sector, TICKET, context, data, without_parameters};
 
 #[test]
 fn pc1_starts_only_in_an_empty_directory_on_the_right_data() {
@@ -101,4 +101,31 @@ fn c2_reads_only_what_c1_wrote() {
     let foreign = b"SPVANIL1\x0a\x00\x00\x00\x00\x00\x00\x00rest";
     let error = stages::c2(&ctx, foreign).unwrap_err().to_string();
     assert!(error.contains("StackedDrg2KiBV1_1_Feat_SyntheticPoRep, not of StackedDrg2KiBV1_1"), "{error}");
+}
+
+#[test]
+fn missing_parameters_are_named_before_anything_is_proven_or_judged() {
+    without_parameters("bad_input::missing_parameters_are_named_before_anything_is_proven_or_judged", || {
+        let (sector, comms) = Sector::sealed(context(SealFeature::V1_1, 13), &[]);
+        let (ctx, named, randomness) = (sector.ctx, sector.in_post(&comms), Randomness::new([5; 32]));
+        let window = PostProof { size: SectorSize::KiB2, post_type: PostType::Window };
+        let winning = PostProof { size: SectorSize::KiB2, post_type: PostType::Winning };
+        let vanilla = |proof| {
+            let (sealed, cache) = (sector.file("sealed"), sector.cache());
+            stages::vanilla_proof(proof, ctx.prover_id, &randomness, &named, &sealed, &cache).unwrap()
+        };
+        let errors = [
+            stages::c2(&ctx, &sector.c1(&comms)).unwrap_err(),
+            stages::window_post_partition(window, ctx.prover_id, &randomness, 0, &[vanilla(window)]).unwrap_err(),
+            stages::winning_post(winning, ctx.prover_id, &randomness, &[vanilla(winning)]).unwrap_err(),
+            stages::verify_seal(&ctx, &comms.comm_r, &comms.comm_d, TICKET, SEED, &[0; 192]).unwrap_err(),
+            stages::verify_window_post(window, ctx.prover_id, &randomness, 0, &[named], &[0; 192]).unwrap_err(),
+            stages::verify_winning_post(winning, ctx.prover_id, &randomness, &named, &[0; 192]).unwrap_err(),
+        ];
+        for error in errors {
+            assert_eq!(error.code(), ErrorCode::BadParameters);
+            let text = error.to_string();
+            assert!(text.contains(".vk is missing; run `sp-ctl params generate --sector-size 2KiB`"), "{text}");
+        }
+    });
 }

@@ -15,19 +15,32 @@ pub(crate) const MINER: u64 = 1000;
 
 const PARAMETERS: &str = "FIL_PROOFS_PARAMETER_CACHE";
 
-/// Runs the named test with the development parameters: upstream reads their place from the environment, once, so the
-/// test runs itself again in a child that has it.
+/// Runs the named test with the development parameters.
 pub(crate) fn with_parameters(name: &str, test: impl FnOnce()) {
     if env::var_os(PARAMETERS).is_some() {
         return test();
     }
     let home = env::var_os("HOME").expect("HOME is set");
-    let status = Command::new(env::current_exe().unwrap())
+    in_child(name, &Path::new(&home).join(".cache/sp-cluster/parameters-dev"));
+}
+
+/// Runs the named test with a parameter directory that holds nothing.
+pub(crate) fn without_parameters(name: &str, test: impl FnOnce()) {
+    const CHILD: &str = "no-parameters-here";
+    if env::var_os(PARAMETERS).is_some_and(|dir| Path::new(&dir).ends_with(CHILD)) {
+        return test();
+    }
+    let dir = tempfile::tempdir().unwrap();
+    in_child(name, &dir.path().join(CHILD));
+}
+
+/// Upstream reads the place of the parameters from the environment, once: the test runs itself in a child that has it.
+fn in_child(name: &str, parameters: &Path) {
+    let child = Command::new(env::current_exe().unwrap())
         .args([name, "--exact", "--nocapture"])
-        .env(PARAMETERS, Path::new(&home).join(".cache/sp-cluster/parameters-dev"))
-        .status()
-        .unwrap();
-    assert!(status.success(), "{name} failed with the development parameters; see above");
+        .env(PARAMETERS, parameters)
+        .status();
+    assert!(child.unwrap().success(), "{name} failed with parameters from {}; see above", parameters.display());
 }
 
 pub(crate) fn context(feature: SealFeature, number: u64) -> SectorContext {
