@@ -32,4 +32,4 @@ pub mod status;
 
 pub use client::NetError;
 pub use env::Elapsed;
-pub use net::{BoxIo, Env, Io, Listener, Net};
+pub use net::{Accepting, BoxIo, Env, Io, Listener, Net};

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use sp_env::{BoxFuture, Clock, Entropy, Tasks};
@@ -27,13 +28,15 @@ pub trait Net: Send + Sync + 'static {
     }
 }
 
+/// A connection that is about to come, and from where.
+pub type Accepting<'a> = Pin<Box<dyn Future<Output = io::Result<(BoxIo, SocketAddr)>> + Send + 'a>>;
+
 /// A listening socket.
 pub trait Listener: Send + 'static {
     /// The address, with the port that was taken.
     fn local_addr(&self) -> io::Result<SocketAddr>;
     /// The next connection.
-    fn accept<'a>(&'a mut self)
-    -> std::pin::Pin<Box<dyn Future<Output = io::Result<(BoxIo, SocketAddr)>> + Send + 'a>>;
+    fn accept(&mut self) -> Accepting<'_>;
 }
 
 /// Everything a service takes from the machine, cheap to clone.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
@@ -11,7 +11,7 @@ use sp_env::{BoxFuture, Clock, Entropy, Monotonic, TaskHandle, Tasks};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::net::{BoxIo, Env, Listener, Net};
+use crate::net::{Accepting, BoxIo, Env, Listener, Net};
 
 struct RealClock {
     start: Instant,
@@ -143,7 +143,7 @@ impl Listener for TcpAcceptor {
         self.0.local_addr()
     }
 
-    fn accept<'a>(&'a mut self) -> Pin<Box<dyn Future<Output = io::Result<(BoxIo, SocketAddr)>> + Send + 'a>> {
+    fn accept(&mut self) -> Accepting<'_> {
         Box::pin(async move {
             let (stream, peer) = self.0.accept().await?;
             stream.set_nodelay(true)?;

@@ -24,11 +24,13 @@ use crate::{Env, Listener, NetError};
 mod incoming;
 
 /// Sets our message limit on a generated server or client: `sized!(WorkerServer::new(x))`.
+///
+/// Whoever receives refuses, naming both sizes. A limit on sending would end the call in the middle of its body
+/// instead, which the peer sees as a broken protocol.
 #[macro_export]
 macro_rules! sized {
     ($end:expr) => {
         $end.max_decoding_message_size($crate::client::MESSAGE_BYTES_MAX)
-            .max_encoding_message_size($crate::client::MESSAGE_BYTES_MAX)
     };
 }
 
