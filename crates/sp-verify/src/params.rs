@@ -1,0 +1,195 @@
+//! The parameter tools: generate, check, list.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+use clap::{Args, Subcommand};
+use proofs_core::params::{
+    self, Checked, FileReport, Kind, Origin, ParamsError, Report, check, check_structure, default_dir, is_insecure,
+};
+use serde_json::{Value, json};
+use sp_types::{ByteSize, SectorSize};
+
+use crate::progress::Display;
+use crate::say;
+
+#[derive(Subcommand)]
+pub(crate) enum Params {
+    /// Make INSECURE development parameters; files that are there and right are kept
+    Generate(Selection),
+    /// Check that parameters are there, whole and unchanged: exit 0 if all are, 1 otherwise
+    Check(CheckArgs),
+    /// List the parameters that are there
+    List(Place),
+    /// Fetch published parameters (not in this release)
+    Fetch(Selection),
+}
+
+#[derive(Args)]
+pub(crate) struct Place {
+    /// Directory of the parameters [default: FIL_PROOFS_PARAMETER_CACHE, else the development directory]
+    #[arg(long)]
+    dir: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Args)]
+pub(crate) struct Selection {
+    /// Sector size: 2KiB, 8MiB, 512MiB, 32GiB or 64GiB
+    #[arg(long)]
+    sector_size: SectorSize,
+    /// Kinds, separated by commas: porep, window, winning, update
+    #[arg(long, value_delimiter = ',', default_value = "window,winning,update,porep")]
+    kinds: Vec<Kind>,
+    #[command(flatten)]
+    place: Place,
+}
+
+#[derive(Args)]
+pub(crate) struct CheckArgs {
+    #[command(flatten)]
+    selection: Selection,
+    /// Look at lengths and keys only, do not digest the files
+    #[arg(long)]
+    quick: bool,
+}
+
+pub(crate) fn run(command: &Params) -> anyhow::Result<ExitCode> {
+    match command {
+        Params::Generate(selection) => generate(selection),
+        Params::Check(args) => check_all(args),
+        Params::List(place) => list(place),
+        Params::Fetch(selection) => bail!(
+            "fetching published parameters comes with a later release; copy the files for {} sectors into {}",
+            selection.sector_size,
+            selection.place.dir()?.display()
+        ),
+    }
+}
+
+impl Place {
+    fn dir(&self) -> Result<PathBuf, ParamsError> {
+        self.dir.clone().map_or_else(default_dir, Ok)
+    }
+}
+
+fn generate(selection: &Selection) -> anyhow::Result<ExitCode> {
+    let (size, dir) = (selection.sector_size, selection.place.dir()?);
+    let mut reports = Vec::new();
+    for kind in &selection.kinds {
+        let display = Display::new();
+        let report = params::generate(*kind, size, &dir, &|progress| display.show(progress));
+        display.done();
+        let report = report?;
+        if !selection.place.json {
+            print_report(&report);
+        }
+        reports.push(report_json(&report));
+    }
+    if selection.place.json {
+        say(json!({"dir": dir, "insecure": true, "sets": reports}));
+    } else {
+        say(format!("INSECURE development parameters are in {}", dir.display()));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_report(report: &Report) {
+    let made = report.files.iter().filter(|file| file.made).count();
+    let bytes = ByteSize(report.files.iter().map(|file| file.length_bytes).sum());
+    let what = match made {
+        0 => "there already".to_owned(),
+        made => format!("{made} of {} files made in {:.1} s", report.files.len(), report.took.as_secs_f64()),
+    };
+    say(format!("{:<8} {}  {bytes:>10}  {what}", report.kind, report.size));
+}
+
+fn report_json(report: &Report) -> Value {
+    let file = |file: &FileReport| {
+        let FileReport { path, length_bytes, digest, made } = file;
+        json!({"path": path, "length_bytes": length_bytes, "digest": digest, "made": made})
+    };
+    json!({
+        "kind": report.kind.name(),
+        "sector_size": report.size.name(),
+        "constraints": report.constraints,
+        "took_ms": report.took.as_millis() as u64,
+        "files": report.files.iter().map(file).collect::<Vec<_>>(),
+    })
+}
+
+fn check_all(args: &CheckArgs) -> anyhow::Result<ExitCode> {
+    let Selection { sector_size, kinds, place } = &args.selection;
+    let dir = place.dir()?;
+    let look = if args.quick { check_structure } else { check };
+    let results: Vec<_> = kinds.iter().map(|kind| (*kind, look(*kind, *sector_size, &dir))).collect();
+    let ok = results.iter().all(|(_, result)| result.is_ok());
+    if place.json {
+        let sets: Vec<_> = results.iter().map(|(kind, result)| result_json(*kind, *sector_size, result)).collect();
+        say(json!({"dir": dir, "ok": ok, "insecure": is_insecure(&dir), "sets": sets}));
+    } else {
+        for (kind, result) in &results {
+            match result {
+                Ok(checked) => print_checked(checked),
+                Err(error) => say(format!("{kind:<8} {sector_size}  {error}")),
+            }
+        }
+    }
+    Ok(ExitCode::from(u8::from(!ok)))
+}
+
+fn print_checked(checked: &Checked) {
+    let Checked { kind, size, layout, origin, .. } = checked;
+    say(format!("{kind:<8} {size}  {:>10}  ok, {}", ByteSize(layout.length_bytes), origin.describe()));
+}
+
+fn result_json(kind: Kind, size: SectorSize, result: &Result<Checked, ParamsError>) -> Value {
+    let mut value = json!({"kind": kind.name(), "sector_size": size.name(), "ok": result.is_ok()});
+    match result {
+        Err(error) => value["error"] = json!(error.to_string()),
+        Ok(checked) => {
+            value["path"] = json!(checked.path);
+            value["length_bytes"] = json!(checked.layout.length_bytes);
+            value["digest"] = json!(checked.digest);
+            value["origin"] = json!(match checked.origin {
+                Origin::Published => "published",
+                Origin::Development => "development",
+                Origin::Unknown => "unknown",
+            });
+            value["insecure"] = json!(checked.origin.is_insecure());
+        }
+    }
+    value
+}
+
+fn list(place: &Place) -> anyhow::Result<ExitCode> {
+    let dir = place.dir()?;
+    let all = SectorSize::ALL.into_iter().flat_map(|size| Kind::ALL.map(|kind| (kind, size)));
+    let found: Vec<_> = all
+        .map(|(kind, size)| (kind, size, check_structure(kind, size, &dir)))
+        .filter(|(kind, size, result)| {
+            // A set that is not there at all is not listed; half of one is, with what is wrong.
+            let name = format!("{}.params", params::file_stem(*kind, *size));
+            result.is_ok() || dir.join(name).exists()
+        })
+        .collect();
+    if place.json {
+        let sets: Vec<_> = found.iter().map(|(kind, size, result)| result_json(*kind, *size, result)).collect();
+        say(json!({"dir": dir, "insecure": is_insecure(&dir), "sets": sets}));
+        return Ok(ExitCode::SUCCESS);
+    }
+    say(format!("{}{}", dir.display(), if is_insecure(&dir) { " (INSECURE development parameters)" } else { "" }));
+    for (kind, size, result) in &found {
+        match result {
+            Ok(checked) => print_checked(checked),
+            Err(error) => say(format!("{kind:<8} {size}  {error}")),
+        }
+    }
+    if found.is_empty() {
+        say("no parameters; `sp-ctl params generate --sector-size 2KiB` makes development ones");
+    }
+    Ok(ExitCode::SUCCESS)
+}
