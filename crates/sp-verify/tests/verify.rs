@@ -1,4 +1,6 @@
 //! The binary against real proofs: a window PoSt of two sealed 2 KiB sectors, under parameters that it made itself.
+// The whole file is a test.
+#![allow(clippy::unwrap_used)]
 
 use std::fs;
 use std::io::Write;
