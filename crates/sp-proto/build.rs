@@ -1,4 +1,6 @@
 //! Compiles `proto/sp/v1/*.proto` without protoc.
+// A build script.
+#![allow(clippy::disallowed_methods)]
 
 use std::path::{Path, PathBuf};
 

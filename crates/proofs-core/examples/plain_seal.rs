@@ -2,6 +2,8 @@
 //! JSON: what the overhead of the cluster is measured against.
 //!
 //! Parameters come from the directory in `FIL_PROOFS_PARAMETER_CACHE`.
+// A measurement on a real machine.
+#![allow(clippy::disallowed_methods)]
 
 use std::fs::{self, File};
 use std::io::{self, Read};

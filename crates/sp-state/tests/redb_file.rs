@@ -1,4 +1,6 @@
 //! What only a file can get wrong: who opens it, which version it has, what a killed process leaves.
+// Tests meet the real machine.
+#![allow(clippy::disallowed_methods)]
 
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};

@@ -1,2 +1,4 @@
 //! bench
+// Tests meet the real machine.
+#![allow(clippy::disallowed_methods)]
 fn main() {}

@@ -3,6 +3,8 @@
 //! Tests that prove need development parameters: `make test` makes them before; by hand,
 //! `sp-ctl params generate --sector-size 2KiB`. Without them they fail and name the missing file.
 #![allow(clippy::unwrap_used)]
+// Tests meet the real machine.
+#![allow(clippy::disallowed_methods)]
 
 mod bad_input;
 mod post;
