@@ -1,6 +1,6 @@
 //! The binary against real proofs: a window PoSt of two sealed 2 KiB sectors, under parameters that it made itself.
 // The whole file is a test.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
 use std::fs;
 use std::io::Write;
