@@ -138,16 +138,7 @@ impl TryFrom<v1::Piece> for PieceInfo {
     }
 }
 
-/// A replica with what the index knows of it besides its id.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ReplicaInfo {
-    /// Which replica.
-    pub id: ReplicaId,
-    /// Total length, bytes.
-    pub size_bytes: u64,
-    /// The copy that counts.
-    pub primary: bool,
-}
+pub use sp_types::ReplicaInfo;
 
 impl From<ReplicaInfo> for v1::Replica {
     fn from(ReplicaInfo { id, size_bytes, primary }: ReplicaInfo) -> Self {

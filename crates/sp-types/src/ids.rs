@@ -116,3 +116,14 @@ pub struct ReplicaId {
     /// Root digest (BLAKE2s, 32 bytes) of the content; all zero for a foreign file that nobody has read whole yet.
     pub root: [u8; 32],
 }
+
+/// A replica with what is known of it besides its id.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ReplicaInfo {
+    /// Which replica.
+    pub id: ReplicaId,
+    /// Total length, bytes.
+    pub size_bytes: u64,
+    /// True for the copy that counts, false for a copy made for a task.
+    pub primary: bool,
+}

@@ -1,0 +1,176 @@
+//! `Disk` over the machine's file systems.
+// The one place of this crate that may touch the machine itself.
+#![allow(clippy::disallowed_methods)]
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt};
+use std::path::Path;
+
+use rustix::fs::{CWD, RenameFlags};
+use rustix::io::Errno;
+
+use super::{Disk, DiskFile, Entry, Metadata, Space};
+
+/// The machine's disks.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct RealDisk;
+
+struct RealFile(File);
+
+const COPY_STEP_BYTES: usize = 1 << 30;
+const BUFFER_BYTES: usize = 1 << 20;
+
+impl DiskFile for RealFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let mut done = 0;
+        while done < buffer.len() {
+            match self.0.read_at(&mut buffer[done..], offset + done as u64) {
+                Ok(0) => break,
+                Ok(n) => done += n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(done)
+    }
+
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.0.write_all_at(bytes, offset)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        self.0.sync_all()
+    }
+
+    fn size_bytes(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+}
+
+/// `renameat2` is refused as invalid by file systems that do not know the flag (NFS, some FUSE).
+fn flag_unknown(error: Errno) -> bool {
+    matches!(error, Errno::INVAL | Errno::NOSYS | Errno::NOTSUP)
+}
+
+/// A copy in the kernel is refused across file systems and by some of them.
+fn copy_unsupported(error: Errno) -> bool {
+    matches!(error, Errno::OPNOTSUPP | Errno::INVAL | Errno::XDEV | Errno::NOSYS | Errno::NOTTY)
+}
+
+fn copy_in_kernel(from: &File, to: &File, size_bytes: u64) -> Result<(), Errno> {
+    let (mut read_at, mut write_at) = (0, 0);
+    while read_at < size_bytes {
+        match rustix::fs::copy_file_range(from, Some(&mut read_at), to, Some(&mut write_at), COPY_STEP_BYTES) {
+            // The file got shorter under us, or the file system gives up: the plain copy finds out which.
+            Ok(0) => return Err(Errno::OPNOTSUPP),
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(())
+}
+
+fn copy_by_hand(from: &File, to: &File) -> io::Result<()> {
+    let (from, mut buffer, mut offset) = (RealFile(from.try_clone()?), vec![0; BUFFER_BYTES], 0);
+    loop {
+        let got = from.read_at(&mut buffer, offset)?;
+        if got == 0 {
+            return Ok(());
+        }
+        to.write_all_at(&buffer[..got], offset)?;
+        offset += got as u64;
+    }
+}
+
+impl Disk for RealDisk {
+    fn create_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::create_dir_all(path)
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(RealFile(File::open(path)?)))
+    }
+
+    fn open_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(RealFile(OpenOptions::new().read(true).write(true).open(path)?)))
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        Ok(Box::new(RealFile(OpenOptions::new().read(true).write(true).create_new(true).open(path)?)))
+    }
+
+    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        match rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE) {
+            // Whoever renames here holds the store alone, so looking first is as good.
+            Err(e) if flag_unknown(e) => match fs::symlink_metadata(to) {
+                Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+                Err(e) if e.kind() == io::ErrorKind::NotFound => fs::rename(from, to),
+                Err(e) => Err(e),
+            },
+            other => Ok(other?),
+        }
+    }
+
+    fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
+        match rustix::fs::renameat_with(CWD, a, CWD, b, RenameFlags::EXCHANGE) {
+            Err(e) if flag_unknown(e) => Err(io::ErrorKind::Unsupported.into()),
+            other => Ok(other?),
+        }
+    }
+
+    fn remove_file(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
+    }
+
+    fn list(&self, path: &Path) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for entry in fs::read_dir(path)? {
+            let entry = entry?;
+            let name = entry.file_name().to_string_lossy().into_owned();
+            entries.push(Entry { name, is_dir: entry.file_type()?.is_dir() });
+        }
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+
+    fn metadata(&self, path: &Path) -> io::Result<Metadata> {
+        let found = fs::metadata(path)?;
+        Ok(Metadata { is_dir: found.is_dir(), size_bytes: found.len(), id: found.ino() })
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
+    }
+
+    fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let from = File::open(from)?;
+        let to = OpenOptions::new().write(true).create_new(true).open(to)?;
+        match rustix::fs::ioctl_ficlone(&to, &from) {
+            Err(e) if copy_unsupported(e) => {}
+            other => return Ok(other?),
+        }
+        match copy_in_kernel(&from, &to, from.metadata()?.len()) {
+            Err(e) if copy_unsupported(e) => copy_by_hand(&from, &to),
+            other => Ok(other?),
+        }
+    }
+
+    fn space(&self, path: &Path) -> io::Result<Space> {
+        let found = rustix::fs::statvfs(path)?;
+        let bytes = |blocks: u64| blocks.saturating_mul(found.f_frsize);
+        Ok(Space { capacity_bytes: bytes(found.f_blocks), available_bytes: bytes(found.f_bavail) })
+    }
+}

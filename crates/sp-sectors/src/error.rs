@@ -1,0 +1,106 @@
+//! What can go wrong with a store, with the path and what was being done.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sp_types::{FileKind, SectorId};
+
+use crate::manifest::ManifestError;
+
+/// An operation on a store failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The file system refused.
+    #[error("cannot {doing} {}: {source}", path.display())]
+    Io {
+        /// What was being done, as a verb.
+        doing: &'static str,
+        /// Where.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// There is a store already.
+    #[error("{} is a sector store already; attach it as it is", .0.display())]
+    AlreadyStore(PathBuf),
+    /// `sectorstore.json` is missing.
+    #[error("{} is no sector store; initialise it first, or correct the path", .0.display())]
+    NotAStore(PathBuf),
+    /// A file of ours or Lotus's does not parse.
+    #[error("{} is damaged: {reason}; restore it, or remove it and attach the path again", path.display())]
+    Damaged {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The replica is not there.
+    #[error("{kind} of {sector} is not in this store")]
+    Missing {
+        /// Whose.
+        sector: SectorId,
+        /// Which file.
+        kind: FileKind,
+    },
+    /// There is a replica, with other content.
+    #[error("{kind} of {sector} has root {found} in this store, not {wanted}")]
+    OtherRoot {
+        /// Whose.
+        sector: SectorId,
+        /// Which file.
+        kind: FileKind,
+        /// Root of what is there, hex.
+        found: String,
+        /// Root that was asked for, hex.
+        wanted: String,
+    },
+    /// The replica has no file of this name.
+    #[error("{kind} of {sector} has no file `{name}`")]
+    NoSuchFile {
+        /// Whose.
+        sector: SectorId,
+        /// Which kind.
+        kind: FileKind,
+        /// The name that was asked for.
+        name: String,
+    },
+    /// The offset is not the start of a chunk of the file.
+    #[error("offset {0} is not the start of a chunk")]
+    BadOffset(u64),
+    /// An attempt did not make what it was to publish.
+    #[error("the attempt left no {kind} of {sector} in its work directory")]
+    NoOutput {
+        /// Whose.
+        sector: SectorId,
+        /// Which kind.
+        kind: FileKind,
+    },
+    /// The store may not hold this.
+    #[error("the store does not take {kind} of {sector}: {reason}")]
+    Filtered {
+        /// Whose.
+        sector: SectorId,
+        /// Which kind.
+        kind: FileKind,
+        /// Which filter.
+        reason: String,
+    },
+    /// The store is read-only (neither CanSeal nor CanStore).
+    #[error("the store is read-only: set CanSeal or CanStore in its sectorstore.json")]
+    ReadOnly,
+    /// A manifest is not valid, or does not fit the content.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+}
+
+/// Adds what was being done, and where, to an I/O error.
+pub(crate) trait Doing<T> {
+    /// `doing` is a verb: "read", "rename".
+    fn doing(self, doing: &'static str, path: &Path) -> Result<T, StoreError>;
+}
+
+impl<T> Doing<T> for io::Result<T> {
+    fn doing(self, doing: &'static str, path: &Path) -> Result<T, StoreError> {
+        self.map_err(|source| StoreError::Io { doing, path: path.to_owned(), source })
+    }
+}

@@ -1,0 +1,73 @@
+//! BLAKE2s over chunks, files and directories.
+
+use std::io;
+use std::path::Path;
+
+use blake2s_simd::many::{HashManyJob, hash_many};
+use blake2s_simd::{Hash, Params};
+
+use super::ManifestFile;
+use crate::disk::Disk;
+
+/// Length of a chunk: what one digest covers, and what one message of a fetch carries.
+pub const CHUNK_BYTES: u64 = 1 << 20;
+
+/// Chunks that are digested at once: the lanes of AVX2.
+const LANES: usize = 8;
+
+/// The digest of one chunk.
+pub fn chunk_digest(bytes: &[u8]) -> [u8; 32] {
+    *blake2s_simd::blake2s(bytes).as_array()
+}
+
+fn personal(tag: &[u8; 8]) -> blake2s_simd::State {
+    Params::new().personal(tag).to_state()
+}
+
+fn finish(state: &blake2s_simd::State) -> [u8; 32] {
+    let hash: Hash = state.finalize();
+    *hash.as_array()
+}
+
+/// Root of one file.
+pub(super) fn file_root(file: &ManifestFile) -> [u8; 32] {
+    let mut state = personal(b"sp-file1");
+    state.update(&file.size_bytes.to_le_bytes());
+    for chunk in &file.chunks {
+        state.update(chunk);
+    }
+    finish(&state)
+}
+
+/// Root of a directory; the files are sorted by name.
+pub(super) fn dir_root(files: &[ManifestFile]) -> [u8; 32] {
+    let mut state = personal(b"sp-dir-1");
+    state.update(&(files.len() as u32).to_le_bytes());
+    for file in files {
+        state.update(&(file.name.len() as u16).to_le_bytes());
+        state.update(file.name.as_bytes());
+        state.update(&file.size_bytes.to_le_bytes());
+        state.update(&file_root(file));
+    }
+    finish(&state)
+}
+
+/// Length and chunk digests of a file, several chunks at once.
+pub(super) fn digest_file(disk: &dyn Disk, path: &Path) -> io::Result<(u64, Vec<[u8; 32]>)> {
+    let file = disk.open(path)?;
+    let size_bytes = file.size_bytes()?;
+    let group = (CHUNK_BYTES * LANES as u64).min(size_bytes) as usize;
+    let (mut buffer, mut digests, mut offset, params) = (vec![0; group], Vec::new(), 0, Params::new());
+    while offset < size_bytes {
+        let want = (size_bytes - offset).min(group as u64) as usize;
+        if file.read_at(&mut buffer[..want], offset)? != want {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file got shorter while it was read"));
+        }
+        let mut jobs: Vec<_> =
+            buffer[..want].chunks(CHUNK_BYTES as usize).map(|chunk| HashManyJob::new(&params, chunk)).collect();
+        hash_many(jobs.iter_mut());
+        digests.extend(jobs.iter().map(|job| *job.to_hash().as_array()));
+        offset += want as u64;
+    }
+    Ok((size_bytes, digests))
+}

@@ -1,0 +1,46 @@
+//! Deletes a replica: exactly the one that is named.
+
+use sp_types::ReplicaId;
+
+use super::Store;
+use crate::disk::remove_any;
+use crate::error::{Doing, StoreError};
+
+/// What a delete found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Deleted {
+    /// The replica is gone now.
+    Removed,
+    /// It was not there; nothing was touched. Another replica of the same sector and kind may be.
+    NotThere,
+}
+
+impl Store {
+    /// Deletes this replica, durably. One with another root is another replica: it is not touched.
+    pub fn delete(&self, replica: &ReplicaId) -> Result<Deleted, StoreError> {
+        self.check_writable()?;
+        let (sector, kind) = (replica.sector, replica.kind);
+        let trash = self.layout().trash(sector, kind);
+        {
+            let _switch = self.switch_write();
+            self.settle()?;
+            match self.check_root(replica) {
+                Ok(_) => {}
+                Err(StoreError::Missing { .. } | StoreError::OtherRoot { .. }) => return Ok(Deleted::NotThere),
+                Err(e) => return Err(e),
+            }
+            // Data before manifest: a manifest without data is recognised as a leftover, data without a manifest
+            // would look like a file of Lotus's.
+            let place = self.layout().replica(sector, kind);
+            remove_any(self.disk(), &trash).doing("remove", &trash)?;
+            self.disk().rename(&place, &trash).doing("rename", &place)?;
+            self.sync_parent(&place)?;
+            for path in [self.layout().head(sector, kind), self.layout().list(sector, kind, &replica.root)] {
+                remove_any(self.disk(), &path).doing("remove", &path)?;
+            }
+            self.sync_parent(&self.layout().head(sector, kind))?;
+        }
+        remove_any(self.disk(), &trash).doing("remove", &trash)?;
+        Ok(Deleted::Removed)
+    }
+}

@@ -1,0 +1,120 @@
+//! Reads published replicas: their manifests and their chunks.
+
+use sp_types::{FileKind, ReplicaId, ReplicaInfo, SectorId};
+
+use super::Store;
+use crate::disk::{read_all, write_whole};
+use crate::error::{Doing, StoreError};
+use crate::manifest::{CHUNK_BYTES, FILES_MAX, Manifest, ManifestError, ManifestHead};
+
+/// Longest list: a terabyte of chunks.
+const LIST_BYTES_MAX: u64 = (32 << 20) + (FILES_MAX as u64) * 256;
+
+impl Store {
+    /// The manifest of a replica, checked against its root. A foreign replica (root zero) is read whole, gets its
+    /// manifest written, and is from then on known by its root.
+    pub fn manifest(&self, replica: &ReplicaId) -> Result<Manifest, StoreError> {
+        {
+            let _switch = self.switch_read();
+            if let Some(head) = self.check_root(replica)? {
+                return self.read_list(replica.sector, &head);
+            }
+        }
+        self.adopt(replica.sector, replica.kind)?;
+        let _switch = self.switch_read();
+        match self.head(replica.sector, replica.kind)? {
+            Some(head) => self.read_list(replica.sector, &head),
+            // A read-only path cannot keep it.
+            None => Manifest::of_path(self.disk(), replica.kind, &self.layout().replica(replica.sector, replica.kind)),
+        }
+    }
+
+    /// Gives a foreign replica (a file that came with a Lotus path) its manifest by reading it whole. One that has a
+    /// manifest is left as it is.
+    pub fn adopt(&self, sector: SectorId, kind: FileKind) -> Result<ReplicaInfo, StoreError> {
+        let path = self.layout().replica(sector, kind);
+        let before = self.found(&path)?.ok_or(StoreError::Missing { sector, kind })?;
+        if let Some(head) = self.head(sector, kind)? {
+            return Ok(self.info_of(sector, &head));
+        }
+        let manifest = Manifest::of_path(self.disk(), kind, &path)?;
+        let head = ManifestHead::of(&manifest, None, self.meta().can_store);
+        if !self.writable() {
+            return Ok(self.info_of(sector, &head));
+        }
+        let _switch = self.switch_write();
+        // A publish may have taken its place while it was read.
+        if self.found(&path)?.is_none_or(|now| now != before) {
+            return Err(StoreError::Missing { sector, kind });
+        }
+        if let Some(head) = self.head(sector, kind)? {
+            return Ok(self.info_of(sector, &head));
+        }
+        let list = self.layout().list(sector, kind, &head.root);
+        write_whole(self.disk(), &list, &manifest.encode_list()).doing("write", &list)?;
+        let path = self.layout().head(sector, kind);
+        write_whole(self.disk(), &path, &head.encode()).doing("write", &path)?;
+        Ok(self.info_of(sector, &head))
+    }
+
+    /// One chunk of one file of a replica: the bytes from `offset` (a multiple of 1 MiB) on, at most 1 MiB. Whoever
+    /// gets them compares them with the manifest.
+    pub fn read_chunk(&self, replica: &ReplicaId, name: &str, offset: u64) -> Result<Vec<u8>, StoreError> {
+        let (sector, kind) = (replica.sector, replica.kind);
+        let no_file = || StoreError::NoSuchFile { sector, kind, name: name.to_owned() };
+        let place = self.layout().replica(sector, kind);
+        let path = match (kind.is_directory(), name.is_empty()) {
+            (false, true) => place,
+            // The name came from afar: it is looked for in the directory, never used as a path by itself.
+            (true, false) => {
+                let entries = self.disk().list(&place).map_err(|_| StoreError::Missing { sector, kind })?;
+                if !entries.iter().any(|e| e.name == name && !e.is_dir) {
+                    return Err(no_file());
+                }
+                place.join(name)
+            }
+            _ => return Err(no_file()),
+        };
+        let file = {
+            let _switch = self.switch_read();
+            self.check_root(replica)?;
+            self.disk().open(&path).doing("open", &path)?
+        };
+        let size_bytes = file.size_bytes().doing("read", &path)?;
+        if !offset.is_multiple_of(CHUNK_BYTES) || offset >= size_bytes {
+            return Err(StoreError::BadOffset(offset));
+        }
+        let mut chunk = vec![0; (size_bytes - offset).min(CHUNK_BYTES) as usize];
+        let got = file.read_at(&mut chunk, offset).doing("read", &path)?;
+        chunk.truncate(got);
+        Ok(chunk)
+    }
+
+    /// Reads a replica whole and compares it with its manifest.
+    pub fn verify(&self, replica: &ReplicaId) -> Result<(), StoreError> {
+        let manifest = self.manifest(replica)?;
+        manifest.verify(self.disk(), &self.layout().replica(replica.sector, replica.kind))
+    }
+
+    /// The head of the replica if it is the one that is meant; none if both are without a root.
+    pub(super) fn check_root(&self, replica: &ReplicaId) -> Result<Option<ManifestHead>, StoreError> {
+        let (sector, kind) = (replica.sector, replica.kind);
+        if replica.store != *self.id() || !self.has_data(sector, kind)? {
+            return Err(StoreError::Missing { sector, kind });
+        }
+        let head = self.head(sector, kind)?;
+        let found = head.as_ref().map_or([0; 32], |h| h.root);
+        if found != replica.root {
+            let (found, wanted) = (hex::encode(found), hex::encode(replica.root));
+            return Err(StoreError::OtherRoot { sector, kind, found, wanted });
+        }
+        Ok(head)
+    }
+
+    fn read_list(&self, sector: SectorId, head: &ManifestHead) -> Result<Manifest, StoreError> {
+        let path = self.layout().list(sector, head.kind, &head.root);
+        let bytes = read_all(self.disk(), &path, LIST_BYTES_MAX).doing("read", &path)?;
+        let damaged = |e: ManifestError| StoreError::Damaged { path, reason: e.to_string() };
+        Manifest::decode_list(head.kind, &head.root, &bytes).map_err(damaged)
+    }
+}

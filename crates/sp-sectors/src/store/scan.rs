@@ -1,0 +1,142 @@
+//! Reads what a store holds from its directories, and removes what nobody needs.
+
+use std::collections::BTreeSet;
+
+use sp_types::{AttemptId, FileKind, ReplicaId, ReplicaInfo, SectorId};
+
+use super::Store;
+use crate::disk::{Entry, read_all, remove_any};
+use crate::error::{Doing, StoreError};
+use crate::manifest::{HEAD_BYTES_MAX, ManifestHead};
+
+impl Store {
+    /// Every replica in this store, from the manifest heads. Files of a Lotus path that nobody has read whole yet have
+    /// no head: they are listed with a root of zero, primary if the path is CanStore.
+    pub fn replicas(&self) -> Result<Vec<ReplicaInfo>, StoreError> {
+        let _switch = self.switch_read();
+        let mut found = Vec::new();
+        for kind in FileKind::ALL {
+            for sector in self.sectors(kind)? {
+                found.extend(self.replica_info(sector, kind)?);
+            }
+        }
+        *self.used() = Some(found.iter().map(|r| r.size_bytes).sum());
+        Ok(found)
+    }
+
+    /// What is known of one replica; none if it is not here.
+    pub fn find(&self, sector: SectorId, kind: FileKind) -> Result<Option<ReplicaInfo>, StoreError> {
+        let _switch = self.switch_read();
+        self.replica_info(sector, kind)
+    }
+
+    /// The head of a replica's manifest; none if it has none.
+    pub(super) fn head(&self, sector: SectorId, kind: FileKind) -> Result<Option<ManifestHead>, StoreError> {
+        let path = self.layout().head(sector, kind);
+        let bytes = match read_all(self.disk(), &path, HEAD_BYTES_MAX) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            other => other.doing("read", &path)?,
+        };
+        let head = ManifestHead::decode(&bytes);
+        let head = head.map_err(|e| StoreError::Damaged { path: path.clone(), reason: e.to_string() })?;
+        if head.kind != kind {
+            return Err(StoreError::Damaged { path, reason: format!("it describes the kind {}", head.kind) });
+        }
+        Ok(Some(head))
+    }
+
+    pub(super) fn id_of(&self, sector: SectorId, kind: FileKind, root: [u8; 32]) -> ReplicaId {
+        ReplicaId { sector, kind, store: self.id().clone(), root }
+    }
+
+    pub(super) fn info_of(&self, sector: SectorId, head: &ManifestHead) -> ReplicaInfo {
+        let id = self.id_of(sector, head.kind, head.root);
+        ReplicaInfo { id, size_bytes: head.size_bytes, primary: head.primary }
+    }
+
+    /// Is there something of this kind at the replica's place?
+    pub(super) fn has_data(&self, sector: SectorId, kind: FileKind) -> Result<bool, StoreError> {
+        let path = self.layout().replica(sector, kind);
+        match self.disk().metadata(&path) {
+            Ok(found) => Ok(found.is_dir == kind.is_directory()),
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+            Err(e) => Err(e).doing("read", &path),
+        }
+    }
+
+    fn replica_info(&self, sector: SectorId, kind: FileKind) -> Result<Option<ReplicaInfo>, StoreError> {
+        if !self.has_data(sector, kind)? {
+            return Ok(None);
+        }
+        if let Some(head) = self.head(sector, kind)? {
+            return Ok(Some(self.info_of(sector, &head)));
+        }
+        let (id, size_bytes) = (self.id_of(sector, kind, [0; 32]), self.foreign_bytes(sector, kind)?);
+        Ok(Some(ReplicaInfo { id, size_bytes, primary: self.meta().can_store }))
+    }
+
+    /// Length of a replica without a manifest.
+    fn foreign_bytes(&self, sector: SectorId, kind: FileKind) -> Result<u64, StoreError> {
+        let path = self.layout().replica(sector, kind);
+        let size = |path: &std::path::Path| Ok(self.disk().metadata(path).doing("read", path)?.size_bytes);
+        if !kind.is_directory() {
+            return size(&path);
+        }
+        let files = self.disk().list(&path).doing("list", &path)?;
+        files.iter().filter(|e| !e.is_dir).map(|e| size(&path.join(&e.name))).sum()
+    }
+
+    /// The sectors that have something of this kind. Names that are no sector's are Lotus's temporary ones, or a mistake.
+    fn sectors(&self, kind: FileKind) -> Result<Vec<SectorId>, StoreError> {
+        let dir = self.layout().kind_dir(kind);
+        let entries = match self.disk().list(&dir) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
+            other => other.doing("list", &dir)?,
+        };
+        let mut sectors = Vec::new();
+        for Entry { name, is_dir } in entries {
+            match name.parse() {
+                Ok(sector) if is_dir == kind.is_directory() => sectors.push(sector),
+                _ if name == "fetching" => {}
+                _ => tracing::warn!(dir = %dir.display(), name, "this is no sector file; it is left alone"),
+            }
+        }
+        Ok(sectors)
+    }
+
+    /// Removes what a crash may have left: work of ended attempts, trash, manifests of no replica, half-written ones.
+    pub(super) fn sweep(&self, keep: &BTreeSet<AttemptId>) -> Result<(), StoreError> {
+        let work = self.layout().work_dir();
+        for entry in self.disk().list(&work).doing("list", &work)? {
+            if !entry.name.parse().is_ok_and(|attempt| keep.contains(&attempt)) {
+                let path = work.join(&entry.name);
+                remove_any(self.disk(), &path).doing("remove", &path)?;
+            }
+        }
+        for kind in FileKind::ALL {
+            // A replica that is seen to be gone must stay gone before its manifest goes.
+            let data = self.layout().kind_dir(kind);
+            self.disk().sync_dir(&data).doing("sync", &data)?;
+            let needed = self.needed_manifests(kind)?;
+            let dir = self.layout().manifest_dir(kind);
+            for entry in self.disk().list(&dir).doing("list", &dir)? {
+                if !needed.contains(&entry.name) {
+                    let path = dir.join(&entry.name);
+                    remove_any(self.disk(), &path).doing("remove", &path)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn needed_manifests(&self, kind: FileKind) -> Result<BTreeSet<String>, StoreError> {
+        let mut needed = BTreeSet::new();
+        for sector in self.sectors(kind)? {
+            if let Some(head) = self.head(sector, kind)? {
+                let paths = [self.layout().head(sector, kind), self.layout().list(sector, kind, &head.root)];
+                needed.extend(paths.iter().filter_map(|p| Some(p.file_name()?.to_str()?.to_owned())));
+            }
+        }
+        Ok(needed)
+    }
+}

@@ -1,0 +1,227 @@
+//! A crash at every call to the disk: afterwards there is the old or the new, whole, with its manifest, and no rest.
+
+use super::*;
+use crate::disk::Loss;
+
+struct Case {
+    loss: Loss,
+    exchange: bool,
+    /// Was there a replica before?
+    replaces: bool,
+}
+
+fn cases() -> Vec<Case> {
+    let losses = [Loss::Nothing, Loss::Unsynced].into_iter().chain((0..6).map(Loss::Some));
+    losses
+        .flat_map(|loss| {
+            let case = move |exchange, replaces| Case { loss, exchange, replaces };
+            [case(true, true), case(false, true), case(true, false)]
+        })
+        .collect()
+}
+
+/// A store with what was there before, and the new outputs in the work directory of 2.1.
+fn prepare(case: &Case) -> (MemDisk, Store) {
+    let disk = MemDisk::default();
+    if !case.exchange {
+        disk.without_exchange();
+    }
+    let store = new_store(&disk);
+    if case.replaces {
+        publish(&disk, &store, "1.1", 1);
+        store.discard(attempt("1.1")).unwrap();
+    }
+    make_outputs(&disk, &store, attempt("2.1"), 2);
+    (disk, store)
+}
+
+/// The byte that fills the replicas, none if there are none; panics unless everything fits together.
+fn check(disk: &MemDisk, store: &Store) -> Option<u8> {
+    let found = store.replicas().unwrap();
+    for info in &found {
+        assert_ne!(info.id.root, [0; 32], "a replica without a manifest is visible");
+        store.verify(&info.id).unwrap();
+    }
+    let names = |path: std::path::PathBuf| disk.list(&path).unwrap().into_iter().map(|e| e.name).collect::<Vec<_>>();
+    assert!(names(store.layout().journal_dir()).is_empty());
+    for kind in FileKind::ALL {
+        let expected = if found.iter().any(|info| info.id.kind == kind) { 2 } else { 0 };
+        assert_eq!(names(store.layout().manifest_dir(kind)).len(), expected, "manifests of {kind}");
+    }
+    if found.is_empty() {
+        return None;
+    }
+    assert_eq!(found.len(), 2, "sealed and cache appear together");
+    let fill = store.read_chunk(&found[0].id, "", 0).unwrap()[0];
+    let (sealed, cache) = (&found[0].id, &found[1].id);
+    assert_eq!(store.read_chunk(sealed, "", 0).unwrap(), [fill; 3000]);
+    assert_eq!(store.read_chunk(cache, "p_aux", 0).unwrap(), [fill; 64]);
+    assert_eq!(store.read_chunk(cache, &format!("tree-{fill}.dat"), 0).unwrap(), [fill; 500]);
+    Some(fill)
+}
+
+#[test]
+fn publish_is_all_or_nothing_at_every_call() {
+    let mut points = 0;
+    for case in cases() {
+        for at in 0.. {
+            let (disk, store) = prepare(&case);
+            disk.fail_after(at);
+            let outcome = store.publish(attempt("2.1"), &OUTPUTS);
+            disk.crash(case.loss);
+            let store = reopen(&disk, &[]).unwrap();
+            let fill = check(&disk, &store);
+            assert!(fill == Some(2) || fill == case.replaces.then_some(1), "{fill:?} at {at}");
+            assert!(store.work_attempts().unwrap().is_empty());
+            points += 1;
+            if outcome.is_ok() {
+                assert_eq!(fill, Some(2), "acknowledged at {at}, lost after");
+                break;
+            }
+        }
+    }
+    assert!(points > 500, "{points}");
+}
+
+/// The process dies in the middle of a publish; then, at every call of its recovery, the machine does.
+#[test]
+fn recovery_may_crash_too() {
+    for loss in [Loss::Nothing, Loss::Unsynced, Loss::Some(1), Loss::Some(2)] {
+        for exchange in [true, false] {
+            let case = Case { loss, exchange, replaces: true };
+            for at in (0..).step_by(2) {
+                let (disk, store) = prepare(&case);
+                disk.fail_after(at);
+                let outcome = store.publish(attempt("2.1"), &OUTPUTS);
+                if outcome.is_ok() {
+                    break;
+                }
+                recover_with_crashes(&case, at);
+            }
+        }
+    }
+}
+
+fn recover_with_crashes(case: &Case, at: u64) {
+    for second in 0.. {
+        let (disk, store) = prepare(case);
+        disk.fail_after(at);
+        store.publish(attempt("2.1"), &OUTPUTS).unwrap_err();
+        disk.crash(Loss::Nothing);
+        disk.fail_after(second);
+        let recovered = reopen(&disk, &[]).is_ok();
+        disk.crash(case.loss);
+        let fill = check(&disk, &reopen(&disk, &[]).unwrap());
+        assert!(matches!(fill, Some(1 | 2)), "{fill:?} at {at}, {second}");
+        if recovered {
+            break;
+        }
+    }
+}
+
+#[test]
+fn a_killed_worker_publishes_again() {
+    let case = Case { loss: Loss::Nothing, exchange: true, replaces: true };
+    for at in 0.. {
+        let (disk, store) = prepare(&case);
+        disk.fail_after(at);
+        let done = store.publish(attempt("2.1"), &OUTPUTS).is_ok();
+        disk.crash(case.loss);
+        let store = reopen(&disk, &[attempt("2.1")]).unwrap();
+        let infos = store.publish(attempt("2.1"), &OUTPUTS).unwrap();
+        assert_eq!(store.replicas().unwrap(), infos);
+        assert_eq!(check(&disk, &store), Some(2));
+        if done {
+            break;
+        }
+    }
+}
+
+/// An error that passes (the disk was full, say) leaves a store that settles itself at the next call.
+#[test]
+fn an_error_in_the_middle_is_settled_by_the_next_call() {
+    let case = Case { loss: Loss::Nothing, exchange: true, replaces: true };
+    for at in 0.. {
+        let (disk, store) = prepare(&case);
+        disk.fail_after(at);
+        let done = store.publish(attempt("2.1"), &OUTPUTS).is_ok();
+        disk.fail_after(u64::MAX);
+        store.publish(attempt("2.1"), &OUTPUTS).unwrap();
+        assert_eq!(check(&disk, &store), Some(2));
+        if done {
+            break;
+        }
+    }
+}
+
+#[test]
+fn delete_removes_all_or_nothing() {
+    for loss in [Loss::Nothing, Loss::Unsynced, Loss::Some(1), Loss::Some(2), Loss::Some(3)] {
+        for at in 0.. {
+            let disk = MemDisk::default();
+            let store = new_store(&disk);
+            let infos = publish(&disk, &store, "1.1", 1);
+            disk.fail_after(at);
+            let outcome = store.delete(&infos[0].id);
+            disk.crash(loss);
+            let store = reopen(&disk, &[]).unwrap();
+            let found = store.replicas().unwrap();
+            assert!(found == infos || found == infos[1..], "{found:?} at {at}");
+            found.iter().for_each(|info| store.verify(&info.id).unwrap());
+            assert!(disk.list(&store.layout().work_dir()).unwrap().is_empty());
+            if outcome.is_ok() {
+                assert_eq!(found, infos[1..]);
+                break;
+            }
+        }
+    }
+}
+
+/// The process dies in a delete; then, at every call of the recovery, the machine does.
+#[test]
+fn recovery_from_a_delete_may_crash_too() {
+    for loss in [Loss::Unsynced, Loss::Some(1), Loss::Some(2), Loss::Some(3), Loss::Some(4)] {
+        for at in 0..20 {
+            for second in 0.. {
+                let disk = MemDisk::default();
+                let store = new_store(&disk);
+                let infos = publish(&disk, &store, "1.1", 1);
+                disk.fail_after(at);
+                drop(store.delete(&infos[0].id));
+                disk.crash(Loss::Nothing);
+                disk.fail_after(second);
+                let recovered = reopen(&disk, &[]).is_ok();
+                disk.crash(loss);
+                let found = reopen(&disk, &[]).unwrap().replicas().unwrap();
+                assert!(found == infos || found == infos[1..], "{found:?} at {at}, {second}");
+                if recovered {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_new_store_is_there_or_can_be_made() {
+    for loss in [Loss::Nothing, Loss::Unsynced, Loss::Some(1), Loss::Some(2)] {
+        for at in 0.. {
+            let disk = MemDisk::default();
+            let meta = StoreMeta::new(&StoreId::new("a").unwrap(), true, false);
+            disk.fail_after(at);
+            let outcome = Store::init(Arc::new(disk.clone()), Path::new(ROOT), &meta);
+            disk.crash(loss);
+            match reopen(&disk, &[]) {
+                Ok(_) => {}
+                Err(StoreError::NotAStore(_)) => {
+                    assert!(outcome.is_err());
+                    Store::init(Arc::new(disk.clone()), Path::new(ROOT), &meta).unwrap();
+                }
+                Err(e) => panic!("{e} at {at}"),
+            }
+            if outcome.is_ok() {
+                break;
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The work directory of an attempt: what it makes lies here until it is published.
+
+use std::path::{Path, PathBuf};
+
+use sp_types::{AttemptId, FileKind, ReplicaId, SectorId};
+
+use super::Store;
+use crate::disk::{make_dirs, remove_any};
+use crate::error::{Doing, StoreError};
+
+/// How a published replica gets into a work directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CopyMode {
+    /// A copy of its own (blocks shared where the file system can): the stage may change it.
+    Copy,
+    /// Large files by hard link, without copying: the stage may add and remove files, and must not change large ones.
+    /// Files of up to 1 MiB are copied, since upstream writes `p_aux` and `t_aux` in place.
+    Link,
+}
+
+/// The work directory of one attempt in one store.
+#[derive(Clone)]
+pub struct WorkDir {
+    store: Store,
+    attempt: AttemptId,
+}
+
+const COPY_ALWAYS_BYTES: u64 = 1 << 20;
+
+impl Store {
+    /// The work directory of an attempt, created if it is not there. It survives restarts as long as `Store::open` is
+    /// told to keep it.
+    pub fn work(&self, attempt: AttemptId) -> Result<WorkDir, StoreError> {
+        self.check_writable()?;
+        let work = WorkDir::existing(self, attempt);
+        for kind in FileKind::ALL {
+            let dir = work.root().join(kind.name());
+            self.disk().create_dir_all(&dir).doing("create", &dir)?;
+        }
+        Ok(work)
+    }
+
+    /// The attempts that have a work directory.
+    pub fn work_attempts(&self) -> Result<Vec<AttemptId>, StoreError> {
+        let dir = self.layout().work_dir();
+        let entries = self.disk().list(&dir).doing("list", &dir)?;
+        Ok(entries.iter().filter_map(|e| e.name.parse().ok()).collect())
+    }
+
+    /// Removes the work directory of an attempt that needs it no more; none there is fine.
+    pub fn discard(&self, attempt: AttemptId) -> Result<(), StoreError> {
+        self.check_writable()?;
+        let _switch = self.switch_write();
+        // A publish that was interrupted still needs what lies there.
+        self.settle()?;
+        let path = self.layout().work(attempt);
+        remove_any(self.disk(), &path).doing("remove", &path)
+    }
+}
+
+impl WorkDir {
+    pub(super) fn existing(store: &Store, attempt: AttemptId) -> Self {
+        Self { store: store.clone(), attempt }
+    }
+
+    /// Whose it is.
+    pub fn attempt(&self) -> AttemptId {
+        self.attempt
+    }
+
+    /// The store that it lies in.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The directory itself; files other than replicas go to a name of their own below it.
+    pub fn root(&self) -> PathBuf {
+        self.store.layout().work(self.attempt)
+    }
+
+    /// Where the attempt makes a replica. The directory that holds it exists; the replica is the attempt's to create.
+    pub fn path(&self, sector: SectorId, kind: FileKind) -> PathBuf {
+        self.store.layout().work_replica(self.attempt, sector, kind)
+    }
+
+    /// Brings a published replica of this store into the work directory, in place of what may be there.
+    pub fn take_copy(&self, replica: &ReplicaId, mode: CopyMode) -> Result<PathBuf, StoreError> {
+        let (disk, kind) = (self.store.disk(), replica.kind);
+        let to = self.path(replica.sector, kind);
+        remove_any(disk, &to).doing("remove", &to)?;
+        if let Some(dir) = to.parent() {
+            make_dirs(disk, dir).doing("create", dir)?;
+        }
+        let from = self.store.layout().replica(replica.sector, kind);
+        self.store.check_root(replica)?;
+        let before = disk.metadata(&from).doing("read", &from)?;
+        self.copy_files(&from, &to, kind, mode)?;
+        // A published replica is only ever replaced as a whole: if it is still the same one, the copy is of one piece.
+        self.store.check_root(replica)?;
+        if disk.metadata(&from).doing("read", &from)?.id != before.id {
+            return Err(StoreError::Missing { sector: replica.sector, kind });
+        }
+        Ok(to)
+    }
+
+    fn copy_files(&self, from: &Path, to: &Path, kind: FileKind, mode: CopyMode) -> Result<(), StoreError> {
+        let disk = self.store.disk();
+        if !kind.is_directory() {
+            return disk.copy(from, to).doing("copy", from);
+        }
+        disk.create_dir_all(to).doing("create", to)?;
+        for entry in disk.list(from).doing("list", from)? {
+            let (source, target) = (from.join(&entry.name), to.join(&entry.name));
+            let size_bytes = disk.metadata(&source).doing("read", &source)?.size_bytes;
+            if mode == CopyMode::Copy || size_bytes <= COPY_ALWAYS_BYTES {
+                disk.copy(&source, &target).doing("copy", &source)?;
+            } else {
+                disk.hard_link(&source, &target).doing("link", &source)?;
+            }
+        }
+        Ok(())
+    }
+}
