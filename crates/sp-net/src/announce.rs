@@ -34,8 +34,11 @@ impl Announcement {
             write_aside(data_dir, line.as_bytes())?;
         }
         let mut stdout = io::stdout().lock();
-        stdout.write_all(line.as_bytes())?;
-        stdout.flush()
+        match stdout.write_all(line.as_bytes()).and_then(|()| stdout.flush()) {
+            // Who started us does not listen any more; a service that restarts by itself is no worse for it.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+            told => told,
+        }
     }
 
     /// Reads the file of a data directory; none when the service has not started yet.

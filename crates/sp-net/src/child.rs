@@ -23,7 +23,8 @@ pub enum ChildError {
 
 /// Makes the kernel kill this process when the thread that spawned it ends, and checks that it still lives.
 ///
-/// The spawning thread must live as long as the child shall: spawn from a thread of its own, not from a pool.
+/// The spawning thread must live as long as the child shall: spawn from a thread of its own, not from a pool. The
+/// child calls this on its main thread: the request is gone with the thread that made it.
 pub fn guard_parent(expected_ppid: u32) -> Result<(), ChildError> {
     set_parent_process_death_signal(Some(Signal::KILL)).map_err(ChildError::Signal)?;
     // The parent may have died before the line above: then no signal will come.

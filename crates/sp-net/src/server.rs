@@ -164,6 +164,7 @@ impl Server {
     /// connections are cut. The service ends its own long streams when `shutdown` completes; nobody else can.
     pub async fn serve(self, services: Services, shutdown: impl Future<Output = ()> + Send) -> Result<(), NetError> {
         let Self { env, service, address, listener, limits, drain, announce } = self;
+        let names = services.names.clone();
         let (health, routes) = complete(services).await?;
         let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
         let signal = async {
@@ -180,7 +181,9 @@ impl Server {
         tracing::info!(service, %address, "listening");
         let overdue = async {
             draining.cancelled().await;
-            health.set_service_status("", ServingStatus::NotServing).await;
+            for name in names.iter().copied().chain([""]) {
+                health.set_service_status(name, ServingStatus::NotServing).await;
+            }
             env.clock.sleep(drain).await;
         };
         match select(pin!(serving), pin!(overdue)).await {

@@ -1,9 +1,9 @@
 //! Stopping on SIGTERM or SIGINT: the first asks, the second means now.
 
 use std::io;
+use std::pin::pin;
 
 use futures_util::future::select;
-use std::pin::pin;
 use tokio::signal::unix::{Signal, SignalKind, signal as listen};
 
 /// Exit code after a second signal, as shells count a death by SIGINT.
