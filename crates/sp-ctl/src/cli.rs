@@ -1,0 +1,94 @@
+//! The tree of nouns and verbs, and the options that all of them share.
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{info, params, proving, sealing, sectors, storage, verify, workers};
+use crate::context::Context;
+use crate::demo;
+use crate::error::CommandError;
+
+/// Talk to an sp-cluster: seal sectors, prove them, and see who does what.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong usage, 3 not found, 4 unavailable.
+#[derive(Debug, Parser)]
+#[command(name = "sp-ctl", version, max_term_width = 120)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    global: Global,
+    #[command(subcommand)]
+    noun: Noun,
+}
+
+/// Options that every verb takes.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Global {
+    /// Where the scheduler listens.
+    #[arg(long, global = true, value_name = "URL", env = "SP_CTL_SCHEDULER", default_value = "http://127.0.0.1:1788")]
+    pub(crate) scheduler: String,
+    /// Print JSON for programs instead of text for people.
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Noun {
+    /// List every worker, what it does and how full it is.
+    Workers(workers::Workers),
+    /// Show the cluster: epoch, sectors per state, workers per class.
+    Info(info::Info),
+    /// Sealing workers and the jobs they do.
+    #[command(subcommand)]
+    Sealing(sealing::Sealing),
+    /// Make sectors, look at them, get their data back.
+    #[command(subcommand)]
+    Sectors(sectors::Sectors),
+    /// Deadlines, proofs of spacetime and the workers that compute them.
+    #[command(subcommand)]
+    Proving(proving::Proving),
+    /// Paths that hold sector files.
+    #[command(subcommand)]
+    Storage(storage::Storage),
+    /// Proof parameters on this machine (runs sp-verify).
+    #[command(disable_help_flag = true)]
+    Params(params::Params),
+    /// Check a proof with the upstream verifier (runs sp-verify).
+    #[command(disable_help_flag = true)]
+    Verify(verify::Verify),
+    /// Run a whole cluster on this machine: seal, prove, lose workers, recover.
+    Demo(demo::Demo),
+}
+
+impl Cli {
+    pub(crate) async fn run(self) -> Result<(), CommandError> {
+        let context = Context::new(self.global);
+        match self.noun {
+            Noun::Workers(verb) => verb.run(&context).await,
+            Noun::Info(verb) => verb.run(&context).await,
+            Noun::Sealing(noun) => noun.run(&context).await,
+            Noun::Sectors(noun) => noun.run(&context).await,
+            Noun::Proving(noun) => noun.run(&context).await,
+            Noun::Storage(noun) => noun.run(&context).await,
+            Noun::Params(verb) => verb.run(),
+            Noun::Verify(verb) => verb.run(),
+            Noun::Demo(verb) => verb.run().await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_tree_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn options_of_the_wrapped_program_pass_through() {
+        let cli = Cli::parse_from(["sp-ctl", "params", "check", "--sector-size", "2KiB", "--json"]);
+        let Noun::Params(params) = cli.noun else { panic!("params expected") };
+        assert_eq!(params.arguments(), ["check", "--sector-size", "2KiB", "--json"]);
+    }
+}

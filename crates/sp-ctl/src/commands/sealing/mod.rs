@@ -1,0 +1,30 @@
+//! `sealing`: the workers that seal and the jobs they do.
+
+mod abort;
+mod jobs;
+
+use clap::Subcommand;
+
+use crate::commands::workers::{Half, Workers, list};
+use crate::context::Context;
+use crate::error::CommandError;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Sealing {
+    /// List the sealing workers.
+    Workers(Workers),
+    /// List tasks that wait, run or return.
+    Jobs(jobs::Jobs),
+    /// End a running attempt or a queued task.
+    Abort(abort::Abort),
+}
+
+impl Sealing {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
+        match self {
+            Self::Workers(Workers {}) => list(context, Half::Sealing).await,
+            Self::Jobs(verb) => verb.run(context).await,
+            Self::Abort(verb) => verb.run(context).await,
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! `sectors status N`: one sector with its commitments and what happened to it.
+
+use serde::Serialize;
+use sp_proto::v1::{LogEntry, SectorStatusReply, SectorStatusRequest};
+use sp_types::AttemptId;
+
+use super::list::SectorRow;
+use crate::context::{Context, request};
+use crate::error::CommandError;
+use crate::layout::{local_date_time, sealed_cid, seconds, task_code, unsealed_cid};
+
+/// Show one sector: commitments, ticket, seed, and what happened to it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Status {
+    /// Sector number.
+    number: u64,
+    /// Show what happened, step by step.
+    #[arg(long, short)]
+    log: bool,
+    /// Show the seal proof.
+    #[arg(long)]
+    proof: bool,
+}
+
+/// A sector, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Page {
+    number: u64,
+    #[serde(rename = "summary")]
+    row: SectorRow,
+    comm_d: String,
+    comm_r: String,
+    ticket: String,
+    ticket_epoch: i64,
+    seed: String,
+    seed_epoch: i64,
+    proof: String,
+    piece_name: String,
+    pieces: Vec<PieceRow>,
+    log: Vec<LogRow>,
+    #[serde(skip)]
+    cids: (String, String),
+}
+
+#[derive(Debug, Serialize)]
+struct PieceRow {
+    padded_bytes: u64,
+    commitment: String,
+}
+
+#[derive(Debug, Serialize)]
+struct LogRow {
+    unix_ms: u64,
+    event: String,
+    attempt: String,
+    task: String,
+    worker: String,
+    took_ms: u64,
+    message: String,
+}
+
+impl Status {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
+        let ask = SectorStatusRequest { number: self.number, log: self.log };
+        let reply = context.scheduler().await?.sector_status(request(ask)).await?.into_inner();
+        let page = Page::new(self.number, reply);
+        context.show(&page, |_| text(&page, self.proof))
+    }
+}
+
+impl Page {
+    fn new(number: u64, reply: SectorStatusReply) -> Self {
+        let summary = reply.summary.unwrap_or_default();
+        let piece =
+            |p: sp_proto::v1::Piece| PieceRow { padded_bytes: p.padded_bytes, commitment: hex::encode(p.commitment) };
+        Self {
+            number,
+            cids: (unsealed_cid(&reply.comm_d), sealed_cid(&summary.comm_r)),
+            comm_d: hex::encode(reply.comm_d),
+            comm_r: hex::encode(&summary.comm_r),
+            row: SectorRow::from(summary),
+            ticket: hex::encode(reply.ticket),
+            ticket_epoch: reply.ticket_epoch,
+            seed: hex::encode(reply.seed),
+            seed_epoch: reply.seed_epoch,
+            proof: hex::encode(reply.proof),
+            piece_name: reply.piece_name,
+            pieces: reply.pieces.into_iter().map(piece).collect(),
+            log: reply.log.into_iter().map(LogRow::from).collect(),
+        }
+    }
+}
+
+impl From<LogEntry> for LogRow {
+    fn from(entry: LogEntry) -> Self {
+        Self {
+            unix_ms: entry.unix_ms,
+            event: entry.event,
+            attempt: entry.attempt.map(|id| AttemptId::from(id).to_string()).unwrap_or_default(),
+            task: task_code(entry.task),
+            worker: entry.worker_name,
+            took_ms: entry.took_ms,
+            message: entry.message,
+        }
+    }
+}
+
+fn text(page: &Page, proof: bool) -> String {
+    let Page { number, row, cids, .. } = page;
+    let mut text = format!("SectorID:\t{number}\nStatus:\t\t{}\n", row.state);
+    text += &format!("CIDcommD:\t{}\nCIDcommR:\t{}\n", cids.0, cids.1);
+    text += &format!("Ticket:\t\t{}\nTicketH:\t{}\n", page.ticket, page.ticket_epoch);
+    text += &format!("Seed:\t\t{}\nSeedH:\t\t{}\n", page.seed, page.seed_epoch);
+    if proof {
+        text += &format!("Proof:\t\t{}\n", page.proof);
+    }
+    if !page.piece_name.is_empty() {
+        text += &format!("Piece:\t\t{}\n", page.piece_name);
+    }
+    for PieceRow { padded_bytes, commitment } in &page.pieces {
+        text += &format!("\t\t{padded_bytes} {commitment}\n");
+    }
+    text += &format!("Retries:\t{}\n", row.failures);
+    if !row.last_error.is_empty() {
+        text += &format!("Last Error:\t\t{}\n", row.last_error);
+    }
+    if !page.log.is_empty() {
+        text += "--------\nEvent Log:\n";
+    }
+    for (at, entry) in page.log.iter().enumerate() {
+        text += &log_line(at, entry);
+    }
+    text
+}
+
+fn log_line(at: usize, entry: &LogRow) -> String {
+    let LogRow { unix_ms, event, attempt, task, worker, took_ms, message } = entry;
+    let mut line = format!("{at}.\t{}:\t[{event}]", local_date_time(*unix_ms));
+    if !task.is_empty() {
+        line += &format!("\t{task} {attempt}");
+    }
+    if !worker.is_empty() {
+        line += &format!(" on {worker}");
+    }
+    if *took_ms > 0 {
+        line += &format!(" took {}", seconds(*took_ms));
+    }
+    if !message.is_empty() {
+        line += &format!("\t{message}");
+    }
+    line + "\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sp_proto::v1::{SectorSummary, TaskKind};
+
+    #[test]
+    fn the_page_and_its_log() {
+        let entry = LogEntry {
+            unix_ms: u64::MAX,
+            event: "PreCommit1 -> PreCommit2".into(),
+            attempt: Some(sp_proto::v1::AttemptId { task: 12, number: 1 }),
+            task: TaskKind::PreCommit1 as i32,
+            worker_name: "seal-a".into(),
+            took_ms: 1500,
+            message: String::new(),
+        };
+        let reply = SectorStatusReply {
+            summary: Some(SectorSummary { state: "PreCommit2".into(), ..SectorSummary::default() }),
+            ticket: vec![0xab; 2],
+            ticket_epoch: 7,
+            log: vec![entry],
+            ..SectorStatusReply::default()
+        };
+        let expected = "SectorID:\t3\nStatus:\t\tPreCommit2\nCIDcommD:\t\nCIDcommR:\t\nTicket:\t\tabab\nTicketH:\t7\n\
+            Seed:\t\t\nSeedH:\t\t0\nRetries:\t0\n--------\nEvent Log:\n\
+            0.\tn/a:\t[PreCommit1 -> PreCommit2]\tPC1 12.1 on seal-a took 1.5s\n";
+        assert_eq!(text(&Page::new(3, reply), false), expected);
+    }
+}

@@ -1,0 +1,72 @@
+//! `storage attach PATH`: makes a directory of a worker's machine a storage path.
+
+use serde::Serialize;
+use sp_proto::v1::{AttachStorageRequest, AttachStore};
+use sp_types::ByteSize;
+
+use crate::context::{Context, request};
+use crate::error::{CommandError, Exit};
+
+/// Attach a directory of a worker's machine as a storage path.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Attach {
+    /// The directory, as the worker's machine names it.
+    path: String,
+    /// Id or name of the worker.
+    #[arg(long, value_name = "WORKER")]
+    worker: String,
+    /// Create the directory and its sectorstore.json.
+    #[arg(long)]
+    init: bool,
+    /// (with --init) For sectors that are being sealed.
+    #[arg(long)]
+    seal: bool,
+    /// (with --init) For sectors that are sealed.
+    #[arg(long)]
+    store: bool,
+    /// (with --init) The larger, the more it is preferred.
+    #[arg(long, default_value_t = 10)]
+    weight: u64,
+    /// (with --init) Use no more than this; no limit by default.
+    #[arg(long, value_name = "SIZE")]
+    max_storage: Option<ByteSize>,
+    /// (with --init) Groups that the path belongs to.
+    #[arg(long, value_name = "GROUP")]
+    groups: Vec<String>,
+    /// (with --init) Groups that may fetch from the path; everybody by default.
+    #[arg(long, value_name = "GROUP")]
+    allow_to: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Attached {
+    store: String,
+    worker: String,
+    path: String,
+}
+
+impl Attach {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
+        if self.init && !self.seal && !self.store {
+            let error = CommandError::new(Exit::Usage, "a new path must be for something");
+            return Err(error.hint("add --seal, --store or both"));
+        }
+        let attach = AttachStore {
+            request: 0,
+            path: self.path.clone(),
+            init: self.init,
+            seal: self.seal,
+            store: self.store,
+            weight: self.weight,
+            max_storage_bytes: self.max_storage.map_or(0, |size| size.0),
+            groups: self.groups,
+            allow_to: self.allow_to,
+        };
+        let ask = AttachStorageRequest { worker: self.worker.clone(), attach: Some(attach) };
+        let reply = context.scheduler().await?.attach_storage(request(ask)).await?.into_inner();
+        let attached = Attached { store: reply.store, worker: self.worker, path: self.path };
+        context.show(&attached, |_| {
+            format!("Attached {} of worker {} as {}\n", attached.path, attached.worker, attached.store)
+        })
+    }
+}

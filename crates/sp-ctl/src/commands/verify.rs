@@ -1,0 +1,20 @@
+//! `verify FILE|-`: the upstream verifier's word on a proof.
+
+use std::ffi::OsString;
+
+use crate::error::CommandError;
+use crate::sibling;
+
+/// Check a proof, as `sectors proof N --json` or `proving compute ... --json` print it.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Verify {
+    /// File with the JSON, or `-` for standard input; options of `sp-verify verify` are passed on.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "FILE")]
+    arguments: Vec<OsString>,
+}
+
+impl Verify {
+    pub(crate) fn run(self) -> Result<(), CommandError> {
+        sibling::become_verify("verify", &self.arguments)
+    }
+}

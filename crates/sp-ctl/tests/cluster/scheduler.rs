@@ -1,0 +1,202 @@
+//! The scheduler of the fake: one small cluster that never changes, except for its uploads.
+
+use sp_proto::v1::scheduler_server::Scheduler;
+use sp_proto::v1::*;
+use tonic::{Request, Response, Status};
+
+use super::Cluster;
+use super::data_port::TICKET;
+
+type Answer<T> = Result<Response<T>, Status>;
+
+fn answer<T>(message: T) -> Answer<T> {
+    Ok(Response::new(message))
+}
+
+fn worker(name: &str, class: &str, task: TaskKind) -> WorkerStatus {
+    WorkerStatus {
+        worker_id: format!("{name}-id"),
+        name: name.into(),
+        class: class.into(),
+        connected: true,
+        tasks: vec![task as i32],
+        capacity: Some(HostCapacity { memory_bytes: 8 << 30, cpus: 2, ..HostCapacity::default() }),
+        ..WorkerStatus::default()
+    }
+}
+
+fn sector(number: u64, state: &str) -> SectorSummary {
+    SectorSummary { number, state: state.into(), seal_proof: 5, ..SectorSummary::default() }
+}
+
+fn post(deadline: u32, proof_type: &str) -> ComputePostReply {
+    ComputePostReply {
+        deadline,
+        proof_type: proof_type.into(),
+        partitions: vec![ProvenPartition {
+            worker: "post-a".into(),
+            sectors: vec![PostSector { number: 1, comm_r: vec![1; 32], seal_proof: 5 }],
+            proof: vec![2; 192],
+            ..ProvenPartition::default()
+        }],
+        took_ms: 1500,
+        ..ComputePostReply::default()
+    }
+}
+
+#[tonic::async_trait]
+impl Scheduler for Cluster {
+    async fn info(&self, _: Request<InfoRequest>) -> Answer<InfoReply> {
+        self.called("Info")?;
+        answer(InfoReply { cluster: "fake".into(), network: "dev".into(), sealing_workers: 1, ..InfoReply::default() })
+    }
+
+    async fn list_workers(&self, _: Request<ListWorkersRequest>) -> Answer<ListWorkersReply> {
+        self.called("ListWorkers")?;
+        let workers = vec![
+            worker("seal-a", "Seal", TaskKind::PreCommit1),
+            worker("post-a", "WdPoSt", TaskKind::WindowPost),
+            worker("win-a", "WinPoSt", TaskKind::WinningPost),
+        ];
+        answer(ListWorkersReply { workers })
+    }
+
+    async fn list_jobs(&self, _: Request<ListJobsRequest>) -> Answer<ListJobsReply> {
+        self.called("ListJobs")?;
+        let job = Job { task_id: 9, task: TaskKind::Commit2 as i32, state: "queued".into(), ..Job::default() };
+        answer(ListJobsReply { jobs: vec![Job { reasons: vec!["seal-a: does not take C2".into()], ..job }] })
+    }
+
+    async fn abort_job(&self, ask: Request<AbortJobRequest>) -> Answer<AbortJobReply> {
+        self.called("AbortJob")?;
+        let AbortJobRequest { id, reason } = ask.into_inner();
+        answer(AbortJobReply { description: format!("aborting job {id}: {reason}") })
+    }
+
+    async fn pledge_sectors(&self, ask: Request<PledgeSectorsRequest>) -> Answer<PledgeSectorsReply> {
+        self.called("PledgeSectors")?;
+        answer(PledgeSectorsReply { sectors: (0..u64::from(ask.into_inner().count)).collect() })
+    }
+
+    async fn add_piece(&self, ask: Request<AddPieceRequest>) -> Answer<AddPieceReply> {
+        self.called("AddPiece")?;
+        let AddPieceRequest { data_bytes, data_digest, .. } = ask.into_inner();
+        self.with(|state| state.announced = Some((data_bytes, data_digest)));
+        answer(AddPieceReply { sector: 3 })
+    }
+
+    async fn get_upload(&self, _: Request<GetUploadRequest>) -> Answer<GetUploadReply> {
+        self.called("GetUpload")?;
+        let asked = self.with(|state| state.calls.iter().filter(|call| *call == "GetUpload").count());
+        // The first time no worker waits yet.
+        if asked == 1 {
+            return answer(GetUploadReply { detail: "no worker takes AP yet".into(), ..GetUploadReply::default() });
+        }
+        let reply = self.with(|state| GetUploadReply {
+            data_url: state.url.clone(),
+            ticket: TICKET.into(),
+            accepted: state.announced.as_ref().is_some_and(|(size, _)| *size == state.received.len() as u64),
+            ..GetUploadReply::default()
+        });
+        answer(reply)
+    }
+
+    async fn list_sectors(&self, _: Request<ListSectorsRequest>) -> Answer<ListSectorsReply> {
+        self.called("ListSectors")?;
+        answer(ListSectorsReply { sectors: vec![sector(1, "Proving"), sector(0, "PreCommit1")] })
+    }
+
+    async fn sector_status(&self, ask: Request<SectorStatusRequest>) -> Answer<SectorStatusReply> {
+        self.called("SectorStatus")?;
+        let summary = Some(sector(ask.into_inner().number, "Proving"));
+        answer(SectorStatusReply { summary, ticket: vec![7; 32], ..SectorStatusReply::default() })
+    }
+
+    async fn sector_proof(&self, ask: Request<SectorProofRequest>) -> Answer<SectorProofReply> {
+        self.called("SectorProof")?;
+        let sector = ask.into_inner().number;
+        answer(SectorProofReply { miner: 1000, sector, proof_type: "StackedDrg2KiBV1_1".into(), ..Default::default() })
+    }
+
+    async fn unseal_sector(&self, _: Request<UnsealSectorRequest>) -> Answer<UnsealSectorReply> {
+        self.called("UnsealSector")?;
+        answer(UnsealSectorReply { ready: false })
+    }
+
+    async fn get_piece(&self, _: Request<GetPieceRequest>) -> Answer<GetPieceReply> {
+        self.called("GetPiece")?;
+        let asked = self.with(|state| state.calls.iter().filter(|call| *call == "GetPiece").count());
+        if asked == 1 {
+            return answer(GetPieceReply { detail: "unsealing".into(), ..GetPieceReply::default() });
+        }
+        let reply = self.with(|state| GetPieceReply {
+            data_url: state.url.clone(),
+            miner: 1000,
+            data_bytes: state.piece.len() as u64,
+            data_digest: blake2s_simd::blake2s(&state.piece).as_bytes().to_vec(),
+            ..GetPieceReply::default()
+        });
+        answer(reply)
+    }
+
+    async fn release_unsealed(&self, _: Request<ReleaseUnsealedRequest>) -> Answer<ReleaseUnsealedReply> {
+        self.called("ReleaseUnsealed")?;
+        answer(ReleaseUnsealedReply { replicas: 1 })
+    }
+
+    async fn list_deadlines(&self, _: Request<ListDeadlinesRequest>) -> Answer<ListDeadlinesReply> {
+        self.called("ListDeadlines")?;
+        let summary = DeadlineSummary { index: 4, partitions: 2, sectors: 3, current: true, ..Default::default() };
+        answer(ListDeadlinesReply { deadlines: vec![summary] })
+    }
+
+    async fn get_deadline(&self, ask: Request<GetDeadlineRequest>) -> Answer<GetDeadlineReply> {
+        self.called("GetDeadline")?;
+        let summary = DeadlineSummary { index: ask.into_inner().index, ..DeadlineSummary::default() };
+        answer(GetDeadlineReply { summary: Some(summary), partitions: vec![] })
+    }
+
+    async fn proving_info(&self, _: Request<ProvingInfoRequest>) -> Answer<ProvingInfoReply> {
+        self.called("ProvingInfo")?;
+        answer(ProvingInfoReply { miner: 1000, ..ProvingInfoReply::default() })
+    }
+
+    async fn compute_window_post(&self, ask: Request<ComputeWindowPostRequest>) -> Answer<ComputePostReply> {
+        self.called("ComputeWindowPost")?;
+        answer(post(ask.into_inner().deadline, "StackedDrgWindow2KiBV1_2"))
+    }
+
+    async fn compute_winning_post(&self, _: Request<ComputeWinningPostRequest>) -> Answer<ComputePostReply> {
+        self.called("ComputeWinningPost")?;
+        answer(post(0, "StackedDrgWinning2KiBV1"))
+    }
+
+    async fn check_deadline(&self, _: Request<CheckDeadlineRequest>) -> Answer<CheckDeadlineReply> {
+        self.called("CheckDeadline")?;
+        let checked = |number, problem: &str| CheckedSector { partition: 0, number, problem: problem.into() };
+        answer(CheckDeadlineReply { sectors: vec![checked(0, ""), checked(1, "sealed file is cut")] })
+    }
+
+    async fn list_storage(&self, _: Request<ListStorageRequest>) -> Answer<ListStoresReply> {
+        self.called("ListStorage")?;
+        let store = AttachedStore { store: "store-1".into(), can_seal: true, ..AttachedStore::default() };
+        answer(ListStoresReply {
+            stores: vec![StoreFact { store: Some(store), healthy: true, ..StoreFact::default() }],
+        })
+    }
+
+    async fn find_storage(&self, ask: Request<FindStorageRequest>) -> Answer<FindStorageReply> {
+        self.called("FindStorage")?;
+        let FindStorageRequest { sector } = ask.into_inner();
+        let replica = Replica { sector, kind: FileKind::Sealed as i32, store: "store-1".into(), ..Replica::default() };
+        let found = FoundReplica { replica: Some(Replica { primary: true, ..replica }), store: None };
+        answer(FindStorageReply { replicas: vec![found] })
+    }
+
+    async fn attach_storage(&self, ask: Request<AttachStorageRequest>) -> Answer<AttachStorageReply> {
+        self.called("AttachStorage")?;
+        let attach = ask.into_inner().attach.unwrap_or_default();
+        assert_eq!((attach.weight, attach.max_storage_bytes), (10, 1 << 40));
+        answer(AttachStorageReply { store: "store-2".into() })
+    }
+}

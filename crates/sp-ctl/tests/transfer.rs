@@ -1,0 +1,75 @@
+//! `sectors add` and `sectors unseal` against a data port that breaks transfers and damages bytes.
+// Tests run real processes on the real disk.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod cluster;
+
+use cluster::Cluster;
+
+const MIB: usize = 1 << 20;
+
+fn bytes(count: usize) -> Vec<u8> {
+    (0..count).map(|i| (i * 31 % 251) as u8).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_goes_on_where_it_broke() {
+    let cluster = Cluster::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("piece");
+    let data = bytes(3 * MIB + 17);
+    std::fs::write(&file, &data).unwrap();
+    cluster.with(|state| state.break_after = Some(MIB));
+    let ran = cluster.ctl(&["sectors", "add", file.to_str().unwrap(), "--json"]).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let added: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((added["sector"].as_u64(), added["data_bytes"].as_u64()), (Some(3), Some(data.len() as u64)));
+    cluster.with(|state| {
+        assert!(state.received == data);
+        assert_eq!(state.calls.iter().filter(|call| *call == "UploadPiece").count(), 2);
+    });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_a_piece_is_refused_before_anything_is_asked() {
+    let cluster = Cluster::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let empty = directory.path().join("empty");
+    std::fs::write(&empty, b"").unwrap();
+    let ran = cluster.ctl(&["sectors", "add", empty.to_str().unwrap()]).await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("is empty"), "{}", ran.err);
+    assert_eq!(cluster.ctl(&["sectors", "add", directory.path().to_str().unwrap()]).await.code, 1);
+    assert_eq!(cluster.ctl(&["sectors", "add", "/nowhere/to/be/found"]).await.code, 3);
+    cluster.with(|state| assert_eq!(state.calls, Vec::<String>::new()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn unsealed_data_appears_whole_and_checked() {
+    let cluster = Cluster::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("data");
+    let data = bytes(2 * MIB + 5);
+    cluster.with(|state| {
+        state.piece = data.clone();
+        state.break_after = Some(MIB + 3);
+    });
+    let ran = cluster.ctl(&["sectors", "unseal", "1", "--output", output.to_str().unwrap()]).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(std::fs::read(&output).unwrap() == data);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn damaged_data_leaves_no_file() {
+    let cluster = Cluster::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("data");
+    cluster.with(|state| {
+        state.piece = bytes(1000);
+        state.damaged = true;
+    });
+    let ran = cluster.ctl(&["sectors", "unseal", "1", "--output", output.to_str().unwrap()]).await;
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("digest"), "{}", ran.err);
+    assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
+}

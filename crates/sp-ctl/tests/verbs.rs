@@ -1,0 +1,112 @@
+//! Every family of verbs against a scheduler that answers from fixed replies: output, JSON and exit codes.
+// Tests run real processes on the real disk.
+#![allow(clippy::unwrap_used, clippy::disallowed_methods)]
+
+mod cluster;
+
+use cluster::{Cluster, ctl_at};
+use serde_json::Value;
+use tonic::Code;
+
+async fn json(cluster: &Cluster, arguments: &[&str]) -> Value {
+    let ran = cluster.ctl(&[arguments, &["--json"]].concat()).await;
+    assert_eq!(ran.code, 0, "{arguments:?}: {}", ran.err);
+    serde_json::from_str(&ran.out).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn workers_and_their_halves() {
+    let cluster = Cluster::start().await;
+    let names = |value: Value| -> Vec<String> {
+        value.as_array().unwrap().iter().map(|w| w["name"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(names(json(&cluster, &["workers"]).await), ["post-a", "seal-a", "win-a"]);
+    assert_eq!(names(json(&cluster, &["sealing", "workers"]).await), ["seal-a"]);
+    assert_eq!(names(json(&cluster, &["proving", "workers"]).await), ["post-a", "win-a"]);
+    let ran = cluster.ctl(&["workers"]).await;
+    assert!(ran.out.starts_with("Worker post-a-id, host post-a\n\tCPU:  ["), "{}", ran.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn info_and_sealing() {
+    let cluster = Cluster::start().await;
+    let ran = cluster.ctl(&["info"]).await;
+    assert!(ran.out.contains("\nWorkers: Seal(1) WdPoSt(0) WinPoSt(0)\n"), "{}", ran.out);
+    let ran = cluster.ctl(&["sealing", "jobs", "--reasons"]).await;
+    assert!(ran.out.contains("queued") && ran.out.contains("\n    seal-a: does not take C2\n"), "{}", ran.out);
+    assert_eq!(json(&cluster, &["sealing", "jobs"]).await[0]["reasons"][0], "seal-a: does not take C2");
+    let ran = cluster.ctl(&["sealing", "abort", "9.1", "--reason", "wrong file"]).await;
+    assert_eq!(ran.out, "aborting job 9.1: wrong file\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn sectors() {
+    let cluster = Cluster::start().await;
+    let ran = cluster.ctl(&["sectors", "pledge", "--count", "2"]).await;
+    assert_eq!(ran.out, "Created CC sector:  0\nCreated CC sector:  1\n");
+    let list = json(&cluster, &["sectors", "list", "--states", "proving"]).await;
+    assert_eq!((list.as_array().unwrap().len(), &list[0]["number"]), (1, &Value::from(1)));
+    let ran = cluster.ctl(&["sectors", "status", "1", "--log"]).await;
+    assert!(ran.out.starts_with("SectorID:\t1\nStatus:\t\tProving\n"), "{}", ran.out);
+    assert_eq!(json(&cluster, &["sectors", "proof", "1"]).await["proof_type"], "StackedDrg2KiBV1_1");
+    assert_eq!(json(&cluster, &["sectors", "release-unsealed", "1"]).await["replicas"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn proving() {
+    let cluster = Cluster::start().await;
+    assert_eq!(json(&cluster, &["proving", "deadlines"]).await[0]["current"], true);
+    assert_eq!(json(&cluster, &["proving", "deadline", "4"]).await["summary"]["index"], 4);
+    assert_eq!(json(&cluster, &["proving", "info"]).await["miner"], 1000);
+    let proof = json(&cluster, &["proving", "compute", "window-post", "4"]).await;
+    assert_eq!((&proof["deadline"], &proof["partitions"][0]["worker"]), (&Value::from(4), &Value::from("post-a")));
+    assert_eq!(json(&cluster, &["proving", "compute", "winning-post"]).await["proof_type"], "StackedDrgWinning2KiBV1");
+    let ran = cluster.ctl(&["proving", "compute", "windowed-post", "4"]).await;
+    assert!(ran.out.starts_with("Took 1.5s\n{"), "{}", ran.out);
+    assert!(ran.err.contains("partition 0: 1 sectors proven by post-a"), "{}", ran.err);
+    let ran = cluster.ctl(&["proving", "check", "4", "--only-bad"]).await;
+    assert!(ran.out.contains("bad (sealed file is cut)") && !ran.out.contains("good"), "{}", ran.out);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn storage() {
+    let cluster = Cluster::start().await;
+    let ran = cluster.ctl(&["storage", "list"]).await;
+    assert!(ran.out.contains("Unsealed: 0; Sealed: 2; Caches: 0;"), "{}", ran.out);
+    let ran = cluster.ctl(&["storage", "find", "1"]).await;
+    assert!(ran.out.starts_with("In store-1 (Sealed)\n"), "{}", ran.out);
+    let attach = ["storage", "attach", "/data", "--worker", "seal-a", "--init", "--max-storage", "1TiB"];
+    assert_eq!(cluster.ctl(&attach).await.code, 2);
+    let ran = cluster.ctl(&[&attach[..], &["--seal"]].concat()).await;
+    assert_eq!(ran.out, "Attached /data of worker seal-a as store-2\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn exit_codes_and_hints() {
+    let cluster = Cluster::start().await;
+    cluster.with(|state| {
+        state
+            .failures
+            .insert("SectorStatus", (Code::FailedPrecondition, "SP-UNKNOWN-SECTOR", "sector 9 does not exist"));
+        state.failures.insert("ComputeWindowPost", (Code::Unavailable, "SP-UNAVAILABLE", "no worker takes WDP"));
+        state.failures.insert("ReleaseUnsealed", (Code::FailedPrecondition, "SP-WRONG-STATE", "sector 1 is in PC1"));
+    });
+    let ran = cluster.ctl(&["sectors", "status", "9"]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (3, ""));
+    assert!(ran.err.starts_with("error: sector 9 does not exist (SP-UNKNOWN-SECTOR)\nhint: "), "{}", ran.err);
+    assert_eq!(cluster.ctl(&["proving", "compute", "window-post", "0"]).await.code, 4);
+    assert_eq!(cluster.ctl(&["sectors", "release-unsealed", "1"]).await.code, 1);
+    assert_eq!(cluster.ctl(&["sectors", "status", "one"]).await.code, 2);
+    assert_eq!(ctl_at("http://127.0.0.1:1", &["info"]).await.code, 4);
+    assert_eq!(ctl_at("127.0.0.1:1", &["info"]).await.code, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_pipe_is_success() {
+    let cluster = Cluster::start().await;
+    let mut command = tokio::process::Command::new(env!("CARGO_BIN_EXE_sp-ctl"));
+    command.args(["workers"]).env("SP_CTL_SCHEDULER", format!("http://{}", cluster.address));
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    assert_eq!(child.wait().await.unwrap().code(), Some(0));
+}
