@@ -1,0 +1,60 @@
+# Everything a person or a machine runs here. Needs Rust and a C compiler, nothing else.
+
+CARGO ?= cargo
+# One profile for demo, tests and bench; see Cargo.toml.
+BIN := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/debug
+VENV := $(if $(CARGO_TARGET_DIR),$(CARGO_TARGET_DIR),target)/python
+# Options of the demo.
+KEEP ?=
+DIR ?=
+
+.PHONY: help build params demo test test-long test-grpc bench sim fmt lint deny
+
+help:
+	@echo "make demo [KEEP=1] [DIR=PATH]  a whole cluster on this machine: seal, prove, lose workers, recover"
+	@echo "make test                      all tests; sets itself up"
+	@echo "make test-long                 the tests that take long"
+	@echo "make test-grpc                 reflection and health, asked by Python's gRPC (needs python3)"
+	@echo "make bench                     what the cluster costs, and how fast parameters are made"
+	@echo "make sim                       the services on a simulated network"
+	@echo "make fmt | lint | deny         form, lints, licences (deny needs cargo-deny)"
+
+build:
+	$(CARGO) build --locked --workspace --bins
+
+# Kept outside the repository; seconds when they are there already.
+params: build
+	$(BIN)/sp-ctl params generate --sector-size 2KiB
+
+demo: build
+	$(BIN)/sp-ctl demo $(if $(KEEP),--keep) $(if $(DIR),--dir "$(DIR)")
+
+test: build params
+	$(CARGO) test --locked --workspace
+	@$(MAKE) --no-print-directory sim
+
+test-long: build params
+	$(CARGO) test --locked -p sp-tests --no-fail-fast -- --ignored --skip python --test-threads 1 --nocapture
+
+# grpcio in a virtual environment of its own below the target directory.
+test-grpc: build params
+	test -x $(VENV)/bin/python || python3 -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet grpcio grpcio-reflection grpcio-health-checking
+	SP_TEST_PYTHON=$(abspath $(VENV))/bin/python $(CARGO) test --locked -p sp-tests --test foreign_client -- --ignored --nocapture
+
+bench: build params
+	$(BIN)/sp-bench
+
+# A workspace of its own: its patched dependencies must not reach the product.
+sim:
+	@if [ -f sim/Cargo.toml ]; then cd sim && $(CARGO) test --locked; fi
+
+fmt:
+	$(CARGO) fmt --all
+
+lint:
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- -D warnings
+
+deny:
+	$(CARGO) deny check licenses bans sources
