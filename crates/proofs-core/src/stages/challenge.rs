@@ -7,6 +7,7 @@ use filecoin_proofs::{
     generate_fallback_sector_challenges, generate_single_vanilla_proof,
 };
 use sp_types::{Commitment, PostProof, PostType, ProverId, Randomness};
+use storage_proofs_core::merkle::MerkleProofTrait;
 use storage_proofs_core::proof::ProofScheme;
 use storage_proofs_core::sector::SectorId;
 use storage_proofs_post::fallback::{FallbackPoSt, PublicInputs, PublicParams, PublicSector};
@@ -72,6 +73,23 @@ pub fn vanilla_proof(
     })
 }
 
+/// Whether `vanilla` is a vanilla proof of `sector` for this challenge. For a prover that got it from another machine: one
+/// bad proof would spoil its whole partition, so the sector is skipped instead. Bytes that cannot be read are a no.
+pub fn verify_vanilla_proof(
+    proof: PostProof,
+    prover_id: ProverId,
+    randomness: &Randomness,
+    sector: &PostSector,
+    vanilla: &[u8],
+) -> Result<bool, StageError> {
+    let stage = stage_name(proof);
+    check_commitment(stage, "comm_r", &sector.comm_r)?;
+    let prover_id = post_prover_id(stage, prover_id)?;
+    // Upstream indexes into what it was given; whatever makes it panic is not a proof.
+    let opens = guard(stage, || with_tree!(proof.size, answers(proof, prover_id, randomness, sector, vanilla)));
+    Ok(opens.unwrap_or(false))
+}
+
 fn leaves<Tree: 'static + MerkleTreeTrait>(
     proof: PostProof,
     prover_id: [u8; 32],
@@ -126,6 +144,22 @@ fn opens<Tree: 'static + MerkleTreeTrait>(
         k: Some(0),
     };
     FallbackPoSt::<Tree>::verify(&params, &inputs, &opened.vanilla_proof)
+}
+
+fn answers<Tree: 'static + MerkleTreeTrait>(
+    proof: PostProof,
+    prover_id: [u8; 32],
+    randomness: &Randomness,
+    sector: &PostSector,
+    vanilla: &[u8],
+) -> anyhow::Result<bool> {
+    let opened: FallbackPoStSectorProof<Tree> = bincode::deserialize(vanilla)?;
+    let named =
+        opened.sector_id == sector.number.into() && opened.comm_r == as_safe_commitment(&sector.comm_r.0, "comm_r")?;
+    let [only] = opened.vanilla_proof.sectors.as_slice() else { return Ok(false) };
+    // Upstream's check takes the root from the openings, its circuit takes it from here.
+    let same_root = only.inclusion_proofs().iter().all(|opening| opening.root() == only.comm_r_last);
+    Ok(named && same_root && opens::<Tree>(proof, prover_id, randomness, &opened)?)
 }
 
 /// Reads vanilla proofs back, sorted by sector as every verifier lists them. Refuses a damaged or doubled one.

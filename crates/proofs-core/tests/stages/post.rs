@@ -162,6 +162,29 @@ fn damaged_missing_and_foreign_files_give_no_vanilla_proof() {
 }
 
 #[test]
+fn a_vanilla_proof_from_elsewhere_is_judged_alone() {
+    let all = sectors(50..52);
+    for proof in [WINDOW, WINNING] {
+        let good = vanilla(proof, &all[0]).unwrap();
+        let verify = |sector: &PostSector, bytes: &[u8]| {
+            stages::verify_vanilla_proof(proof, prover(), &randomness(), sector, bytes).unwrap()
+        };
+        assert!(verify(&all[0].1, &good));
+        assert!(!verify(&all[1].1, &good));
+        assert!(!verify(&PostSector { comm_r: all[1].1.comm_r, ..all[0].1 }, &good));
+        let other = Randomness::new([1; 32]);
+        assert!(!stages::verify_vanilla_proof(proof, prover(), &other, &all[0].1, &good).unwrap());
+        for at in (0..good.len()).step_by(97) {
+            let mut flipped = good.clone();
+            flipped[at] ^= 1;
+            assert!(!verify(&all[0].1, &flipped), "byte {at}");
+        }
+        assert!(!verify(&all[0].1, &good[..good.len() - 1]));
+        assert!(!verify(&all[0].1, &[]));
+    }
+}
+
+#[test]
 fn partitions_of_wrong_size_or_kind_are_refused() {
     let window = |proofs: &[Vec<u8>]| stages::window_post_partition(WINDOW, prover(), &randomness(), 0, proofs);
     for proofs in [vec![], vec![vec![]; 3]] {

@@ -2,10 +2,17 @@
 
 use std::fs;
 
+use filecoin_proofs::parameters::public_params;
+use filecoin_proofs::{DefaultPieceHasher, PoRepConfig, SectorShape2KiB};
 use proofs_core::stages::{self, SectorContext};
+use rand::SeedableRng;
+use rand_chacha::ChaCha20Rng;
 use sp_types::{Commitment, SealFeature};
+use storage_proofs_core::api_version::{ApiFeature, ApiVersion};
+use storage_proofs_core::compound_proof::CompoundProof;
+use storage_proofs_porep::stacked::StackedCompound;
 
-use super::support::{SEED, Sector, TICKET, context, data, with_parameters};
+use super::support::{SEED, Sector, TICKET, context, data, with_own_parameters, with_parameters};
 
 /// What PoSt needs and Lotus keeps.
 const TRIMMED: [&str; 3] = ["p_aux", "sc-02-data-tree-r-last.dat", "t_aux"];
@@ -51,6 +58,48 @@ fn seal_and_verify(ctx: SectorContext, data: &[u8]) {
     for bytes in [&proof[..191], &[proof.clone(), vec![0]].concat(), &[]] {
         assert!(!verify(&ctx, &comms.comm_r, TICKET, SEED, bytes), "{} bytes", bytes.len());
     }
+}
+
+/// Thirteen proofs, aggregated under a key made for this test, because the network's is not to be had here.
+#[test]
+#[ignore = "a quarter of an hour of two cores"]
+fn a_non_interactive_sector_is_sealed_and_verified() {
+    with_own_parameters("seal::a_non_interactive_sector_is_sealed_and_verified", || {
+        let ctx = context(SealFeature::NonInteractive, 14);
+        let (sector, comms) = Sector::sealed(ctx, &data(500));
+        let vanilla = sector.c1(&comms);
+        let missing = stages::c2(&ctx, &vanilla).unwrap_err().to_string();
+        assert!(missing.contains(".srs is missing"), "{missing}");
+
+        let config = PoRepConfig::new_groth16_with_features(
+            2048,
+            ctx.proof.porep_id(),
+            ApiVersion::V1_2_0,
+            vec![ApiFeature::NonInteractivePoRep],
+        )
+        .unwrap();
+        let params = public_params::<SectorShape2KiB>(&config).unwrap();
+        let mut rng = ChaCha20Rng::from_seed([3; 32]);
+        StackedCompound::<SectorShape2KiB, DefaultPieceHasher>::srs_key(Some(&mut rng), &params, 16).unwrap();
+
+        let proof = stages::c2(&ctx, &vanilla).unwrap();
+        assert_eq!(proof.len(), 14_164);
+        let verify = |comm_r: &Commitment, proof: &[u8]| {
+            stages::verify_seal(&ctx, comm_r, &comms.comm_d, TICKET, SEED, proof).unwrap()
+        };
+        assert!(verify(&comms.comm_r, &proof));
+        let mut other_r = comms.comm_r;
+        other_r.0[0] ^= 1;
+        assert!(!verify(&other_r, &proof));
+        for at in (0..proof.len()).step_by(1000) {
+            let mut flipped = proof.clone();
+            flipped[at] ^= 1;
+            assert!(!verify(&comms.comm_r, &flipped), "byte {at}");
+        }
+        assert!(!verify(&comms.comm_r, &proof[..proof.len() - 1]));
+        assert!(!verify(&comms.comm_r, &[proof.clone(), vec![0]].concat()));
+        assert!(!verify(&comms.comm_r, &[]));
+    });
 }
 
 #[test]

@@ -20,8 +20,28 @@ pub(crate) fn with_parameters(name: &str, test: impl FnOnce()) {
     if env::var_os(PARAMETERS).is_some() {
         return test();
     }
+    in_child(name, &development_parameters());
+}
+
+/// Runs the named test with the development parameters in a directory of its own, where it may add files.
+pub(crate) fn with_own_parameters(name: &str, test: impl FnOnce()) {
+    const CHILD: &str = "own-parameters";
+    if env::var_os(PARAMETERS).is_some_and(|dir| Path::new(&dir).ends_with(CHILD)) {
+        return test();
+    }
+    let parent = tempfile::tempdir().unwrap();
+    let dir = parent.path().join(CHILD);
+    fs::create_dir(&dir).unwrap();
+    let from = env::var_os(PARAMETERS).map_or_else(development_parameters, PathBuf::from);
+    for name in names(&from).iter().filter(|name| name.starts_with("v28-")) {
+        std::os::unix::fs::symlink(from.join(name), dir.join(name)).unwrap();
+    }
+    in_child(name, &dir);
+}
+
+fn development_parameters() -> PathBuf {
     let home = env::var_os("HOME").expect("HOME is set");
-    in_child(name, &Path::new(&home).join(".cache/sp-cluster/parameters-dev"));
+    Path::new(&home).join(".cache/sp-cluster/parameters-dev")
 }
 
 /// Runs the named test with a parameter directory that holds nothing.
@@ -37,7 +57,7 @@ pub(crate) fn without_parameters(name: &str, test: impl FnOnce()) {
 /// Upstream reads the place of the parameters from the environment, once: the test runs itself in a child that has it.
 fn in_child(name: &str, parameters: &Path) {
     let child = Command::new(env::current_exe().unwrap())
-        .args([name, "--exact", "--nocapture"])
+        .args([name, "--exact", "--nocapture", "--include-ignored"])
         .env(PARAMETERS, parameters)
         .status();
     assert!(child.unwrap().success(), "{name} failed with parameters from {}; see above", parameters.display());
