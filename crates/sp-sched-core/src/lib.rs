@@ -2,9 +2,35 @@
 //!
 //! No clocks, threads, sockets or randomness that is not passed in. The shell persists the rows of a step in one
 //! atomic batch first and only then carries out its other effects; the same events give the same effects, bit for bit.
+//!
+//! `core` holds the state and takes events apart; `queue`, `place` and `account` decide who gets what; `attempts` and
+//! `results` are the life of a task given away; `pipeline` is the life of a sector; `post` is the other scheduler.
 #![forbid(unsafe_code)]
 
 pub mod effect;
 pub mod event;
 pub mod model;
 pub mod view;
+
+mod account;
+mod attempts;
+mod config;
+mod core;
+mod facts;
+mod garbage;
+mod laws;
+mod out;
+mod params;
+mod pipeline;
+mod place;
+mod post;
+mod post_job;
+mod queue;
+mod requests;
+mod results;
+mod timers;
+mod views;
+mod workers;
+
+pub use crate::config::Config;
+pub use crate::core::Core;

@@ -9,6 +9,18 @@ use sp_types::{
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct UnixMs(pub u64);
 
+impl UnixMs {
+    /// So much later.
+    pub fn plus(self, ms: u64) -> Self {
+        Self(self.0.saturating_add(ms))
+    }
+
+    /// Milliseconds since `earlier`; 0 when that is not earlier.
+    pub fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
 /// A sector on its way and in its life.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sector {
@@ -75,7 +87,7 @@ pub struct SectorFile {
 }
 
 /// One line of a sector's log.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct LogEntry {
     /// When.
     pub at: UnixMs,

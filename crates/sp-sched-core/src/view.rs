@@ -4,6 +4,9 @@ use sp_types::{
     AttemptId, HostCapacity, HostId, RegisteredSealProof, SessionId, StoreId, TaskClass, TaskId, TaskKind, WorkerId,
 };
 
+/// Who can hand out a file: stores, each with the data plane of a worker that has it attached.
+pub type Sources = Vec<(StoreId, String)>;
+
 /// A worker as `sp-ctl workers` shows it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct WorkerView {

@@ -1,0 +1,230 @@
+//! The life of a task given away: reserving, granted, orphaned, ended. An end is durable and covers all before it.
+
+use sp_types::{AttemptId, ErrorCode, TaskId, WorkerId};
+
+use crate::core::{Core, Fence, Live, Orphan};
+use crate::effect::Effect;
+use crate::event::Failure;
+use crate::model::{Attempt, AttemptState, FenceRow, OutputSlot, UnixMs};
+
+/// Attempts of one task that may vanish with their worker's process before that is charged to the task.
+const FREE_LOSSES: u32 = 3;
+/// Times an attempt is sent again to a worker that never lists it.
+const RESENDS_LIMIT: u32 = 5;
+
+impl Core {
+    /// Gives the task to the worker: from now on there is an attempt, and the index is asked for its space.
+    pub(crate) fn begin_attempt(&mut self, task: TaskId, worker: &WorkerId, outputs: Vec<OutputSlot>) {
+        let Some(host) = self.workers.get(worker).map(|w| w.reg.host.clone()) else { return };
+        self.make_room_for_attempt(task);
+        let now = self.now;
+        let Some(number) = self.tasks.get(&task).map(|t| t.last_number.saturating_add(1)) else { return };
+        let id = AttemptId { task, number };
+        let upload_ticket = if self.wants_upload(task) { self.config.upload_ticket(id) } else { String::new() };
+        // What makes no files reserves no space.
+        let state = if outputs.is_empty() { AttemptState::Granted } else { AttemptState::Reserving };
+        let attempt = Attempt { id, worker: worker.clone(), host, state, outputs, created: now, upload_ticket };
+        let Some(row) = self.task_mut(task) else { return };
+        row.last_number = number;
+        row.attempts.push(attempt);
+        self.live.insert(id, Live::new(now));
+        match state {
+            AttemptState::Reserving => self.ask_reservation(id),
+            AttemptState::Granted => self.assign(id),
+        }
+    }
+
+    /// Orphans side by side are bounded: the oldest one gives way.
+    fn make_room_for_attempt(&mut self, task: TaskId) {
+        while let Some(row) = self.tasks.get(&task) {
+            if row.attempts.len() < self.config.attempts_limit {
+                return;
+            }
+            let oldest = row.attempts[0].id;
+            self.end_attempt(oldest, "other workers do its task");
+        }
+    }
+
+    pub(crate) fn ask_reservation(&mut self, id: AttemptId) {
+        let now = self.now;
+        let Some(live) = self.live.get_mut(&id) else { return };
+        live.asked = now;
+        let Some((sector, outputs)) = self.attempt(id).and_then(|a| {
+            let task = self.tasks.get(&id.task)?;
+            Some((task.sector, a.outputs.clone()))
+        }) else {
+            return;
+        };
+        if self.facts.connected {
+            self.out.push(Effect::Reserve { attempt: id, sector, outputs });
+        }
+    }
+
+    pub(crate) fn on_reserved(&mut self, id: AttemptId, refused: Option<Failure>) {
+        let Some(attempt) = self.attempt(id).filter(|a| a.state == AttemptState::Reserving) else { return };
+        let (worker, name) = (attempt.worker.clone(), self.worker_name(&attempt.worker));
+        if let Some(failure) = refused {
+            let hints = self.hints.entry(id.task).or_default();
+            hints.refusals += 1;
+            let wait_ms = self.config.retry_wait_ms(hints.refusals).min(self.config.answer_wait_ms);
+            self.end_attempt(id, "its space was refused");
+            self.postpone(id.task, wait_ms, format!("{name}: space refused: {}", failure.message));
+            return;
+        }
+        self.hints.entry(id.task).or_default().refusals = 0;
+        if !self.is_available(&worker) {
+            self.end_attempt(id, "its worker went away");
+            return;
+        }
+        if let Some(row) = self.task_mut(id.task) {
+            row.attempts.iter_mut().filter(|a| a.id == id).for_each(|a| a.state = AttemptState::Granted);
+        }
+        self.assign(id);
+    }
+
+    /// Sends (or sends again) a granted attempt; a worker takes a repetition for what it is.
+    pub(crate) fn assign(&mut self, id: AttemptId) {
+        let Some(worker) = self.attempt(id).map(|a| a.worker.clone()) else { return };
+        let session = self.workers.get(&worker).map(|w| w.reg.session.clone());
+        let (Some(session), Some(live)) = (session, self.live.get_mut(&id)) else { return };
+        live.sent = Some((session, self.now));
+        live.seen = self.now;
+        match self.assignment(id) {
+            Ok(assignment) => self.out.push(Effect::Assign { worker, assignment: Box::new(assignment) }),
+            Err(reason) => self.fail_attempt(id, &Failure { code: ErrorCode::Internal, message: reason }),
+        }
+    }
+
+    /// The attempt is over; whatever it does from now on counts for nothing.
+    pub(crate) fn end_attempt(&mut self, id: AttemptId, reason: &str) {
+        let Some(attempt) = self.attempt(id).cloned() else { return };
+        if let Some(row) = self.task_mut(id.task) {
+            row.attempts.retain(|a| a.id != id);
+        }
+        let sent = self.live.remove(&id).is_some_and(|l| l.sent.is_some());
+        self.raise_fence(id.task);
+        if sent && self.is_available(&attempt.worker) {
+            self.out.push(Effect::Cancel { worker: attempt.worker, attempt: id, reason: reason.to_owned() });
+        }
+        if let Some(task) = self.tasks.get(&id.task) {
+            self.untidy.insert(task.sector);
+        }
+        self.replan = true;
+    }
+
+    /// The task is done with: every attempt ends, `winner` without being told to stop.
+    pub(crate) fn end_task(&mut self, id: TaskId, winner: Option<AttemptId>, reason: &str) {
+        let Some(task) = self.tasks.get(&id).cloned() else { return };
+        for attempt in &task.attempts {
+            if Some(attempt.id) == winner {
+                self.live.remove(&attempt.id);
+                if let Some(row) = self.task_mut(id) {
+                    row.attempts.retain(|a| a.id != attempt.id);
+                }
+            } else {
+                self.end_attempt(attempt.id, reason);
+            }
+        }
+        self.raise_fence(id);
+        self.tasks.remove(&id);
+        self.hints.remove(&id);
+        self.out.tasks.insert(id);
+        self.untidy.insert(task.sector);
+        self.replan = true;
+    }
+
+    /// A fence covers every attempt below the oldest one that lives, so it names them all with one number.
+    fn raise_fence(&mut self, task: TaskId) {
+        let Some(row) = self.tasks.get(&task) else { return };
+        let lowest = row.attempts.iter().map(|a| a.id.number).min();
+        let up_to_number = lowest.map_or(row.last_number, |n| n.saturating_sub(1));
+        let before = self.fences.get(&task).map_or(0, |f| f.row.up_to_number);
+        if up_to_number <= before {
+            return;
+        }
+        let row = FenceRow { task, up_to_number };
+        self.fences.insert(task, Fence { row, since: self.now });
+        self.out.fences.insert(task);
+        if self.facts.connected {
+            self.out.push(Effect::Fence(row));
+        }
+    }
+
+    /// The attempt failed: it ends, its failure is counted, and the task waits; too many, and the sector is Failed.
+    pub(crate) fn fail_attempt(&mut self, id: AttemptId, failure: &Failure) {
+        let Some(attempt) = self.attempt(id) else { return };
+        let worker = attempt.worker.clone();
+        self.log_attempt(id, "failed", &format!("{}: {}", failure.code, failure.message));
+        self.end_attempt(id, "it failed");
+        let hints = self.hints.entry(id.task).or_default();
+        *hints.here.entry(worker.clone()).or_default() += 1;
+        let lost_inputs = matches!(failure.code, ErrorCode::FileMissing | ErrorCode::DigestMismatch);
+        hints.input_failures += u32::from(lost_inputs);
+        let reason = format!("{}: {}", self.worker_name(&worker), failure.message);
+        self.charge(id.task, reason);
+    }
+
+    /// Counts a failure against the task and decides what follows.
+    pub(crate) fn charge(&mut self, id: TaskId, reason: String) {
+        let input_failures = self.hints.get(&id).map_or(0, |h| h.input_failures);
+        let Some(row) = self.task_mut(id) else { return };
+        row.failures = row.failures.saturating_add(1);
+        let (failures, sector) = (row.failures, row.sector);
+        if let Some(row) = self.sector_mut(sector) {
+            row.failures = failures;
+            row.last_error.clone_from(&reason);
+        }
+        if input_failures >= 2 && self.go_back(id, &reason) {
+            return;
+        }
+        if failures >= self.config.retry_limit {
+            self.give_up(id, &reason);
+            return;
+        }
+        self.postpone(id, self.config.retry_wait_ms(failures), reason);
+    }
+
+    pub(crate) fn postpone(&mut self, id: TaskId, wait_ms: u64, reason: String) {
+        let until = self.now.plus(wait_ms);
+        if let Some(row) = self.task_mut(id) {
+            row.not_before = until;
+            row.last_error = reason;
+        }
+    }
+
+    /// The attempt did not survive its worker's process. That is nobody's fault, unless it happens again and again.
+    pub(crate) fn lose_attempt(&mut self, id: AttemptId, reason: &str) {
+        if self.attempt(id).is_none() {
+            return;
+        }
+        self.log_attempt(id, "lost", reason);
+        self.end_attempt(id, reason);
+        let hints = self.hints.entry(id.task).or_default();
+        hints.losses += 1;
+        if hints.losses > FREE_LOSSES {
+            self.charge(id.task, format!("lost {} times, last: {reason}", FREE_LOSSES + 1));
+        }
+    }
+
+    /// Nobody renews its lease: its task may go elsewhere at `until`, its result is still welcome until then and after.
+    pub(crate) fn orphan_attempt(&mut self, id: AttemptId, until: UnixMs, reason: &str) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        let before = live.orphan.replace(Orphan { until });
+        if before.is_none() {
+            self.log_attempt(id, "orphaned", reason);
+        }
+        self.replan |= until <= self.now;
+    }
+
+    /// A worker that is there but does not list what it was sent has missed it, or is broken.
+    pub(crate) fn resend(&mut self, id: AttemptId) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        live.resends += 1;
+        if live.resends <= RESENDS_LIMIT {
+            self.assign(id);
+            return;
+        }
+        let message = "the worker never took it up".to_owned();
+        self.fail_attempt(id, &Failure { code: ErrorCode::Unavailable, message });
+    }
+}

@@ -1,0 +1,169 @@
+//! Settings of the scheduler, all of them plain values.
+
+use sp_types::{AttemptId, RegisteredSealProof, SectorSize, TaskKind};
+
+const SECOND: u64 = 1_000;
+const MINUTE: u64 = 60 * SECOND;
+const HOUR: u64 = 60 * MINUTE;
+
+/// What the scheduler goes by. `Config::new` gives the defaults; every field is a setting.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// Actor id of the miner.
+    pub miner: u64,
+    /// Size of its sectors.
+    pub sector_size: SectorSize,
+    /// Upload tickets are derived from it, so that the core needs no randomness. Keep it secret, and over restarts.
+    pub ticket_secret: [u8; 32],
+    /// Keep the unsealed copy of sectors with data once they are sealed.
+    pub always_keep_unsealed_copy: bool,
+    /// A lease ends this long after its last renewal.
+    pub lease_ms: u64,
+    /// An orphan is waited for this part of the work already done, in percent ...
+    pub orphan_wait_percent: u64,
+    /// ... at least this long ...
+    pub orphan_wait_min_ms: u64,
+    /// ... and at most this long.
+    pub orphan_wait_max_ms: u64,
+    /// Failed attempts of one phase before its sector is Failed.
+    pub retry_limit: u32,
+    /// Wait after the first failure; doubles with each further one ...
+    pub retry_wait_min_ms: u64,
+    /// ... up to this.
+    pub retry_wait_max_ms: u64,
+    /// Failed calls of the chain before the sector is Failed.
+    pub chain_retry_limit: u32,
+    /// A chain call, a reservation or a verification without answer is asked for again after this long.
+    pub answer_wait_ms: u64,
+    /// Times the verifier may fail to decide before the result counts as failed.
+    pub verify_retry_limit: u32,
+    /// A phase whose inputs nobody has waits this long for them before it counts as failed.
+    pub input_wait_ms: u64,
+    /// Times a sector may go back to an earlier phase because files were lost.
+    pub go_back_limit: u32,
+    /// Attempts of one task side by side, orphans included.
+    pub attempts_limit: usize,
+    /// Sectors that one pledge may make.
+    pub pledge_limit: u32,
+    /// PoSt: failed tries of one partition before its request fails.
+    pub post_tries: u32,
+    /// Window PoSt and check: limit from request to answer.
+    pub window_post_limit_ms: u64,
+    /// Winning PoSt: the same.
+    pub winning_post_limit_ms: u64,
+    /// PoSt: how long to wait while no worker of the kind is connected.
+    pub post_worker_wait_ms: u64,
+    /// PoSt: limit of one challenge read.
+    pub read_timeout_ms: u64,
+    /// PoSt requests at once.
+    pub post_requests_limit: usize,
+    /// Fences kept of tasks that are over.
+    pub fences_limit: usize,
+    /// Fences of tasks that are over are forgotten after this long.
+    pub fence_keep_ms: u64,
+    /// Workers that are away are forgotten after this long.
+    pub worker_keep_ms: u64,
+    /// Time limits that differ from the defaults.
+    pub time_limits_ms: Vec<(TaskKind, u64)>,
+}
+
+impl Config {
+    /// The defaults for this miner.
+    pub fn new(miner: u64, sector_size: SectorSize, ticket_secret: [u8; 32]) -> Self {
+        Self {
+            miner,
+            sector_size,
+            ticket_secret,
+            always_keep_unsealed_copy: true,
+            lease_ms: 15 * SECOND,
+            orphan_wait_percent: 5,
+            orphan_wait_min_ms: MINUTE,
+            orphan_wait_max_ms: 10 * MINUTE,
+            retry_limit: 8,
+            retry_wait_min_ms: SECOND,
+            retry_wait_max_ms: 5 * MINUTE,
+            chain_retry_limit: 100,
+            answer_wait_ms: MINUTE,
+            verify_retry_limit: 20,
+            input_wait_ms: 30 * MINUTE,
+            go_back_limit: 5,
+            attempts_limit: 3,
+            pledge_limit: 1_000,
+            post_tries: 4,
+            window_post_limit_ms: 30 * MINUTE,
+            winning_post_limit_ms: 5 * MINUTE,
+            post_worker_wait_ms: 30 * SECOND,
+            read_timeout_ms: MINUTE,
+            post_requests_limit: 64,
+            fences_limit: 10_000,
+            fence_keep_ms: 24 * HOUR,
+            worker_keep_ms: 24 * HOUR,
+            time_limits_ms: Vec::new(),
+        }
+    }
+
+    /// How long one attempt of the task may take on its worker.
+    pub fn time_limit_ms(&self, kind: TaskKind) -> u64 {
+        if let Some((_, limit)) = self.time_limits_ms.iter().find(|(k, _)| *k == kind) {
+            return *limit;
+        }
+        match kind {
+            TaskKind::GenerateWindowPost => self.window_post_limit_ms / 2,
+            TaskKind::GenerateWinningPost => self.winning_post_limit_ms / 2,
+            TaskKind::PreCommit1 | TaskKind::Unseal => 24 * HOUR,
+            TaskKind::PreCommit2 => 12 * HOUR,
+            TaskKind::Commit1 | TaskKind::Finalize => 2 * HOUR,
+            _ => 6 * HOUR,
+        }
+    }
+
+    /// The proof that new sectors get.
+    pub fn seal_proof(&self) -> RegisteredSealProof {
+        RegisteredSealProof::v1_1(self.sector_size)
+    }
+
+    /// Wait after so many failures.
+    pub(crate) fn retry_wait_ms(&self, failures: u32) -> u64 {
+        let doubled = self.retry_wait_min_ms.saturating_mul(1 << failures.saturating_sub(1).min(20));
+        doubled.min(self.retry_wait_max_ms)
+    }
+
+    /// How long an orphan that has worked for so long is waited for.
+    pub(crate) fn orphan_wait_ms(&self, worked_ms: u64) -> u64 {
+        let part = worked_ms / 100 * self.orphan_wait_percent;
+        part.max(self.orphan_wait_min_ms).min(self.orphan_wait_max_ms)
+    }
+
+    /// What an uploader must show to this attempt: a keyed BLAKE2s, 32 hex digits.
+    pub(crate) fn upload_ticket(&self, attempt: AttemptId) -> String {
+        let mut params = blake2s_simd::Params::new();
+        let hash = params.key(&self.ticket_secret).hash_length(16).hash(attempt.to_string().as_bytes());
+        hash.to_hex().to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use sp_types::TaskId;
+
+    #[test]
+    fn waits_grow_and_are_bounded() {
+        let config = Config::new(1000, SectorSize::KiB2, [7; 32]);
+        assert_eq!([1, 2, 3, 4].map(|n| config.retry_wait_ms(n)), [1_000, 2_000, 4_000, 8_000]);
+        assert_eq!(config.retry_wait_ms(u32::MAX), 300_000);
+        assert_eq!(config.orphan_wait_ms(0), 60_000);
+        assert_eq!(config.orphan_wait_ms(2 * HOUR), 360_000);
+        assert_eq!(config.orphan_wait_ms(24 * HOUR), 600_000);
+    }
+
+    #[test]
+    fn tickets_differ_by_attempt_and_secret() {
+        let config = Config::new(1000, SectorSize::KiB2, [7; 32]);
+        let ticket = |number| config.upload_ticket(AttemptId { task: TaskId(1), number });
+        assert_eq!((ticket(1).len(), ticket(1)), (32, ticket(1)));
+        assert_ne!(ticket(1), ticket(2));
+        let other = Config::new(1000, SectorSize::KiB2, [8; 32]);
+        assert_ne!(ticket(1), other.upload_ticket(AttemptId { task: TaskId(1), number: 1 }));
+    }
+}

@@ -1,0 +1,191 @@
+//! The copy of the index's facts that decisions are made on, and who has which file by it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sp_types::{FileKind, ReplicaId, StoreId, WorkerId};
+
+use crate::core::Core;
+use crate::effect::Effect;
+use crate::event::StoreFact;
+use crate::garbage::Deletes;
+use crate::model::{AttemptState, SectorFile};
+use crate::view::Sources;
+
+/// Sources named for one file at most.
+const SOURCES_LIMIT: usize = 16;
+
+/// Stores and replicas. While a snapshot comes in, the last complete copy stays in use.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Facts {
+    /// The index is there and its snapshot is complete.
+    pub(crate) connected: bool,
+    /// Deletes on their way.
+    pub(crate) deletes: Deletes,
+    copy: Copied,
+    incoming: Option<Copied>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Copied {
+    stores: BTreeMap<StoreId, StoreFact>,
+    replicas: BTreeMap<u64, BTreeMap<ReplicaId, Replica>>,
+}
+
+/// What is known of a replica besides its name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Replica {
+    pub(crate) size_bytes: u64,
+    pub(crate) primary: bool,
+}
+
+impl Facts {
+    pub(crate) fn begin(&mut self) {
+        self.connected = false;
+        self.incoming = Some(Copied::default());
+    }
+
+    /// The index is away: its last complete copy stays.
+    pub(crate) fn lose(&mut self) {
+        self.connected = false;
+        self.incoming = None;
+    }
+
+    fn complete(&mut self) {
+        self.connected = true;
+        if let Some(copy) = self.incoming.take() {
+            self.copy = copy;
+        }
+    }
+
+    fn newest(&mut self) -> &mut Copied {
+        self.incoming.as_mut().unwrap_or(&mut self.copy)
+    }
+
+    pub(crate) fn put_store(&mut self, fact: StoreFact) {
+        self.newest().stores.insert(fact.id.clone(), fact);
+    }
+
+    /// Its replicas stay known, without a holder, until the index takes them back.
+    pub(crate) fn drop_store(&mut self, id: &StoreId) {
+        self.newest().stores.remove(id);
+    }
+
+    fn put_replica(&mut self, id: ReplicaId, replica: Replica) {
+        self.newest().replicas.entry(id.sector.number).or_default().insert(id, replica);
+    }
+
+    fn drop_replica(&mut self, id: &ReplicaId) {
+        let replicas = &mut self.newest().replicas;
+        if let Some(of_sector) = replicas.get_mut(&id.sector.number) {
+            of_sector.remove(id);
+            if of_sector.is_empty() {
+                replicas.remove(&id.sector.number);
+            }
+        }
+    }
+
+    pub(crate) fn stores(&self) -> impl Iterator<Item = &StoreFact> {
+        self.copy.stores.values()
+    }
+
+    pub(crate) fn store(&self, id: &StoreId) -> Option<&StoreFact> {
+        self.copy.stores.get(id)
+    }
+
+    pub(crate) fn replicas(&self, sector: u64) -> impl Iterator<Item = (&ReplicaId, &Replica)> {
+        self.copy.replicas.get(&sector).into_iter().flatten()
+    }
+
+    fn sectors(&self) -> impl Iterator<Item = u64> {
+        self.copy.replicas.keys().copied()
+    }
+
+    /// Replicas of the root that counts.
+    pub(crate) fn replicas_of<'a>(
+        &'a self,
+        sector: u64,
+        file: &'a SectorFile,
+    ) -> impl Iterator<Item = (&'a ReplicaId, &'a Replica)> {
+        self.replicas(sector).filter(move |(id, _)| id.kind == file.kind && id.root == file.root)
+    }
+}
+
+impl StoreFact {
+    pub(crate) fn held_by(&self, worker: &WorkerId) -> bool {
+        self.holders.iter().any(|(w, _)| w == worker)
+    }
+
+    /// May files of this kind be put here? Lotus's filters; the kind `vanilla` is ours and knows none.
+    pub(crate) fn allows(&self, kind: FileKind) -> bool {
+        let named = |list: &[String]| list.iter().any(|name| name == kind.name());
+        kind == FileKind::Vanilla
+            || ((self.allow_types.is_empty() || named(&self.allow_types)) && !named(&self.deny_types))
+    }
+}
+
+impl Core {
+    pub(crate) fn on_index_back(&mut self) {
+        self.facts.complete();
+        self.facts.deletes.clear();
+        self.untidy = self.facts.sectors().collect();
+        for fence in self.fences.values() {
+            self.out.push(Effect::Fence(fence.row));
+        }
+        let reserving: Vec<_> = self.tasks.values().flat_map(|t| &t.attempts).cloned().collect();
+        for attempt in reserving.iter().filter(|a| a.state == AttemptState::Reserving) {
+            self.ask_reservation(attempt.id);
+        }
+    }
+
+    pub(crate) fn on_replica(&mut self, id: ReplicaId, size_bytes: u64, primary: bool) {
+        if id.sector.miner == self.config.miner {
+            self.untidy.insert(id.sector.number);
+            self.facts.put_replica(id, Replica { size_bytes, primary });
+        }
+    }
+
+    pub(crate) fn on_replica_gone(&mut self, id: &ReplicaId) {
+        self.untidy.insert(id.sector.number);
+        self.facts.drop_replica(id);
+    }
+
+    /// Store and data plane of everyone who can hand out the file: the worker's own first, then primary copies, then by
+    /// weight.
+    pub(crate) fn sources(&self, sector: u64, file: &SectorFile, own: Option<&WorkerId>) -> Sources {
+        let mut ranked = Vec::new();
+        for (id, replica) in self.facts.replicas_of(sector, file) {
+            let Some(store) = self.facts.store(&id.store) else { continue };
+            for (worker, url) in &store.holders {
+                let rank = (Some(worker) != own, !replica.primary, u64::MAX - store.weight);
+                ranked.push((rank, id.store.clone(), url.clone()));
+            }
+        }
+        ranked.sort();
+        ranked.into_iter().take(SOURCES_LIMIT).map(|(_, store, url)| (store, url)).collect()
+    }
+
+    /// The same when the index knows of nobody (it may have just come up empty): every store of every worker that is
+    /// connected, so that proving can ask the data planes themselves.
+    pub(crate) fn sources_or_everyone(&self, sector: u64, file: &SectorFile, own: Option<&WorkerId>) -> Sources {
+        let known = self.sources(sector, file, own);
+        if !known.is_empty() {
+            return known;
+        }
+        let connected = self.workers.values().filter(|w| w.available(self.now, self.config.lease_ms));
+        let stores = connected.flat_map(|w| w.reg.stores.iter().map(|s| (s.clone(), w.reg.data_url.clone())));
+        let distinct: BTreeSet<_> = stores.collect();
+        distinct.into_iter().take(SOURCES_LIMIT).collect()
+    }
+
+    /// Workers that have the file on a store of their own.
+    pub(crate) fn holders(&self, sector: u64, file: &SectorFile) -> BTreeSet<WorkerId> {
+        let stores = self.facts.replicas_of(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
+        stores.flat_map(|s| s.holders.iter().map(|(w, _)| w.clone())).collect()
+    }
+
+    /// Can anybody hand out the file now?
+    pub(crate) fn reachable(&self, sector: u64, file: &SectorFile) -> bool {
+        let mut stores = self.facts.replicas_of(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
+        stores.any(|s| !s.holders.is_empty())
+    }
+}

@@ -1,0 +1,29 @@
+//! The laws that can be judged from the state alone, checked after every step where debug assertions are on.
+
+use sp_invariants::{Law, bounded, check, ends_before_live};
+
+use crate::core::Core;
+
+impl Core {
+    pub(crate) fn check_laws(&self) {
+        for (id, task) in &self.tasks {
+            let lowest = task.attempts.iter().map(|a| a.id.number).min();
+            let ended = self.fences.get(id).map_or(0, |f| f.row.up_to_number);
+            check!(Law::L5, ends_before_live(ended, lowest), "task {id}: ended up to {ended}, {lowest:?} lives");
+            let room = bounded(task.attempts.len(), self.config.attempts_limit);
+            check!(Law::L12, room, "task {id} has {} attempts", task.attempts.len());
+            let wanted = self
+                .sectors
+                .get(&task.sector)
+                .is_some_and(|s| s.wanted_task() == Some(task.kind) || task.kind == sp_types::TaskKind::Unseal);
+            check!(Law::L2, wanted, "task {id} ({}) of sector {} is not wanted any more", task.kind, task.sector);
+            let known = task.attempts.iter().all(|a| self.live.contains_key(&a.id));
+            check!(Law::L5, known, "task {id} has an attempt that memory has forgotten");
+        }
+        let attempts: usize = self.tasks.values().map(|t| t.attempts.len()).sum();
+        check!(Law::L5, self.live.len() == attempts, "{} attempts in memory, {attempts} in rows", self.live.len());
+        check!(Law::L12, self.sectors.values().all(|s| bounded(s.log.len(), 1_000)), "a sector's log is too long");
+        let fences = self.fences.keys().filter(|id| !self.tasks.contains_key(id)).count();
+        check!(Law::L12, bounded(fences, self.config.fences_limit), "{fences} fences of tasks that are over");
+    }
+}

@@ -1,0 +1,57 @@
+//! What a step has changed and wants done: changed rows are collected by key and become one batch at its end.
+
+use std::collections::BTreeSet;
+
+use sp_types::TaskId;
+
+use crate::core::Core;
+use crate::effect::Effect;
+use crate::model::{RowChange, UnixMs};
+
+/// Changes and effects of the step in progress.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Out {
+    pub(crate) sectors: BTreeSet<u64>,
+    pub(crate) tasks: BTreeSet<TaskId>,
+    pub(crate) fences: BTreeSet<TaskId>,
+    pub(crate) counters: bool,
+    effects: Vec<Effect>,
+}
+
+impl Out {
+    /// To be done after the rows of this step are durable, in this order.
+    pub(crate) fn push(&mut self, effect: Effect) {
+        self.effects.push(effect);
+    }
+}
+
+impl Core {
+    /// Rows first, then effects in order, then the wake-up.
+    pub(crate) fn finish(&mut self, wake: Option<UnixMs>) -> Vec<Effect> {
+        let out = std::mem::take(&mut self.out);
+        let mut effects = Vec::new();
+        if out.counters {
+            effects.push(Effect::Persist(RowChange::PutCounters(self.counters)));
+        }
+        for number in out.sectors {
+            if let Some(sector) = self.sectors.get(&number) {
+                effects.push(Effect::Persist(RowChange::PutSector(Box::new(sector.clone()))));
+            }
+        }
+        for id in out.tasks {
+            effects.push(Effect::Persist(match self.tasks.get(&id) {
+                Some(task) => RowChange::PutTask(Box::new(task.clone())),
+                None => RowChange::DeleteTask(id),
+            }));
+        }
+        for id in out.fences {
+            effects.push(Effect::Persist(match self.fences.get(&id) {
+                Some(fence) => RowChange::PutFence(fence.row),
+                None => RowChange::DeleteFence(id),
+            }));
+        }
+        effects.extend(out.effects);
+        effects.extend(wake.map(Effect::WakeAt));
+        effects
+    }
+}

@@ -1,0 +1,83 @@
+//! What a worker is told: inputs with their sources, outputs, parameters.
+
+use sp_types::{AttemptId, FileKind, TaskId, TaskKind, WorkerId, padded_for};
+
+use crate::core::Core;
+use crate::effect::{Assignment, InputFile, TaskParams};
+use crate::model::{Sector, SectorFile};
+use crate::pipeline::input_kinds;
+
+impl Core {
+    /// Does the task wait for bytes that an operator sends?
+    pub(crate) fn wants_upload(&self, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get(&id).filter(|t| t.kind == TaskKind::AddPiece) else { return false };
+        self.sectors.get(&task.sector).is_some_and(|s| s.data.is_some())
+    }
+
+    /// Files that the task reads: the roots that count. The error names the kind that the sector does not have.
+    pub(crate) fn inputs_of(&self, sector: &Sector, kind: TaskKind) -> Result<Vec<SectorFile>, FileKind> {
+        input_kinds(kind).iter().map(|k| sector.file(*k).cloned().ok_or(*k)).collect()
+    }
+
+    pub(crate) fn input_file(&self, sector: u64, file: &SectorFile, own: &WorkerId) -> InputFile {
+        let sources = self.sources(sector, file, Some(own));
+        InputFile { sector, kind: file.kind, root: file.root, size_bytes: file.size_bytes, sources }
+    }
+
+    /// The assignment of a granted attempt. It is made anew whenever it is sent, with the sources of the day.
+    pub(crate) fn assignment(&self, id: AttemptId) -> Result<Assignment, String> {
+        let gone = || "the task is gone".to_owned();
+        let task = self.tasks.get(&id.task).ok_or_else(gone)?;
+        let attempt = self.attempt(id).ok_or_else(gone)?;
+        let sector = self.sectors.get(&task.sector).ok_or_else(gone)?;
+        let files = self.inputs_of(sector, task.kind).map_err(|kind| format!("the sector has no {kind} file"))?;
+        Ok(Assignment {
+            attempt: id,
+            task: task.kind,
+            sector: task.sector,
+            seal_proof: sector.seal_proof,
+            inputs: files.iter().map(|f| self.input_file(task.sector, f, &attempt.worker)).collect(),
+            outputs: attempt.outputs.clone(),
+            params: self.task_params(sector, task.kind, &attempt.upload_ticket)?,
+            time_limit_ms: self.config.time_limit_ms(task.kind),
+        })
+    }
+
+    fn task_params(&self, sector: &Sector, kind: TaskKind, upload_ticket: &str) -> Result<TaskParams, String> {
+        let ticket = || sector.ticket.map(|(bytes, _)| bytes).ok_or("the sector has no ticket");
+        let comm_d = || sector.comm_d.ok_or("the sector has no comm_d");
+        Ok(match kind {
+            TaskKind::AddPiece => add_piece_params(sector, upload_ticket)?,
+            TaskKind::PreCommit1 => TaskParams::PreCommit1 { ticket: ticket()?, pieces: sector.pieces.clone() },
+            TaskKind::PreCommit2 => TaskParams::PreCommit2 { phase1: sector.phase1.clone() },
+            TaskKind::Commit1 => TaskParams::Commit1 {
+                ticket: ticket()?,
+                seed: sector.seed.ok_or("the sector has no seed")?.0,
+                comm_r: sector.comm_r.ok_or("the sector has no comm_r")?,
+                comm_d: comm_d()?,
+                pieces: sector.pieces.clone(),
+            },
+            TaskKind::Commit2 => TaskParams::Commit2,
+            TaskKind::Finalize => {
+                let keep_unsealed = sector.data.is_some() && self.config.always_keep_unsealed_copy;
+                TaskParams::Finalize { keep_unsealed }
+            }
+            TaskKind::Unseal => TaskParams::Unseal { comm_d: comm_d()?, ticket: ticket()? },
+            other => return Err(format!("{other} is not a task of the pipeline")),
+        })
+    }
+}
+
+fn add_piece_params(sector: &Sector, upload_ticket: &str) -> Result<TaskParams, String> {
+    let Some(data) = &sector.data else {
+        let padded_bytes = sector.seal_proof.size.bytes();
+        return Ok(TaskParams::AddPiece { data_bytes: 0, data_digest: None, ticket: String::new(), padded_bytes });
+    };
+    let padded_bytes = padded_for(data.data_bytes).ok_or("the piece is too large")?;
+    Ok(TaskParams::AddPiece {
+        data_bytes: data.data_bytes,
+        data_digest: Some(data.digest),
+        ticket: upload_ticket.to_owned(),
+        padded_bytes,
+    })
+}

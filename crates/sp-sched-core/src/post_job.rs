@@ -1,0 +1,178 @@
+//! A PoSt that somebody waits for: its partitions, who proves them, and what went wrong so far.
+
+use std::collections::BTreeMap;
+
+use sp_types::{
+    AttemptId, Commitment, DeadlineIndex, HostId, PostProof, PostType, Randomness, RegisteredSealProof, SectorSize,
+    TaskId, TaskKind, WorkerId,
+};
+
+use crate::config::Config;
+use crate::effect::ProvenPartition;
+use crate::event::Progress;
+use crate::model::UnixMs;
+
+/// A sector as a prover needs it.
+pub(crate) type PostSector = (u64, Commitment, RegisteredSealProof);
+
+/// Sectors left out, with the reason.
+pub(crate) type Skipped = Vec<(u64, String)>;
+
+/// Failures of a partition on one worker after which he is no longer counted on for it.
+const FAILURES_PER_WORKER: u32 = 2;
+
+/// What is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PostKind {
+    Window(DeadlineIndex),
+    Winning,
+    Check(DeadlineIndex),
+}
+
+/// One request.
+#[derive(Debug, Clone)]
+pub(crate) struct PostJob {
+    pub(crate) kind: PostKind,
+    pub(crate) randomness: Randomness,
+    pub(crate) started: UnixMs,
+    /// The answer is due.
+    pub(crate) until: UnixMs,
+    pub(crate) parts: Vec<Part>,
+}
+
+/// One partition; a task that lives in memory.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) task: TaskId,
+    pub(crate) index: u32,
+    pub(crate) sectors: Vec<PostSector>,
+    pub(crate) last_number: u32,
+    pub(crate) running: Option<Try>,
+    /// Tries that came to nothing.
+    pub(crate) failed_tries: u32,
+    /// Workers that failed, and how often.
+    pub(crate) failed_on: BTreeMap<WorkerId, u32>,
+    /// Workers whose proof the verifier refused: out for this request.
+    pub(crate) refused: Vec<WorkerId>,
+    /// `name: reason` of each failed try.
+    pub(crate) retries: Vec<String>,
+    /// Since when there is nobody to ask.
+    pub(crate) nobody_since: Option<UnixMs>,
+    pub(crate) done: Option<ProvenPartition>,
+    pub(crate) problems: Skipped,
+}
+
+/// A partition given to a worker.
+#[derive(Debug, Clone)]
+pub(crate) struct Try {
+    pub(crate) attempt: AttemptId,
+    pub(crate) worker: WorkerId,
+    pub(crate) host: HostId,
+    pub(crate) since: UnixMs,
+    pub(crate) progress: Option<Progress>,
+    pub(crate) verifying: Option<Proof>,
+}
+
+/// A proof on its way through the verifier.
+#[derive(Debug, Clone)]
+pub(crate) struct Proof {
+    pub(crate) proof: Vec<u8>,
+    pub(crate) skipped: Skipped,
+    pub(crate) ask_at: UnixMs,
+    pub(crate) failures: u32,
+}
+
+impl PostKind {
+    pub(crate) fn task(self) -> TaskKind {
+        match self {
+            Self::Window(_) | Self::Check(_) => TaskKind::GenerateWindowPost,
+            Self::Winning => TaskKind::GenerateWinningPost,
+        }
+    }
+
+    pub(crate) fn deadline(self) -> u32 {
+        match self {
+            Self::Window(deadline) | Self::Check(deadline) => deadline.0,
+            Self::Winning => 0,
+        }
+    }
+
+    pub(crate) fn proof_type(self, size: SectorSize) -> PostProof {
+        let post_type = if self == Self::Winning { PostType::Winning } else { PostType::Window };
+        PostProof { size, post_type }
+    }
+
+    pub(crate) fn limit_ms(self, config: &Config) -> u64 {
+        match self {
+            Self::Window(_) | Self::Check(_) => config.window_post_limit_ms,
+            Self::Winning => config.winning_post_limit_ms,
+        }
+    }
+
+    /// In words, for people.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Window(_) => "window PoSt",
+            Self::Winning => "winning PoSt",
+            Self::Check(_) => "check",
+        }
+    }
+
+    /// The flag of the workers that do it.
+    pub(crate) fn flag(self) -> &'static str {
+        match self {
+            Self::Window(_) | Self::Check(_) => "--windowpost",
+            Self::Winning => "--winningpost",
+        }
+    }
+}
+
+impl PostJob {
+    /// Everything that occupies a worker.
+    pub(crate) fn running(&self) -> impl Iterator<Item = (TaskKind, &WorkerId, &HostId)> {
+        let tries = self.parts.iter().filter_map(|p| p.running.as_ref()).filter(|t| t.verifying.is_none());
+        tries.map(|t| (self.kind.task(), &t.worker, &t.host))
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.parts.iter().all(|p| p.done.is_some())
+    }
+}
+
+impl Part {
+    pub(crate) fn new(task: TaskId, index: u32, sectors: Vec<PostSector>) -> Self {
+        Self {
+            task,
+            index,
+            sectors,
+            last_number: 0,
+            running: None,
+            failed_tries: 0,
+            failed_on: BTreeMap::new(),
+            refused: Vec::new(),
+            retries: Vec::new(),
+            nobody_since: None,
+            done: None,
+            problems: Vec::new(),
+        }
+    }
+
+    /// May this worker still be counted on for this partition?
+    pub(crate) fn trusts(&self, worker: &WorkerId) -> bool {
+        !self.refused.contains(worker) && self.failures_on(worker) < FAILURES_PER_WORKER
+    }
+
+    pub(crate) fn failures_on(&self, worker: &WorkerId) -> u32 {
+        self.failed_on.get(worker).copied().unwrap_or(0)
+    }
+
+    /// The sectors that a result with these skipped sectors is about.
+    pub(crate) fn without(&self, skipped: &[(u64, String)]) -> Vec<PostSector> {
+        self.sectors.iter().filter(|(n, ..)| !skipped.iter().any(|(s, _)| s == n)).copied().collect()
+    }
+
+    /// What has gone wrong, for an error.
+    pub(crate) fn story(&self) -> String {
+        if self.retries.is_empty() { String::new() } else { format!(" ({})", self.retries.join("; ")) }
+    }
+}

@@ -1,0 +1,165 @@
+//! Results: the first valid one of any attempt not ended counts (law L2), proofs only after the verifier's yes.
+
+use sp_invariants::{Law, at_most_one_completion, check};
+use sp_types::{AttemptId, ErrorCode, FileKind, TaskKind, WorkerId};
+
+use crate::core::{Core, Verifying};
+use crate::effect::{Effect, SealToVerify};
+use crate::event::{Failure, TaskDone, TaskOutput, TaskResult};
+use crate::model::AttemptState;
+use crate::pipeline::output_kinds;
+
+impl Core {
+    pub(crate) fn on_result(&mut self, worker: &WorkerId, result: TaskResult) {
+        let id = result.attempt;
+        if self.post_result(worker, &result) {
+            return;
+        }
+        let granted = self.attempt(id).is_some_and(|a| a.worker == *worker && a.state == AttemptState::Granted);
+        let Some(kind) = self.tasks.get(&id.task).map(|t| t.kind).filter(|_| granted) else {
+            // Ended, unknown, or somebody else's: the worker may forget it, and nothing else happens.
+            self.acknowledge(worker, id);
+            return;
+        };
+        match result.outcome {
+            Err(failure) => {
+                self.fail_attempt(id, &failure);
+                self.acknowledge(worker, id);
+            }
+            Ok(done) => match self.judge_result(id, kind, &done) {
+                Err(failure) => {
+                    self.fail_attempt(id, &failure);
+                    self.acknowledge(worker, id);
+                }
+                Ok(()) if kind == TaskKind::Commit2 => self.verify(id, done),
+                Ok(()) => self.complete(id, done),
+            },
+        }
+    }
+
+    pub(crate) fn acknowledge(&mut self, worker: &WorkerId, attempt: AttemptId) {
+        self.out.push(Effect::AckResult { worker: worker.clone(), attempt });
+    }
+
+    /// Is it what the task was to make, where it was to make it?
+    fn judge_result(&self, id: AttemptId, kind: TaskKind, done: &TaskDone) -> Result<(), Failure> {
+        let bad = |code, message| Err(Failure { code, message });
+        let Some(attempt) = self.attempt(id) else { return Ok(()) };
+        let Some(task) = self.tasks.get(&id.task) else { return Ok(()) };
+        let fits = matches!(
+            (kind, &done.output),
+            (TaskKind::AddPiece, TaskOutput::AddPiece { .. })
+                | (TaskKind::PreCommit1, TaskOutput::PreCommit1 { .. })
+                | (TaskKind::PreCommit2, TaskOutput::PreCommit2 { .. })
+                | (TaskKind::Commit1 | TaskKind::Finalize | TaskKind::Unseal, TaskOutput::None)
+                | (TaskKind::Commit2, TaskOutput::Proof { .. })
+        );
+        if !fits {
+            return bad(ErrorCode::Internal, format!("the result is not one of {kind}"));
+        }
+        let mut kinds: Vec<FileKind> = done.replicas.iter().map(|(r, _)| r.kind).collect();
+        kinds.sort();
+        if kinds != output_kinds(kind) {
+            return bad(ErrorCode::Internal, format!("the result of {kind} names other files than it makes"));
+        }
+        for (replica, _) in &done.replicas {
+            let own = replica.sector.miner == self.config.miner && replica.sector.number == task.sector;
+            let granted = attempt.outputs.iter().any(|o| o.kind == replica.kind && o.store == replica.store);
+            if !own || !granted || replica.root == [0; 32] {
+                let message = format!("the result names {} on {}, which it was not given", replica.kind, replica.store);
+                return bad(ErrorCode::Internal, message);
+            }
+        }
+        match self.contradiction(task.sector, &done.output) {
+            Some((code, message)) => bad(code, message),
+            None => Ok(()),
+        }
+    }
+
+    /// Accepts a valid result: the sector goes on, every other attempt ends, the worker may forget.
+    fn complete(&mut self, id: AttemptId, done: TaskDone) {
+        let open = self.tasks.contains_key(&id.task);
+        let Some(attempt) = self.attempt(id).cloned() else { return };
+        check!(Law::L2, at_most_one_completion(open, true), "attempt {id} completes a task that is not open");
+        let Some((kind, sector)) = self.tasks.get(&id.task).map(|t| (t.kind, t.sector)) else { return };
+        let entry = self.entry_of(id);
+        self.end_task(id.task, Some(id), "another attempt was first");
+        self.accept(sector, kind, done, &entry);
+        self.acknowledge(&attempt.worker, id);
+    }
+
+    // === the verifier ===
+
+    fn verify(&mut self, id: AttemptId, done: TaskDone) {
+        let now = self.now;
+        let Some(live) = self.live.get_mut(&id) else { return };
+        if live.verifying.is_some() {
+            // Repeated while the verifier works on it.
+            return;
+        }
+        live.verifying = Some(Verifying { done, ask_at: now, failures: 0, reason: String::new() });
+        self.ask_verifier(id);
+    }
+
+    pub(crate) fn ask_verifier(&mut self, id: AttemptId) {
+        let again = self.now.plus(self.config.answer_wait_ms * 10);
+        let Some(live) = self.live.get_mut(&id) else { return };
+        let Some(verifying) = &mut live.verifying else { return };
+        verifying.ask_at = again;
+        let TaskOutput::Proof { proof } = &verifying.done.output else { return };
+        let proof = proof.clone();
+        match self.seal_to_verify(id, proof) {
+            Ok(seal) => self.out.push(Effect::VerifySeal(Box::new(seal))),
+            Err(message) => self.refuse(id, Failure { code: ErrorCode::Internal, message }),
+        }
+    }
+
+    fn seal_to_verify(&self, id: AttemptId, proof: Vec<u8>) -> Result<SealToVerify, String> {
+        let sector = self.tasks.get(&id.task).and_then(|t| self.sectors.get(&t.sector)).ok_or("its sector is gone")?;
+        Ok(SealToVerify {
+            attempt: id,
+            sector: sector.number,
+            seal_proof: sector.seal_proof,
+            ticket: sector.ticket.ok_or("the sector has no ticket")?.0,
+            seed: sector.seed.ok_or("the sector has no seed")?.0,
+            comm_d: sector.comm_d.ok_or("the sector has no comm_d")?,
+            comm_r: sector.comm_r.ok_or("the sector has no comm_r")?,
+            proof,
+        })
+    }
+
+    pub(crate) fn on_verified(&mut self, id: AttemptId, verdict: Result<bool, String>) {
+        if self.post_verified(id, &verdict) {
+            return;
+        }
+        let Some(live) = self.live.get_mut(&id) else { return };
+        let Some(verifying) = &mut live.verifying else { return };
+        match verdict {
+            Ok(true) => {
+                let done = verifying.done.clone();
+                self.complete(id, done);
+            }
+            Ok(false) => {
+                let message = "proof refused by the verifier".to_owned();
+                self.refuse(id, Failure { code: ErrorCode::InvalidProof, message });
+            }
+            Err(reason) => {
+                verifying.failures += 1;
+                if verifying.failures >= self.config.verify_retry_limit {
+                    let message = format!("the verifier could not decide: {reason}");
+                    self.refuse(id, Failure { code: ErrorCode::Unavailable, message });
+                    return;
+                }
+                verifying.ask_at = self.now.plus(self.config.retry_wait_ms(verifying.failures));
+                verifying.reason = reason;
+            }
+        }
+    }
+
+    /// The result does not count.
+    fn refuse(&mut self, id: AttemptId, failure: Failure) {
+        let Some(worker) = self.attempt(id).map(|a| a.worker.clone()) else { return };
+        self.fail_attempt(id, &failure);
+        self.acknowledge(&worker, id);
+    }
+}

@@ -1,0 +1,303 @@
+//! What operators see, derived from the state when asked for, never stored.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sp_types::{ChainEpoch, DeadlineIndex, FileKind, ReplicaId, SectorState, TaskKind};
+
+use crate::core::{Core, Live};
+use crate::effect::ChainCall;
+use crate::event::{Phase, Progress, StoreFact};
+use crate::model::{Attempt, AttemptState, Sector, Task, UnixMs};
+use crate::post_job::{Part, PostJob};
+use crate::view::{JobView, Sources, UploadView, WorkerView};
+use crate::workers::Worker;
+
+/// A worker that did not list an attempt yet has it for sure after this long.
+const SENT_MS: u64 = 3_000;
+
+impl Core {
+    /// Every worker that has registered, by id.
+    pub fn workers(&self, now: UnixMs) -> Vec<WorkerView> {
+        let now = now.max(self.now);
+        self.workers.values().map(|w| self.worker_view(w, now)).collect()
+    }
+
+    fn worker_view(&self, w: &Worker, now: UnixMs) -> WorkerView {
+        let reg = &w.reg;
+        let used = self.worker_used(&reg.worker);
+        let disabled_reason = w.away_reason(now, self.config.lease_ms);
+        WorkerView {
+            worker: reg.worker.clone(),
+            session: reg.session.clone(),
+            host: reg.host.clone(),
+            name: reg.name.clone(),
+            build: reg.build.clone(),
+            class: w.class(),
+            builtin: reg.builtin,
+            connected: disabled_reason.is_empty(),
+            disabled_reason,
+            tasks: reg.tasks.clone(),
+            capacity: reg.capacity.clone(),
+            cpus_used: used.cpus,
+            memory_min_used_bytes: used.memory_min_bytes,
+            memory_max_used_bytes: used.memory_max_bytes,
+            gpus_used: used.gpus,
+            counts: self.counts(w),
+            stores: reg.stores.clone(),
+            data_url: reg.data_url.clone(),
+            pid: reg.pid,
+            connected_ms: w.since.0,
+        }
+    }
+
+    fn counts(&self, w: &Worker) -> Vec<(TaskKind, sp_types::RegisteredSealProof, u32, u32)> {
+        let proof = self.config.seal_proof();
+        let mut counts: Vec<_> = w
+            .reg
+            .tasks
+            .iter()
+            .map(|kind| {
+                let limit = w.reg.resources.row(*kind, proof.size).max_concurrent;
+                (*kind, proof, self.worker_count(&w.reg.worker, *kind, proof), limit)
+            })
+            .filter(|(.., count, _)| *count > 0)
+            .collect();
+        counts.sort_by_key(|(kind, ..)| (kind.order(), *kind));
+        counts
+    }
+
+    /// Everything that waits, runs or returns: sealing by task, then PoSt.
+    pub fn jobs(&self, now: UnixMs) -> Vec<JobView> {
+        let now = now.max(self.now);
+        let sealing = self.tasks.values().flat_map(|t| self.task_jobs(t, now));
+        let parts = self.posts.values().flat_map(|job| job.parts.iter().map(move |part| (job, part)));
+        let proving = parts.filter(|(_, part)| part.done.is_none()).map(|(job, part)| self.post_view(job, part, now));
+        sealing.chain(proving).collect()
+    }
+
+    fn task_jobs(&self, task: &Task, now: UnixMs) -> Vec<JobView> {
+        let mut jobs: Vec<JobView> = task
+            .attempts
+            .iter()
+            .filter_map(|a| Some((a, self.live.get(&a.id)?)))
+            .map(|(a, live)| self.attempt_view(task, a, live, now))
+            .collect();
+        if self.placeable_at(task).is_some() {
+            let reasons = self.why_queued(task);
+            jobs.push(JobView { reasons, ..queued_view(task, now) });
+        }
+        jobs
+    }
+
+    fn attempt_view(&self, task: &Task, attempt: &Attempt, live: &Live, now: UnixMs) -> JobView {
+        let progress = live.progress.as_ref();
+        let (state, detail) = match (&live.verifying, live.orphan, attempt.state) {
+            (Some(verifying), ..) => ("verifying", verifying.reason.clone()),
+            (None, Some(orphan), _) if orphan.until > now => {
+                let wait_s = orphan.until.since(now).div_ceil(1_000);
+                ("orphaned", format!("its worker lost its lease; goes elsewhere in {wait_s} s"))
+            }
+            (None, Some(_), _) => ("orphaned", "its worker lost its lease; its result would still count".to_owned()),
+            (None, None, AttemptState::Reserving) => ("reserving", String::new()),
+            (None, None, AttemptState::Granted) => {
+                (phase_name(progress), progress.map(|p| p.detail.clone()).unwrap_or_default())
+            }
+        };
+        JobView {
+            attempt: Some(attempt.id),
+            worker: Some(attempt.worker.clone()),
+            host_name: self.worker_name(&attempt.worker),
+            state,
+            age_ms: now.since(attempt.created),
+            fraction: progress.map_or(0.0, |p| p.fraction),
+            detail,
+            ..queued_view(task, now)
+        }
+    }
+
+    fn post_view(&self, job: &PostJob, part: &Part, now: UnixMs) -> JobView {
+        let running = part.running.as_ref();
+        let progress = running.and_then(|t| t.progress.as_ref());
+        let state = match running {
+            None => "queued",
+            Some(t) if t.verifying.is_some() => "verifying",
+            Some(_) => phase_name(progress),
+        };
+        let waits = if part.nobody_since.is_some() {
+            "no worker of this kind is connected"
+        } else {
+            "every worker of this kind is busy"
+        };
+        JobView {
+            task_id: part.task,
+            attempt: running.map(|t| t.attempt),
+            task: job.kind.task(),
+            sector: part.sectors.first().map_or(0, |(n, ..)| *n),
+            worker: running.map(|t| t.worker.clone()),
+            host_name: running.map(|t| self.worker_name(&t.worker)).unwrap_or_default(),
+            state,
+            age_ms: now.since(running.map_or(job.started, |t| t.since)),
+            fraction: progress.map_or(0.0, |p| p.fraction),
+            detail: progress.map(|p| p.detail.clone()).unwrap_or_default(),
+            reasons: if running.is_none() { vec![waits.to_owned()] } else { Vec::new() },
+            failures: part.failed_tries,
+            last_error: part.retries.last().cloned().unwrap_or_default(),
+        }
+    }
+
+    // === sectors ===
+
+    /// Every sector, rising.
+    pub fn sectors(&self) -> impl Iterator<Item = &Sector> {
+        self.sectors.values()
+    }
+
+    /// One sector.
+    pub fn sector(&self, number: u64) -> Option<&Sector> {
+        self.sectors.get(&number)
+    }
+
+    /// What a sector waits for, in words; empty when it waits for nothing.
+    pub fn waiting_for(&self, number: u64, now: UnixMs) -> String {
+        let now = now.max(self.now);
+        let mut waits: Vec<String> = Vec::new();
+        if let Some(wait) = self.chain.get(&number) {
+            waits.push(match &wait.call {
+                ChainCall::Ticket => "the chain: ticket".to_owned(),
+                ChainCall::PreCommit { .. } => "the chain: pre-commit".to_owned(),
+                ChainCall::Seed { epoch } => format!("the chain: seed at epoch {epoch}, now {}", self.epoch),
+                ChainCall::Commit { .. } => "the chain: commit".to_owned(),
+            });
+            if !wait.reason.is_empty() {
+                waits.push(format!("asked {} times, last: {}", wait.failures + 1, wait.reason));
+            }
+        }
+        for task in self.tasks.values().filter(|t| t.sector == number) {
+            waits.extend(self.task_jobs(task, now).iter().map(job_text));
+        }
+        waits.join("; ")
+    }
+
+    /// Where piece bytes of a sector are wanted. None: there is no such sector, or it holds no data.
+    pub fn upload(&self, number: u64) -> Option<UploadView> {
+        let sector = self.sectors.get(&number).filter(|s| s.data.is_some())?;
+        if !sector.pieces.is_empty() {
+            return Some(UploadView::Accepted);
+        }
+        let task = self.tasks.values().find(|t| (t.sector, t.kind) == (number, TaskKind::AddPiece));
+        let ready = task.iter().flat_map(|t| &t.attempts).find(|a| self.takes_upload(a));
+        let here = ready.and_then(|a| {
+            let data_url = self.workers.get(&a.worker)?.reg.data_url.clone();
+            Some(UploadView::Here { data_url, ticket: a.upload_ticket.clone() })
+        });
+        let detail = || match task {
+            Some(task) => self.task_jobs(task, self.now).iter().map(job_text).collect::<Vec<_>>().join("; "),
+            None => format!("the sector is {}: {}", sector.state, sector.last_error),
+        };
+        Some(here.unwrap_or_else(|| UploadView::NotYet { detail: detail() }))
+    }
+
+    /// Its worker knows the ticket: it has listed the attempt, or has had it for a while.
+    fn takes_upload(&self, attempt: &Attempt) -> bool {
+        let Some(live) = self.live.get(&attempt.id).filter(|_| self.is_available(&attempt.worker)) else {
+            return false;
+        };
+        let had = live.sent.as_ref().is_some_and(|(_, at)| self.now.since(*at) >= SENT_MS);
+        attempt.state == AttemptState::Granted && (had || live.progress.is_some())
+    }
+
+    /// Deadlines with sectors: the numbers of each partition, rising. A partition may have become empty.
+    pub fn deadlines(&self) -> BTreeMap<DeadlineIndex, Vec<Vec<u64>>> {
+        let mut deadlines: BTreeMap<DeadlineIndex, Vec<Vec<u64>>> = BTreeMap::new();
+        for sector in self.sectors.values().filter(|s| s.state == SectorState::Proving) {
+            let Some((deadline, partition)) = sector.location else { continue };
+            let partitions = deadlines.entry(deadline).or_default();
+            let at = partition.0 as usize;
+            if partitions.len() <= at {
+                partitions.resize(at + 1, Vec::new());
+            }
+            partitions[at].push(sector.number);
+        }
+        deadlines
+    }
+
+    /// Root, length and holders of the unsealed copy that counts. None: there is none, or nobody has it.
+    pub fn unsealed(&self, number: u64) -> Option<([u8; 32], u64, Sources)> {
+        let file = self.sectors.get(&number)?.file(FileKind::Unsealed)?;
+        let sources = self.sources(number, file, None);
+        (!sources.is_empty()).then_some((file.root, file.size_bytes, sources))
+    }
+
+    // === the index's facts ===
+
+    /// Every store.
+    pub fn stores(&self) -> impl Iterator<Item = &StoreFact> {
+        self.facts.stores()
+    }
+
+    /// Every replica of a sector with its length, and whether it is a primary copy.
+    pub fn replicas_of(&self, number: u64) -> Vec<(ReplicaId, u64, bool)> {
+        self.facts.replicas(number).map(|(id, r)| (id.clone(), r.size_bytes, r.primary)).collect()
+    }
+
+    /// The index is there and its facts are complete.
+    pub fn index_connected(&self) -> bool {
+        self.facts.connected
+    }
+
+    /// The chain's head.
+    pub fn epoch(&self) -> ChainEpoch {
+        self.epoch
+    }
+
+    /// Names of sectors whose state is `state`; for counts.
+    pub fn numbers_in(&self, state: SectorState) -> BTreeSet<u64> {
+        self.sectors.values().filter(|s| s.state == state).map(|s| s.number).collect()
+    }
+}
+
+fn phase_name(progress: Option<&Progress>) -> &'static str {
+    match progress.map(|p| p.phase) {
+        None | Some(Phase::Waiting) => "waiting",
+        Some(Phase::Preparing) => "preparing",
+        Some(Phase::Running) => "running",
+        Some(Phase::Publishing) => "publishing",
+        Some(Phase::Returning) => "returning",
+    }
+}
+
+fn queued_view(task: &Task, now: UnixMs) -> JobView {
+    JobView {
+        task_id: task.id,
+        attempt: None,
+        task: task.kind,
+        sector: task.sector,
+        worker: None,
+        host_name: String::new(),
+        state: "queued",
+        age_ms: now.since(task.queued),
+        fraction: 0.0,
+        detail: String::new(),
+        reasons: Vec::new(),
+        failures: task.failures,
+        last_error: task.last_error.clone(),
+    }
+}
+
+/// `PC1 running on w1, 37 %` or `PC2 queued (w1: does not take PC2)`.
+fn job_text(job: &JobView) -> String {
+    let mut text = format!("{} {}", job.task, job.state);
+    if !job.host_name.is_empty() {
+        text.push_str(&format!(" on {}", job.host_name));
+    }
+    if job.fraction > 0.0 {
+        text.push_str(&format!(", {:.0} %", job.fraction * 100.0));
+    }
+    if !job.detail.is_empty() {
+        text.push_str(&format!(": {}", job.detail));
+    }
+    if !job.reasons.is_empty() {
+        text.push_str(&format!(" ({})", job.reasons.join("; ")));
+    }
+    text
+}
