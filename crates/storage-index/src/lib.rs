@@ -1,1 +1,15 @@
-//! storage-index
+//! The storage index: which file of which sector lies where, path health, reservations, fences.
+//!
+//! `core` decides, `rows` keeps, `service` connects; `wire` translates at the edge.
+#![forbid(unsafe_code)]
+
+mod core;
+mod rows;
+mod service;
+mod wire;
+
+pub use rows::RowError;
+pub use service::{Options, RunError, Running, Service, StartError};
+
+/// Version of the rows' layout, for whoever opens the state file.
+pub const SCHEMA_VERSION: u32 = rows::SCHEMA_VERSION;

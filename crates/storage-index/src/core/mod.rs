@@ -1,0 +1,209 @@
+//! The rules of the index as a state machine: events in; rows to make durable and messages to send afterwards out.
+//!
+//! No clock, no network, no disk: the service around it makes the rows durable first and sends the messages then.
+
+mod deletes;
+mod model;
+mod replicas;
+mod reserve;
+mod stores;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sp_env::Monotonic;
+use sp_types::{AttemptId, ErrorCode, ReplicaInfo, SectorId, StoreId, TaskId};
+
+use deletes::Delete;
+pub(crate) use model::{
+    ConnId, Durable, Effect, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReserveItem, RowChange, Settings,
+    StoreFact, ToWorker, WorkerHello,
+};
+use model::{Store, Worker};
+
+/// Fences told to a worker that connects: those of the newest tasks. Older ones have no readers left.
+const FENCES_TOLD_MAX: usize = 1000;
+
+/// Times that the rules depend on.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timing {
+    /// A store without a report for this long is unhealthy.
+    pub(crate) stale_ms: u64,
+    /// A delete without an answer is sent again after this long.
+    pub(crate) delete_retry_ms: u64,
+    /// A delete for which nobody has the store is given up after this long.
+    pub(crate) delete_wait_ms: u64,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { stale_ms: 50_000, delete_retry_ms: 10_000, delete_wait_ms: 600_000 }
+    }
+}
+
+/// The whole index.
+pub(crate) struct Core {
+    timing: Timing,
+    now: Monotonic,
+    stores: BTreeMap<StoreId, Store>,
+    replicas: BTreeMap<Place, ReplicaInfo>,
+    reservations: BTreeMap<AttemptId, Vec<ReserveItem>>,
+    fences: BTreeMap<TaskId, u32>,
+    workers: BTreeMap<ConnId, Worker>,
+    scheduler: Option<ConnId>,
+    deletes: BTreeMap<u64, Delete>,
+    next_request: u64,
+    /// Stores whose fact may have changed in this event.
+    dirty: BTreeSet<StoreId>,
+    rows: Vec<RowChange>,
+    effects: Vec<Effect>,
+}
+
+impl Core {
+    /// With what the last run left durable.
+    pub(crate) fn new(timing: Timing, durable: Durable) -> Self {
+        let store = |settings: Settings| Store { settings, health: None, holders: BTreeSet::new(), told: None };
+        Self {
+            timing,
+            now: Monotonic(0),
+            stores: durable.stores.into_iter().map(|s| (s.id.clone(), store(s))).collect(),
+            replicas: durable.replicas.into_iter().map(|r| (Place::of(&r), r)).collect(),
+            reservations: durable.reservations.into_iter().collect(),
+            fences: durable.fences.into_iter().collect(),
+            workers: BTreeMap::new(),
+            scheduler: None,
+            deletes: BTreeMap::new(),
+            next_request: 1,
+            dirty: BTreeSet::new(),
+            rows: Vec::new(),
+            effects: Vec::new(),
+        }
+    }
+
+    /// The rows to make durable, and then the effects, of all events since the last call.
+    pub(crate) fn take(&mut self) -> (Vec<RowChange>, Vec<Effect>) {
+        (std::mem::take(&mut self.rows), std::mem::take(&mut self.effects))
+    }
+
+    /// A worker has connected. An older connection of the same worker is closed.
+    pub(crate) fn worker_open(&mut self, now: Monotonic, conn: ConnId, hello: WorkerHello) {
+        self.now = now;
+        let older = self.workers.iter().find(|(_, w)| w.hello.worker == hello.worker).map(|(conn, _)| *conn);
+        if let Some(older) = older {
+            let reason = Refusal::new(ErrorCode::Cancelled, "a newer session of this worker has replaced this one");
+            self.effects.push(Effect::Close(older, reason));
+            self.forget_worker(older);
+        }
+        self.workers.insert(conn, Worker { hello, declaring: BTreeMap::new() });
+        self.tell_worker(conn, ToWorker::Welcome);
+        let newest: Vec<_> = self.fences.iter().rev().take(FENCES_TOLD_MAX).map(|(t, n)| (*t, *n)).collect();
+        for (task, up_to) in newest {
+            self.tell_worker(conn, ToWorker::Fence { task, up_to });
+        }
+        self.flush();
+    }
+
+    /// A connection has ended.
+    pub(crate) fn closed(&mut self, now: Monotonic, conn: ConnId) {
+        self.now = now;
+        if self.scheduler == Some(conn) {
+            self.scheduler = None;
+        }
+        self.forget_worker(conn);
+        self.flush();
+    }
+
+    /// A worker's message. One of a connection that is gone is dropped.
+    pub(crate) fn worker(&mut self, now: Monotonic, conn: ConnId, message: FromWorker) {
+        self.now = now;
+        if !self.workers.contains_key(&conn) {
+            return;
+        }
+        match message {
+            FromWorker::Attach(settings, health) => self.attach(conn, settings, health),
+            FromWorker::Declare { request, replicas, attempt } => self.declare(conn, request, replicas, attempt),
+            FromWorker::DeclareEnd(store) => self.declare_end(conn, &store),
+            FromWorker::Undeclare(replicas) => self.undeclare(conn, &replicas),
+            FromWorker::Health(store, health) => self.report(conn, &store, health),
+            FromWorker::DeleteDone { request, failed } => self.delete_done(conn, request, failed),
+        }
+        self.flush();
+    }
+
+    /// A scheduler has connected; the one before is closed. It gets everything, then what changes.
+    pub(crate) fn scheduler_open(&mut self, now: Monotonic, conn: ConnId) {
+        self.now = now;
+        if let Some(older) = self.scheduler.replace(conn) {
+            let reason = Refusal::new(ErrorCode::Cancelled, "a newer session of the scheduler has replaced this one");
+            self.effects.push(Effect::Close(older, reason));
+        }
+        let mut facts = vec![Fact::SnapshotBegin];
+        for id in self.stores.keys().cloned().collect::<Vec<_>>() {
+            let fact = self.fact(&id);
+            facts.extend(fact.clone().map(|f| Fact::Store(Box::new(f))));
+            if let Some(store) = self.stores.get_mut(&id) {
+                store.told = fact;
+            }
+        }
+        facts.extend(self.replicas.values().cloned().map(Fact::Replica));
+        facts.push(Fact::SnapshotEnd);
+        self.effects.push(Effect::Scheduler(conn, facts));
+        self.flush();
+    }
+
+    /// The scheduler's message. One of a session that has been replaced is dropped.
+    pub(crate) fn scheduler(&mut self, now: Monotonic, conn: ConnId, message: FromScheduler) {
+        self.now = now;
+        if self.scheduler != Some(conn) {
+            return;
+        }
+        match message {
+            FromScheduler::Reserve { attempt, items } => self.reserve(attempt, items),
+            FromScheduler::Release(attempt) => self.release(attempt),
+            FromScheduler::Fence { task, up_to } => self.fence(task, up_to),
+            FromScheduler::Delete { request, replica, reason } => self.delete(conn, request, replica, reason),
+        }
+        self.flush();
+    }
+
+    /// Time has passed: reports grow stale, deletes are sent again.
+    pub(crate) fn tick(&mut self, now: Monotonic) {
+        self.now = now;
+        self.dirty.extend(self.stores.keys().cloned());
+        self.repeat_deletes();
+        self.flush();
+    }
+
+    /// Every store.
+    pub(crate) fn list_stores(&self) -> Vec<StoreFact> {
+        self.stores.keys().filter_map(|id| self.fact(id)).collect()
+    }
+
+    /// Every replica of a sector.
+    pub(crate) fn find_sector(&self, sector: SectorId) -> Vec<ReplicaInfo> {
+        self.replicas.iter().filter(|(place, _)| place.sector == sector).map(|(_, r)| r.clone()).collect()
+    }
+
+    fn tell_worker(&mut self, conn: ConnId, message: ToWorker) {
+        self.effects.push(Effect::Worker(conn, message));
+    }
+
+    fn tell_scheduler(&mut self, fact: Fact) {
+        if let Some(conn) = self.scheduler {
+            self.effects.push(Effect::Scheduler(conn, vec![fact]));
+        }
+    }
+
+    fn forget_worker(&mut self, conn: ConnId) {
+        if self.workers.remove(&conn).is_none() {
+            return;
+        }
+        for (id, store) in &mut self.stores {
+            if store.holders.remove(&conn) {
+                self.dirty.insert(id.clone());
+            }
+        }
+        self.deletes_lost(conn);
+    }
+}

@@ -1,0 +1,182 @@
+//! The words of the index: stores, health, facts, and what goes to whom.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sp_env::Monotonic;
+use sp_sectors::Filters;
+use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, TaskId, WorkerId};
+
+/// One connection to this service, worker or scheduler. Never reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct ConnId(pub u64);
+
+/// Why not, with a stable code.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) code: ErrorCode,
+    pub(crate) message: String,
+}
+
+impl Refusal {
+    pub(crate) fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+}
+
+/// A store as its `sectorstore.json` describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Settings {
+    pub(crate) id: StoreId,
+    pub(crate) weight: u64,
+    pub(crate) can_seal: bool,
+    pub(crate) can_store: bool,
+    /// 0 for no limit.
+    pub(crate) max_storage_bytes: u64,
+    pub(crate) groups: Vec<String>,
+    pub(crate) allow_to: Vec<String>,
+    pub(crate) filters: Filters,
+    /// Where it is mounted, for people.
+    pub(crate) local_path: String,
+}
+
+/// What a worker measured.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Health {
+    pub(crate) capacity_bytes: u64,
+    pub(crate) fs_available_bytes: u64,
+    pub(crate) used_bytes: u64,
+    /// Empty when healthy.
+    pub(crate) error: String,
+}
+
+/// A store as the scheduler sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoreFact {
+    pub(crate) settings: Settings,
+    pub(crate) health: Health,
+    pub(crate) available_bytes: u64,
+    pub(crate) reserved_bytes: u64,
+    pub(crate) holders: Vec<(WorkerId, String)>,
+    /// None when healthy.
+    pub(crate) unhealthy: Option<String>,
+}
+
+/// One line of a reservation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ReserveItem {
+    pub(crate) store: StoreId,
+    pub(crate) sector: SectorId,
+    pub(crate) kind: FileKind,
+    pub(crate) size_bytes: u64,
+}
+
+/// Who a worker is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct WorkerHello {
+    pub(crate) worker: WorkerId,
+    pub(crate) data_url: String,
+}
+
+/// What a worker says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FromWorker {
+    Attach(Settings, Health),
+    Declare { request: u64, replicas: Vec<ReplicaInfo>, attempt: Option<AttemptId> },
+    DeclareEnd(StoreId),
+    Undeclare(Vec<ReplicaInfo>),
+    Health(StoreId, Health),
+    DeleteDone { request: u64, failed: Option<Refusal> },
+}
+
+/// What a worker is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ToWorker {
+    Welcome,
+    DeclareAck { request: u64, refused: Option<Refusal> },
+    Delete { request: u64, replica: ReplicaInfo, reason: String },
+    Fence { task: TaskId, up_to: u32 },
+}
+
+/// What the scheduler says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum FromScheduler {
+    Reserve { attempt: AttemptId, items: Vec<ReserveItem> },
+    Release(AttemptId),
+    Fence { task: TaskId, up_to: u32 },
+    Delete { request: u64, replica: ReplicaInfo, reason: String },
+}
+
+/// What the scheduler is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fact {
+    SnapshotBegin,
+    Store(Box<StoreFact>),
+    Replica(ReplicaInfo),
+    ReplicaGone(ReplicaInfo),
+    SnapshotEnd,
+    ReserveReply { attempt: AttemptId, refused: Option<Refusal> },
+    DeleteDone { request: u64, failed: Option<Refusal> },
+}
+
+/// A durable row that changes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum RowChange {
+    PutStore(Settings),
+    PutReplica(ReplicaInfo),
+    DeleteReplica(Place),
+    PutReservation(AttemptId, Vec<ReserveItem>),
+    DeleteReservation(AttemptId),
+    PutFence(TaskId, u32),
+}
+
+/// To be done once the rows are durable, in this order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Worker(ConnId, ToWorker),
+    /// Several facts in one message: a snapshot, or one live fact.
+    Scheduler(ConnId, Vec<Fact>),
+    Close(ConnId, Refusal),
+}
+
+/// Where a replica lies: a store has at most one of each kind of a sector.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) sector: SectorId,
+    pub(crate) kind: FileKind,
+    pub(crate) store: StoreId,
+}
+
+impl Place {
+    pub(crate) fn of(replica: &ReplicaInfo) -> Self {
+        let id = &replica.id;
+        Self { sector: id.sector, kind: id.kind, store: id.store.clone() }
+    }
+}
+
+/// Everything that survives a restart.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(crate) struct Durable {
+    pub(crate) stores: Vec<Settings>,
+    pub(crate) replicas: Vec<ReplicaInfo>,
+    pub(crate) reservations: Vec<(AttemptId, Vec<ReserveItem>)>,
+    pub(crate) fences: Vec<(TaskId, u32)>,
+}
+
+/// A store and what is known of it in this run.
+#[derive(Debug, Clone)]
+pub(super) struct Store {
+    pub(super) settings: Settings,
+    /// Last report and when it came; none since the start of this service.
+    pub(super) health: Option<(Health, Monotonic)>,
+    pub(super) holders: BTreeSet<ConnId>,
+    /// What the scheduler was told last.
+    pub(super) told: Option<StoreFact>,
+}
+
+/// A connected worker.
+#[derive(Debug, Clone)]
+pub(super) struct Worker {
+    pub(super) hello: WorkerHello,
+    /// Stores that it is declaring: what it has named so far.
+    pub(super) declaring: BTreeMap<StoreId, BTreeSet<(SectorId, FileKind)>>,
+}

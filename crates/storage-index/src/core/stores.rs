@@ -1,0 +1,125 @@
+//! Stores: attach, health, and the fact that follows from them.
+
+use super::{ConnId, Core, Fact, Health, Refusal, RowChange, Settings, Store, StoreFact};
+use sp_types::{ErrorCode, StoreId};
+use std::collections::{BTreeMap, BTreeSet};
+
+impl Core {
+    /// A worker has a store attached. Its settings replace what was known; its declarations begin.
+    pub(super) fn attach(&mut self, conn: ConnId, settings: Settings, health: Health) {
+        let id = settings.id.clone();
+        let known = self.stores.get(&id);
+        if known.is_none_or(|store| store.settings != settings) {
+            self.rows.push(RowChange::PutStore(settings.clone()));
+        }
+        let report = Some((health, self.now));
+        match self.stores.get_mut(&id) {
+            Some(store) => (store.settings, store.health) = (settings, report),
+            None => {
+                let store = Store { settings, health: report, holders: BTreeSet::new(), told: None };
+                self.stores.insert(id.clone(), store);
+            }
+        }
+        if let Some(store) = self.stores.get_mut(&id) {
+            store.holders.insert(conn);
+        }
+        if let Some(worker) = self.workers.get_mut(&conn) {
+            worker.declaring.insert(id.clone(), BTreeSet::new());
+        }
+        self.dirty.insert(id.clone());
+        self.deletes_found(&id);
+    }
+
+    /// A holder has measured a store.
+    pub(super) fn report(&mut self, conn: ConnId, id: &StoreId, health: Health) {
+        if !self.is_holder(conn, id) {
+            return self.refuse_worker(conn, format!("report of store {id}, which this worker has not attached"));
+        }
+        if let Some(store) = self.stores.get_mut(id) {
+            store.health = Some((health, self.now));
+        }
+        self.dirty.insert(id.clone());
+    }
+
+    pub(super) fn is_holder(&self, conn: ConnId, id: &StoreId) -> bool {
+        self.stores.get(id).is_some_and(|store| store.holders.contains(&conn))
+    }
+
+    /// Ends the session of a worker that breaks the protocol.
+    pub(super) fn refuse_worker(&mut self, conn: ConnId, message: String) {
+        self.effects.push(super::Effect::Close(conn, Refusal::new(ErrorCode::BadRequest, message)));
+        self.forget_worker(conn);
+    }
+
+    /// Bytes reserved in a store.
+    pub(super) fn reserved_bytes(&self, id: &StoreId) -> u64 {
+        let items = self.reservations.values().flatten().filter(|item| item.store == *id);
+        items.fold(0, |sum: u64, item| sum.saturating_add(item.size_bytes))
+    }
+
+    /// Everything there is to say about a store.
+    pub(super) fn fact(&self, id: &StoreId) -> Option<StoreFact> {
+        let store = self.stores.get(id)?;
+        let reserved_bytes = self.reserved_bytes(id);
+        let health = store.health.as_ref().map_or_else(Health::default, |(health, _)| health.clone());
+        let mut available_bytes = health.fs_available_bytes.saturating_sub(reserved_bytes);
+        if store.settings.max_storage_bytes > 0 {
+            let room = store.settings.max_storage_bytes.saturating_sub(health.used_bytes);
+            available_bytes = available_bytes.min(room.saturating_sub(reserved_bytes));
+        }
+        let holders: BTreeMap<_, _> = store
+            .holders
+            .iter()
+            .filter_map(|conn| self.workers.get(conn))
+            .map(|worker| (worker.hello.worker.clone(), worker.hello.data_url.clone()))
+            .collect();
+        Some(StoreFact {
+            settings: store.settings.clone(),
+            health,
+            available_bytes,
+            reserved_bytes,
+            holders: holders.into_iter().collect(),
+            unhealthy: self.unhealthy(store),
+        })
+    }
+
+    fn unhealthy(&self, store: &Store) -> Option<String> {
+        if store.holders.is_empty() {
+            return Some("no connected worker has it attached".to_owned());
+        }
+        let Some((health, at)) = &store.health else {
+            return Some("nobody has reported on it yet".to_owned());
+        };
+        if !health.error.is_empty() {
+            return Some(health.error.clone());
+        }
+        // No age in the text: it would be a new fact with every second.
+        let stale = self.now.since_ms(*at) > self.timing.stale_ms;
+        stale.then(|| format!("no report for more than {} s", self.timing.stale_ms / 1000))
+    }
+
+    /// Tells the scheduler what has changed about stores.
+    pub(super) fn flush(&mut self) {
+        for id in std::mem::take(&mut self.dirty) {
+            let fact = self.fact(&id);
+            let Some(store) = self.stores.get_mut(&id) else { continue };
+            if self.scheduler.is_some() && store.told != fact {
+                store.told.clone_from(&fact);
+                if let Some(fact) = fact {
+                    self.tell_scheduler(Fact::Store(Box::new(fact)));
+                }
+            }
+        }
+    }
+
+    /// Tells the scheduler about these stores, changed or not.
+    pub(super) fn tell_stores(&mut self, ids: impl IntoIterator<Item = StoreId>) {
+        for id in ids {
+            if let Some(store) = self.stores.get_mut(&id) {
+                store.told = None;
+                self.dirty.insert(id);
+            }
+        }
+        self.flush();
+    }
+}

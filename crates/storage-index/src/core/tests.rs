@@ -1,0 +1,383 @@
+//! The rules, event by event.
+
+use super::*;
+use sp_sectors::Filters;
+use sp_state::{Memory, State};
+use sp_types::{FileKind, ReplicaId, WorkerId};
+
+const W1: ConnId = ConnId(1);
+const W2: ConnId = ConnId(2);
+const SCHEDULER: ConnId = ConnId(100);
+const SECTOR: SectorId = SectorId { miner: 1000, number: 7 };
+const GIB: u64 = 1 << 30;
+
+struct Index {
+    core: Core,
+    now: u64,
+    state: Memory,
+}
+
+fn store_id(name: &str) -> StoreId {
+    StoreId::new(name).unwrap()
+}
+
+fn settings(name: &str) -> Settings {
+    Settings {
+        id: store_id(name),
+        weight: 10,
+        can_seal: true,
+        can_store: false,
+        max_storage_bytes: 0,
+        groups: vec!["g".into()],
+        allow_to: vec![],
+        filters: Filters::default(),
+        local_path: "/p".into(),
+    }
+}
+
+fn health(available: u64, used: u64) -> Health {
+    Health { capacity_bytes: 100 * GIB, fs_available_bytes: available, used_bytes: used, error: String::new() }
+}
+
+fn replica(store: &str, kind: FileKind, root: u8) -> ReplicaInfo {
+    let id = ReplicaId { sector: SECTOR, kind, store: store_id(store), root: [root; 32] };
+    ReplicaInfo { id, size_bytes: 2048, primary: true }
+}
+
+fn hello(worker: &str) -> WorkerHello {
+    WorkerHello { worker: WorkerId::new(worker).unwrap(), data_url: format!("http://{worker}") }
+}
+
+fn attempt(text: &str) -> AttemptId {
+    text.parse().unwrap()
+}
+
+fn item(store: &str, size_bytes: u64) -> ReserveItem {
+    ReserveItem { store: store_id(store), sector: SECTOR, kind: FileKind::Sealed, size_bytes }
+}
+
+impl Index {
+    fn new() -> Self {
+        Self { core: Core::new(Timing::default(), Durable::default()), now: 1000, state: Memory::new() }
+    }
+
+    /// One worker with one empty store, and a scheduler that has its snapshot.
+    fn with_store() -> Self {
+        let mut index = Self::new();
+        index.core.worker_open(index.time(), W1, hello("w1"));
+        index.from(W1, FromWorker::Attach(settings("a"), health(10 * GIB, GIB)));
+        index.from(W1, FromWorker::DeclareEnd(store_id("a")));
+        index.core.scheduler_open(index.time(), SCHEDULER);
+        index.effects();
+        index
+    }
+
+    fn time(&self) -> Monotonic {
+        Monotonic(self.now)
+    }
+
+    fn from(&mut self, conn: ConnId, message: FromWorker) -> Vec<Effect> {
+        self.core.worker(self.time(), conn, message);
+        self.effects()
+    }
+
+    fn scheduler(&mut self, message: FromScheduler) -> Vec<Effect> {
+        self.core.scheduler(self.time(), SCHEDULER, message);
+        self.effects()
+    }
+
+    fn pass(&mut self, ms: u64) -> Vec<Effect> {
+        self.now += ms;
+        self.core.tick(self.time());
+        self.effects()
+    }
+
+    /// Takes the effects; keeps the rows as a state would.
+    fn effects(&mut self) -> Vec<Effect> {
+        let (rows, effects) = self.core.take();
+        self.state.commit(crate::rows::batch(&rows)).unwrap();
+        effects
+    }
+
+    fn durable(&self) -> Durable {
+        crate::rows::open(&self.state, "test").unwrap()
+    }
+
+    /// The service dies and comes back with what was durable.
+    fn restart(&mut self) {
+        self.core = Core::new(Timing::default(), self.durable());
+    }
+
+    fn fact(&self, store: &str) -> StoreFact {
+        self.core.list_stores().into_iter().find(|f| f.settings.id == store_id(store)).unwrap()
+    }
+}
+
+fn facts(effects: &[Effect]) -> Vec<&Fact> {
+    let of =
+        |effect| if let &Effect::Scheduler(SCHEDULER, ref facts) = effect { facts.iter().collect() } else { vec![] };
+    effects.iter().flat_map(of).collect()
+}
+
+fn reserve_reply(effects: &[Effect]) -> Option<ErrorCode> {
+    match facts(effects).last() {
+        Some(Fact::ReserveReply { refused, .. }) => refused.as_ref().map(|r| r.code),
+        other => panic!("no reply: {other:?}"),
+    }
+}
+
+#[test]
+fn declared_replicas_are_durable_told_and_found() {
+    let mut index = Index::with_store();
+    let sealed = replica("a", FileKind::Sealed, 1);
+    let declare = |replica: &ReplicaInfo| FromWorker::Declare {
+        request: 5,
+        replicas: vec![replica.clone()],
+        attempt: Some(attempt("3.1")),
+    };
+    let effects = index.from(W1, declare(&sealed));
+    assert_eq!(facts(&effects), [&Fact::Replica(sealed.clone())]);
+    assert_eq!(effects.last(), Some(&Effect::Worker(W1, ToWorker::DeclareAck { request: 5, refused: None })));
+    // Again: acknowledged, and nothing new.
+    let effects = index.from(W1, declare(&sealed));
+    assert_eq!(effects, [Effect::Worker(W1, ToWorker::DeclareAck { request: 5, refused: None })]);
+    // Another root takes its place.
+    let trimmed = replica("a", FileKind::Sealed, 2);
+    let effects = index.from(W1, declare(&trimmed));
+    assert_eq!(facts(&effects), [&Fact::ReplicaGone(sealed.clone()), &Fact::Replica(trimmed.clone())]);
+    index.restart();
+    assert_eq!(index.core.find_sector(SECTOR), std::slice::from_ref(&trimmed));
+    index.core.worker_open(index.time(), W1, hello("w1"));
+    index.from(W1, FromWorker::Attach(settings("a"), health(GIB, 0)));
+    // One that names the old root changes nothing.
+    index.from(W1, FromWorker::Undeclare(vec![sealed]));
+    assert_eq!(index.core.find_sector(SECTOR), std::slice::from_ref(&trimmed));
+    index.from(W1, FromWorker::Undeclare(vec![trimmed]));
+    assert_eq!(index.core.find_sector(SECTOR), []);
+}
+
+#[test]
+fn what_a_worker_does_not_declare_is_gone() {
+    let mut index = Index::with_store();
+    let (sealed, cache) = (replica("a", FileKind::Sealed, 1), replica("a", FileKind::Cache, 2));
+    let both = vec![sealed.clone(), cache.clone()];
+    index.from(W1, FromWorker::Declare { request: 1, replicas: both, attempt: None });
+    index.core.closed(index.time(), W1);
+    assert!(index.fact("a").unhealthy.is_some_and(|r| r.contains("no connected worker")));
+    index.core.worker_open(index.time(), W2, hello("w1"));
+    index.from(W2, FromWorker::Attach(settings("a"), health(GIB, 0)));
+    index.from(W2, FromWorker::Declare { request: 1, replicas: vec![cache.clone()], attempt: None });
+    let effects = index.from(W2, FromWorker::DeclareEnd(store_id("a")));
+    assert_eq!(facts(&effects), [&Fact::ReplicaGone(sealed)]);
+    assert_eq!(index.core.find_sector(SECTOR), [cache]);
+}
+
+#[test]
+fn declarations_of_ended_attempts_and_foreign_stores_are_refused() {
+    let mut index = Index::with_store();
+    let fence = index.scheduler(FromScheduler::Fence { task: TaskId(3), up_to: 2 });
+    assert_eq!(fence, [Effect::Worker(W1, ToWorker::Fence { task: TaskId(3), up_to: 2 })]);
+    let declare = |id: &str, store: &str| FromWorker::Declare {
+        request: 9,
+        replicas: vec![replica(store, FileKind::Sealed, 1)],
+        attempt: Some(attempt(id)),
+    };
+    let code = |effects: Vec<Effect>| match effects.last() {
+        Some(Effect::Worker(_, ToWorker::DeclareAck { request: 9, refused })) => refused.as_ref().map(|r| r.code),
+        other => panic!("{other:?}"),
+    };
+    assert_eq!(code(index.from(W1, declare("3.1", "a"))), Some(ErrorCode::AttemptEnded));
+    assert_eq!(code(index.from(W1, declare("3.2", "a"))), Some(ErrorCode::AttemptEnded));
+    assert_eq!(code(index.from(W1, declare("3.3", "b"))), Some(ErrorCode::BadRequest));
+    assert_eq!(index.core.find_sector(SECTOR), []);
+    assert_eq!(code(index.from(W1, declare("3.3", "a"))), None);
+    // A lower fence does not lift a higher one, and survives a restart.
+    index.scheduler(FromScheduler::Fence { task: TaskId(3), up_to: 1 });
+    index.restart();
+    index.core.worker_open(index.time(), W1, hello("w1"));
+    let effects = index.effects();
+    assert_eq!(effects[1], Effect::Worker(W1, ToWorker::Fence { task: TaskId(3), up_to: 2 }));
+    index.from(W1, FromWorker::Attach(settings("a"), health(GIB, 0)));
+    assert_eq!(code(index.from(W1, declare("3.2", "a"))), Some(ErrorCode::AttemptEnded));
+}
+
+#[test]
+fn reservations_are_all_or_nothing_and_idempotent() {
+    let mut index = Index::with_store();
+    let reserve = |id: &str, items: Vec<ReserveItem>| FromScheduler::Reserve { attempt: attempt(id), items };
+    let effects = index.scheduler(reserve("1.1", vec![item("a", 6 * GIB), item("a", 2 * GIB)]));
+    assert_eq!(reserve_reply(&effects), None);
+    let told = facts(&effects);
+    assert!(matches!(told[0], Fact::Store(fact) if fact.reserved_bytes == 8 * GIB && fact.available_bytes == 2 * GIB));
+    // The same again is granted and counts once; something else is not.
+    assert_eq!(reserve_reply(&index.scheduler(reserve("1.1", vec![item("a", 6 * GIB), item("a", 2 * GIB)]))), None);
+    assert_eq!(index.fact("a").reserved_bytes, 8 * GIB);
+    assert_eq!(reserve_reply(&index.scheduler(reserve("1.1", vec![item("a", 1)]))), Some(ErrorCode::BadRequest));
+    // Too much: refused whole, after a fresh fact.
+    let effects = index.scheduler(reserve("2.1", vec![item("a", GIB), item("a", 2 * GIB)]));
+    assert_eq!(reserve_reply(&effects), Some(ErrorCode::NoSpace));
+    assert!(matches!(facts(&effects)[0], Fact::Store(_)));
+    assert_eq!(index.fact("a").reserved_bytes, 8 * GIB);
+    // Sums do not wrap around.
+    let huge = vec![item("a", u64::MAX), item("a", u64::MAX)];
+    assert_eq!(reserve_reply(&index.scheduler(reserve("2.1", huge))), Some(ErrorCode::NoSpace));
+    index.restart();
+    assert_eq!(index.fact("a").reserved_bytes, 8 * GIB);
+    index.core.scheduler_open(index.time(), SCHEDULER);
+    index.effects();
+    index.scheduler(FromScheduler::Release(attempt("1.1")));
+    assert_eq!(index.fact("a").reserved_bytes, 0);
+    assert_eq!(index.durable().reservations, []);
+}
+
+#[test]
+fn a_fence_ends_reservations_and_refuses_new_ones() {
+    let mut index = Index::with_store();
+    let reserve = |id: &str| FromScheduler::Reserve { attempt: attempt(id), items: vec![item("a", GIB)] };
+    for id in ["1.1", "1.2", "2.1"] {
+        assert_eq!(reserve_reply(&index.scheduler(reserve(id))), None);
+    }
+    let effects = index.scheduler(FromScheduler::Fence { task: TaskId(1), up_to: 1 });
+    assert!(matches!(facts(&effects)[0], Fact::Store(fact) if fact.reserved_bytes == 2 * GIB));
+    assert_eq!(reserve_reply(&index.scheduler(reserve("1.1"))), Some(ErrorCode::AttemptEnded));
+    assert_eq!(reserve_reply(&index.scheduler(reserve("1.2"))), None);
+    let left: Vec<_> = index.durable().reservations.iter().map(|(id, _)| *id).collect();
+    assert_eq!(left, [attempt("1.2"), attempt("2.1")]);
+}
+
+#[test]
+fn reservations_are_refused_with_the_reason() {
+    let mut index = Index::with_store();
+    let reserve = |index: &mut Index, store: &str| {
+        let items = vec![item(store, 1)];
+        reserve_reply(&index.scheduler(FromScheduler::Reserve { attempt: attempt("1.1"), items }))
+    };
+    assert_eq!(reserve(&mut index, "unknown"), Some(ErrorCode::NotFound));
+    let filters = Filters { deny_types: vec!["sealed".into()], ..Filters::default() };
+    let attach = |s: Settings| FromWorker::Attach(s, health(10 * GIB, GIB));
+    index.from(W1, attach(Settings { filters, ..settings("filtered") }));
+    assert_eq!(reserve(&mut index, "filtered"), Some(ErrorCode::BadRequest));
+    index.from(W1, attach(Settings { can_seal: false, ..settings("read-only") }));
+    assert_eq!(reserve(&mut index, "read-only"), Some(ErrorCode::BadRequest));
+    index.from(W1, attach(Settings { max_storage_bytes: GIB, ..settings("full") }));
+    assert_eq!(reserve(&mut index, "full"), Some(ErrorCode::NoSpace));
+    let error = Health { error: "I/O error".into(), ..health(GIB, 0) };
+    index.from(W1, FromWorker::Health(store_id("a"), error));
+    assert_eq!(reserve(&mut index, "a"), Some(ErrorCode::Unavailable));
+    index.from(W1, FromWorker::Health(store_id("a"), health(GIB, 0)));
+    assert_eq!(reserve(&mut index, "a"), None);
+}
+
+#[test]
+fn a_store_without_reports_grows_stale_and_recovers() {
+    let mut index = Index::with_store();
+    assert_eq!(index.pass(50_000), []);
+    let effects = index.pass(1);
+    assert!(matches!(facts(&effects)[..], [Fact::Store(fact)] if fact.unhealthy.is_some()));
+    assert_eq!(index.pass(1000), [], "told once");
+    let effects = index.from(W1, FromWorker::Health(store_id("a"), health(10 * GIB, GIB)));
+    assert!(matches!(facts(&effects)[..], [Fact::Store(fact)] if fact.unhealthy.is_none()));
+    index.core.closed(index.time(), W1);
+    let effects = index.effects();
+    assert!(matches!(facts(&effects)[..], [Fact::Store(fact)] if fact.holders.is_empty() && fact.unhealthy.is_some()));
+}
+
+#[test]
+fn space_is_the_smaller_of_file_system_and_limit() {
+    let mut index = Index::with_store();
+    let limited = Settings { max_storage_bytes: 4 * GIB, ..settings("a") };
+    index.from(W1, FromWorker::Attach(limited, health(10 * GIB, GIB)));
+    assert_eq!(index.fact("a").available_bytes, 3 * GIB);
+    index.scheduler(FromScheduler::Reserve { attempt: attempt("1.1"), items: vec![item("a", GIB)] });
+    assert_eq!(index.fact("a").available_bytes, 2 * GIB);
+    index.from(W1, FromWorker::Health(store_id("a"), health(GIB, GIB)));
+    assert_eq!(index.fact("a").available_bytes, 0);
+}
+
+#[test]
+fn a_delete_is_repeated_until_it_is_done() {
+    let mut index = Index::with_store();
+    let sealed = replica("a", FileKind::Sealed, 1);
+    index.from(W1, FromWorker::Declare { request: 1, replicas: vec![sealed.clone()], attempt: None });
+    let asked = |effects: &[Effect]| match effects {
+        [Effect::Worker(conn, ToWorker::Delete { request, replica, .. })] => (*conn, *request, replica.clone()),
+        other => panic!("{other:?}"),
+    };
+    let delete = |request| FromScheduler::Delete { request, replica: sealed.clone(), reason: "moved".into() };
+    let (conn, number, named) = asked(&index.scheduler(delete(77)));
+    assert_eq!((conn, &named), (W1, &sealed));
+    let failed = Some(Refusal::new(ErrorCode::Internal, "busy"));
+    assert_eq!(index.from(W1, FromWorker::DeleteDone { request: number, failed }), []);
+    assert_eq!(asked(&index.pass(10_000)).1, number);
+    // The worker goes and comes back: asked again. A new question of the scheduler joins the old one.
+    index.core.closed(index.time(), W1);
+    index.effects();
+    assert_eq!(index.scheduler(delete(78)), []);
+    index.core.worker_open(index.time(), W2, hello("w1"));
+    index.effects();
+    let effects = index.from(W2, FromWorker::Attach(settings("a"), health(GIB, 0)));
+    assert_eq!(asked(&effects[..1]).0, W2);
+    let effects = index.from(W2, FromWorker::DeleteDone { request: number, failed: None });
+    let done = Fact::DeleteDone { request: 78, failed: None };
+    assert_eq!(facts(&effects), [&Fact::ReplicaGone(sealed), &done]);
+    assert_eq!(index.core.find_sector(SECTOR), []);
+}
+
+#[test]
+fn a_delete_does_not_touch_another_root_and_gives_up_in_the_end() {
+    let mut index = Index::with_store();
+    let (old, new) = (replica("a", FileKind::Cache, 1), replica("a", FileKind::Cache, 2));
+    index.from(W1, FromWorker::Declare { request: 1, replicas: vec![new.clone()], attempt: None });
+    index.scheduler(FromScheduler::Delete { request: 1, replica: old.clone(), reason: String::new() });
+    index.from(W1, FromWorker::DeleteDone { request: 1, failed: None });
+    assert_eq!(index.core.find_sector(SECTOR), [new]);
+
+    index.scheduler(FromScheduler::Delete { request: 2, replica: old.clone(), reason: String::new() });
+    let mut last = vec![];
+    for _ in 0..20 {
+        index.from(W1, FromWorker::Health(store_id("a"), health(10 * GIB, GIB)));
+        last = index.pass(10_000);
+        if !facts(&last).is_empty() {
+            break;
+        }
+    }
+    assert!(matches!(facts(&last)[..], [Fact::DeleteDone { request: 2, failed: Some(_) }]), "{last:?}");
+    index.scheduler(FromScheduler::Delete {
+        request: 3,
+        replica: replica("b", FileKind::Cache, 1),
+        reason: String::new(),
+    });
+    let effects = index.pass(600_000);
+    let failed = facts(&effects).into_iter().find(|f| matches!(f, Fact::DeleteDone { request: 3, failed: Some(_) }));
+    assert!(failed.is_some(), "{effects:?}");
+}
+
+#[test]
+fn newer_sessions_replace_older_ones_and_get_everything() {
+    let mut index = Index::with_store();
+    let sealed = replica("a", FileKind::Sealed, 1);
+    index.from(W1, FromWorker::Declare { request: 1, replicas: vec![sealed.clone()], attempt: None });
+    let newer = ConnId(101);
+    index.core.scheduler_open(index.time(), newer);
+    let effects = index.effects();
+    assert!(matches!(effects[0], Effect::Close(SCHEDULER, _)));
+    let Effect::Scheduler(conn, snapshot) = &effects[1] else { panic!("{effects:?}") };
+    assert_eq!(*conn, newer);
+    let begin = (&snapshot[0], &snapshot[2], &snapshot[3]);
+    assert_eq!(begin, (&Fact::SnapshotBegin, &Fact::Replica(sealed), &Fact::SnapshotEnd));
+    let fence = FromScheduler::Fence { task: TaskId(1), up_to: 1 };
+    assert_eq!(index.scheduler(fence), [], "the old session has no say");
+
+    index.core.worker_open(index.time(), W2, hello("w1"));
+    let effects = index.effects();
+    assert!(matches!(effects[0], Effect::Close(W1, _)));
+    assert_eq!(index.from(W1, FromWorker::DeclareEnd(store_id("a"))), []);
+}
+
+#[test]
+fn a_worker_that_breaks_the_protocol_is_closed() {
+    let mut index = Index::with_store();
+    let effects = index.from(W1, FromWorker::Health(store_id("b"), health(1, 1)));
+    assert!(matches!(effects[0], Effect::Close(W1, _)));
+    assert!(index.fact("a").holders.is_empty());
+}

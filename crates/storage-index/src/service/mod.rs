@@ -1,0 +1,167 @@
+//! The index as a service: start, listen, stop.
+
+mod actor;
+mod api;
+mod session;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sp_env::StopOnDrop;
+use sp_net::server::{Server, Services};
+use sp_net::{Env, NetError, sized};
+use sp_proto::v1::index_server::IndexServer;
+use sp_state::{CommitError, State};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::core::{Core, Timing};
+use crate::rows::{self, RowError};
+use actor::{Actor, Input};
+use api::Api;
+
+/// Name of the binary, in logs and in the announcement.
+const NAME: &str = "sp-storage-index";
+
+/// Messages that wait for the actor; a session that has more waits with them.
+const INPUTS: usize = 1024;
+
+/// How the index runs.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Name of the cluster; peers of another one are refused.
+    pub cluster: String,
+    /// Where to listen; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Directory that gets `listen.json`; none: the address is not announced.
+    pub data_dir: Option<PathBuf>,
+    /// Workers report the health of their stores this often.
+    pub health_every: Duration,
+    /// A store without a report for this long is unhealthy.
+    pub stale_after: Duration,
+    /// A delete without an answer is sent again after this long.
+    pub delete_retry: Duration,
+}
+
+impl Options {
+    /// Lotus's times: a report every 10 s, unhealthy after 50 s.
+    pub fn new(cluster: impl Into<String>, listen: SocketAddr) -> Self {
+        Self {
+            cluster: cluster.into(),
+            listen,
+            data_dir: None,
+            health_every: Duration::from_secs(10),
+            stale_after: Duration::from_secs(50),
+            delete_retry: Duration::from_secs(10),
+        }
+    }
+}
+
+/// The index cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its state cannot be used.
+    #[error(transparent)]
+    Rows(#[from] RowError),
+    /// It cannot listen.
+    #[error(transparent)]
+    Net(#[from] NetError),
+}
+
+/// The index has stopped by itself.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The transport failed.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// A batch could not be made durable: what is durable now is unknown, so it must start again.
+    #[error("the index stops, since its state cannot be written: {0}")]
+    State(#[from] CommitError),
+    /// A bug.
+    #[error("the index has stopped in the middle of its work; this is a bug, see the log")]
+    Died,
+}
+
+/// An index that does not listen yet.
+pub struct Service {
+    env: Env,
+    options: Options,
+    inputs: mpsc::Sender<Input>,
+    ended: oneshot::Receiver<Result<(), CommitError>>,
+    actor: StopOnDrop,
+    api: Api,
+}
+
+/// An index that has its port.
+pub struct Running {
+    service: Service,
+    server: Server,
+}
+
+impl Service {
+    /// Reads the state and starts to think; nobody can reach it yet. Blocks while it reads.
+    pub fn new(env: Env, state: Arc<dyn State>, options: Options) -> Result<Self, StartError> {
+        let durable = rows::open(&*state, &options.cluster)?;
+        let timing = Timing {
+            stale_ms: options.stale_after.as_millis() as u64,
+            delete_retry_ms: options.delete_retry.as_millis() as u64,
+            ..Timing::default()
+        };
+        let (inputs, receiver) = mpsc::channel(INPUTS);
+        let (end, ended) = oneshot::channel();
+        let health_ms = options.health_every.as_millis() as u64;
+        let core = Core::new(timing, durable);
+        let actor = Actor::new(env.clone(), state, core, inputs.downgrade(), receiver, health_ms);
+        let task = Box::pin(async move {
+            // Nobody waits for the end of an index that is being dropped.
+            let _ = end.send(actor.run().await);
+        });
+        let actor = StopOnDrop(env.tasks.spawn("index", task));
+        let api = Api::new(env.clone(), options.cluster.clone(), inputs.clone());
+        Ok(Self { env, options, inputs, ended, actor, api })
+    }
+
+    /// Its gRPC services.
+    pub fn routes(&self) -> Services {
+        Services::new().with(sized!(IndexServer::new(self.api.clone())))
+    }
+
+    /// Takes the port.
+    pub async fn bind(self) -> Result<Running, StartError> {
+        let mut builder = Server::builder(&self.env, NAME, self.options.listen);
+        if self.options.data_dir.is_some() {
+            builder = builder.announce(self.options.data_dir.clone());
+        }
+        let server = builder.bind().await?;
+        Ok(Running { service: self, server })
+    }
+}
+
+impl Running {
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Serves until `shutdown` completes; then sessions are told, and calls may end.
+    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+        let Self { service, server } = self;
+        let routes = service.routes();
+        let Service { inputs, ended, actor, api, .. } = service;
+        drop(api);
+        let stop = async move {
+            shutdown.await;
+            // An actor that has ended needs no telling.
+            let _ = inputs.send(Input::Stop).await;
+        };
+        let serving = std::pin::pin!(server.serve(routes, stop));
+        let result = match futures_util::future::select(serving, ended).await {
+            futures_util::future::Either::Left((served, _)) => served.map_err(RunError::from),
+            futures_util::future::Either::Right((Ok(Err(error)), _)) => Err(error.into()),
+            futures_util::future::Either::Right((Ok(Ok(())) | Err(_), _)) => Err(RunError::Died),
+        };
+        drop(actor);
+        result
+    }
+}

@@ -1,0 +1,386 @@
+//! The index over real loopback: sessions, snapshots, refusals, restart with a real state file.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used)] // Tests meet the real machine, and may panic.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sp_net::{Env, client, sized, status};
+use sp_proto::v1::index_client::IndexClient;
+use sp_proto::v1::{self, index_fact, index_scheduler_message, index_worker_command, index_worker_message};
+use sp_proto::{PROTOCOL_MINOR, v1::index_fact::Body as Fact};
+use sp_state::{Memory, Redb, State};
+use sp_types::ErrorCode;
+use storage_index::{Options, SCHEMA_VERSION, Service};
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinHandle;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::transport::Channel;
+use tonic::{Status, Streaming};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Index {
+    address: SocketAddr,
+    stop: oneshot::Sender<()>,
+    task: JoinHandle<()>,
+}
+
+impl Index {
+    async fn start(state: Arc<dyn State>, change: impl FnOnce(&mut Options)) -> Self {
+        let mut options = Options::new("test", "127.0.0.1:0".parse().unwrap());
+        change(&mut options);
+        let running = Service::new(Env::real(), state, options).unwrap().bind().await.unwrap();
+        let address = running.address();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let task = tokio::spawn(async move {
+            running.serve(async { drop(stopped.await) }).await.unwrap();
+        });
+        Self { address, stop, task }
+    }
+
+    fn client(&self) -> IndexClient<Channel> {
+        sized!(IndexClient::new(client::channel(&Env::real(), &self.address.to_string()).unwrap()))
+    }
+
+    /// Without a drain, as kill -9 does it as far as peers and state can see.
+    async fn kill(self) {
+        self.task.abort();
+        assert!(self.task.await.unwrap_err().is_cancelled());
+    }
+}
+
+/// One side of a session.
+struct Session<Out, In> {
+    sender: mpsc::Sender<Out>,
+    messages: Streaming<In>,
+}
+
+type Worker = Session<v1::IndexWorkerMessage, v1::IndexWorkerCommand>;
+type Scheduler = Session<v1::IndexSchedulerMessage, v1::IndexFact>;
+
+impl<Out, In> Session<Out, In> {
+    async fn next(&mut self) -> Result<In, Status> {
+        let message = tokio::time::timeout(PATIENCE, self.messages.message()).await.expect("bounded")?;
+        message.ok_or_else(|| Status::cancelled("ended"))
+    }
+}
+
+async fn worker_as(index: &Index, hello: v1::IndexHello) -> Result<Worker, Status> {
+    let (sender, receiver) = mpsc::channel(64);
+    let session = Session {
+        sender,
+        messages: {
+            let hello = v1::IndexWorkerMessage { body: Some(index_worker_message::Body::Hello(hello)) };
+            let first = tokio_stream::StreamExt::chain(tokio_stream::once(hello), ReceiverStream::new(receiver));
+            index.client().worker_session(first).await?.into_inner()
+        },
+    };
+    Ok(session)
+}
+
+fn hello(name: &str) -> v1::IndexHello {
+    v1::IndexHello {
+        worker_id: name.into(),
+        session_id: "s".into(),
+        cluster: "test".into(),
+        data_url: format!("http://{name}"),
+        protocol_minor: PROTOCOL_MINOR,
+    }
+}
+
+impl Worker {
+    async fn connect(index: &Index, name: &str) -> Self {
+        let mut worker = worker_as(index, hello(name)).await.unwrap();
+        assert!(matches!(worker.command().await, index_worker_command::Body::Welcome(w) if w.health_ms == 10_000));
+        worker
+    }
+
+    /// Connects, attaches the store and declares these replicas as all there is.
+    async fn with_store(index: &Index, name: &str, store: &str, replicas: Vec<v1::Replica>) -> Self {
+        let mut worker = Self::connect(index, name).await;
+        worker.attach(store).await;
+        assert_eq!(worker.declare(1, replicas, None).await, None);
+        worker.send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: store.into() })).await;
+        worker
+    }
+
+    async fn send(&self, body: index_worker_message::Body) {
+        self.sender.send(v1::IndexWorkerMessage { body: Some(body) }).await.unwrap();
+    }
+
+    async fn command(&mut self) -> index_worker_command::Body {
+        self.next().await.unwrap().body.unwrap()
+    }
+
+    async fn attach(&self, store: &str) {
+        let health = v1::StoreHealth {
+            store: store.into(),
+            capacity_bytes: 2000,
+            fs_available_bytes: 1000,
+            ..Default::default()
+        };
+        let attached = v1::AttachedStore {
+            store: store.into(),
+            can_seal: true,
+            weight: 10,
+            health: Some(health),
+            ..Default::default()
+        };
+        self.send(index_worker_message::Body::Attach(attached)).await;
+    }
+
+    /// Declares; gives the code of the refusal.
+    async fn declare(
+        &mut self,
+        request: u64,
+        replicas: Vec<v1::Replica>,
+        attempt: Option<v1::AttemptId>,
+    ) -> Option<String> {
+        let declare = v1::Declare { request, replicas, attempt };
+        self.send(index_worker_message::Body::Declare(declare)).await;
+        loop {
+            if let index_worker_command::Body::DeclareAck(ack) = self.command().await {
+                assert_eq!(ack.request, request);
+                return ack.failed.map(|f| f.code);
+            }
+        }
+    }
+}
+
+impl Scheduler {
+    async fn connect(index: &Index) -> Self {
+        let (sender, receiver) = mpsc::channel(64);
+        let hello = v1::IndexSchedulerHello {
+            cluster: "test".into(),
+            scheduler_session: "s".into(),
+            protocol_minor: PROTOCOL_MINOR,
+        };
+        let first = v1::IndexSchedulerMessage { body: Some(index_scheduler_message::Body::Hello(hello)) };
+        let stream = tokio_stream::StreamExt::chain(tokio_stream::once(first), ReceiverStream::new(receiver));
+        let messages = index.client().scheduler_session(stream).await.unwrap().into_inner();
+        Session { sender, messages }
+    }
+
+    async fn send(&self, body: index_scheduler_message::Body) {
+        self.sender.send(v1::IndexSchedulerMessage { body: Some(body) }).await.unwrap();
+    }
+
+    async fn fact(&mut self) -> Fact {
+        self.next().await.unwrap().body.unwrap()
+    }
+
+    /// Facts until one fits.
+    async fn wait<T>(&mut self, fits: impl Fn(&Fact) -> Option<T>) -> T {
+        loop {
+            if let Some(found) = fits(&self.fact().await) {
+                return found;
+            }
+        }
+    }
+
+    /// The snapshot: stores and replicas.
+    async fn snapshot(&mut self) -> (Vec<v1::StoreFact>, Vec<v1::Replica>) {
+        assert!(matches!(self.fact().await, Fact::SnapshotBegin(_)));
+        let (mut stores, mut replicas) = (vec![], vec![]);
+        loop {
+            match self.fact().await {
+                Fact::Store(store) => stores.push(store),
+                Fact::Replica(replica) => replicas.push(replica),
+                Fact::SnapshotEnd(_) => return (stores, replicas),
+                other => panic!("{other:?} in a snapshot"),
+            }
+        }
+    }
+
+    async fn reserve(&mut self, attempt: v1::AttemptId, size_bytes: u64) -> Option<String> {
+        let item = v1::ReserveItem {
+            store: "st".into(),
+            kind: v1::FileKind::Sealed as i32,
+            size_bytes,
+            sector: 7,
+            miner: 1000,
+        };
+        let reserve = v1::Reserve { attempt: Some(attempt), items: vec![item] };
+        self.send(index_scheduler_message::Body::Reserve(reserve)).await;
+        self.wait(|fact| match fact {
+            index_fact::Body::ReserveReply(reply) => {
+                assert_eq!(reply.attempt, Some(attempt));
+                Some(reply.failed.clone().map(|f| f.code))
+            }
+            _ => None,
+        })
+        .await
+    }
+}
+
+fn replica(root: u8) -> v1::Replica {
+    v1::Replica {
+        miner: 1000,
+        sector: 7,
+        kind: v1::FileKind::Sealed as i32,
+        store: "st".into(),
+        root: vec![root; 32],
+        size_bytes: 2048,
+        primary: true,
+    }
+}
+
+fn attempt(task: u64, number: u32) -> v1::AttemptId {
+    v1::AttemptId { task, number }
+}
+
+fn code(status: &Status) -> Option<ErrorCode> {
+    status::code_of(status)
+}
+
+#[tokio::test]
+async fn strangers_are_refused() {
+    let index = Index::start(Arc::new(Memory::new()), |_| {}).await;
+    let refused = |hello| async { worker_as(&index, hello).await.err().as_ref().and_then(code) };
+    assert_eq!(refused(v1::IndexHello { cluster: "b".into(), ..hello("w") }).await, Some(ErrorCode::WrongCluster));
+    let far = v1::IndexHello { protocol_minor: PROTOCOL_MINOR + 2, ..hello("w") };
+    assert_eq!(refused(far).await, Some(ErrorCode::WrongProtocol));
+    assert!(worker_as(&index, v1::IndexHello { protocol_minor: PROTOCOL_MINOR + 1, ..hello("w") }).await.is_ok());
+    assert_eq!(refused(hello("no such/id")).await, Some(ErrorCode::BadRequest));
+    let silent = index.client().worker_session(tokio_stream::once(v1::IndexWorkerMessage::default())).await;
+    assert_eq!(code(&silent.unwrap_err()), Some(ErrorCode::BadRequest));
+    // Junk in a session ends that session.
+    let mut worker = Worker::connect(&index, "w").await;
+    worker.send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: "../etc".into() })).await;
+    assert_eq!(code(&worker.next().await.unwrap_err()), Some(ErrorCode::BadRequest));
+}
+
+#[tokio::test]
+async fn a_scheduler_sees_stores_replicas_and_what_changes() {
+    let index = Index::start(Arc::new(Memory::new()), |_| {}).await;
+    let mut worker = Worker::with_store(&index, "w1", "st", vec![replica(1)]).await;
+    let mut scheduler = Scheduler::connect(&index).await;
+    let (stores, replicas) = scheduler.snapshot().await;
+    assert_eq!(replicas, [replica(1)]);
+    assert!(stores[0].healthy && stores[0].available_bytes == 1000, "{stores:?}");
+    assert_eq!(stores[0].holders, [v1::StoreHolder { worker_id: "w1".into(), data_url: "http://w1".into() }]);
+
+    assert_eq!(scheduler.reserve(attempt(1, 1), 900).await, None);
+    assert_eq!(scheduler.reserve(attempt(2, 1), 200).await.as_deref(), Some("SP-NO-SPACE"));
+    assert_eq!(worker.declare(2, vec![replica(2)], Some(attempt(1, 1))).await, None);
+    let gone = scheduler.wait(|f| if let Fact::ReplicaGone(r) = f { Some(r.clone()) } else { None }).await;
+    assert_eq!(gone, replica(1));
+    assert_eq!(scheduler.fact().await, Fact::Replica(replica(2)));
+
+    let fence = v1::Fence { task: 1, up_to_number: 1 };
+    scheduler.send(index_scheduler_message::Body::Fence(fence)).await;
+    assert_eq!(worker.command().await, index_worker_command::Body::Fence(fence));
+    assert_eq!(worker.declare(3, vec![replica(3)], Some(attempt(1, 1))).await.as_deref(), Some("SP-ATTEMPT-ENDED"));
+    assert_eq!(scheduler.reserve(attempt(2, 1), 200).await, None, "the fence has freed the space");
+
+    let delete = v1::DeleteReplica { request: 40, replica: Some(replica(2)), reason: "moved".into() };
+    scheduler.send(index_scheduler_message::Body::Delete(delete)).await;
+    let index_worker_command::Body::Delete(asked) = worker.command().await else { panic!("no delete") };
+    assert_eq!(asked.replica, Some(replica(2)));
+    worker.send(index_worker_message::Body::DeleteDone(v1::DeleteDone { request: asked.request, failed: None })).await;
+    let done = scheduler.wait(|f| if let Fact::DeleteDone(d) = f { Some(d.clone()) } else { None }).await;
+    assert_eq!(done, v1::DeleteDone { request: 40, failed: None });
+    let found = index.client().find_sector(v1::FindSectorRequest { miner: 1000, sector: 7 }).await.unwrap();
+    assert_eq!(found.into_inner().replicas, []);
+
+    drop(worker);
+    let lost = scheduler.wait(|f| match f {
+        Fact::Store(store) if !store.healthy => Some(store.unhealthy_reason.clone()),
+        _ => None,
+    });
+    assert!(lost.await.contains("no connected worker"));
+    let listed = index.client().list_stores(v1::ListStoresRequest {}).await.unwrap().into_inner().stores;
+    assert!(!listed[0].healthy && listed[0].holders.is_empty());
+}
+
+#[tokio::test]
+async fn a_silent_store_grows_unhealthy() {
+    let short = Duration::from_millis(500);
+    let index = Index::start(Arc::new(Memory::new()), |options| options.stale_after = short).await;
+    let _worker = Worker::with_store(&index, "w1", "st", vec![]).await;
+    let mut scheduler = Scheduler::connect(&index).await;
+    let reason = scheduler.wait(|f| match f {
+        Fact::Store(store) if !store.healthy => Some(store.unhealthy_reason.clone()),
+        _ => None,
+    });
+    assert!(reason.await.contains("no report"));
+}
+
+#[tokio::test]
+async fn a_newer_session_replaces_the_old() {
+    let index = Index::start(Arc::new(Memory::new()), |_| {}).await;
+    let mut old = Scheduler::connect(&index).await;
+    old.snapshot().await;
+    let mut new = Scheduler::connect(&index).await;
+    new.snapshot().await;
+    assert_eq!(code(&old.next().await.unwrap_err()), Some(ErrorCode::Cancelled));
+    let mut first = Worker::connect(&index, "w").await;
+    let _second = Worker::connect(&index, "w").await;
+    assert_eq!(code(&first.next().await.unwrap_err()), Some(ErrorCode::Cancelled));
+}
+
+#[tokio::test]
+async fn what_was_acknowledged_survives_a_kill() {
+    let dir = tempfile::tempdir().unwrap();
+    let open = |path: &Path| Arc::new(Redb::open(path.join("index.redb"), SCHEMA_VERSION).unwrap());
+    let index = Index::start(open(dir.path()), |_| {}).await;
+    let mut worker = Worker::with_store(&index, "w1", "st", vec![replica(1)]).await;
+    let mut scheduler = Scheduler::connect(&index).await;
+    scheduler.snapshot().await;
+    assert_eq!(scheduler.reserve(attempt(5, 1), 300).await, None);
+    let fence = v1::Fence { task: 6, up_to_number: 3 };
+    scheduler.send(index_scheduler_message::Body::Fence(fence)).await;
+    assert_eq!(worker.command().await, index_worker_command::Body::Fence(fence));
+    index.kill().await;
+    assert!(worker.next().await.is_err() && scheduler.next().await.is_err());
+
+    let index = Index::start(open(dir.path()), |_| {}).await;
+    let mut scheduler = Scheduler::connect(&index).await;
+    let (stores, replicas) = scheduler.snapshot().await;
+    assert_eq!(replicas, [replica(1)]);
+    assert_eq!((stores[0].reserved_bytes, stores[0].healthy), (300, false));
+    let mut worker = Worker::connect(&index, "w1").await;
+    assert_eq!(worker.command().await, index_worker_command::Body::Fence(fence));
+    worker.attach("st").await;
+    assert_eq!(worker.declare(1, vec![replica(2)], Some(attempt(6, 3))).await.as_deref(), Some("SP-ATTEMPT-ENDED"));
+    assert_eq!(scheduler.reserve(attempt(5, 1), 300).await, None, "asked again, answered the same");
+    worker.send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: "st".into() })).await;
+    let gone = scheduler.wait(|f| if let Fact::ReplicaGone(r) = f { Some(r.clone()) } else { None }).await;
+    assert_eq!(gone, replica(1), "a worker that has lost it says so by not declaring it");
+}
+
+#[tokio::test]
+async fn a_stop_tells_the_sessions_and_ends_soon() {
+    let index = Index::start(Arc::new(Memory::new()), |_| {}).await;
+    let mut worker = Worker::connect(&index, "w").await;
+    let begin = std::time::Instant::now();
+    index.stop.send(()).unwrap();
+    assert_eq!(code(&worker.next().await.unwrap_err()), Some(ErrorCode::Unavailable));
+    drop(worker);
+    tokio::time::timeout(PATIENCE, index.task).await.unwrap().unwrap();
+    assert!(begin.elapsed() < Duration::from_secs(5), "{:?}", begin.elapsed());
+}
+
+/// A scheduler that reads nothing is cut off; the index and its other peers go on.
+#[tokio::test]
+async fn a_peer_that_does_not_keep_up_is_disconnected() {
+    let index = Index::start(Arc::new(Memory::new()), |_| {}).await;
+    let mut worker = Worker::with_store(&index, "w1", "st", vec![]).await;
+    let mut scheduler = Scheduler::connect(&index).await;
+    for round in 0..60u64 {
+        let replicas = (0..500).map(|n| v1::Replica { sector: n, root: vec![round as u8 + 1; 32], ..replica(1) });
+        assert_eq!(worker.declare(round + 2, replicas.collect(), None).await, None);
+    }
+    let mut facts = 0u64;
+    let end = loop {
+        match scheduler.next().await {
+            Ok(_) => facts += 1,
+            Err(end) => break end,
+        }
+    };
+    assert!(facts < 59_500, "{facts} facts came before {end}");
+    let mut scheduler = Scheduler::connect(&index).await;
+    assert_eq!(scheduler.snapshot().await.1.len(), 500);
+}
