@@ -6,109 +6,105 @@ use blst::{
 };
 
 /// An element of the field over which a curve is defined: Fp for G1, Fp2 for G2.
+///
+/// Results are written in place: values returned by value would be copied by wide loads right after blst's narrow stores, which
+/// stalls the processor at every operation.
 pub(crate) trait Coordinate: Copy + Default + Send + Sync + 'static {
     /// Length of one serialised coordinate.
     const BYTES: usize;
 
-    fn add(&self, other: &Self) -> Self;
-    fn sub(&self, other: &Self) -> Self;
-    fn mul(&self, other: &Self) -> Self;
-    fn square(&self) -> Self;
-    fn negated_if(&self, negate: bool) -> Self;
+    fn set_sum(&mut self, a: &Self, b: &Self);
+    fn set_difference(&mut self, a: &Self, b: &Self);
+    fn set_product(&mut self, a: &Self, b: &Self);
+    fn set_square(&mut self, a: &Self);
+    fn multiply(&mut self, by: &Self);
+    fn subtract(&mut self, other: &Self);
+    fn negate_if(&mut self, negate: bool);
     /// The inverse; zero for zero.
-    fn invert(&self) -> Self;
+    fn invert(&mut self);
     fn is_zero(&self) -> bool;
     /// Big-endian canonical bytes into `out[..Self::BYTES]`, the way points are serialised.
     fn write(&self, out: &mut [u8]);
 }
 
-/// Calls a blst function that fills its first argument from valid, possibly aliased, inputs.
-macro_rules! blst_op {
-    ($out:ty, $f:ident, $($arg:expr),+) => {{
-        let mut out = <$out>::default();
-        // SAFETY: `out` and the arguments are valid, aligned blst field elements for the whole call; blst reads the
-        // arguments and writes only `out`.
-        unsafe { $f(&mut out, $($arg),+) };
-        out
-    }};
+/// The operations that blst has under the same names for both fields.
+macro_rules! blst_operations {
+    ($add:ident, $sub:ident, $mul:ident, $sqr:ident, $cneg:ident, $inverse:ident) => {
+        #[inline]
+        fn set_sum(&mut self, a: &Self, b: &Self) {
+            // SAFETY: here and below, all pointers are to valid, aligned field elements; blst reads the sources, writes only
+            // the target, and allows them to be the same.
+            unsafe { $add(self, a, b) }
+        }
+
+        #[inline]
+        fn set_difference(&mut self, a: &Self, b: &Self) {
+            // SAFETY: as above.
+            unsafe { $sub(self, a, b) }
+        }
+
+        #[inline]
+        fn set_product(&mut self, a: &Self, b: &Self) {
+            // SAFETY: as above.
+            unsafe { $mul(self, a, b) }
+        }
+
+        #[inline]
+        fn set_square(&mut self, a: &Self) {
+            // SAFETY: as above.
+            unsafe { $sqr(self, a) }
+        }
+
+        #[inline]
+        fn multiply(&mut self, by: &Self) {
+            let target: *mut Self = self;
+            // SAFETY: as above; the target is also a source.
+            unsafe { $mul(target, target, by) }
+        }
+
+        #[inline]
+        fn subtract(&mut self, other: &Self) {
+            let target: *mut Self = self;
+            // SAFETY: as above; the target is also a source.
+            unsafe { $sub(target, target, other) }
+        }
+
+        #[inline]
+        fn negate_if(&mut self, negate: bool) {
+            let target: *mut Self = self;
+            // SAFETY: as above; the target is also the source.
+            unsafe { $cneg(target, target, negate) }
+        }
+
+        fn invert(&mut self) {
+            let target: *mut Self = self;
+            // SAFETY: as above; the target is also the source.
+            unsafe { $inverse(target, target) }
+        }
+    };
 }
 
 impl Coordinate for blst_fp {
     const BYTES: usize = 48;
 
-    #[inline]
-    fn add(&self, other: &Self) -> Self {
-        blst_op!(Self, blst_fp_add, self, other)
-    }
-
-    #[inline]
-    fn sub(&self, other: &Self) -> Self {
-        blst_op!(Self, blst_fp_sub, self, other)
-    }
-
-    #[inline]
-    fn mul(&self, other: &Self) -> Self {
-        blst_op!(Self, blst_fp_mul, self, other)
-    }
-
-    #[inline]
-    fn square(&self) -> Self {
-        blst_op!(Self, blst_fp_sqr, self)
-    }
-
-    #[inline]
-    fn negated_if(&self, negate: bool) -> Self {
-        blst_op!(Self, blst_fp_cneg, self, negate)
-    }
-
-    fn invert(&self) -> Self {
-        blst_op!(Self, blst_fp_inverse, self)
-    }
+    blst_operations!(blst_fp_add, blst_fp_sub, blst_fp_mul, blst_fp_sqr, blst_fp_cneg, blst_fp_inverse);
 
     #[inline]
     fn is_zero(&self) -> bool {
-        self.l == [0; 6]
+        self.l.iter().fold(0, |any, limb| any | limb) == 0
     }
 
     fn write(&self, out: &mut [u8]) {
-        let mut bytes = [0; 48];
-        // SAFETY: blst writes exactly 48 bytes, the length of `bytes`, and reads one valid field element.
-        unsafe { blst_bendian_from_fp(bytes.as_mut_ptr(), self) };
-        out[..48].copy_from_slice(&bytes);
+        let out: &mut [u8; 48] = (&mut out[..48]).try_into().expect("48 bytes");
+        // SAFETY: blst writes exactly 48 bytes, the length of `out`, and reads one valid field element.
+        unsafe { blst_bendian_from_fp(out.as_mut_ptr(), self) }
     }
 }
 
 impl Coordinate for blst_fp2 {
     const BYTES: usize = 96;
 
-    #[inline]
-    fn add(&self, other: &Self) -> Self {
-        blst_op!(Self, blst_fp2_add, self, other)
-    }
-
-    #[inline]
-    fn sub(&self, other: &Self) -> Self {
-        blst_op!(Self, blst_fp2_sub, self, other)
-    }
-
-    #[inline]
-    fn mul(&self, other: &Self) -> Self {
-        blst_op!(Self, blst_fp2_mul, self, other)
-    }
-
-    #[inline]
-    fn square(&self) -> Self {
-        blst_op!(Self, blst_fp2_sqr, self)
-    }
-
-    #[inline]
-    fn negated_if(&self, negate: bool) -> Self {
-        blst_op!(Self, blst_fp2_cneg, self, negate)
-    }
-
-    fn invert(&self) -> Self {
-        blst_op!(Self, blst_fp2_inverse, self)
-    }
+    blst_operations!(blst_fp2_add, blst_fp2_sub, blst_fp2_mul, blst_fp2_sqr, blst_fp2_cneg, blst_fp2_inverse);
 
     #[inline]
     fn is_zero(&self) -> bool {

@@ -6,8 +6,9 @@
 use blstrs::Scalar;
 use ff::PrimeField;
 use rayon::prelude::*;
+use rustix::mm::{Advice, madvise};
 
-use super::affine::{Affine, Sums};
+use super::affine::{Affine, Scratch, Sums};
 use super::field::Coordinate;
 
 /// Bits of (r-1)/2.
@@ -16,6 +17,8 @@ const HALF_BITS: usize = 254;
 const BLOCK: usize = 1024;
 /// How many table look-ups ahead the processor is told which line comes next.
 const PREFETCH_AHEAD: usize = 12;
+/// Pages of memory advice.
+const PAGE_BYTES: usize = 4096;
 
 /// The table of one fixed point.
 pub(crate) struct FixedBase<C> {
@@ -24,6 +27,12 @@ pub(crate) struct FixedBase<C> {
     /// `windows` runs of `2^(width-1)` entries; entry j of window w is (j+1) * 2^(width*w) * base.
     table: Vec<Affine<C>>,
     recoder: Recoder,
+}
+
+/// Scalars on their way: the sums so far, and the digits, window after window.
+struct Block<C> {
+    sums: Sums<C>,
+    digits: Vec<i32>,
 }
 
 /// Cuts scalars into signed digits.
@@ -54,45 +63,52 @@ impl<C: Coordinate> FixedBase<C> {
             bases.push(next);
             (0..width).for_each(|_| next = next.doubled());
         }
-        let mut table = vec![Affine::default(); windows * entries];
+        let mut table = huge_pages(windows * entries);
         table.par_chunks_mut(entries).zip(&bases).for_each(|(window, base)| fill_window(window, *base));
         Self { width, windows, table, recoder: Recoder::new(width) }
     }
 
     /// Serialises `scalar * base` for every scalar, in order, into `out` (one uncompressed point each).
+    ///
+    /// All scalars go through one window before any goes to the next, so that its part of the table stays in the cache that the
+    /// cores share: give many scalars at once.
     pub(crate) fn multiply(&self, scalars: &[Scalar], out: &mut [u8]) {
         assert_eq!(out.len(), scalars.len() * Affine::<C>::BYTES, "the output holds one point per scalar");
-        out.par_chunks_mut(BLOCK * Affine::<C>::BYTES).zip(scalars.par_chunks(BLOCK)).for_each_init(
-            || (Sums::new(), Vec::new()),
-            |(sums, digits), (out, scalars)| {
-                self.multiply_block(scalars, sums, digits);
-                for (point, bytes) in sums.iter().zip(out.chunks_exact_mut(Affine::<C>::BYTES)) {
-                    match point {
-                        Some(point) => point.write(bytes),
-                        None => write_identity(bytes),
-                    }
+        let mut blocks: Vec<_> = scalars.par_chunks(BLOCK).map(|scalars| self.block(scalars)).collect();
+        for (window, table) in self.table.chunks_exact(1 << (self.width - 1)).enumerate() {
+            blocks.par_iter_mut().for_each_init(Scratch::default, |scratch, block| block.add(window, table, scratch));
+        }
+        out.par_chunks_mut(BLOCK * Affine::<C>::BYTES).zip(blocks).for_each(|(out, block)| {
+            for (point, bytes) in block.sums.iter().zip(out.chunks_exact_mut(Affine::<C>::BYTES)) {
+                match point {
+                    Some(point) => point.write(bytes),
+                    None => write_identity(bytes),
                 }
-            },
-        );
+            }
+        });
     }
 
-    fn multiply_block(&self, scalars: &[Scalar], sums: &mut Sums<C>, digits: &mut Vec<i32>) {
-        digits.clear();
-        digits.resize(self.windows * scalars.len(), 0);
+    fn block(&self, scalars: &[Scalar]) -> Block<C> {
+        let mut digits = vec![0; self.windows * scalars.len()];
         for (i, scalar) in scalars.iter().enumerate() {
             self.recoder.digits(scalar, |window, digit| digits[window * scalars.len() + i] = digit);
         }
-        sums.reset(scalars.len());
-        let entries = 1 << (self.width - 1);
-        for (digits, table) in digits.chunks_exact(scalars.len()).zip(self.table.chunks_exact(entries)) {
-            sums.add(|i| {
-                if let Some(ahead) = digits.get(i + PREFETCH_AHEAD) {
-                    prefetch(table, ahead.unsigned_abs() as usize);
-                }
-                let digit = digits[i];
-                (digit != 0).then(|| (&table[digit.unsigned_abs() as usize - 1], digit < 0))
-            });
-        }
+        Block { sums: Sums::new(scalars.len()), digits }
+    }
+}
+
+impl<C: Coordinate> Block<C> {
+    /// Adds one window's multiples to the sums.
+    fn add(&mut self, window: usize, table: &[Affine<C>], scratch: &mut Scratch<C>) {
+        let count = self.sums.len();
+        let digits = &self.digits[window * count..][..count];
+        self.sums.add(scratch, |i| {
+            if let Some(ahead) = digits.get(i + PREFETCH_AHEAD) {
+                prefetch(table, ahead.unsigned_abs() as usize);
+            }
+            let digit = digits[i];
+            (digit != 0).then(|| (&table[digit.unsigned_abs() as usize - 1], digit < 0))
+        });
     }
 }
 
@@ -133,14 +149,14 @@ impl Recoder {
 /// entry j = (j+1) * base, by doubling the filled part: entry m+j = entry j + entry m-1.
 fn fill_window<C: Coordinate>(window: &mut [Affine<C>], base: Affine<C>) {
     window[0] = base;
-    let mut sums = Sums::new();
+    let mut scratch = Scratch::default();
     let mut filled = 1;
     while filled < window.len() {
         let (low, high) = window.split_at_mut(filled);
         for (low_block, high_block) in low.chunks(BLOCK).zip(high.chunks_mut(BLOCK)) {
-            sums.reset(low_block.len());
-            sums.add(|j| Some((&low_block[j], false)));
-            sums.add(|_| Some((&low[filled - 1], false)));
+            let mut sums = Sums::new(low_block.len());
+            sums.add(&mut scratch, |j| Some((&low_block[j], false)));
+            sums.add(&mut scratch, |_| Some((&low[filled - 1], false)));
             for (entry, sum) in high_block.iter_mut().zip(sums.iter()) {
                 *entry = *sum.expect("small multiples of a generator are not the identity");
             }
@@ -152,6 +168,20 @@ fn fill_window<C: Coordinate>(window: &mut [Affine<C>], base: Affine<C>) {
 fn limbs(scalar: &Scalar) -> [u64; 4] {
     let bytes = scalar.to_repr();
     std::array::from_fn(|i| u64::from_le_bytes(bytes[8 * i..8 * i + 8].try_into().expect("eight bytes")))
+}
+
+/// A zeroed table in huge pages where the kernel has them: the look-ups are random, and would miss the TLB at nearly each.
+fn huge_pages<C: Coordinate>(entries: usize) -> Vec<Affine<C>> {
+    let mut table: Vec<Affine<C>> = Vec::with_capacity(entries);
+    let (start, length) = (table.as_mut_ptr().cast::<u8>(), entries * size_of::<Affine<C>>());
+    let skipped = start.align_offset(PAGE_BYTES);
+    if let Some(length) = length.checked_sub(skipped) {
+        // SAFETY: the range lies inside the vector's own allocation, and the advice changes no content. That it is refused
+        // costs time only.
+        let _ = unsafe { madvise(start.add(skipped).cast(), length / PAGE_BYTES * PAGE_BYTES, Advice::LinuxHugepage) };
+    }
+    table.resize(entries, Affine::default());
+    table
 }
 
 /// The identity, uncompressed: only the flag bit.
@@ -168,7 +198,8 @@ fn prefetch<C>(table: &[Affine<C>], digit: usize) {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         let entry = &raw const table[digit.saturating_sub(1)];
         let size = size_of::<Affine<C>>();
-        for offset in (0..size).step_by(64).chain([size - 1]) {
+        // An entry begins at a multiple of 32 and is a multiple of 96 bytes long: its lines begin 64 bytes apart.
+        for offset in (0..size).step_by(64) {
             // SAFETY: the address lies inside a live table entry; a prefetch has no effect but on the cache.
             unsafe { _mm_prefetch::<_MM_HINT_T0>(entry.cast::<i8>().add(offset)) };
         }

@@ -22,9 +22,9 @@ use super::qap::{self, Column, Qap};
 use super::trapdoor::Trapdoor;
 
 /// Scalars multiplied between two writes.
-const BATCH: usize = 1 << 16;
+const BATCH: usize = 1 << 18;
 /// Batches that may wait for the disk.
-const QUEUED_BATCHES: usize = 8;
+const QUEUED_BATCHES: usize = 2;
 
 /// Hears how many points are made, and how many there will be (a guess until the circuit is synthesised).
 pub(crate) type PointsMade<'a> = &'a (dyn Fn(u64, u64) + Sync);
@@ -110,21 +110,17 @@ impl<'a> Generator<'a> {
     /// tau^i * t(tau) / delta for i below the domain's length less one. Independent of the circuit, so made beside its synthesis.
     fn h_points(&self) -> Vec<u8> {
         let tau = &self.trapdoor.tau;
-        let factor = self.domain.vanishing(tau) * self.delta_inverse;
         let mut bytes = vec![0; (self.domain.len() - 1) * Affine::<blst_fp>::BYTES];
-        bytes.par_chunks_mut(BATCH * Affine::<blst_fp>::BYTES).enumerate().for_each(|(batch, bytes)| {
-            let mut power = tau.pow_vartime([(batch * BATCH) as u64]) * factor;
-            let count = bytes.len() / Affine::<blst_fp>::BYTES;
-            let scalars: Vec<_> = std::iter::repeat_with(|| {
-                let scalar = power;
+        let mut power = self.domain.vanishing(tau) * self.delta_inverse;
+        for bytes in bytes.chunks_mut(BATCH * Affine::<blst_fp>::BYTES) {
+            let mut scalars = vec![power; bytes.len() / Affine::<blst_fp>::BYTES];
+            for scalar in &mut scalars {
+                *scalar = power;
                 power *= tau;
-                scalar
-            })
-            .take(count)
-            .collect();
+            }
             self.g1.multiply(&scalars, bytes);
-            self.made(count);
-        });
+            self.made(scalars.len());
+        }
         bytes
     }
 

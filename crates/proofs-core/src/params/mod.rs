@@ -4,6 +4,7 @@
 
 mod affine;
 mod check;
+mod circuit;
 mod digest;
 mod error;
 // blst is a C library; its field operations are called directly.
@@ -22,6 +23,7 @@ mod qap;
 mod trapdoor;
 
 pub use check::{Checked, Origin, check, check_structure};
+pub use circuit::write_for_circuit;
 pub use error::ParamsError;
 pub use generate::{FileReport, Phase, Progress, Report, feasible, generate};
 pub use kind::{Kind, UnknownKind, file_stem};

@@ -88,17 +88,42 @@ pub(crate) fn claim_dir(dir: &Path) -> Result<(), ParamsError> {
     if marker.exists() {
         return Ok(());
     }
-    // The marker is there before the first parameter file: files without it came from elsewhere.
-    if let Some(found) = parameter_files(dir)?.pop() {
+    // The marker is there before the first parameter file: files without it came from elsewhere. It is looked for once more,
+    // as another process may have claimed the directory and begun in the meantime.
+    if let Some(found) = parameter_files(dir)?.pop()
+        && !marker.exists()
+    {
         return Err(ParamsError::ForeignFiles { dir: dir.to_owned(), found });
+    }
+    let _lock = lock(&dir.join(format!(".{INSECURE_MARKER}.lock")), &|| ())?;
+    if marker.exists() {
+        return Ok(());
     }
     let text = format!(
         "INSECURE development parameters.\n\nThe trapdoor of every parameter set in this directory is made from the published text\n\n    \
          {PUBLISHED_SEED}\n\nso anybody can forge proofs for them. Use them on development networks only.\n"
     );
-    // Two processes may do this at once: each writes its own file aside, the same text, and renames it over.
-    let aside = dir.join(format!(".{INSECURE_MARKER}.{}.partial", std::process::id()));
-    write_whole(&aside, &marker, text.as_bytes())
+    write_whole(&dir.join(format!(".{INSECURE_MARKER}.partial")), &marker, text.as_bytes())
+}
+
+/// Takes a lock file; it is freed when the file is closed, at the latest by the end of the process.
+fn lock(path: &Path, waiting: &dyn Fn()) -> Result<File, ParamsError> {
+    let file = File::options().create(true).truncate(false).write(true).open(path);
+    let file = file.map_err(ParamsError::io("create", path))?;
+    let start = Instant::now();
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(fs::TryLockError::Error(error)) => return Err(ParamsError::io("lock", path)(error)),
+            Err(fs::TryLockError::WouldBlock) if start.elapsed() > LOCK_WAIT => {
+                return Err(ParamsError::Busy { lock: path.to_owned(), waited_s: LOCK_WAIT.as_secs() });
+            }
+            Err(fs::TryLockError::WouldBlock) => {
+                waiting();
+                std::thread::sleep(LOCK_POLL);
+            }
+        }
+    }
 }
 
 impl Paths {
@@ -120,25 +145,9 @@ impl Paths {
         self.dir.join(format!(".{}.partial", self.name(extension)))
     }
 
-    /// Takes the lock of the set; it is freed when the file is closed, at the latest by the end of the process.
+    /// Takes the lock of the set.
     pub(crate) fn lock(&self, waiting: &dyn Fn()) -> Result<File, ParamsError> {
-        let path = self.dir.join(format!(".{}.lock", self.stem));
-        let file = File::options().create(true).truncate(false).write(true).open(&path);
-        let file = file.map_err(ParamsError::io("create", &path))?;
-        let start = Instant::now();
-        loop {
-            match file.try_lock() {
-                Ok(()) => return Ok(file),
-                Err(fs::TryLockError::Error(error)) => return Err(ParamsError::io("lock", &path)(error)),
-                Err(fs::TryLockError::WouldBlock) if start.elapsed() > LOCK_WAIT => {
-                    return Err(ParamsError::Busy { lock: path, waited_s: LOCK_WAIT.as_secs() });
-                }
-                Err(fs::TryLockError::WouldBlock) => {
-                    waiting();
-                    std::thread::sleep(LOCK_POLL);
-                }
-            }
-        }
+        lock(&self.dir.join(format!(".{}.lock", self.stem)), waiting)
     }
 
     /// Removes what an interrupted run left. The caller holds the lock, so nobody is writing it.
