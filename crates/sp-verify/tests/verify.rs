@@ -241,3 +241,29 @@ fn parameter_tools_report_in_words_and_json() {
     assert_eq!(code(&run(&["params", "generate", "--sector-size", "3KiB"])), 2);
     assert_eq!(code(&run(&["params", "fetch", "--sector-size", "32GiB", "--dir", dir])), 1);
 }
+
+#[test]
+fn a_killed_generation_leaves_nothing_visible_and_the_next_one_cleans_up() {
+    let dir = TempDir::new().unwrap();
+    let args = ["params", "generate", "--sector-size", "2KiB", "--kinds", "winning", "--dir", path(dir.path())];
+    let mut child = Command::new(PROVER).args(args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let names = || {
+        let entries = fs::read_dir(dir.path()).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    let half = || names().into_iter().find(|name| name.ends_with(".params.partial"));
+    let start = Instant::now();
+    while half().is_none() {
+        assert!(start.elapsed() < Duration::from_secs(60), "it starts to write");
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let left = half().expect("killed in the middle");
+    assert!(left.starts_with('.'), "{left}");
+    assert!(names().iter().all(|name| name.starts_with('.') || name.starts_with("INSECURE")), "{:?}", names());
+    assert!(run(&args).status.success());
+    assert_eq!(half(), None);
+    let check = ["params", "check", "--sector-size", "2KiB", "--kinds", "winning", "--dir", path(dir.path())];
+    assert!(run(&check).status.success());
+}
