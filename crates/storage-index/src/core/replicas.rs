@@ -55,9 +55,8 @@ impl Core {
     /// The worker has named everything in the store: what it has not named is gone.
     pub(super) fn declare_end(&mut self, conn: ConnId, store: &StoreId) {
         let named = self.workers.get_mut(&conn).and_then(|worker| worker.declaring.remove(store));
-        let Some(named) = named else {
-            return self.refuse_worker(conn, format!("end of the declarations of store {store}, which had not begun"));
-        };
+        // Nothing was begun: of two declarations at once, the first end has settled it.
+        let Some(named) = named else { return };
         let gone = |place: &&Place| place.store == *store && !named.contains(&(place.sector, place.kind));
         for place in self.replicas.keys().filter(gone).cloned().collect::<Vec<_>>() {
             self.drop_replica(&place);

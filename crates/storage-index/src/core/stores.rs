@@ -24,7 +24,8 @@ impl Core {
             store.holders.insert(conn);
         }
         if let Some(worker) = self.workers.get_mut(&conn) {
-            worker.declaring.insert(id.clone(), BTreeSet::new());
+            // Attached a second time while it is being declared, what was named stays named.
+            worker.declaring.entry(id.clone()).or_default();
         }
         self.dirty.insert(id.clone());
         self.deletes_found(&id);

@@ -173,6 +173,22 @@ fn what_a_worker_does_not_declare_is_gone() {
 }
 
 #[test]
+fn a_store_attached_twice_at_once_loses_nothing() {
+    let mut index = Index::with_store();
+    let sealed = replica("a", FileKind::Sealed, 1);
+    let declare = || FromWorker::Declare { request: 1, replicas: vec![sealed.clone()], attempt: None };
+    let attach = || FromWorker::Attach(settings("a"), health(10 * GIB, GIB));
+    for message in [attach(), declare(), attach()] {
+        index.from(W1, message);
+    }
+    let end = || FromWorker::DeclareEnd(store_id("a"));
+    assert_eq!(index.from(W1, end()), []);
+    index.from(W1, declare());
+    assert_eq!(index.from(W1, end()), []);
+    assert_eq!(index.core.find_sector(SECTOR), [sealed]);
+}
+
+#[test]
 fn declarations_of_ended_attempts_and_foreign_stores_are_refused() {
     let mut index = Index::with_store();
     let fence = index.scheduler(FromScheduler::Fence { task: TaskId(3), up_to: 2 });
