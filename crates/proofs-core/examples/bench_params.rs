@@ -1,5 +1,6 @@
-//! Measures parameter generation against bellperson's and prints JSON: CPU time of both on the SHA-256 circuits that fill the
-//! PoRep circuit, in two sizes (the cost per constraint shows the scaling), and of ours on the 2 KiB PoRep itself.
+//! Measures parameter generation against bellperson's and prints JSON: CPU time of both on the SHA-256 circuits that
+//! fill the PoRep circuit, in two sizes (the cost per constraint shows the scaling), and of ours on the 2 KiB PoRep
+//! itself.
 //!
 //! With `--full`, bellperson makes the 2 KiB PoRep too (20 CPU-minutes, 5 GiB), and the bytes are compared.
 // A measurement reads files and clocks itself.

@@ -1,6 +1,7 @@
 //! Proof documents: the JSON of `sp-ctl sectors proof --json` and `sp-ctl proving compute ... --json`.
 //!
-//! Bytes are hex, proof types upstream's names. Fields that say nothing about the proof (`worker`, `took_ms`) are ignored.
+//! Bytes are hex, proof types upstream's names. Fields that say nothing about the proof (`worker`, `took_ms`) are
+//! ignored.
 
 use std::collections::BTreeSet;
 use std::str::FromStr;

@@ -127,8 +127,8 @@ fn read_document(file: &Path) -> anyhow::Result<String> {
     Ok(text)
 }
 
-/// The directory of the parameters. Upstream reads it from the environment once per process; where it says something else, this
-/// process starts over with the right environment.
+/// The directory of the parameters. Upstream reads it from the environment once per process; where it says something
+/// else, this process starts over with the right environment.
 fn settle_parameter_dir(wanted: Option<&Path>) -> anyhow::Result<PathBuf> {
     let dir = wanted.map_or_else(default_dir, |dir| Ok(dir.to_owned()))?;
     if std::env::var_os(PARAMETER_CACHE_ENV).as_deref() == Some(OsStr::new(&dir)) {

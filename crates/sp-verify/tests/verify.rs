@@ -38,7 +38,8 @@ fn fixture() -> (TempDir, Value) {
     let dir = TempDir::new().unwrap();
     let made = run(&["params", "generate", "--sector-size", "2KiB", "--kinds", "window", "--dir", path(dir.path())]);
     assert!(made.status.success(), "{made:?}");
-    // Upstream reads its directories from the environment once: the prover is this test program again, in its own process.
+    // Upstream reads its directories from the environment once: the prover is this test program again, in its own
+    // process.
     let out = dir.path().join("proof.json");
     let proven = Command::new(std::env::current_exe().unwrap())
         .args(["--exact", "prove_window_post", "--ignored"])

@@ -53,7 +53,8 @@ impl<C: Coordinate> Affine<C> {
         double
     }
 
-    /// Becomes the third point of the line with this slope through itself and a point with abscissa `other_x`, mirrored.
+    /// Becomes the third point of the line with this slope through itself and a point with abscissa `other_x`,
+    /// mirrored.
     #[inline]
     fn move_along(&mut self, other_x: &C, slope: &C) {
         let mut x = C::default();

@@ -1,4 +1,5 @@
-//! Looking at parameters that are there: present, of the right structure, with the digest that was published or recorded.
+//! Looking at parameters that are there: present, of the right structure, with the digest that was published or
+//! recorded.
 
 use std::fs;
 use std::io;
@@ -58,8 +59,8 @@ pub struct Checked {
     pub digest: Option<String>,
 }
 
-/// Checks a parameter set whole, reading every byte: both files present, structure and length right for the circuit, the key that
-/// of the parameters, and the digests those that were published or recorded.
+/// Checks a parameter set whole, reading every byte: both files present, structure and length right for the circuit,
+/// the key that of the parameters, and the digests those that were published or recorded.
 pub fn check(kind: Kind, size: SectorSize, dir: &Path) -> Result<Checked, ParamsError> {
     let mut checked = check_structure(kind, size, dir)?;
     let found = digest::of_file(&checked.path).map_err(ParamsError::io("read", &checked.path))?;

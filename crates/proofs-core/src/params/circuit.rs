@@ -9,9 +9,10 @@ use rand_chacha::ChaCha20Rng;
 use super::keygen::{CircuitSize, KeygenError, write_parameters};
 use super::trapdoor::Trapdoor;
 
-/// Writes the Groth16 parameters of the circuit that `circuit` makes (it may be asked more than once, and must make the same one),
-/// with a trapdoor drawn from `rng`: the bytes that bellperson's `generate_random_parameters` and `Parameters::write` make
-/// from the same circuit and random numbers. Gives the number of constraints, input constraints included.
+/// Writes the Groth16 parameters of the circuit that `circuit` makes (it may be asked more than once, and must make
+/// the same one), with a trapdoor drawn from `rng`: the bytes that bellperson's `generate_random_parameters` and
+/// `Parameters::write` make from the same circuit and random numbers. Gives the number of constraints, input
+/// constraints included.
 ///
 /// The random numbers are the secret: whoever knows them can forge proofs.
 pub fn write_for_circuit<C: Circuit<Scalar>>(

@@ -1,4 +1,5 @@
-//! Coordinates of curve points as blst keeps them (Montgomery form), with the few raw operations that affine additions need.
+//! Coordinates of curve points as blst keeps them (Montgomery form), with the few raw operations that affine additions
+//! need.
 
 use blst::{
     blst_bendian_from_fp, blst_fp, blst_fp_add, blst_fp_cneg, blst_fp_inverse, blst_fp_mul, blst_fp_sqr, blst_fp_sub,
@@ -7,8 +8,8 @@ use blst::{
 
 /// An element of the field over which a curve is defined: Fp for G1, Fp2 for G2.
 ///
-/// Results are written in place: values returned by value would be copied by wide loads right after blst's narrow stores, which
-/// stalls the processor at every operation.
+/// Results are written in place: values returned by value would be copied by wide loads right after blst's narrow
+/// stores, which stalls the processor at every operation.
 pub(crate) trait Coordinate: Copy + Default + Send + Sync + 'static {
     /// Length of one serialised coordinate.
     const BYTES: usize;
@@ -32,8 +33,8 @@ macro_rules! blst_operations {
     ($add:ident, $sub:ident, $mul:ident, $sqr:ident, $cneg:ident, $inverse:ident) => {
         #[inline]
         fn set_sum(&mut self, a: &Self, b: &Self) {
-            // SAFETY: here and below, all pointers are to valid, aligned field elements; blst reads the sources, writes only
-            // the target, and allows them to be the same.
+            // SAFETY: here and below, all pointers are to valid, aligned field elements; blst reads the sources,
+            // writes only the target, and allows them to be the same.
             unsafe { $add(self, a, b) }
         }
 

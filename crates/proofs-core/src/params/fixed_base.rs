@@ -1,5 +1,5 @@
-//! Multiples of one fixed point by many scalars: a table per window of bits, so that a multiple is a sum of table entries and
-//! needs no doublings; the sums of a block of scalars grow in lock-step with batched affine additions.
+//! Multiples of one fixed point by many scalars: a table per window of bits, so that a multiple is a sum of table
+//! entries and needs no doublings; the sums of a block of scalars grow in lock-step with batched affine additions.
 //!
 //! Scalars are made at most (r-1)/2 by negating the point, and their digits are signed, which halves the table twice.
 
@@ -70,8 +70,8 @@ impl<C: Coordinate> FixedBase<C> {
 
     /// Serialises `scalar * base` for every scalar, in order, into `out` (one uncompressed point each).
     ///
-    /// All scalars go through one window before any goes to the next, so that its part of the table stays in the cache that the
-    /// cores share: give many scalars at once.
+    /// All scalars go through one window before any goes to the next, so that its part of the table stays in the cache
+    /// that the cores share: give many scalars at once.
     pub(crate) fn multiply(&self, scalars: &[Scalar], out: &mut [u8]) {
         assert_eq!(out.len(), scalars.len() * Affine::<C>::BYTES, "the output holds one point per scalar");
         let mut blocks: Vec<_> = scalars.par_chunks(BLOCK).map(|scalars| self.block(scalars)).collect();
@@ -170,14 +170,15 @@ fn limbs(scalar: &Scalar) -> [u64; 4] {
     std::array::from_fn(|i| u64::from_le_bytes(bytes[8 * i..8 * i + 8].try_into().expect("eight bytes")))
 }
 
-/// A zeroed table in huge pages where the kernel has them: the look-ups are random, and would miss the TLB at nearly each.
+/// A zeroed table in huge pages where the kernel has them: the look-ups are random, and would miss the TLB at nearly
+/// each.
 fn huge_pages<C: Coordinate>(entries: usize) -> Vec<Affine<C>> {
     let mut table: Vec<Affine<C>> = Vec::with_capacity(entries);
     let (start, length) = (table.as_mut_ptr().cast::<u8>(), entries * size_of::<Affine<C>>());
     let skipped = start.align_offset(PAGE_BYTES);
     if let Some(length) = length.checked_sub(skipped) {
-        // SAFETY: the range lies inside the vector's own allocation, and the advice changes no content. That it is refused
-        // costs time only.
+        // SAFETY: the range lies inside the vector's own allocation, and the advice changes no content. That it is
+        // refused costs time only.
         let _ = unsafe { madvise(start.add(skipped).cast(), length / PAGE_BYTES * PAGE_BYTES, Advice::LinuxHugepage) };
     }
     table.resize(entries, Affine::default());

@@ -78,12 +78,14 @@ pub struct FileReport {
     pub made: bool,
 }
 
-/// Whether the parameters of a kind and size can be generated; why not otherwise. Gives the memory that it takes, in bytes.
+/// Whether the parameters of a kind and size can be generated; why not otherwise. Gives the memory that it takes, in
+/// bytes.
 pub fn feasible(kind: Kind, size: SectorSize) -> Result<u64, String> {
     if matches!(size, SectorSize::GiB32 | SectorSize::GiB64) {
         return Err("its circuits are those of the real network".to_owned());
     }
-    // Lagrange polynomials 32, the QAP at the secret point 96, the h block 96 bytes per domain point; tables and buffers.
+    // Lagrange polynomials 32, the QAP at the secret point 96, the h block 96 bytes per domain point; tables and
+    // buffers.
     let need = 224 * (1u64 << domain_log2(kind, size)) + (640 << 20);
     if need > MEMORY_LIMIT_BYTES {
         return Err(format!("it would take {} GiB of memory", need.div_ceil(1 << 30)));
@@ -93,8 +95,9 @@ pub fn feasible(kind: Kind, size: SectorSize) -> Result<u64, String> {
 
 /// Makes the development parameters of a kind and size in `dir`, in one or all of three files; right ones are kept.
 ///
-/// Blocking, and busy on all cores of rayon's pool. May be interrupted at any time: no half file is ever visible, and the next run
-/// cleans up. Any number of processes may do this at once; one of them works, the others wait and find its files.
+/// Blocking, and busy on all cores of rayon's pool. May be interrupted at any time: no half file is ever visible, and
+/// the next run cleans up. Any number of processes may do this at once; one of them works, the others wait and find
+/// its files.
 pub fn generate(
     kind: Kind,
     size: SectorSize,
@@ -211,7 +214,8 @@ fn small_file(paths: &Paths, extension: &str, bytes: &[u8]) -> Result<FileReport
     Ok(FileReport { path, length_bytes: bytes.len() as u64, digest: digest::of_bytes(bytes), made })
 }
 
-/// What this process may still take, as far as the kernel says: the machine's, and the memory limit of its control group.
+/// What this process may still take, as far as the kernel says: the machine's, and the memory limit of its control
+/// group.
 fn available_memory_bytes() -> Option<u64> {
     let kib = |line: &str| line.split_whitespace().nth(1)?.parse::<u64>().ok();
     let meminfo = fs::read_to_string("/proc/meminfo").ok()?;

@@ -1,7 +1,8 @@
 //! Groth16 parameters of a circuit for a given trapdoor, as the bytes of bellperson's `Parameters::write`.
 //!
-//! Same points, same order, same filtering as bellperson's `generate_parameters`, in another way: the QAP is evaluated while
-//! the circuit is synthesised, points are sums of table entries (`fixed_base`), and every block is streamed out when made.
+//! Same points, same order, same filtering as bellperson's `generate_parameters`, in another way: the QAP is evaluated
+//! while the circuit is synthesised, points are sums of table entries (`fixed_base`), and every block is streamed out
+//! when made.
 
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -46,8 +47,8 @@ pub(crate) enum KeygenError {
     Write(#[from] io::Error),
 }
 
-/// Writes the parameters of the circuit that `circuit` makes. `domain_log2` is a guess that saves a synthesis only for counting;
-/// a wrong one costs time, nothing else. Nothing is written before the circuit is known to be sound.
+/// Writes the parameters of the circuit that `circuit` makes. `domain_log2` is a guess that saves a synthesis only for
+/// counting; a wrong one costs time, nothing else. Nothing is written before the circuit is known to be sound.
 pub(crate) fn write_parameters<C: Circuit<Scalar>>(
     circuit: impl Fn() -> C + Sync,
     domain_log2: Option<u32>,
@@ -90,8 +91,8 @@ impl<'a> Generator<'a> {
     fn new(domain: Domain, trapdoor: &'a Trapdoor, progress: PointsMade<'a>) -> Result<Self, SynthesisError> {
         let invert = |scalar: &Scalar| scalar.invert().into_option().ok_or(SynthesisError::UnexpectedIdentity);
         let (g1, g2) = (trapdoor.g1.to_affine(), trapdoor.g2.to_affine());
-        // Of Filecoin's circuits about four in five domain points are constraints, as many are variables, and a quarter
-        // of the variables have a B polynomial; only the width of the tables depends on this.
+        // Of Filecoin's circuits about four in five domain points are constraints, as many are variables, and a
+        // quarter of the variables have a B polynomial; only the width of the tables depends on this.
         let (g1_points, g2_points) = (domain.len() * 5 / 2, domain.len() / 5);
         Ok(Self {
             domain,
@@ -107,7 +108,8 @@ impl<'a> Generator<'a> {
         })
     }
 
-    /// tau^i * t(tau) / delta for i below the domain's length less one. Independent of the circuit, so made beside its synthesis.
+    /// tau^i * t(tau) / delta for i below the domain's length less one. Independent of the circuit, so made beside its
+    /// synthesis.
     fn h_points(&self) -> Vec<u8> {
         let tau = &self.trapdoor.tau;
         let mut bytes = vec![0; (self.domain.len() - 1) * Affine::<blst_fp>::BYTES];
@@ -129,7 +131,8 @@ impl<'a> Generator<'a> {
         (self.progress)(made, self.points_expected.load(Ordering::Relaxed).max(made));
     }
 
-    /// Combination of a variable's polynomials that goes into the IC query (inputs, 1/gamma) and the L query (aux, 1/delta).
+    /// Combination of a variable's polynomials that goes into the IC query (inputs, 1/gamma) and the L query (aux,
+    /// 1/delta).
     fn extension(&self, column: &Column, inverse: &Scalar) -> Scalar {
         (column.a * self.trapdoor.beta + column.b * self.trapdoor.alpha + column.c) * inverse
     }

@@ -1,4 +1,5 @@
-//! The Lagrange polynomials of a radix-2 domain, evaluated at one point, in closed form: L_j(t) = (t^m - 1)/m * w^j/(t - w^j).
+//! The Lagrange polynomials of a radix-2 domain, evaluated at one point, in closed form: L_j(t) = (t^m - 1)/m * w^j/(t
+//! - w^j).
 
 use blstrs::Scalar;
 use ff::{Field, PrimeField};

@@ -1,5 +1,5 @@
-//! The layout of a `.params` file: a verifying key, then five counted blocks of uncompressed points (`proofs.md` B.2; bellperson's
-//! `Parameters::write`).
+//! The layout of a `.params` file: a verifying key, then five counted blocks of uncompressed points (`proofs.md` B.2;
+//! bellperson's `Parameters::write`).
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};

@@ -18,7 +18,8 @@ pub const PARAMETER_CACHE_ENV: &str = "FIL_PROOFS_PARAMETER_CACHE";
 /// Name of the file that marks a directory of development parameters.
 pub const INSECURE_MARKER: &str = "INSECURE-DEVELOPMENT-PARAMETERS";
 
-/// How long one process waits for another that generates the same set. The largest set that can be generated takes less.
+/// How long one process waits for another that generates the same set. The largest set that can be generated takes
+/// less.
 const LOCK_WAIT: Duration = Duration::from_secs(2 * 3600);
 const LOCK_POLL: Duration = Duration::from_millis(200);
 
@@ -28,9 +29,9 @@ pub(crate) struct Paths {
     pub(crate) stem: String,
 }
 
-/// The directory that is used when none is named: `FIL_PROOFS_PARAMETER_CACHE` if set, else a directory of our own for development
-/// parameters, `sp-cluster/parameters-dev` below `XDG_CACHE_HOME` or `~/.cache`. Never upstream's default, where a miner's
-/// published parameters may lie.
+/// The directory that is used when none is named: `FIL_PROOFS_PARAMETER_CACHE` if set, else a directory of our own for
+/// development parameters, `sp-cluster/parameters-dev` below `XDG_CACHE_HOME` or `~/.cache`. Never upstream's default,
+/// where a miner's published parameters may lie.
 pub fn default_dir() -> Result<PathBuf, ParamsError> {
     let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     choose_dir(set(PARAMETER_CACHE_ENV), set("XDG_CACHE_HOME"), set("HOME")).ok_or(ParamsError::NoDirectory)
@@ -46,8 +47,8 @@ fn choose_dir(explicit: Option<OsString>, cache: Option<OsString>, home: Option<
     Some(base.join("sp-cluster").join("parameters-dev"))
 }
 
-/// Whether proofs for the parameters in `dir` can be forged, as far as one can tell: it is marked, or holds a verifying key that
-/// is not a published one, or cannot be read. A missing or empty directory holds nothing insecure.
+/// Whether proofs for the parameters in `dir` can be forged, as far as one can tell: it is marked, or holds a
+/// verifying key that is not a published one, or cannot be read. A missing or empty directory holds nothing insecure.
 pub fn is_insecure(dir: &Path) -> bool {
     if dir.join(INSECURE_MARKER).exists() {
         return true;
@@ -81,15 +82,16 @@ fn parameter_files(dir: &Path) -> Result<Vec<String>, ParamsError> {
     Ok(names)
 }
 
-/// Makes `dir` a directory of development parameters: creates and marks it. One that holds other parameters is refused.
+/// Makes `dir` a directory of development parameters: creates and marks it. One that holds other parameters is
+/// refused.
 pub(crate) fn claim_dir(dir: &Path) -> Result<(), ParamsError> {
     fs::create_dir_all(dir).map_err(ParamsError::io("create directory", dir))?;
     let marker = dir.join(INSECURE_MARKER);
     if marker.exists() {
         return Ok(());
     }
-    // The marker is there before the first parameter file: files without it came from elsewhere. It is looked for once more,
-    // as another process may have claimed the directory and begun in the meantime.
+    // The marker is there before the first parameter file: files without it came from elsewhere. It is looked for once
+    // more, as another process may have claimed the directory and begun in the meantime.
     if let Some(found) = parameter_files(dir)?.pop()
         && !marker.exists()
     {

@@ -1,5 +1,5 @@
-//! Constraint systems that see a circuit go by. One only counts; the other evaluates the circuit's QAP polynomials at the
-//! secret point while the constraints stream through, so that the matrices are never in memory.
+//! Constraint systems that see a circuit go by. One only counts; the other evaluates the circuit's QAP polynomials at
+//! the secret point while the constraints stream through, so that the matrices are never in memory.
 
 use bellperson::{Circuit, ConstraintSystem, Index, LinearCombination, SynthesisError, Variable};
 use blstrs::Scalar;
@@ -27,8 +27,8 @@ pub(crate) struct Qap {
     pub(crate) constraints: usize,
 }
 
-/// Evaluates the QAP of `circuit`, given the Lagrange polynomials of its domain at the secret point. The constraints come in
-/// the order of a plain synthesis, then one per input (x * 0 = 0), as in bellperson's generator.
+/// Evaluates the QAP of `circuit`, given the Lagrange polynomials of its domain at the secret point. The constraints
+/// come in the order of a plain synthesis, then one per input (x * 0 = 0), as in bellperson's generator.
 pub(crate) fn evaluate(circuit: impl Circuit<Scalar>, lagrange: &[Scalar]) -> Result<Qap, SynthesisError> {
     let qap = Qap { inputs: Vec::new(), aux: Vec::with_capacity(lagrange.len() / 2), constraints: 0 };
     let mut evaluator = Evaluator { qap, lagrange };

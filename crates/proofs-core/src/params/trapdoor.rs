@@ -1,5 +1,5 @@
-//! The trapdoor of development parameters: made from a published text, so every machine makes the same files, and so anybody can
-//! forge proofs for them. That is why they are called insecure wherever they are shown.
+//! The trapdoor of development parameters: made from a published text, so every machine makes the same files, and so
+//! anybody can forge proofs for them. That is why they are called insecure wherever they are shown.
 
 use blstrs::{G1Projective, G2Projective, Scalar};
 use ff::Field;
@@ -26,7 +26,8 @@ pub(crate) struct Trapdoor {
     pub(crate) tau: Scalar,
 }
 
-/// The random numbers of one parameter set. Given to bellperson's `generate_random_parameters`, they make the same file.
+/// The random numbers of one parameter set. Given to bellperson's `generate_random_parameters`, they make the same
+/// file.
 pub fn development_rng(kind: Kind, size: SectorSize) -> ChaCha20Rng {
     let text = format!("{PUBLISHED_SEED}/{}/{}", kind.name(), size.bytes());
     ChaCha20Rng::from_seed(Sha256::digest(text.as_bytes()).into())
