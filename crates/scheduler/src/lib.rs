@@ -1,5 +1,27 @@
 //! The scheduler service: the shell around `sp-sched-core`. It wires streams, state, verifier and chain to the core;
 //! no rule about tasks lives here.
+//!
+//! [`Service`] is the whole of it. It takes time, randomness, tasks and sockets from an `Env`, its rows from a `State`,
+//! verdicts from a [`Verifier`] and epochs from a [`Chain`], so it runs on a simulated machine as it is.
+//! [`BuiltinWorkers`] and [`VerifierProcesses`] are the parts that start real processes; only the binary uses them.
 #![forbid(unsafe_code)]
 
+mod api;
+mod builtin;
+mod chain;
+mod driver;
+mod index;
 mod rows;
+mod service;
+mod verify;
+mod wire;
+mod workers;
+
+pub use builtin::{BuiltinWorker, BuiltinWorkers};
+pub use chain::{
+    CHALLENGE_LOOKBACK, Chain, ChainFailure, DEADLINE_EPOCHS, FAULT_CUTOFF, LocalChain, LocalChainError,
+    LocalChainOptions, Opening, PERIOD_EPOCHS, period_start,
+};
+pub use rows::SCHEMA_VERSION;
+pub use service::{Service, ServiceError, ServiceOptions};
+pub use verify::{Question, Verifier, VerifierOptions, VerifierProcesses};

@@ -1,2 +1,133 @@
-//! scheduler binary
-fn main() {}
+//! `sp-scheduler`: options, state, verifier, built-in workers, signals.
+#![forbid(unsafe_code)]
+// The binary's wiring meets the real machine.
+#![allow(clippy::disallowed_methods)]
+
+mod options;
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser};
+use scheduler::{
+    BuiltinWorker, BuiltinWorkers, LocalChain, LocalChainOptions, SCHEMA_VERSION, Service, ServiceOptions,
+    VerifierOptions, VerifierProcesses,
+};
+use sp_net::lock::DataDir;
+use sp_net::{Env, limits, logs, shutdown};
+use sp_state::{Redb, State};
+
+use crate::options::{Cli, Command, Settings};
+
+fn main() -> ExitCode {
+    let Command::Run(args) = Cli::parse().command;
+    let run = || -> anyhow::Result<()> {
+        logs::init("sp-scheduler")?;
+        let settings = args.resolve(&Cli::command())?;
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(run(settings))
+    };
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sp-scheduler: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(settings: Settings) -> anyhow::Result<()> {
+    let asked_to_stop = shutdown::signal().context("cannot listen for signals")?;
+    limits::raise_file_limit(&settings.network)?;
+    let data_dir = DataDir::open(&settings.data_dir)?;
+    if settings.insecure_parameters {
+        tracing::warn!(
+            parameters = %settings.parameters.display(),
+            "INSECURE development parameters: the proofs are worth nothing on a real network"
+        );
+    }
+    let env = Env::real();
+    let file = data_dir.path().join("scheduler.redb");
+    let state = env.blocking(move || Redb::open(file, SCHEMA_VERSION)).await?;
+    let state: Arc<dyn State> = Arc::new(state);
+    let chain = LocalChain::open(&env, state.clone(), chain_options(&settings)).await?;
+    let verifier = VerifierOptions {
+        program: settings.verify_bin.clone(),
+        parameters: settings.parameters.clone(),
+        sector_size: settings.sector_size,
+    };
+    let verifier = Arc::new(VerifierProcesses::start(&env, verifier));
+    let service = Service::new(env.clone(), state, verifier, Arc::new(chain), service_options(&settings)).await?;
+    let url = format!("http://{}", service.address());
+    let builtin = BuiltinWorkers::start(&env, data_dir.path(), builtin_workers(&settings, &url));
+    let served = service.run(asked_to_stop).await;
+    match &served {
+        Ok(()) => builtin.stop().await,
+        // As after a crash: they go on, and the next scheduler adopts them.
+        Err(_) => drop(builtin),
+    }
+    Ok(served?)
+}
+
+fn chain_options(settings: &Settings) -> LocalChainOptions {
+    LocalChainOptions {
+        miner: settings.miner,
+        epoch_ms: settings.epoch_ms,
+        seed_delay_epochs: settings.seed_delay_epochs,
+        pack_deadline: settings.pack_deadline,
+    }
+}
+
+fn service_options(settings: &Settings) -> ServiceOptions {
+    ServiceOptions {
+        listen: settings.listen,
+        index_url: settings.index.clone(),
+        cluster: settings.cluster.clone(),
+        network: settings.network.clone(),
+        miner: settings.miner,
+        sector_size: settings.sector_size,
+        insecure_parameters: settings.insecure_parameters,
+        lease_ms: settings.lease_ms,
+        heartbeat_ms: settings.heartbeat_ms,
+        always_keep_unsealed_copy: settings.always_keep_unsealed_copy,
+        announce: Some(settings.data_dir.clone()),
+    }
+}
+
+/// What runs on this host besides: the same binaries as everywhere, flagged built-in.
+fn builtin_workers(settings: &Settings, url: &str) -> Vec<BuiltinWorker> {
+    let worker = |name: &'static str, program: &std::path::Path, extra: Vec<String>| {
+        let data_dir = settings.data_dir.join("builtin").join(name);
+        let mut args = vec!["run".to_owned()];
+        for (flag, value) in [
+            ("--scheduler", url),
+            ("--index", &settings.index),
+            ("--data-dir", &data_dir.display().to_string()),
+            ("--listen", "127.0.0.1:0"),
+            ("--cluster", &settings.cluster),
+            ("--network", &settings.network),
+            ("--name", &format!("builtin-{name}")),
+        ] {
+            args.extend([flag.to_owned(), value.to_owned()]);
+        }
+        args.push("--builtin".into());
+        args.extend(extra);
+        // Every other FIL_PROOFS_* setting is inherited.
+        let parameters = settings.parameters.display().to_string();
+        let envs = vec![("FIL_PROOFS_PARAMETER_CACHE".to_owned(), parameters)];
+        BuiltinWorker { name, program: program.to_owned(), args, envs }
+    };
+    let mut workers = Vec::new();
+    if settings.builtin_window {
+        workers.push(worker("window", &settings.post_worker_bin, vec!["--windowpost".into()]));
+    }
+    if settings.builtin_winning {
+        workers.push(worker("winning", &settings.post_worker_bin, vec!["--winningpost".into()]));
+    }
+    if let Some(tasks) = &settings.builtin_sealing {
+        let flags = tasks.iter().map(|(flag, on)| format!("--{flag}={on}")).collect();
+        workers.push(worker("sealing", &settings.sealing_worker_bin, flags));
+    }
+    workers
+}

@@ -8,47 +8,47 @@ use super::{RowError, numbered, parse};
 
 /// Where the local chain began.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Genesis {
+pub(crate) struct Genesis {
     /// When epoch 0 began, ms since the Unix epoch.
-    pub unix_ms: u64,
+    pub(crate) unix_ms: u64,
     /// Length of an epoch.
-    pub epoch_ms: u64,
+    pub(crate) epoch_ms: u64,
     /// What every beacon value is derived from.
-    pub seed: [u8; 32],
+    pub(crate) seed: [u8; 32],
 }
 
 /// A pre-commitment on the local chain.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PreCommitRow {
+pub(crate) struct PreCommitRow {
     /// Replica commitment.
-    pub comm_r: Commitment,
+    pub(crate) comm_r: Commitment,
     /// Data commitment.
-    pub comm_d: Commitment,
+    pub(crate) comm_d: Commitment,
     /// When it went on chain.
-    pub epoch: ChainEpoch,
+    pub(crate) epoch: ChainEpoch,
     /// When its seed comes.
-    pub seed_epoch: ChainEpoch,
+    pub(crate) seed_epoch: ChainEpoch,
 }
 
 /// Key of the genesis row.
-pub fn genesis_key() -> Vec<u8> {
+pub(crate) fn genesis_key() -> Vec<u8> {
     b"chain/genesis".to_vec()
 }
 
 /// Key of a sector's pre-commitment.
-pub fn precommit_key(sector: u64) -> Vec<u8> {
+pub(crate) fn precommit_key(sector: u64) -> Vec<u8> {
     numbered(b"chain/precommit/", sector)
 }
 
 impl Genesis {
     /// As bytes.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let Self { unix_ms, epoch_ms, seed } = *self;
         v1::StoredGenesis { unix_ms, epoch_ms, seed: seed.to_vec() }.encode_to_vec()
     }
 
     /// From bytes.
-    pub fn decode(value: &[u8]) -> Result<Self, RowError> {
+    pub(crate) fn decode(value: &[u8]) -> Result<Self, RowError> {
         let row = "chain/genesis";
         let v1::StoredGenesis { unix_ms, epoch_ms, seed } = parse(row, value)?;
         if epoch_ms == 0 {
@@ -60,14 +60,14 @@ impl Genesis {
 
 impl PreCommitRow {
     /// As bytes.
-    pub fn encode(&self) -> Vec<u8> {
+    pub(crate) fn encode(&self) -> Vec<u8> {
         let Self { comm_r, comm_d, epoch, seed_epoch } = *self;
         let (comm_r, comm_d) = (comm_r.0.to_vec(), comm_d.0.to_vec());
         v1::StoredPreCommit { comm_r, comm_d, epoch: epoch.0, seed_epoch: seed_epoch.0 }.encode_to_vec()
     }
 
     /// From bytes.
-    pub fn decode(value: &[u8]) -> Result<Self, RowError> {
+    pub(crate) fn decode(value: &[u8]) -> Result<Self, RowError> {
         let row = "chain/precommit";
         let v1::StoredPreCommit { comm_r, comm_d, epoch, seed_epoch } = parse(row, value)?;
         let commitment = |name, bytes: &[u8]| bytes32(name, bytes).map(Commitment).map_err(|e| RowError::new(row, e));

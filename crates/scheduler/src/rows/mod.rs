@@ -11,9 +11,11 @@ mod tests;
 
 use prost::Message;
 use sp_sched_core::model::{RowChange, Rows};
+use sp_state::{Batch, State, StateError};
 
-pub use ledger::{Genesis, PreCommitRow, genesis_key, precommit_key};
-pub use schema::{SCHEMA_VERSION, Schema, schema_key};
+pub(crate) use ledger::{Genesis, PreCommitRow, genesis_key, precommit_key};
+pub use schema::SCHEMA_VERSION;
+pub(crate) use schema::{Schema, schema_key};
 
 /// A row that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -31,53 +33,67 @@ impl RowError {
     }
 }
 
-/// A key and what becomes of it; `None` deletes.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct KeyChange {
-    /// Key.
-    pub key: Vec<u8>,
-    /// New value.
-    pub value: Option<Vec<u8>>,
-}
-
-/// Prefixes that `decode_all` reads, in the order of a scan.
-pub const PREFIXES: [&[u8]; 3] = [sector::PREFIX, task::PREFIX, fence::PREFIX];
-
 /// Key of the counters row.
-pub fn counters_key() -> Vec<u8> {
+pub(crate) fn counters_key() -> Vec<u8> {
     counters::KEY.to_vec()
 }
 
-/// What a change of the core means for the keys.
-pub fn encode_change(change: &RowChange) -> KeyChange {
+/// Adds a change of the core to a batch.
+pub(crate) fn apply(batch: &mut Batch, change: &RowChange) {
     match change {
-        RowChange::PutSector(sector) => put(sector::key(sector.number), &sector::encode(sector)),
-        RowChange::PutTask(task) => put(task::key(task.id), &task::encode(task)),
-        RowChange::DeleteTask(id) => KeyChange { key: task::key(*id), value: None },
-        RowChange::PutFence(fence) => put(fence::key(fence.task), &fence::encode(*fence)),
-        RowChange::DeleteFence(id) => KeyChange { key: fence::key(*id), value: None },
-        RowChange::PutCounters(counters) => put(counters_key(), &counters::encode(*counters)),
+        RowChange::PutSector(sector) => batch.put(sector::key(sector.number), sector::encode(sector).encode_to_vec()),
+        RowChange::PutTask(task) => batch.put(task::key(task.id), task::encode(task).encode_to_vec()),
+        RowChange::DeleteTask(id) => batch.delete(task::key(*id)),
+        RowChange::PutFence(fence) => batch.put(fence::key(fence.task), fence::encode(*fence).encode_to_vec()),
+        RowChange::DeleteFence(id) => batch.delete(fence::key(*id)),
+        RowChange::PutCounters(counters) => batch.put(counters_key(), counters::encode(*counters).encode_to_vec()),
+    };
+}
+
+/// Reads everything that the core wants back. On the first start writes whose rows these are; ever after refuses a
+/// state of somebody else or of a newer build.
+pub(crate) fn open(state: &dyn State, owner: Schema) -> Result<(Schema, Rows), RowError> {
+    let fault = |row: &str| {
+        let row = row.to_owned();
+        move |e: StateError| RowError::new(row, e)
+    };
+    let schema = match state.get(&schema_key()).map_err(fault("meta/schema"))? {
+        Some(value) => {
+            let found = Schema::decode(&value)?;
+            found.check(&owner)?;
+            found
+        }
+        None => {
+            let mut batch = Batch::new();
+            batch.require_absent(schema_key()).put(schema_key(), owner.encode());
+            state.commit(batch).map_err(|e| RowError::new("meta/schema", e))?;
+            owner
+        }
+    };
+    let mut rows = Rows::default();
+    for prefix in [sector::PREFIX, task::PREFIX, fence::PREFIX] {
+        for (key, value) in state.scan_all(prefix).map_err(fault(&readable(prefix)))? {
+            decode_into(&mut rows, &key, &value)?;
+        }
     }
+    if let Some(value) = state.get(&counters_key()).map_err(fault("meta/counters"))? {
+        rows.counters = counters::decode(&value)?;
+    }
+    Ok((schema, rows))
 }
 
 /// Adds one row to what has been read; keys that belong to other rooms of the state are refused.
-pub fn decode_into(rows: &mut Rows, key: &[u8], value: &[u8]) -> Result<(), RowError> {
+fn decode_into(rows: &mut Rows, key: &[u8], value: &[u8]) -> Result<(), RowError> {
     if key.starts_with(sector::PREFIX) {
         rows.sectors.push(sector::decode(key, value)?);
     } else if key.starts_with(task::PREFIX) {
         rows.tasks.push(task::decode(key, value)?);
     } else if key.starts_with(fence::PREFIX) {
         rows.fences.push(fence::decode(key, value)?);
-    } else if key == counters::KEY {
-        rows.counters = counters::decode(value)?;
     } else {
         return Err(RowError::new(readable(key), "no row of the scheduler has this key"));
     }
     Ok(())
-}
-
-fn put(key: Vec<u8>, message: &impl Message) -> KeyChange {
-    KeyChange { key, value: Some(message.encode_to_vec()) }
 }
 
 /// `sector/` and the big-endian number, so that a scan comes in order.
@@ -92,7 +108,7 @@ fn number_in(prefix: &[u8], key: &[u8]) -> Result<u64, RowError> {
 }
 
 /// A key for people: text, other bytes in hex.
-pub fn readable(key: &[u8]) -> String {
+fn readable(key: &[u8]) -> String {
     match key.iter().position(|b| !b.is_ascii_graphic()) {
         Some(at) => format!("{}{}", String::from_utf8_lossy(&key[..at]), hex::encode(&key[at..])),
         None => String::from_utf8_lossy(key).into_owned(),

@@ -1,7 +1,7 @@
 //! Row `meta/schema`: the layout of the rows, and whose they are.
 
 use prost::Message;
-use sp_proto::v1;
+use sp_proto::{convert::bytes32, v1};
 use sp_types::SectorSize;
 
 use super::{RowError, parse};
@@ -11,39 +11,44 @@ pub const SCHEMA_VERSION: u32 = 1;
 
 /// Layout and owner of the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Schema {
+pub(crate) struct Schema {
     /// Layout.
-    pub version: u32,
+    pub(crate) version: u32,
     /// Cluster.
-    pub cluster: String,
+    pub(crate) cluster: String,
     /// Actor id of the miner.
-    pub miner: u64,
+    pub(crate) miner: u64,
     /// Sector size.
-    pub sector_size: SectorSize,
+    pub(crate) sector_size: SectorSize,
+    /// What upload tickets are derived from; made at the first start.
+    pub(crate) ticket_secret: [u8; 32],
 }
 
 /// Key of the row.
-pub fn schema_key() -> Vec<u8> {
+pub(crate) fn schema_key() -> Vec<u8> {
     b"meta/schema".to_vec()
 }
 
 impl Schema {
     /// As bytes.
-    pub fn encode(&self) -> Vec<u8> {
-        let Self { version, cluster, miner, sector_size } = self.clone();
-        v1::StoredSchema { version, cluster, miner, sector_size: sector_size.bytes() }.encode_to_vec()
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let Self { version, cluster, miner, sector_size, ticket_secret } = self.clone();
+        let (sector_size, ticket_secret) = (sector_size.bytes(), ticket_secret.to_vec());
+        v1::StoredSchema { version, cluster, miner, sector_size, ticket_secret }.encode_to_vec()
     }
 
     /// From bytes.
-    pub fn decode(value: &[u8]) -> Result<Self, RowError> {
-        let v1::StoredSchema { version, cluster, miner, sector_size } = parse("meta/schema", value)?;
+    pub(crate) fn decode(value: &[u8]) -> Result<Self, RowError> {
+        let row = "meta/schema";
+        let v1::StoredSchema { version, cluster, miner, sector_size, ticket_secret } = parse(row, value)?;
         let sector_size = SectorSize::from_bytes(sector_size)
-            .ok_or_else(|| RowError::new("meta/schema", format!("{sector_size} is no published sector size")))?;
-        Ok(Self { version, cluster, miner, sector_size })
+            .ok_or_else(|| RowError::new(row, format!("{sector_size} is no published sector size")))?;
+        let ticket_secret = bytes32("ticket_secret", &ticket_secret).map_err(|e| RowError::new(row, e))?;
+        Ok(Self { version, cluster, miner, sector_size, ticket_secret })
     }
 
     /// Says why rows written under `self` cannot be used by a scheduler that is `wanted`.
-    pub fn check(&self, wanted: &Self) -> Result<(), RowError> {
+    pub(crate) fn check(&self, wanted: &Self) -> Result<(), RowError> {
         let refuse = |reason: String| Err(RowError::new("meta/schema", reason));
         if self.version > wanted.version {
             return refuse(format!(

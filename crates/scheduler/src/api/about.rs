@@ -1,0 +1,72 @@
+//! The cluster at a glance, and its workers.
+
+use std::collections::BTreeMap;
+
+use sp_env::Monotonic;
+use sp_proto::v1;
+use sp_types::{SectorSize, TaskClass};
+use tonic::Status;
+
+use super::Api;
+use crate::service::ServiceOptions;
+use crate::wire;
+
+/// What this scheduler is.
+#[derive(Debug, Clone)]
+pub(crate) struct About {
+    pub(super) cluster: String,
+    pub(super) network: String,
+    pub(super) miner: u64,
+    pub(super) sector_size: SectorSize,
+    pub(super) insecure_parameters: bool,
+    pub(super) started: Monotonic,
+}
+
+impl About {
+    pub(crate) fn new(options: &ServiceOptions, started: Monotonic) -> Self {
+        let ServiceOptions { cluster, network, miner, sector_size, insecure_parameters, .. } = options.clone();
+        Self { cluster, network, miner, sector_size, insecure_parameters, started }
+    }
+}
+
+impl Api {
+    pub(super) async fn on_info(&self, request: v1::InfoRequest) -> Result<v1::InfoReply, Status> {
+        let v1::InfoRequest {} = request;
+        let (states, workers) = self
+            .look(|core, now| {
+                let mut states: BTreeMap<_, u32> = BTreeMap::new();
+                core.sectors().for_each(|s| *states.entry(s.state).or_default() += 1);
+                (states, core.workers(now))
+            })
+            .await?;
+        let connected: Vec<_> = workers.iter().filter(|w| w.connected).collect();
+        let of = |class: TaskClass| connected.iter().filter(|w| w.class == class && !w.builtin).count() as u32;
+        let state = |(state, count): (sp_types::SectorState, u32)| v1::StateCount { state: state.to_string(), count };
+        Ok(v1::InfoReply {
+            cluster: self.about.cluster.clone(),
+            network: self.about.network.clone(),
+            build: env!("CARGO_PKG_VERSION").to_owned(),
+            miner: self.about.miner,
+            sector_size: self.about.sector_size.bytes(),
+            epoch: self.chain.head().0,
+            epoch_ms: self.chain.epoch_ms(),
+            sectors: states.into_iter().map(state).collect(),
+            sealing_workers: of(TaskClass::Sealing),
+            window_post_workers: of(TaskClass::WindowPost),
+            winning_post_workers: of(TaskClass::WinningPost),
+            builtin_workers: connected.iter().filter(|w| w.builtin).count() as u32,
+            index_connected: self.stores.connected(),
+            insecure_parameters: self.about.insecure_parameters,
+            uptime_ms: self.env.clock.monotonic().since_ms(self.about.started),
+        })
+    }
+
+    pub(super) async fn on_list_workers(
+        &self,
+        request: v1::ListWorkersRequest,
+    ) -> Result<v1::ListWorkersReply, Status> {
+        let v1::ListWorkersRequest {} = request;
+        let workers = self.look(|core, now| core.workers(now)).await?;
+        Ok(v1::ListWorkersReply { workers: workers.into_iter().map(wire::worker_status).collect() })
+    }
+}

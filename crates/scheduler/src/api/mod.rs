@@ -1,0 +1,126 @@
+//! The gRPC service of operators, one file per noun. It asks the core and says it in messages; it decides nothing.
+
+mod about;
+mod jobs;
+mod pieces;
+mod proven;
+mod proving;
+mod sectors;
+mod storage;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use sp_net::Env;
+use sp_net::status::to_status;
+use sp_proto::v1;
+use sp_proto::v1::scheduler_server::Scheduler;
+use sp_sched_core::Core;
+use sp_sched_core::effect::Reply;
+use sp_sched_core::model::{Sector, UnixMs};
+use sp_types::ErrorCode;
+use tonic::{Request, Response, Status};
+
+use crate::chain::Chain;
+use crate::driver::Handle;
+use crate::index::Stores;
+use crate::workers::gone;
+
+pub(crate) use about::About;
+use proven::Proven;
+
+/// A request that only changes rows is answered within this.
+const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+
+/// A PoSt or a check is answered within this; the core has limits of its own, which say more.
+const COMPUTE_LIMIT: Duration = Duration::from_secs(600);
+
+/// A worker attaches a directory within this: it may have to read every manifest in it.
+const ATTACH_LIMIT: Duration = Duration::from_secs(60);
+
+/// The service.
+#[derive(Clone)]
+pub(crate) struct Api {
+    env: Env,
+    driver: Handle,
+    chain: Arc<dyn Chain>,
+    stores: Stores,
+    about: Arc<About>,
+    proven: Proven,
+}
+
+impl Api {
+    pub(crate) fn new(env: Env, driver: Handle, chain: Arc<dyn Chain>, stores: Stores, about: About) -> Self {
+        Self { env, driver, chain, stores, about: Arc::new(about), proven: Proven::default() }
+    }
+
+    /// Looks at the core.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Core, UnixMs) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        self.driver.query(look).await.map_err(gone)
+    }
+
+    /// Looks at one sector.
+    async fn look_at<T: Send + 'static>(
+        &self,
+        number: u64,
+        look: impl FnOnce(&Core, &Sector, UnixMs) -> T + Send + 'static,
+    ) -> Result<T, Status> {
+        let found = self.look(move |core, now| core.sector(number).map(|sector| look(core, sector, now))).await?;
+        found.ok_or_else(|| {
+            to_status(ErrorCode::UnknownSector, format!("there is no sector {number}; see `sp-ctl sectors list`"))
+        })
+    }
+
+    /// Asks the core for something; a refusal is an error with its code.
+    async fn ask(&self, request: sp_sched_core::event::Request, limit: Duration) -> Result<Reply, Status> {
+        match self.driver.request(request, limit).await.map_err(gone)? {
+            Reply::Failed { code, message } => Err(to_status(code, message)),
+            reply => Ok(reply),
+        }
+    }
+}
+
+/// The core answered something else than was asked for.
+fn unexpected(reply: &Reply) -> Status {
+    to_status(ErrorCode::Internal, format!("the scheduler answered beside the question: {reply:?}"))
+}
+
+/// One line per call: what the message holds is taken apart, and the noun's file does the rest.
+macro_rules! calls {
+    ($($call:ident($request:ident) -> $reply:ident = $handler:ident;)+) => {
+        #[tonic::async_trait]
+        impl Scheduler for Api {
+            $(async fn $call(&self, request: Request<v1::$request>) -> Result<Response<v1::$reply>, Status> {
+                self.$handler(request.into_inner()).await.map(Response::new)
+            })+
+        }
+    };
+}
+
+calls! {
+    info(InfoRequest) -> InfoReply = on_info;
+    list_workers(ListWorkersRequest) -> ListWorkersReply = on_list_workers;
+    list_jobs(ListJobsRequest) -> ListJobsReply = on_list_jobs;
+    abort_job(AbortJobRequest) -> AbortJobReply = on_abort_job;
+    pledge_sectors(PledgeSectorsRequest) -> PledgeSectorsReply = on_pledge_sectors;
+    add_piece(AddPieceRequest) -> AddPieceReply = on_add_piece;
+    get_upload(GetUploadRequest) -> GetUploadReply = on_get_upload;
+    list_sectors(ListSectorsRequest) -> ListSectorsReply = on_list_sectors;
+    sector_status(SectorStatusRequest) -> SectorStatusReply = on_sector_status;
+    sector_proof(SectorProofRequest) -> SectorProofReply = on_sector_proof;
+    unseal_sector(UnsealSectorRequest) -> UnsealSectorReply = on_unseal_sector;
+    get_piece(GetPieceRequest) -> GetPieceReply = on_get_piece;
+    release_unsealed(ReleaseUnsealedRequest) -> ReleaseUnsealedReply = on_release_unsealed;
+    list_deadlines(ListDeadlinesRequest) -> ListDeadlinesReply = on_list_deadlines;
+    get_deadline(GetDeadlineRequest) -> GetDeadlineReply = on_get_deadline;
+    proving_info(ProvingInfoRequest) -> ProvingInfoReply = on_proving_info;
+    compute_window_post(ComputeWindowPostRequest) -> ComputePostReply = on_compute_window_post;
+    compute_winning_post(ComputeWinningPostRequest) -> ComputePostReply = on_compute_winning_post;
+    check_deadline(CheckDeadlineRequest) -> CheckDeadlineReply = on_check_deadline;
+    list_storage(ListStorageRequest) -> ListStoresReply = on_list_storage;
+    find_storage(FindStorageRequest) -> FindStorageReply = on_find_storage;
+    attach_storage(AttachStorageRequest) -> AttachStorageReply = on_attach_storage;
+}

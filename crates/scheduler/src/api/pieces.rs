@@ -1,0 +1,115 @@
+//! The data of sectors: adding it, and finding it again. The bytes themselves never come by here.
+
+use sp_net::status::to_status;
+use sp_proto::convert::bytes32;
+use sp_proto::v1;
+use sp_sched_core::effect::Reply;
+use sp_sched_core::event::Request;
+use sp_sched_core::model::Sector;
+use sp_sched_core::view::UploadView;
+use sp_types::{ErrorCode, SectorState, TaskKind};
+use tonic::Status;
+
+use super::{Api, REQUEST_LIMIT, unexpected};
+use crate::wire::failure_message;
+
+/// Longest name of a piece, bytes: it is kept in the sector's row and printed in tables.
+const NAME_BYTES_MAX: usize = 1024;
+
+impl Api {
+    pub(super) async fn on_add_piece(&self, request: v1::AddPieceRequest) -> Result<v1::AddPieceReply, Status> {
+        let v1::AddPieceRequest { data_bytes, data_digest, name } = request;
+        if name.len() > NAME_BYTES_MAX {
+            let message = format!("the name has {} bytes, the limit is {NAME_BYTES_MAX}", name.len());
+            return Err(to_status(ErrorCode::BadRequest, message));
+        }
+        let digest = bytes32("data_digest", &data_digest);
+        let digest = digest.map_err(|e| to_status(ErrorCode::BadRequest, e.to_string()))?;
+        let reply = self.ask(Request::AddPiece { data_bytes, digest, name }, REQUEST_LIMIT).await?;
+        match reply {
+            Reply::Sectors(sectors) if sectors.len() == 1 => Ok(v1::AddPieceReply { sector: sectors[0] }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn on_get_upload(&self, request: v1::GetUploadRequest) -> Result<v1::GetUploadReply, Status> {
+        let v1::GetUploadRequest { sector: number } = request;
+        let look = move |core: &sp_sched_core::Core, sector: &Sector, _| {
+            let failed = (sector.state == SectorState::Failed).then(|| sector.last_error.clone());
+            (core.upload(number), failed)
+        };
+        let (view, failed) = self.look_at(number, look).await?;
+        let reply = v1::GetUploadReply::default();
+        Ok(match view {
+            None => return Err(no_data(number)),
+            Some(UploadView::Accepted) => v1::GetUploadReply { accepted: true, ..reply },
+            Some(UploadView::Here { data_url, ticket }) => v1::GetUploadReply { data_url, ticket, ..reply },
+            Some(UploadView::NotYet { detail }) => {
+                let failed = failed.map(|reason| failure_message(ErrorCode::WrongState, reason));
+                v1::GetUploadReply { detail, failed, ..reply }
+            }
+        })
+    }
+
+    pub(super) async fn on_unseal_sector(
+        &self,
+        request: v1::UnsealSectorRequest,
+    ) -> Result<v1::UnsealSectorReply, Status> {
+        let v1::UnsealSectorRequest { number } = request;
+        match self.ask(Request::Unseal { sector: number }, REQUEST_LIMIT).await? {
+            Reply::Unsealing { ready } => Ok(v1::UnsealSectorReply { ready }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn on_get_piece(&self, request: v1::GetPieceRequest) -> Result<v1::GetPieceReply, Status> {
+        let v1::GetPieceRequest { number } = request;
+        let look = move |core: &sp_sched_core::Core, sector: &Sector, now| {
+            (sector.clone(), core.unsealed(number), core.waiting_for(number, now), unseals(core, number, now))
+        };
+        let (sector, copy, waiting, unseals) = self.look_at(number, look).await?;
+        let Some(data) = sector.data.clone() else { return Err(no_data(number)) };
+        let reply = v1::GetPieceReply {
+            miner: self.about.miner,
+            data_bytes: data.data_bytes,
+            data_digest: data.digest.to_vec(),
+            ..v1::GetPieceReply::default()
+        };
+        Ok(match copy.and_then(|(root, _, sources)| Some((root, sources.into_iter().next()?))) {
+            Some((root, (_, data_url))) => v1::GetPieceReply { data_url, root: root.to_vec(), ..reply },
+            None if unseals || sector.state != SectorState::Proving => v1::GetPieceReply { detail: waiting, ..reply },
+            None => {
+                let detail =
+                    format!("no unsealed copy is within reach; make one with `sp-ctl sectors unseal {number}`");
+                let failed = given_up(&sector).map(|reason| failure_message(ErrorCode::ExecutorFailed, reason));
+                v1::GetPieceReply { detail, failed, ..reply }
+            }
+        })
+    }
+
+    pub(super) async fn on_release_unsealed(
+        &self,
+        request: v1::ReleaseUnsealedRequest,
+    ) -> Result<v1::ReleaseUnsealedReply, Status> {
+        let v1::ReleaseUnsealedRequest { number } = request;
+        match self.ask(Request::ReleaseUnsealed { sector: number }, REQUEST_LIMIT).await? {
+            Reply::Released { replicas } => Ok(v1::ReleaseUnsealedReply { replicas }),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+/// Is the sector being unsealed?
+fn unseals(core: &sp_sched_core::Core, number: u64, now: sp_sched_core::model::UnixMs) -> bool {
+    core.jobs(now).iter().any(|job| (job.sector, job.task) == (number, TaskKind::Unseal))
+}
+
+/// The reason of an unsealing that came to nothing, if that was the last that happened to it.
+fn given_up(sector: &Sector) -> Option<String> {
+    let last = sector.log.iter().rev().find(|entry| entry.event.starts_with(TaskKind::Unseal.short()))?;
+    (last.event == "UNS given up").then(|| last.message.clone())
+}
+
+fn no_data(number: u64) -> Status {
+    to_status(ErrorCode::WrongState, format!("sector {number} is a CC sector and holds no data"))
+}

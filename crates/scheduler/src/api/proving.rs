@@ -1,0 +1,167 @@
+//! Proving: deadlines, and proofs on demand.
+
+use std::collections::BTreeMap;
+
+use sp_net::status::to_status;
+use sp_proto::v1;
+use sp_sched_core::effect::{PostReply, Reply};
+use sp_sched_core::event::Request;
+use sp_types::{ChainEpoch, DeadlineIndex, ErrorCode, ProverId, Randomness};
+use tonic::Status;
+
+use super::proven::Outcome;
+use super::{Api, COMPUTE_LIMIT, unexpected};
+use crate::chain::{ChainFailure, Opening, PERIOD_EPOCHS, winning_pick};
+use crate::wire;
+
+/// Partitions of a deadline: the numbers of each.
+type Partitions = Vec<Vec<u64>>;
+
+impl Api {
+    pub(super) async fn on_list_deadlines(
+        &self,
+        request: v1::ListDeadlinesRequest,
+    ) -> Result<v1::ListDeadlinesReply, Status> {
+        let v1::ListDeadlinesRequest { all } = request;
+        let with_sectors = self.deadlines().await?;
+        let indices = (0..DeadlineIndex::COUNT).map(DeadlineIndex);
+        let deadlines = indices.filter_map(|index| match with_sectors.get(&index) {
+            Some(partitions) => Some(self.summary(index, partitions)),
+            None if all => Some(self.summary(index, &[])),
+            None => None,
+        });
+        Ok(v1::ListDeadlinesReply { deadlines: deadlines.collect() })
+    }
+
+    pub(super) async fn on_get_deadline(
+        &self,
+        request: v1::GetDeadlineRequest,
+    ) -> Result<v1::GetDeadlineReply, Status> {
+        let index = deadline(request.index)?;
+        let partitions = self.deadlines().await?.remove(&index).unwrap_or_default();
+        let summary = self.summary(index, &partitions);
+        let faulty = self.outcome(index).faulty;
+        let partition = |(index, sectors): (usize, Vec<u64>)| v1::Partition {
+            index: index as u32,
+            faulty: sectors.iter().copied().filter(|s| faulty.contains(s)).collect(),
+            sectors,
+        };
+        let partitions = partitions.into_iter().enumerate().map(partition).collect();
+        Ok(v1::GetDeadlineReply { summary: Some(summary), partitions })
+    }
+
+    pub(super) async fn on_proving_info(
+        &self,
+        request: v1::ProvingInfoRequest,
+    ) -> Result<v1::ProvingInfoReply, Status> {
+        let v1::ProvingInfoRequest {} = request;
+        let head = self.chain.head();
+        let Opening { index, period_start, open, close, challenge, fault_cutoff } = Opening::current(head);
+        let deadlines = self.deadlines().await?;
+        let count = |partitions: &Partitions| partitions.iter().map(|p| p.len() as u32).sum::<u32>();
+        Ok(v1::ProvingInfoReply {
+            miner: self.about.miner,
+            epoch: head.0,
+            period_start: period_start.0,
+            next_period_start: period_start.0 + PERIOD_EPOCHS,
+            deadline_index: index.0,
+            deadline_sectors: deadlines.get(&index).map_or(0, count),
+            deadline_open: open.0,
+            deadline_close: close.0,
+            deadline_challenge: challenge.0,
+            deadline_fault_cutoff: fault_cutoff.0,
+            faults: deadlines.keys().map(|index| self.outcome(*index).faulty.len() as u32).sum(),
+            sectors: deadlines.values().map(count).sum(),
+            epoch_ms: self.chain.epoch_ms(),
+        })
+    }
+
+    pub(super) async fn on_compute_window_post(
+        &self,
+        request: v1::ComputeWindowPostRequest,
+    ) -> Result<v1::ComputePostReply, Status> {
+        let index = deadline(request.deadline)?;
+        let open = Opening::provable(self.chain.head(), index).open;
+        let randomness = drawn(self.chain.window_randomness(index).await)?;
+        let reply = self.post(Request::ComputeWindowPost { deadline: index, randomness }).await?;
+        self.proven.note(index, open, outcome(&reply));
+        Ok(wire::post_reply(self.about.miner, reply))
+    }
+
+    pub(super) async fn on_compute_winning_post(
+        &self,
+        request: v1::ComputeWinningPostRequest,
+    ) -> Result<v1::ComputePostReply, Status> {
+        let v1::ComputeWinningPostRequest {} = request;
+        let randomness = drawn(self.chain.winning_randomness().await)?;
+        let pick = winning_pick(ProverId::of_miner(self.about.miner), randomness);
+        let reply = self.post(Request::ComputeWinningPost { randomness, pick }).await?;
+        Ok(wire::post_reply(self.about.miner, reply))
+    }
+
+    pub(super) async fn on_check_deadline(
+        &self,
+        request: v1::CheckDeadlineRequest,
+    ) -> Result<v1::CheckDeadlineReply, Status> {
+        let index = deadline(request.deadline)?;
+        // Any challenge will do, and another one each time finds more.
+        let mut bytes = [0; 32];
+        self.env.entropy.fill(&mut bytes);
+        let request = Request::CheckDeadline { deadline: index, randomness: Randomness::new(bytes) };
+        match self.ask(request, COMPUTE_LIMIT).await? {
+            Reply::Checked(checked) => Ok(wire::check_reply(checked)),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn post(&self, request: Request) -> Result<PostReply, Status> {
+        match self.ask(request, COMPUTE_LIMIT).await? {
+            Reply::Post(reply) => Ok(reply),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    async fn deadlines(&self) -> Result<BTreeMap<DeadlineIndex, Partitions>, Status> {
+        self.look(|core, _| core.deadlines()).await
+    }
+
+    fn outcome(&self, index: DeadlineIndex) -> Outcome {
+        self.proven.of(index, Opening::provable(self.chain.head(), index).open)
+    }
+
+    fn summary(&self, index: DeadlineIndex, partitions: &[Vec<u64>]) -> v1::DeadlineSummary {
+        let head = self.chain.head();
+        let open: ChainEpoch = Opening::next(head, index).open;
+        let outcome = self.outcome(index);
+        v1::DeadlineSummary {
+            index: index.0,
+            open_unix_ms: self.chain.epoch_unix_ms(open),
+            partitions: partitions.iter().filter(|p| !p.is_empty()).count() as u32,
+            sectors: partitions.iter().map(|p| p.len() as u32).sum(),
+            faults: outcome.faulty.len() as u32,
+            proven_partitions: outcome.partitions.len() as u32,
+            current: Opening::current(head).index == index,
+            open_epoch: open.0,
+        }
+    }
+}
+
+fn outcome(reply: &PostReply) -> Outcome {
+    let with_proof = reply.partitions.iter().filter(|p| !p.proof.is_empty());
+    Outcome {
+        partitions: with_proof.map(|p| p.index).collect(),
+        faulty: reply.partitions.iter().flat_map(|p| p.skipped.iter().map(|(number, _)| *number)).collect(),
+    }
+}
+
+fn deadline(index: u32) -> Result<DeadlineIndex, Status> {
+    if index < DeadlineIndex::COUNT {
+        return Ok(DeadlineIndex(index));
+    }
+    let last = DeadlineIndex::COUNT - 1;
+    Err(to_status(ErrorCode::BadRequest, format!("there is no deadline {index}; they are 0 to {last}")))
+}
+
+fn drawn(randomness: Result<Randomness, ChainFailure>) -> Result<Randomness, Status> {
+    randomness.map_err(|reason| to_status(ErrorCode::Unavailable, format!("the chain gives no randomness: {reason}")))
+}

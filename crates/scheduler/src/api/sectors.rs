@@ -1,0 +1,80 @@
+//! Sectors: making, listing, their state and their proof.
+
+use sp_net::status::to_status;
+use sp_proto::v1;
+use sp_sched_core::effect::Reply;
+use sp_sched_core::event::Request;
+use sp_sched_core::model::Sector;
+use sp_types::{ErrorCode, ProverId};
+use tonic::Status;
+
+use super::{Api, REQUEST_LIMIT, unexpected};
+use crate::wire;
+
+impl Api {
+    pub(super) async fn on_pledge_sectors(
+        &self,
+        request: v1::PledgeSectorsRequest,
+    ) -> Result<v1::PledgeSectorsReply, Status> {
+        let v1::PledgeSectorsRequest { count } = request;
+        match self.ask(Request::Pledge { count }, REQUEST_LIMIT).await? {
+            Reply::Sectors(sectors) => Ok(v1::PledgeSectorsReply { sectors }),
+            other => Err(unexpected(&other)),
+        }
+    }
+
+    pub(super) async fn on_list_sectors(
+        &self,
+        request: v1::ListSectorsRequest,
+    ) -> Result<v1::ListSectorsReply, Status> {
+        let v1::ListSectorsRequest {} = request;
+        let sectors = self
+            .look(|core, now| {
+                let summary = |s: &Sector| wire::sector_summary(s, core.waiting_for(s.number, now), now);
+                core.sectors().map(summary).collect()
+            })
+            .await?;
+        Ok(v1::ListSectorsReply { sectors })
+    }
+
+    pub(super) async fn on_sector_status(
+        &self,
+        request: v1::SectorStatusRequest,
+    ) -> Result<v1::SectorStatusReply, Status> {
+        let v1::SectorStatusRequest { number, log } = request;
+        self.look_at(number, move |core, sector, now| {
+            wire::sector_status(sector, core.waiting_for(number, now), now, log)
+        })
+        .await
+    }
+
+    pub(super) async fn on_sector_proof(
+        &self,
+        request: v1::SectorProofRequest,
+    ) -> Result<v1::SectorProofReply, Status> {
+        let v1::SectorProofRequest { number } = request;
+        let sector = self.look_at(number, |_, sector, _| sector.clone()).await?;
+        let missing = || {
+            to_status(
+                ErrorCode::WrongState,
+                format!("sector {number} is in state {} and has no accepted proof yet", sector.state),
+            )
+        };
+        if sector.proof.is_empty() {
+            return Err(missing());
+        }
+        let ((ticket, _), (seed, _)) = sector.ticket.zip(sector.seed).ok_or_else(missing)?;
+        let (comm_d, comm_r) = sector.comm_d.zip(sector.comm_r).ok_or_else(missing)?;
+        Ok(v1::SectorProofReply {
+            miner: self.about.miner,
+            sector: number,
+            proof_type: sector.seal_proof.to_string(),
+            prover_id: ProverId::of_miner(self.about.miner).0.to_vec(),
+            ticket: ticket.to_vec(),
+            seed: seed.to_vec(),
+            comm_d: comm_d.0.to_vec(),
+            comm_r: comm_r.0.to_vec(),
+            proof: sector.proof,
+        })
+    }
+}

@@ -1,0 +1,37 @@
+//! The chain as the scheduler sees it: a head that rises, randomness, and a place where commitments are published.
+//!
+//! `LocalChain` is the first one: a clock and a beacon on this machine. A client of a real node is another.
+
+mod beacon;
+mod deadlines;
+mod local;
+
+use sp_env::BoxFuture;
+use sp_sched_core::effect::ChainCall;
+use sp_sched_core::event::ChainReply;
+use sp_types::{ChainEpoch, DeadlineIndex, Randomness};
+
+pub(crate) use beacon::winning_pick;
+pub use deadlines::{CHALLENGE_LOOKBACK, DEADLINE_EPOCHS, FAULT_CUTOFF, Opening, PERIOD_EPOCHS, period_start};
+pub use local::{LocalChain, LocalChainError, LocalChainOptions};
+
+/// Why the chain gave no answer, in words.
+pub type ChainFailure = String;
+
+/// What the scheduler asks of a chain.
+pub trait Chain: Send + Sync + 'static {
+    /// The newest epoch.
+    fn head(&self) -> ChainEpoch;
+    /// Length of an epoch.
+    fn epoch_ms(&self) -> u64;
+    /// When an epoch begins or began, milliseconds since the Unix epoch.
+    fn epoch_unix_ms(&self, epoch: ChainEpoch) -> u64;
+    /// Completes with the new head once it is above `head`.
+    fn after(&self, head: ChainEpoch) -> BoxFuture<ChainEpoch>;
+    /// Carries out a call for a sector; a seed is answered when its epoch is reached.
+    fn call(&self, sector: u64, call: ChainCall) -> BoxFuture<ChainReply>;
+    /// Randomness of the newest opening of a deadline whose challenge epoch is reached.
+    fn window_randomness(&self, deadline: DeadlineIndex) -> BoxFuture<Result<Randomness, ChainFailure>>;
+    /// Randomness of a winning PoSt at the head.
+    fn winning_randomness(&self) -> BoxFuture<Result<Randomness, ChainFailure>>;
+}

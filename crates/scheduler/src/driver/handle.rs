@@ -1,0 +1,100 @@
+//! How everybody else speaks with the driver.
+
+use std::time::Duration;
+
+use sp_net::Env;
+use sp_proto::v1;
+use sp_sched_core::Core;
+use sp_sched_core::effect::Reply;
+use sp_sched_core::event::{Event, Failure, Request};
+use sp_sched_core::model::UnixMs;
+use sp_types::{SessionId, WorkerId};
+use tokio::sync::{mpsc, oneshot};
+
+use super::input::Input;
+
+/// Why there was no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Gone {
+    /// The driver has ended.
+    #[error("the scheduler is stopping; try again once it is back")]
+    Stopping,
+    /// It took too long.
+    #[error("no answer within {} s; look at `sp-ctl sealing jobs` and try again", .0.as_secs())]
+    TimedOut(Duration),
+}
+
+/// A cheap way to the driver.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    env: Env,
+    inputs: mpsc::Sender<Input>,
+}
+
+/// A question to the core is answered within this, or the driver is stuck in a commit.
+const QUERY_LIMIT: Duration = Duration::from_secs(30);
+
+impl Handle {
+    pub(super) fn new(env: Env, inputs: mpsc::Sender<Input>) -> Self {
+        Self { env, inputs }
+    }
+
+    /// Hands something over; waits while the driver has too much to do.
+    pub(crate) async fn send(&self, input: Input) -> Result<(), Gone> {
+        self.inputs.send(input).await.map_err(|_| Gone::Stopping)
+    }
+
+    /// Hands an event over.
+    pub(crate) async fn event(&self, event: Event) -> Result<(), Gone> {
+        self.send(Input::Event(event)).await
+    }
+
+    /// Looks at the core.
+    pub(crate) async fn query<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Core, UnixMs) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let (answer, waiting) = oneshot::channel();
+        let query = Box::new(move |core: &Core, now| {
+            // Nobody waits any more when the caller has hung up.
+            let _ = answer.send(look(core, now));
+        });
+        self.ask(Input::Query(query), waiting, QUERY_LIMIT).await
+    }
+
+    /// Makes a request and waits at most `limit` for its reply. The request itself goes on if the wait ends.
+    pub(crate) async fn request(&self, request: Request, limit: Duration) -> Result<Reply, Gone> {
+        let (answer, waiting) = oneshot::channel();
+        self.ask(Input::Request(request, answer), waiting, limit).await
+    }
+
+    /// Renews a worker's leases.
+    pub(crate) async fn renew(
+        &self,
+        worker: WorkerId,
+        session: SessionId,
+        event: Event,
+    ) -> Result<v1::RenewReply, Gone> {
+        let (answer, waiting) = oneshot::channel();
+        self.ask(Input::Renewal { worker, session, event, answer }, waiting, QUERY_LIMIT).await
+    }
+
+    /// Has a worker attach a directory; gives the store's id.
+    pub(crate) async fn attach(
+        &self,
+        worker: String,
+        attach: v1::AttachStore,
+        limit: Duration,
+    ) -> Result<Result<String, Failure>, Gone> {
+        let (answer, waiting) = oneshot::channel();
+        self.ask(Input::Attach { worker, attach, answer }, waiting, limit).await
+    }
+
+    async fn ask<T>(&self, input: Input, waiting: oneshot::Receiver<T>, limit: Duration) -> Result<T, Gone> {
+        let answer = async {
+            self.send(input).await?;
+            waiting.await.map_err(|_| Gone::Stopping)
+        };
+        self.env.timeout(limit, answer).await.unwrap_or(Err(Gone::TimedOut(limit)))
+    }
+}

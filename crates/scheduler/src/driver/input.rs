@@ -1,0 +1,43 @@
+//! What reaches the driver: events for the core, streams that open and close, questions.
+
+use sp_proto::v1;
+use sp_sched_core::Core;
+use sp_sched_core::effect::Reply;
+use sp_sched_core::event::{ChainReply, Event, Failure, Registration, Request};
+use sp_sched_core::model::UnixMs;
+use sp_types::{AttemptId, SessionId, WorkerId};
+use tokio::sync::oneshot;
+
+use super::index_port::IndexStream;
+use super::registry::Outgoing;
+
+/// A question that only reads: it runs on the driver's task, after the rows of everything before it are durable.
+pub(crate) type Query = Box<dyn FnOnce(&Core, UnixMs) + Send>;
+
+/// Something for the driver.
+pub(crate) enum Input {
+    /// An event as it stands.
+    Event(Event),
+    /// An operator's request and who waits for its reply.
+    Request(Request, oneshot::Sender<Reply>),
+    /// A worker opened a session that has been admitted.
+    WorkerOpened(Box<Registration>, Outgoing),
+    /// The stream of this connection ended.
+    WorkerClosed { worker: WorkerId, connection: u64, reason: String },
+    /// A lease renewal, and who waits for the answer.
+    Renewal { worker: WorkerId, session: SessionId, event: Event, answer: oneshot::Sender<v1::RenewReply> },
+    /// Have a worker attach a directory; the worker by id or name.
+    Attach { worker: String, attach: v1::AttachStore, answer: oneshot::Sender<Result<String, Failure>> },
+    /// The worker's answer to that.
+    Attached(v1::AttachReply),
+    /// The index's stream is open: commands go here.
+    IndexOpened(IndexStream),
+    /// The index's stream ended.
+    IndexClosed { connection: u64, reason: String },
+    /// The verifier has answered about an attempt.
+    Verified { attempt: AttemptId, verdict: Result<bool, String> },
+    /// The chain has answered call number `call`.
+    ChainAnswered { sector: u64, call: u64, reply: ChainReply },
+    /// Look at the core.
+    Query(Query),
+}

@@ -1,0 +1,20 @@
+//! The driver: one task owns the core, takes everything that happens in order, persists, and only then acts.
+
+mod handle;
+mod index_port;
+mod input;
+mod outputs;
+mod registry;
+mod run;
+
+pub(crate) use handle::{Gone, Handle};
+pub(crate) use index_port::IndexStream;
+pub(crate) use input::Input;
+pub(crate) use registry::Outgoing;
+pub(crate) use run::{Driver, DriverError, Parts};
+
+/// Inputs that may wait for the driver; senders wait beyond that.
+const INPUTS_MAX: usize = 1024;
+
+/// Inputs that become one batch of rows at most, so that no one waits long for the commit.
+const INPUTS_PER_BATCH: usize = 256;

@@ -1,0 +1,252 @@
+//! The loop: take what has happened, step the core, make the rows durable in one batch, act, answer questions.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use sp_env::{CrashPoint, Monotonic, crash_point};
+use sp_net::Env;
+use sp_proto::v1;
+use sp_sched_core::effect::Effect;
+use sp_sched_core::event::{Event, RequestId};
+use sp_sched_core::model::{Rows, UnixMs};
+use sp_sched_core::{Config, Core};
+use sp_state::{Batch, CommitError, State};
+use sp_types::{SessionId, WorkerId};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use super::handle::Handle;
+use super::index_port::IndexPort;
+use super::input::{Input, Query};
+use super::outputs::{LeaseTimes, Outputs};
+use super::registry::Registry;
+use super::{INPUTS_MAX, INPUTS_PER_BATCH};
+use crate::chain::Chain;
+use crate::rows;
+use crate::verify::Verifier;
+
+/// Why the driver ended before it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum DriverError {
+    /// What was decided could not be made durable. Nothing of it was sent; a restart finds out what is durable.
+    #[error("a decision could not be made durable, so nothing of it was sent: {0}")]
+    Commit(#[from] CommitError),
+}
+
+/// What the driver is made of.
+pub(crate) struct Parts {
+    pub(crate) env: Env,
+    pub(crate) config: Config,
+    pub(crate) rows: Rows,
+    pub(crate) session: SessionId,
+    pub(crate) state: Arc<dyn State>,
+    pub(crate) verifier: Arc<dyn Verifier>,
+    pub(crate) chain: Arc<dyn Chain>,
+    pub(crate) heartbeat_ms: u64,
+}
+
+/// The task that owns the core.
+pub(crate) struct Driver {
+    core: Core,
+    state: Arc<dyn State>,
+    outputs: Outputs,
+    inputs: mpsc::Receiver<Input>,
+    last_request: u64,
+    // Clock jumps must not end every lease at once: time runs on the monotonic clock from here.
+    started: (u64, Monotonic),
+    restored: Vec<Effect>,
+}
+
+/// What one batch of inputs leaves to do.
+#[derive(Default)]
+struct Pending {
+    effects: Vec<Effect>,
+    queries: Vec<Query>,
+    renewals: Vec<(oneshot::Sender<v1::RenewReply>, v1::RenewReply)>,
+}
+
+impl Driver {
+    /// A driver that takes up where the rows leave off, and the way to speak with it.
+    pub(crate) fn new(parts: Parts) -> (Self, Handle) {
+        let Parts { env, config, rows, session, state, verifier, chain, heartbeat_ms } = parts;
+        let (sender, inputs) = mpsc::channel(INPUTS_MAX);
+        let started = (env.clock.unix_ms(), env.clock.monotonic());
+        let (miner, lease_ms) = (config.miner, config.lease_ms);
+        let (core, restored) = Core::restore(config, rows, UnixMs(started.0));
+        let outputs = Outputs {
+            env: env.clone(),
+            miner,
+            session,
+            leases: LeaseTimes { lease_ms, heartbeat_ms },
+            inputs: sender.downgrade(),
+            verifier,
+            chain,
+            registry: Registry::default(),
+            index: IndexPort::default(),
+            waiting: HashMap::new(),
+            wake: None,
+            caused: Vec::new(),
+            verifying: HashSet::new(),
+            calling: HashMap::new(),
+            last_call: 0,
+            last_delete: 0,
+        };
+        let driver = Self { core, state, outputs, inputs, last_request: 0, started, restored };
+        (driver, Handle::new(env, sender))
+    }
+
+    /// Runs until `stop` is cancelled, or until something cannot be made durable.
+    pub(crate) async fn run(mut self, stop: CancellationToken) -> Result<(), DriverError> {
+        let effects = std::mem::take(&mut self.restored);
+        self.finish(Pending { effects, ..Pending::default() }).await?;
+        while let Some(batch) = self.next_batch(&stop).await {
+            let mut pending = Pending::default();
+            for input in batch {
+                self.take(input, &mut pending);
+            }
+            self.finish(pending).await?;
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> UnixMs {
+        UnixMs(self.started.0 + self.outputs.env.clock.monotonic().since_ms(self.started.1))
+    }
+
+    /// Everything that has happened up to now, at least one thing; none when it is time to stop.
+    async fn next_batch(&mut self, stop: &CancellationToken) -> Option<Vec<Input>> {
+        let mut batch: Vec<Input> = self.outputs.caused.drain(..).map(Input::Event).collect();
+        if batch.is_empty() {
+            let wake = self.outputs.wake.map(|at| at.since(self.now()));
+            let clock = self.outputs.env.clock.clone();
+            let due = async move {
+                match wake {
+                    Some(ms) => clock.sleep(Duration::from_millis(ms)).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return None,
+                input = self.inputs.recv() => batch.push(input?),
+                () = due => {
+                    self.outputs.wake = None;
+                    batch.push(Input::Event(Event::Wake));
+                }
+            }
+        }
+        while batch.len() < INPUTS_PER_BATCH {
+            match self.inputs.try_recv() {
+                Ok(input) => batch.push(input),
+                Err(_) => break,
+            }
+        }
+        Some(batch)
+    }
+
+    fn step(&mut self, event: Event, pending: &mut Pending) {
+        let now = self.now();
+        pending.effects.extend(self.core.step(now, event));
+    }
+
+    fn take(&mut self, input: Input, pending: &mut Pending) {
+        match input {
+            Input::Event(event) => {
+                if matches!(event, Event::Result { .. }) {
+                    crash_point(CrashPoint::SchedulerResultReceived);
+                }
+                self.step(event, pending);
+            }
+            Input::Request(request, answer) => {
+                self.last_request += 1;
+                let id = RequestId(self.last_request);
+                self.outputs.waiting.insert(id, answer);
+                self.step(Event::Request(id, request), pending);
+            }
+            Input::WorkerOpened(registration, outgoing) => {
+                self.outputs.registry.open(registration.worker.clone(), outgoing);
+                self.step(Event::WorkerRegistered(registration), pending);
+            }
+            Input::WorkerClosed { worker, connection, reason } => {
+                if let Some(session) = self.outputs.registry.close(&worker, connection, &reason) {
+                    tracing::info!(%worker, reason, "worker disconnected");
+                    self.step(Event::WorkerDisconnected { worker, session, reason }, pending);
+                }
+            }
+            Input::Renewal { worker, session, event, answer } => {
+                let reply = self.renew(&worker, &session, event, pending);
+                pending.renewals.push((answer, reply));
+            }
+            Input::Attach { worker, attach, answer } => {
+                self.outputs.registry.tidy();
+                if let Some((worker, undelivered)) = self.outputs.registry.attach(&worker, attach, answer) {
+                    self.outputs.note_undelivered(worker, undelivered);
+                }
+            }
+            Input::Attached(reply) => self.outputs.registry.attached(reply),
+            Input::IndexOpened(stream) => self.outputs.index.open(stream),
+            Input::IndexClosed { connection, reason } => {
+                if self.outputs.index.close(connection) {
+                    tracing::warn!(reason, "the index is away");
+                    self.step(Event::IndexLost, pending);
+                }
+            }
+            Input::Verified { attempt, verdict } => {
+                self.outputs.verifying.remove(&attempt);
+                crash_point(CrashPoint::SchedulerVerified);
+                self.step(Event::Verified { attempt, verdict }, pending);
+            }
+            Input::ChainAnswered { sector, call, reply } => {
+                if self.outputs.chain_answered(sector, call) {
+                    self.step(Event::Chain { sector, reply }, pending);
+                }
+            }
+            Input::Query(query) => pending.queries.push(query),
+        }
+    }
+
+    /// A renewal counts only for the session whose stream is open. What the core cancels in answer is named at once, in
+    /// case the stream is slow.
+    fn renew(&mut self, worker: &WorkerId, session: &SessionId, event: Event, pending: &mut Pending) -> v1::RenewReply {
+        if !self.outputs.registry.is_session(worker, session) {
+            return v1::RenewReply { known: false, ended: vec![] };
+        }
+        let first = pending.effects.len();
+        self.step(event, pending);
+        let ended = pending.effects[first..].iter().filter_map(|effect| match effect {
+            Effect::Cancel { worker: whose, attempt, .. } if whose == worker => Some((*attempt).into()),
+            _ => None,
+        });
+        v1::RenewReply { known: true, ended: ended.collect() }
+    }
+
+    /// Rows first, in one batch; then everything else in order; then those who only wanted to look.
+    async fn finish(&mut self, pending: Pending) -> Result<(), DriverError> {
+        let Pending { effects, queries, renewals } = pending;
+        let mut batch = Batch::new();
+        for effect in &effects {
+            if let Effect::Persist(change) = effect {
+                rows::apply(&mut batch, change);
+            }
+        }
+        if !batch.is_empty() {
+            crash_point(CrashPoint::SchedulerBeforePersist);
+            let state = self.state.clone();
+            self.outputs.env.blocking(move || state.commit(batch)).await?;
+            crash_point(CrashPoint::SchedulerAfterPersist);
+        }
+        for effect in effects {
+            self.outputs.carry_out(effect);
+        }
+        for (answer, reply) in renewals {
+            // The worker may have hung up.
+            let _ = answer.send(reply);
+        }
+        let now = self.now();
+        for query in queries {
+            query(&self.core, now);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,188 @@
+//! The scheduler's stream to the storage index: facts in, reservations, fences and deletes out; connected for ever.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sp_net::retry::Backoff;
+use sp_net::{Env, client, sized, status};
+use sp_proto::v1;
+use sp_proto::v1::index_client::IndexClient;
+use sp_proto::v1::{index_fact, index_scheduler_message::Body};
+use sp_types::SessionId;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::transport::Channel;
+
+use crate::driver::{Gone, Handle, IndexStream, Input};
+use crate::wire;
+
+/// Commands that may wait for the index; when more pile up, the stream is opened anew.
+const COMMANDS_MAX: usize = 8192;
+
+/// The stream opens within this, or is tried again.
+const OPEN_LIMIT: Duration = Duration::from_secs(10);
+
+/// Stores as the index last described them, whole: what operators list.
+#[derive(Clone, Default)]
+pub(crate) struct Stores(Arc<Mutex<Listing>>);
+
+#[derive(Default)]
+struct Listing {
+    connected: bool,
+    stores: BTreeMap<String, v1::StoreFact>,
+    incoming: Option<BTreeMap<String, v1::StoreFact>>,
+}
+
+/// Keeps the stream open.
+pub(crate) struct IndexLink {
+    pub(crate) env: Env,
+    pub(crate) url: String,
+    pub(crate) cluster: String,
+    pub(crate) session: SessionId,
+    pub(crate) miner: u64,
+    pub(crate) driver: Handle,
+    pub(crate) stores: Stores,
+    pub(crate) stopping: CancellationToken,
+}
+
+impl Stores {
+    /// Everything known; the last complete copy while the index is away.
+    pub(crate) fn list(&self) -> Vec<v1::StoreFact> {
+        self.with(|l| l.stores.values().cloned().collect())
+    }
+
+    /// One store.
+    pub(crate) fn get(&self, store: &str) -> Option<v1::StoreFact> {
+        self.with(|l| l.stores.get(store).cloned())
+    }
+
+    /// Is the copy being kept fresh?
+    pub(crate) fn connected(&self) -> bool {
+        self.with(|l| l.connected)
+    }
+
+    fn lost(&self) {
+        self.with(|l| {
+            l.connected = false;
+            l.incoming = None;
+        });
+    }
+
+    fn note(&self, fact: &v1::IndexFact) {
+        self.with(|l| match &fact.body {
+            Some(index_fact::Body::SnapshotBegin(_)) => l.incoming = Some(BTreeMap::new()),
+            Some(index_fact::Body::SnapshotEnd(_)) => {
+                l.connected = true;
+                if let Some(incoming) = l.incoming.take() {
+                    l.stores = incoming;
+                }
+            }
+            Some(index_fact::Body::Store(store)) => {
+                let id = store.store.as_ref().map(|s| s.store.clone()).unwrap_or_default();
+                l.incoming.as_mut().unwrap_or(&mut l.stores).insert(id, store.clone());
+            }
+            Some(index_fact::Body::StoreGone(gone)) => {
+                l.incoming.as_mut().unwrap_or(&mut l.stores).remove(&gone.store);
+            }
+            _ => {}
+        });
+    }
+
+    fn with<T>(&self, look: impl FnOnce(&mut Listing) -> T) -> T {
+        // A poisoned listing is still a listing: every change to it is one assignment.
+        look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl IndexLink {
+    /// Runs until the scheduler stops. Tries without end: there is no other index to turn to.
+    pub(crate) async fn run(self) {
+        let mut backoff = Backoff::endless(Duration::from_millis(100), Duration::from_secs(5));
+        let mut connection = 0;
+        loop {
+            connection += 1;
+            let mut snapshot = false;
+            let reason = tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return,
+                reason = self.connect(connection, &mut snapshot) => reason,
+            };
+            self.stores.lost();
+            let closed = Input::IndexClosed { connection, reason: reason.clone() };
+            if self.driver.send(closed).await.is_err() {
+                return;
+            }
+            if snapshot {
+                backoff.reset();
+            }
+            tracing::info!(reason, url = self.url, tries = backoff.tries(), "no stream to the index; trying again");
+            tokio::select! {
+                biased;
+                () = self.stopping.cancelled() => return,
+                _ = backoff.wait(&self.env) => {}
+            }
+        }
+    }
+
+    /// One stream from its opening to its end; gives the reason of the end.
+    async fn connect(&self, connection: u64, snapshot: &mut bool) -> String {
+        let channel = match client::channel(&self.env, &self.url) {
+            Ok(channel) => channel,
+            Err(error) => return error.to_string(),
+        };
+        let (commands, outbound) = mpsc::channel(COMMANDS_MAX);
+        let hello = v1::IndexSchedulerHello {
+            cluster: self.cluster.clone(),
+            scheduler_session: self.session.to_string(),
+            protocol_minor: sp_proto::PROTOCOL_MINOR,
+        };
+        let hello = v1::IndexSchedulerMessage { body: Some(Body::Hello(hello)) };
+        if commands.try_send(hello).is_err() {
+            return "the stream's queue is closed".into();
+        }
+        let mut index: IndexClient<Channel> = sized!(IndexClient::new(channel));
+        let opening = index.scheduler_session(ReceiverStream::new(outbound));
+        let mut facts = match self.env.timeout(OPEN_LIMIT, opening).await {
+            Ok(Ok(response)) => response.into_inner(),
+            Ok(Err(status)) => return status::message_of(&status),
+            Err(elapsed) => return elapsed.to_string(),
+        };
+        let closed = CancellationToken::new();
+        let stream = IndexStream { connection, commands, closed: closed.clone() };
+        if self.driver.send(Input::IndexOpened(stream)).await.is_err() {
+            return "the scheduler is stopping".into();
+        }
+        loop {
+            let fact = tokio::select! {
+                biased;
+                () = closed.cancelled() => return "it did not take its commands".into(),
+                fact = facts.message() => fact,
+            };
+            match fact {
+                Ok(Some(fact)) => {
+                    *snapshot |= matches!(fact.body, Some(index_fact::Body::SnapshotEnd(_)));
+                    if self.pass_on(fact).await.is_err() {
+                        return "the scheduler is stopping".into();
+                    }
+                }
+                Ok(None) => return "it ended the stream".into(),
+                Err(status) => return status::message_of(&status),
+            }
+        }
+    }
+
+    async fn pass_on(&self, fact: v1::IndexFact) -> Result<(), Gone> {
+        self.stores.note(&fact);
+        match wire::fact_event(self.miner, fact) {
+            Ok(Some(event)) => self.driver.event(event).await,
+            Ok(None) => Ok(()),
+            Err(error) => {
+                // One fact that this build cannot read must not cost all others.
+                tracing::warn!(%error, "a fact of the index makes no sense and is left out");
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,367 @@
+//! What the scheduler can be told: flags, environment, one TOML file, and Lotus's names besides.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use clap::{Args, Parser, Subcommand};
+use serde::Deserialize;
+use sp_net::config::{self, Duration};
+use sp_types::{DeadlineIndex, SectorSize};
+
+/// Prefix of every environment variable of this service.
+const ENV_PREFIX: &str = "SP_SCHEDULER_";
+
+/// Name of the file that marks a directory of development parameters.
+const INSECURE_MARKER: &str = "INSECURE-DEVELOPMENT-PARAMETERS";
+
+#[derive(Parser)]
+#[command(name = "sp-scheduler", version, about = "Directs the sealing and the proving of a storage provider")]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Subcommand)]
+pub(crate) enum Command {
+    /// Run the scheduler
+    Run(Box<RunArgs>),
+}
+
+#[derive(Args)]
+pub(crate) struct RunArgs {
+    /// TOML file; flags and environment win over it
+    #[arg(long, env = "SP_SCHEDULER_CONFIG")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    keys: Keys,
+}
+
+/// Every key, as flag, as environment variable and in the file.
+#[derive(Args, Deserialize, Default)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+struct Keys {
+    /// Directory of the state; made if missing
+    #[arg(long, env = "SP_SCHEDULER_DATA_DIR")]
+    data_dir: Option<PathBuf>,
+    /// Address for workers and sp-ctl [default: 127.0.0.1:1788]
+    #[arg(long, env = "SP_SCHEDULER_LISTEN")]
+    listen: Option<SocketAddr>,
+    /// Address of the storage index, http://HOST:PORT
+    #[arg(long, env = "SP_SCHEDULER_INDEX")]
+    index: Option<String>,
+    /// Name of the cluster; workers of another one are refused [default: dev]
+    #[arg(long, env = "SP_SCHEDULER_CLUSTER")]
+    cluster: Option<String>,
+    /// Network that the proofs are for; any but `dev` refuses development parameters [default: dev]
+    #[arg(long, env = "SP_SCHEDULER_NETWORK")]
+    network: Option<String>,
+    /// Id address of the miner [default: t01000]
+    #[arg(long, env = "SP_SCHEDULER_MINER")]
+    miner: Option<String>,
+    /// Sector size: 2KiB, 8MiB, 512MiB, 32GiB or 64GiB [default: 2KiB]
+    #[arg(long, env = "SP_SCHEDULER_SECTOR_SIZE")]
+    sector_size: Option<String>,
+    /// Length of an epoch of the local chain [default: 4s]
+    #[arg(long, env = "SP_SCHEDULER_EPOCH")]
+    epoch: Option<Duration>,
+    /// Epochs from a pre-commitment to its seed [default: 10]
+    #[arg(long, env = "SP_SCHEDULER_SEED_DELAY_EPOCHS")]
+    seed_delay_epochs: Option<u32>,
+    /// Put all sectors into this deadline instead of spreading them over 48
+    #[arg(long, env = "SP_SCHEDULER_PACK_DEADLINE")]
+    pack_deadline: Option<u32>,
+    /// Directory of the proof parameters [default: FIL_PROOFS_PARAMETER_CACHE, else the development directory]
+    #[arg(long, env = "SP_SCHEDULER_PARAMETERS")]
+    parameters: Option<PathBuf>,
+    /// A worker's lease ends this long after its last renewal [default: 15s]
+    #[arg(long, env = "SP_SCHEDULER_LEASE")]
+    lease: Option<Duration>,
+    /// Workers renew this often [default: 2s]
+    #[arg(long, env = "SP_SCHEDULER_HEARTBEAT")]
+    heartbeat: Option<Duration>,
+    /// The sp-verify binary [default: beside this one]
+    #[arg(long, env = "SP_SCHEDULER_VERIFY_BIN")]
+    verify_bin: Option<PathBuf>,
+    /// The sp-post-worker binary [default: beside this one]
+    #[arg(long, env = "SP_SCHEDULER_POST_WORKER_BIN")]
+    post_worker_bin: Option<PathBuf>,
+    /// The sp-sealing-worker binary [default: beside this one]
+    #[arg(long, env = "SP_SCHEDULER_SEALING_WORKER_BIN")]
+    sealing_worker_bin: Option<PathBuf>,
+    /// Start no built-in sealing worker: every Allow* key is off
+    #[arg(long, env = "SP_SCHEDULER_NO_BUILTIN_SEALING", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    no_builtin_sealing: Option<bool>,
+    #[command(flatten)]
+    #[serde(rename = "Storage")]
+    storage: StorageKeys,
+    #[command(flatten)]
+    #[serde(rename = "Proving")]
+    proving: ProvingKeys,
+    #[command(flatten)]
+    #[serde(rename = "Sealing")]
+    sealing: SealingKeys,
+}
+
+macro_rules! switches {
+    ($(#[$doc:meta])* $name:ident { $($(#[$help:meta])* $field:ident $key:literal $env:literal $lotus:literal,)+ }) => {
+        $(#[$doc])*
+        #[derive(Args, Deserialize, Default)]
+        #[serde(default, deny_unknown_fields)]
+        struct $name {
+            $($(#[$help])*
+            #[arg(long, env = $env, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+            #[serde(rename = $key)]
+            $field: Option<bool>,)+
+        }
+
+        impl $name {
+            /// Flags and environment first, then Lotus's variables, then the file.
+            fn over(self, file: Self) -> Result<Self, config::ConfigError> {
+                Ok(Self { $($field: match self.$field {
+                    None => config::second_flag($env, $lotus)?.or(file.$field),
+                    set => set,
+                },)+ })
+            }
+        }
+    };
+}
+
+switches! {
+    /// `[Storage]`: what the built-in sealing worker does.
+    StorageKeys {
+        /// Built-in sealing worker: AP and DC [default: true]
+        allow_add_piece "AllowAddPiece" "SP_SCHEDULER_ALLOW_ADD_PIECE" "LOTUS_STORAGE_ALLOWADDPIECE",
+        /// Built-in sealing worker: PC1 [default: true]
+        allow_pre_commit1 "AllowPreCommit1" "SP_SCHEDULER_ALLOW_PRE_COMMIT1" "LOTUS_STORAGE_ALLOWPRECOMMIT1",
+        /// Built-in sealing worker: PC2 [default: true]
+        allow_pre_commit2 "AllowPreCommit2" "SP_SCHEDULER_ALLOW_PRE_COMMIT2" "LOTUS_STORAGE_ALLOWPRECOMMIT2",
+        /// Built-in sealing worker: C2 [default: true]
+        allow_commit "AllowCommit" "SP_SCHEDULER_ALLOW_COMMIT" "LOTUS_STORAGE_ALLOWCOMMIT",
+        /// Built-in sealing worker: UNS [default: true]
+        allow_unseal "AllowUnseal" "SP_SCHEDULER_ALLOW_UNSEAL" "LOTUS_STORAGE_ALLOWUNSEAL",
+        /// Built-in sealing worker: RU [default: true]
+        allow_replica_update "AllowReplicaUpdate" "SP_SCHEDULER_ALLOW_REPLICA_UPDATE" "LOTUS_STORAGE_ALLOWREPLICAUPDATE",
+        /// Built-in sealing worker: PR2 [default: true]
+        allow_prove_replica_update2 "AllowProveReplicaUpdate2" "SP_SCHEDULER_ALLOW_PROVE_REPLICA_UPDATE2" "LOTUS_STORAGE_ALLOWPROVEREPLICAUPDATE2",
+        /// Built-in sealing worker: GSK [default: true]
+        allow_regen_sector_key "AllowRegenSectorKey" "SP_SCHEDULER_ALLOW_REGEN_SECTOR_KEY" "LOTUS_STORAGE_ALLOWREGENSECTORKEY",
+    }
+}
+
+switches! {
+    /// `[Proving]`.
+    ProvingKeys {
+        /// Start no built-in window PoSt worker
+        disable_builtin_window_post "DisableBuiltinWindowPoSt" "SP_SCHEDULER_DISABLE_BUILTIN_WINDOW_POST" "LOTUS_PROVING_DISABLEBUILTINWINDOWPOST",
+        /// Start no built-in winning PoSt worker
+        disable_builtin_winning_post "DisableBuiltinWinningPoSt" "SP_SCHEDULER_DISABLE_BUILTIN_WINNING_POST" "LOTUS_PROVING_DISABLEBUILTINWINNINGPOST",
+    }
+}
+
+switches! {
+    /// `[Sealing]`.
+    SealingKeys {
+        /// Keep the unsealed copy of sectors with data once they are sealed [default: true]
+        always_keep_unsealed_copy "AlwaysKeepUnsealedCopy" "SP_SCHEDULER_ALWAYS_KEEP_UNSEALED_COPY" "LOTUS_SEALING_ALWAYSKEEPUNSEALEDCOPY",
+    }
+}
+
+/// What the scheduler goes by.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) data_dir: PathBuf,
+    pub(crate) listen: SocketAddr,
+    pub(crate) index: String,
+    pub(crate) cluster: String,
+    pub(crate) network: String,
+    pub(crate) miner: u64,
+    pub(crate) sector_size: SectorSize,
+    pub(crate) epoch_ms: u64,
+    pub(crate) seed_delay_epochs: u32,
+    pub(crate) pack_deadline: Option<DeadlineIndex>,
+    pub(crate) parameters: PathBuf,
+    pub(crate) insecure_parameters: bool,
+    pub(crate) lease_ms: u64,
+    pub(crate) heartbeat_ms: u64,
+    pub(crate) always_keep_unsealed_copy: bool,
+    pub(crate) verify_bin: PathBuf,
+    pub(crate) post_worker_bin: PathBuf,
+    pub(crate) sealing_worker_bin: PathBuf,
+    pub(crate) builtin_window: bool,
+    pub(crate) builtin_winning: bool,
+    /// The flag of each sealing task and whether the built-in worker does it; none when it is not started.
+    pub(crate) builtin_sealing: Option<Vec<(&'static str, bool)>>,
+}
+
+impl RunArgs {
+    /// Flags over environment over file over defaults; everything checked.
+    pub(crate) fn resolve(self, command: &clap::Command) -> anyhow::Result<Settings> {
+        config::refuse_unknown_env(ENV_PREFIX, &config::env_names(command))?;
+        let file: Keys = config::load(self.config.as_deref())?;
+        let flags = self.keys;
+        let data_dir = flags.data_dir.or(file.data_dir);
+        let index = flags.index.or(file.index);
+        let network = flags.network.or(file.network).unwrap_or_else(|| "dev".into());
+        let parameters = flags.parameters.or(file.parameters).map_or_else(default_parameters, Ok)?;
+        let insecure_parameters = parameters.join(INSECURE_MARKER).exists();
+        refuse_insecure(&network, &parameters, insecure_parameters)?;
+        let storage = flags.storage.over(file.storage)?;
+        let proving = flags.proving.over(file.proving)?;
+        let sealing = flags.sealing.over(file.sealing)?;
+        let no_builtin_sealing = flags.no_builtin_sealing.or(file.no_builtin_sealing).unwrap_or(false);
+        let beside = |given: Option<PathBuf>, name: &str| given.map_or_else(|| beside_us(name), Ok);
+        let lease_ms = millis(flags.lease.or(file.lease), 15_000);
+        let heartbeat_ms = millis(flags.heartbeat.or(file.heartbeat), 2_000);
+        if heartbeat_ms == 0 || heartbeat_ms * 2 > lease_ms {
+            bail!("--heartbeat must be above zero and at most half of --lease, or a single lost renewal ends a lease");
+        }
+        Ok(Settings {
+            data_dir: data_dir.context("--data-dir is missing; name the directory of the scheduler's state")?,
+            listen: flags.listen.or(file.listen).unwrap_or(SocketAddr::from(([127, 0, 0, 1], 1788))),
+            index: index.context("--index is missing; name the storage index, for example http://127.0.0.1:1789")?,
+            cluster: flags.cluster.or(file.cluster).unwrap_or_else(|| "dev".into()),
+            network,
+            miner: parse_miner(&flags.miner.or(file.miner).unwrap_or_else(|| "t01000".into()))?,
+            sector_size: flags.sector_size.or(file.sector_size).unwrap_or_else(|| "2KiB".into()).parse()?,
+            epoch_ms: millis(flags.epoch.or(file.epoch), 4_000),
+            seed_delay_epochs: flags.seed_delay_epochs.or(file.seed_delay_epochs).unwrap_or(10),
+            pack_deadline: flags.pack_deadline.or(file.pack_deadline).map(DeadlineIndex),
+            parameters,
+            insecure_parameters,
+            lease_ms,
+            heartbeat_ms,
+            always_keep_unsealed_copy: sealing.always_keep_unsealed_copy.unwrap_or(true),
+            verify_bin: beside(flags.verify_bin.or(file.verify_bin), "sp-verify")?,
+            post_worker_bin: beside(flags.post_worker_bin.or(file.post_worker_bin), "sp-post-worker")?,
+            sealing_worker_bin: beside(flags.sealing_worker_bin.or(file.sealing_worker_bin), "sp-sealing-worker")?,
+            builtin_window: !proving.disable_builtin_window_post.unwrap_or(false),
+            builtin_winning: !proving.disable_builtin_winning_post.unwrap_or(false),
+            builtin_sealing: if no_builtin_sealing { None } else { storage.tasks() },
+        })
+    }
+}
+
+impl StorageKeys {
+    /// The worker's flags; none when every key is off.
+    fn tasks(self) -> Option<Vec<(&'static str, bool)>> {
+        let Self {
+            allow_add_piece,
+            allow_pre_commit1,
+            allow_pre_commit2,
+            allow_commit,
+            allow_unseal,
+            allow_replica_update,
+            allow_prove_replica_update2,
+            allow_regen_sector_key,
+        } = self;
+        let tasks = [
+            ("addpiece", allow_add_piece),
+            ("precommit1", allow_pre_commit1),
+            ("precommit2", allow_pre_commit2),
+            ("commit", allow_commit),
+            ("unseal", allow_unseal),
+            ("replica-update", allow_replica_update),
+            ("prove-replica-update2", allow_prove_replica_update2),
+            ("regen-sector-key", allow_regen_sector_key),
+        ];
+        let tasks = tasks.map(|(flag, allowed)| (flag, allowed.unwrap_or(true)));
+        tasks.iter().any(|(_, allowed)| *allowed).then(|| tasks.to_vec())
+    }
+}
+
+fn millis(duration: Option<Duration>, default: u64) -> u64 {
+    duration.map_or(default, |d| d.0.as_millis() as u64)
+}
+
+/// `t01000` is 1000; `f01000` is the same miner on the main network.
+fn parse_miner(text: &str) -> anyhow::Result<u64> {
+    let digits = text.strip_prefix("t0").or_else(|| text.strip_prefix("f0"));
+    let number = digits.filter(|d| d.bytes().all(|b| b.is_ascii_digit())).and_then(|d| d.parse().ok());
+    number.with_context(|| format!("--miner `{text}` is no id address; write for example t01000"))
+}
+
+/// Proofs under development parameters can be forged by anybody: only the development network may use them.
+fn refuse_insecure(network: &str, parameters: &Path, insecure: bool) -> anyhow::Result<()> {
+    if network != "dev" && insecure {
+        bail!(
+            "the parameters in {} are INSECURE development parameters, and network `{network}` must not use them; \
+             give --parameters a directory with the published ones, or run with --network dev",
+            parameters.display()
+        );
+    }
+    Ok(())
+}
+
+/// The same choice as `sp-verify` makes.
+fn default_parameters() -> anyhow::Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    if let Some(dir) = set("FIL_PROOFS_PARAMETER_CACHE") {
+        return Ok(dir);
+    }
+    let cache = set("XDG_CACHE_HOME").filter(|dir| dir.is_absolute());
+    let base = cache.or_else(|| set("HOME").map(|home| home.join(".cache")));
+    let base = base.context("no parameter directory: set --parameters, FIL_PROOFS_PARAMETER_CACHE or HOME")?;
+    Ok(base.join("sp-cluster").join("parameters-dev"))
+}
+
+fn beside_us(name: &str) -> anyhow::Result<PathBuf> {
+    let ours = std::env::current_exe().context("cannot find this program's own path")?;
+    Ok(ours.with_file_name(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn resolve(args: &[&str], file: &str) -> anyhow::Result<Settings> {
+        let dir = tempfile::tempdir()?;
+        let path = dir.path().join("config.toml");
+        std::fs::write(&path, file)?;
+        let path = path.display().to_string();
+        let base = ["sp-scheduler", "run", "--data-dir", "d", "--index", "http://127.0.0.1:1", "--config", &path];
+        let cli = Cli::try_parse_from(base.iter().chain(args))?;
+        let Command::Run(run) = cli.command;
+        run.resolve(&Cli::command())
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_defaults_are_lotuss() {
+        let plain = resolve(&[], "").unwrap();
+        assert_eq!((plain.miner, plain.epoch_ms, plain.seed_delay_epochs), (1000, 4000, 10));
+        assert!(plain.builtin_window && plain.builtin_winning);
+        assert!(plain.builtin_sealing.unwrap().iter().all(|(_, on)| *on));
+        let file =
+            "epoch = '1s'\nminer = 't07'\n[Storage]\nAllowCommit = false\n[Proving]\nDisableBuiltinWindowPoSt = true\n";
+        let both = resolve(&["--epoch", "500ms", "--pack-deadline", "3"], file).unwrap();
+        assert_eq!((both.epoch_ms, both.miner, both.pack_deadline), (500, 7, Some(DeadlineIndex(3))));
+        assert!(!both.builtin_window && both.builtin_winning);
+        assert!(both.builtin_sealing.unwrap().contains(&("commit", false)));
+        assert!(resolve(&["--no-builtin-sealing"], "").unwrap().builtin_sealing.is_none());
+        assert!(resolve(&["--no-builtin-sealing=false"], "").unwrap().builtin_sealing.is_some());
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        for file in ["no-such-key = 1", "[scheduler]\nx = 1", "[Storage]\nAllowTea = true", "epoch = 4"] {
+            assert!(resolve(&[], file).is_err(), "{file}");
+        }
+        for args in [["--miner", "1000"], ["--miner", "t0x"], ["--sector-size", "3KiB"], ["--heartbeat", "10s"]] {
+            assert!(resolve(&args, "").is_err(), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn other_networks_refuse_development_parameters() {
+        let dir = tempfile::tempdir().unwrap();
+        let parameters = dir.path().display().to_string();
+        let args = ["--network", "mainnet", "--parameters", &parameters];
+        assert!(!resolve(&args, "").unwrap().insecure_parameters);
+        std::fs::write(dir.path().join(INSECURE_MARKER), b"").unwrap();
+        let error = resolve(&args, "").unwrap_err().to_string();
+        assert!(error.contains(&parameters) && error.contains("--network dev"), "{error}");
+        assert!(resolve(&["--parameters", &parameters], "").unwrap().insecure_parameters);
+    }
+}

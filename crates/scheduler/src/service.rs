@@ -1,0 +1,228 @@
+//! The service put together: rows, driver, index link, chain, verifier, the two gRPC services.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sp_env::Monotonic;
+use sp_net::server::{Server, Services};
+use sp_net::{Env, NetError, sized};
+use sp_proto::v1::scheduler_server::SchedulerServer;
+use sp_proto::v1::worker_server::WorkerServer;
+use sp_sched_core::Config;
+use sp_state::State;
+use sp_types::{SectorSize, SessionId};
+use tokio_util::sync::CancellationToken;
+
+use crate::api::{About, Api};
+use crate::chain::Chain;
+use crate::driver::{Driver, DriverError, Handle, Parts};
+use crate::index::{IndexLink, Stores};
+use crate::rows::{self, RowError, SCHEMA_VERSION, Schema};
+use crate::verify::Verifier;
+use crate::workers::{Admittance, WorkerService};
+
+/// How a scheduler behaves; `ServiceOptions::new` has the defaults.
+#[derive(Debug, Clone)]
+pub struct ServiceOptions {
+    /// Address for workers and operators.
+    pub listen: SocketAddr,
+    /// The storage index.
+    pub index_url: String,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Network that proofs are for.
+    pub network: String,
+    /// Actor id of the miner.
+    pub miner: u64,
+    /// Size of its sectors.
+    pub sector_size: SectorSize,
+    /// Development parameters are in use.
+    pub insecure_parameters: bool,
+    /// A worker's lease ends this long after its last renewal.
+    pub lease_ms: u64,
+    /// Workers renew this often.
+    pub heartbeat_ms: u64,
+    /// Keep the unsealed copy of sectors with data once they are sealed.
+    pub always_keep_unsealed_copy: bool,
+    /// Where `listen.json` goes; without it nothing is announced.
+    pub announce: Option<PathBuf>,
+}
+
+/// Why a scheduler cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum ServiceError {
+    /// Its state cannot be used.
+    #[error("the scheduler's state cannot be used: {0}")]
+    State(String),
+    /// It cannot listen.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// It must stop: what it decides cannot be made durable.
+    #[error("{0}")]
+    Driver(String),
+}
+
+/// A scheduler that has its state and its port, and does nothing yet.
+pub struct Service {
+    env: Env,
+    options: ServiceOptions,
+    session: SessionId,
+    chain: Arc<dyn Chain>,
+    driver: Driver,
+    handle: Handle,
+    server: Server,
+    started: Monotonic,
+}
+
+impl ServiceOptions {
+    /// The defaults, for a scheduler that listens here and knows this index.
+    pub fn new(listen: SocketAddr, index_url: impl Into<String>) -> Self {
+        Self {
+            listen,
+            index_url: index_url.into(),
+            cluster: "dev".into(),
+            network: "dev".into(),
+            miner: 1000,
+            sector_size: SectorSize::KiB2,
+            insecure_parameters: false,
+            lease_ms: 15_000,
+            heartbeat_ms: 2_000,
+            always_keep_unsealed_copy: true,
+            announce: None,
+        }
+    }
+}
+
+impl From<RowError> for ServiceError {
+    fn from(error: RowError) -> Self {
+        Self::State(error.to_string())
+    }
+}
+
+impl From<DriverError> for ServiceError {
+    fn from(error: DriverError) -> Self {
+        Self::Driver(error.to_string())
+    }
+}
+
+impl Service {
+    /// Reads the state and takes the port.
+    pub async fn new(
+        env: Env,
+        state: Arc<dyn State>,
+        verifier: Arc<dyn Verifier>,
+        chain: Arc<dyn Chain>,
+        options: ServiceOptions,
+    ) -> Result<Self, ServiceError> {
+        let started = env.clock.monotonic();
+        let mut ticket_secret = [0; 32];
+        env.entropy.fill(&mut ticket_secret);
+        let ServiceOptions { cluster, miner, sector_size, .. } = options.clone();
+        let owner = Schema { version: SCHEMA_VERSION, cluster, miner, sector_size, ticket_secret };
+        let reading = state.clone();
+        let (schema, rows) = env.blocking(move || rows::open(reading.as_ref(), owner)).await?;
+        let mut config = Config::new(miner, sector_size, schema.ticket_secret);
+        config.lease_ms = options.lease_ms;
+        config.always_keep_unsealed_copy = options.always_keep_unsealed_copy;
+        let session = SessionId::new(env.uuid()).expect("a UUID is a valid id");
+        let heartbeat_ms = options.heartbeat_ms;
+        tracing::info!(%session, sectors = rows.sectors.len(), tasks = rows.tasks.len(), "state read");
+        let parts = Parts {
+            env: env.clone(),
+            config,
+            rows,
+            session: session.clone(),
+            state,
+            verifier,
+            chain: chain.clone(),
+            heartbeat_ms,
+        };
+        let (driver, handle) = Driver::new(parts);
+        let mut builder = Server::builder(&env, "sp-scheduler", options.listen);
+        if let Some(dir) = &options.announce {
+            builder = builder.announce(Some(dir.clone()));
+        }
+        let server = builder.bind().await?;
+        Ok(Self { env, options, session, chain, driver, handle, server, started })
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.server.address()
+    }
+
+    /// Serves until `shutdown` completes, then drains. Ends early, with an error, when a decision cannot be made durable.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
+        let Self { env, options, session, chain, driver, handle, server, started } = self;
+        let stopping = CancellationToken::new();
+        let _stop = stopping.clone().drop_guard();
+        let stores = Stores::default();
+        let link = IndexLink {
+            env: env.clone(),
+            url: options.index_url.clone(),
+            cluster: options.cluster.clone(),
+            session,
+            miner: options.miner,
+            driver: handle.clone(),
+            stores: stores.clone(),
+            stopping: stopping.clone(),
+        };
+        drop(env.tasks.spawn("index link", Box::pin(link.run())));
+        drop(env.tasks.spawn("epochs", Box::pin(feed_epochs(chain.clone(), handle.clone(), stopping.clone()))));
+        let admittance = Admittance { cluster: options.cluster.clone(), protocol_minor: sp_proto::PROTOCOL_MINOR };
+        let workers = WorkerService::new(env.clone(), handle.clone(), admittance, stopping.clone());
+        let about = About::new(&options, started);
+        let api = Api::new(env.clone(), handle, chain, stores, about);
+        let services = Services::new().with(sized!(WorkerServer::new(workers))).with(sized!(SchedulerServer::new(api)));
+
+        // The driver outlives the drain a little, so that calls in progress get their answers.
+        let driving = CancellationToken::new();
+        let _drive = driving.clone().drop_guard();
+        let (ended, driver_end) = tokio::sync::oneshot::channel();
+        let drive = driver.run(driving.clone());
+        let run = async move {
+            // Received below, unless the whole service was dropped.
+            let _ = ended.send(drive.await);
+        };
+        drop(env.tasks.spawn("driver", Box::pin(run)));
+        let stop = stopping.clone();
+        let signal = async move {
+            tokio::select! {
+                () = shutdown => {}
+                () = stop.cancelled() => {}
+            }
+            stop.cancel();
+        };
+        let mut driver_end = driver_end;
+        let mut serving = std::pin::pin!(server.serve(services, signal));
+        tokio::select! {
+            served = &mut serving => {
+                served?;
+                driving.cancel();
+                let end = env.timeout(Duration::from_secs(30), driver_end).await;
+                end.map_err(|e| ServiceError::Driver(format!("the last commit hangs: {e}")))?
+            }
+            // Nothing that was not made durable may be answered: no drain.
+            end = &mut driver_end => end,
+        }
+        .map_err(|_| ServiceError::Driver("the driver panicked; its log says where".into()))?
+        .map_err(ServiceError::from)
+    }
+}
+
+/// Tells the core of every new epoch.
+async fn feed_epochs(chain: Arc<dyn Chain>, driver: Handle, stopping: CancellationToken) {
+    let mut head = chain.head();
+    loop {
+        if driver.event(sp_sched_core::event::Event::Epoch(head)).await.is_err() {
+            return;
+        }
+        tokio::select! {
+            biased;
+            () = stopping.cancelled() => return,
+            newer = chain.after(head) => head = newer,
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! What the scheduler tells a worker.
+
+use sp_proto::v1;
+use sp_proto::v1::{assign::Params, worker_command::Body};
+use sp_sched_core::effect::{Assignment, InputFile, TaskParams};
+use sp_sched_core::model::OutputSlot;
+use sp_types::{AttemptId, Commitment, PieceInfo, RegisteredSealProof, SessionId};
+
+use super::post::post_sector;
+
+/// The worker is in.
+pub(crate) fn registered(
+    keep: &[AttemptId],
+    lease_ms: u64,
+    heartbeat_ms: u64,
+    scheduler_session: &SessionId,
+) -> v1::WorkerCommand {
+    let keep = keep.iter().map(|a| (*a).into()).collect();
+    let scheduler_session = scheduler_session.to_string();
+    command(Body::Registered(v1::Registered { lease_ms, heartbeat_ms, keep, scheduler_session }))
+}
+
+/// A task for it.
+pub(crate) fn assign(miner: u64, assignment: Assignment) -> v1::WorkerCommand {
+    let Assignment { attempt, task, sector, seal_proof, inputs, outputs, params, time_limit_ms } = assignment;
+    command(Body::Assign(v1::Assign {
+        attempt: Some(attempt.into()),
+        task: v1::TaskKind::from(task) as i32,
+        miner,
+        sector,
+        seal_proof: seal_proof.id(),
+        inputs: inputs.into_iter().map(input).collect(),
+        outputs: outputs.into_iter().map(output).collect(),
+        params: Some(task_params(params)),
+        time_limit_ms,
+    }))
+}
+
+/// Stop this one.
+pub(crate) fn cancel(attempt: AttemptId, reason: String) -> v1::WorkerCommand {
+    command(Body::Cancel(v1::Cancel { attempt: Some(attempt.into()), reason }))
+}
+
+/// Forget this result.
+pub(crate) fn result_ack(attempt: AttemptId) -> v1::WorkerCommand {
+    command(Body::ResultAck(v1::ResultAck { attempt: Some(attempt.into()) }))
+}
+
+fn command(body: Body) -> v1::WorkerCommand {
+    v1::WorkerCommand { body: Some(body) }
+}
+
+fn input(file: InputFile) -> v1::Input {
+    let InputFile { sector, kind, root, size_bytes, sources } = file;
+    let source = |(store, data_url): (sp_types::StoreId, String)| v1::Source { store: store.to_string(), data_url };
+    v1::Input {
+        kind: v1::FileKind::from(kind) as i32,
+        // All zero names a foreign file that nobody has read whole: empty on the wire.
+        root: if root == [0; 32] { vec![] } else { root.to_vec() },
+        size_bytes,
+        sources: sources.into_iter().map(source).collect(),
+        sector,
+    }
+}
+
+fn output(slot: OutputSlot) -> v1::Output {
+    let OutputSlot { kind, store, reserved_bytes } = slot;
+    v1::Output { kind: v1::FileKind::from(kind) as i32, store: store.to_string(), reserved_bytes }
+}
+
+fn task_params(params: TaskParams) -> Params {
+    match params {
+        TaskParams::AddPiece { data_bytes, data_digest, ticket, padded_bytes } => {
+            let data_digest = data_digest.map(|d| d.to_vec()).unwrap_or_default();
+            Params::AddPiece(v1::AddPieceParams { data_bytes, data_digest, ticket, padded_bytes })
+        }
+        TaskParams::PreCommit1 { ticket, pieces } => {
+            Params::PreCommit1(v1::PreCommit1Params { ticket: ticket.to_vec(), pieces: pieces_to_wire(pieces) })
+        }
+        TaskParams::PreCommit2 { phase1 } => Params::PreCommit2(v1::PreCommit2Params { phase1 }),
+        TaskParams::Commit1 { ticket, seed, comm_r, comm_d, pieces } => Params::Commit1(v1::Commit1Params {
+            ticket: ticket.to_vec(),
+            seed: seed.to_vec(),
+            comm_r: comm_r.0.to_vec(),
+            comm_d: comm_d.0.to_vec(),
+            pieces: pieces_to_wire(pieces),
+        }),
+        TaskParams::Commit2 => Params::Commit2(v1::Commit2Params {}),
+        TaskParams::Finalize { keep_unsealed } => Params::Finalize(v1::FinalizeParams { keep_unsealed }),
+        TaskParams::Unseal { comm_d, ticket } => {
+            Params::Unseal(v1::UnsealParams { comm_d: comm_d.0.to_vec(), ticket: ticket.to_vec() })
+        }
+        TaskParams::WindowPost { randomness, deadline, partition, sectors, read_timeout_ms } => {
+            Params::WindowPost(v1::WindowPostParams {
+                randomness: randomness.bytes().to_vec(),
+                deadline,
+                partition,
+                sectors: post_sectors(sectors),
+                read_timeout_ms,
+            })
+        }
+        TaskParams::WinningPost { randomness, sector, read_timeout_ms } => Params::WinningPost(v1::WinningPostParams {
+            randomness: randomness.bytes().to_vec(),
+            sector: Some(post_sector(sector)),
+            read_timeout_ms,
+        }),
+        TaskParams::Check { randomness, sectors, read_timeout_ms } => Params::Check(v1::CheckParams {
+            randomness: randomness.bytes().to_vec(),
+            sectors: post_sectors(sectors),
+            read_timeout_ms,
+        }),
+    }
+}
+
+fn pieces_to_wire(pieces: Vec<PieceInfo>) -> Vec<v1::Piece> {
+    pieces.into_iter().map(Into::into).collect()
+}
+
+fn post_sectors(sectors: Vec<(u64, Commitment, RegisteredSealProof)>) -> Vec<v1::PostSector> {
+    sectors.into_iter().map(post_sector).collect()
+}

@@ -1,0 +1,115 @@
+//! What the index says and what it is asked.
+
+use sp_proto::convert::{ReplicaInfo, WireError, required, store_id};
+use sp_proto::v1;
+use sp_proto::v1::{index_fact, index_scheduler_message::Body};
+use sp_sched_core::event::{Event, StoreFact};
+use sp_sched_core::model::{FenceRow, OutputSlot};
+use sp_types::{AttemptId, ReplicaId, WorkerId};
+
+use super::{failure, invalid};
+
+/// The event that a fact means; none for what the core need not know (an answered delete, another miner's replica).
+pub(crate) fn fact_event(miner: u64, fact: v1::IndexFact) -> Result<Option<Event>, WireError> {
+    let v1::IndexFact { body } = fact;
+    Ok(Some(match required("body", body)? {
+        index_fact::Body::SnapshotBegin(v1::SnapshotBegin { index_session: _ }) => Event::IndexSnapshotBegin,
+        index_fact::Body::SnapshotEnd(v1::SnapshotEnd {}) => Event::IndexSnapshotEnd,
+        index_fact::Body::Store(fact) => Event::Store(store_fact(fact)?),
+        index_fact::Body::StoreGone(v1::StoreGone { store }) => Event::StoreGone(store_id(&store)?),
+        index_fact::Body::Replica(replica) => {
+            let ReplicaInfo { id, size_bytes, primary } = replica.try_into()?;
+            if id.sector.miner != miner {
+                return Ok(None);
+            }
+            Event::Replica { id, size_bytes, primary }
+        }
+        index_fact::Body::ReplicaGone(replica) => {
+            let ReplicaInfo { id, size_bytes: _, primary: _ } = replica.try_into()?;
+            if id.sector.miner != miner {
+                return Ok(None);
+            }
+            Event::ReplicaGone(id)
+        }
+        index_fact::Body::ReserveReply(v1::ReserveReply { attempt, failed }) => {
+            Event::Reserved { attempt: required("attempt", attempt)?.into(), refused: failed.map(failure) }
+        }
+        index_fact::Body::DeleteDone(v1::DeleteDone { request, failed }) => {
+            if let Some(v1::Failure { code, message }) = failed {
+                tracing::warn!(request, code, message, "the index could not delete a replica");
+            }
+            return Ok(None);
+        }
+    }))
+}
+
+/// A store as the index sees it.
+fn store_fact(message: v1::StoreFact) -> Result<StoreFact, WireError> {
+    let v1::StoreFact { store, available_bytes, reserved_bytes: _, holders, healthy, unhealthy_reason } = message;
+    let v1::AttachedStore {
+        store,
+        weight,
+        can_seal,
+        can_store,
+        max_storage_bytes: _,
+        groups: _,
+        allow_to: _,
+        allow_types,
+        deny_types,
+        allow_miners: _,
+        deny_miners: _,
+        local_path: _,
+        health: _,
+    } = required("store", store)?;
+    let holder = |v1::StoreHolder { worker_id, data_url }| {
+        Ok((WorkerId::new(worker_id).map_err(|e| invalid("holders.worker_id", e))?, data_url))
+    };
+    Ok(StoreFact {
+        id: store_id(&store)?,
+        weight,
+        can_seal,
+        can_store,
+        available_bytes,
+        healthy,
+        unhealthy_reason,
+        holders: holders.into_iter().map(holder).collect::<Result<_, WireError>>()?,
+        allow_types,
+        deny_types,
+    })
+}
+
+/// Asks for space.
+pub(crate) fn reserve(
+    miner: u64,
+    attempt: AttemptId,
+    sector: u64,
+    outputs: Vec<OutputSlot>,
+) -> v1::IndexSchedulerMessage {
+    let item = |OutputSlot { kind, store, reserved_bytes }| v1::ReserveItem {
+        store: store.to_string(),
+        kind: v1::FileKind::from(kind) as i32,
+        size_bytes: reserved_bytes,
+        sector,
+        miner,
+    };
+    message(Body::Reserve(v1::Reserve {
+        attempt: Some(attempt.into()),
+        items: outputs.into_iter().map(item).collect(),
+    }))
+}
+
+/// Says that attempts have ended.
+pub(crate) fn fence(row: FenceRow) -> v1::IndexSchedulerMessage {
+    let FenceRow { task, up_to_number } = row;
+    message(Body::Fence(v1::Fence { task: task.0, up_to_number }))
+}
+
+/// Has a replica deleted; `request` rises.
+pub(crate) fn delete_replica(request: u64, replica: ReplicaId, reason: String) -> v1::IndexSchedulerMessage {
+    let replica = ReplicaInfo { id: replica, size_bytes: 0, primary: false };
+    message(Body::Delete(v1::DeleteReplica { request, replica: Some(replica.into()), reason }))
+}
+
+fn message(body: Body) -> v1::IndexSchedulerMessage {
+    v1::IndexSchedulerMessage { body: Some(body) }
+}

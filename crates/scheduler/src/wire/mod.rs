@@ -1,0 +1,27 @@
+//! Wire messages to events of the core, effects and views of the core to wire messages. Every one destructures.
+
+mod assign;
+mod facts;
+mod failure;
+mod post;
+mod register;
+mod results;
+#[cfg(test)]
+mod tests;
+mod verify;
+mod views;
+
+pub(crate) use assign::{assign, cancel, registered, result_ack};
+pub(crate) use facts::{delete_replica, fact_event, fence, reserve};
+pub(crate) use failure::{failure, failure_message};
+pub(crate) use post::{check_reply, post_reply};
+pub(crate) use register::{Admission, registration, renewal};
+pub(crate) use results::task_result;
+pub(crate) use verify::{verify_post, verify_seal, verify_warm};
+pub(crate) use views::{job, replica, sector_status, sector_summary, worker_status};
+
+use sp_proto::convert::WireError;
+
+fn invalid(field: &'static str, reason: impl ToString) -> WireError {
+    WireError::Invalid { field, reason: reason.to_string() }
+}

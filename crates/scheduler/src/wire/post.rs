@@ -1,0 +1,44 @@
+//! PoSt proofs and checks for operators.
+
+use sp_proto::v1;
+use sp_sched_core::effect::{PostReply, ProvenPartition};
+use sp_types::{Commitment, ProverId, RegisteredSealProof};
+
+/// A finished PoSt.
+pub(crate) fn post_reply(miner: u64, reply: PostReply) -> v1::ComputePostReply {
+    let PostReply { proof_type, deadline, randomness, partitions, took_ms } = reply;
+    v1::ComputePostReply {
+        deadline,
+        proof_type: proof_type.to_string(),
+        prover_id: ProverId::of_miner(miner).0.to_vec(),
+        randomness: randomness.bytes().to_vec(),
+        partitions: partitions.into_iter().map(proven_partition).collect(),
+        took_ms,
+    }
+}
+
+/// A finished check.
+pub(crate) fn check_reply(checked: Vec<(u32, u64, String)>) -> v1::CheckDeadlineReply {
+    let sector = |(partition, number, problem)| v1::CheckedSector { partition, number, problem };
+    v1::CheckDeadlineReply { sectors: checked.into_iter().map(sector).collect() }
+}
+
+/// A sector as a PoSt names it.
+pub(super) fn post_sector((number, comm_r, seal_proof): (u64, Commitment, RegisteredSealProof)) -> v1::PostSector {
+    v1::PostSector { number, comm_r: comm_r.0.to_vec(), seal_proof: seal_proof.id() }
+}
+
+fn proven_partition(partition: ProvenPartition) -> v1::ProvenPartition {
+    let ProvenPartition { index, worker, builtin, sectors, skipped, proof, took_ms, retries } = partition;
+    let skipped = skipped.into_iter().map(|(number, reason)| v1::SkippedSector { number, reason });
+    v1::ProvenPartition {
+        index,
+        worker,
+        builtin,
+        sectors: sectors.into_iter().map(post_sector).collect(),
+        skipped: skipped.collect(),
+        proof,
+        took_ms,
+        retries,
+    }
+}

@@ -1,0 +1,59 @@
+//! Results of attempts.
+
+use sp_proto::convert::{ReplicaInfo, WireError, bytes32, required, task_kind};
+use sp_proto::v1;
+use sp_proto::v1::{task_done::Output, task_result::Outcome};
+use sp_sched_core::event::{TaskDone, TaskOutput, TaskResult};
+use sp_types::{Commitment, PieceInfo};
+
+use super::failure;
+
+/// A result from the wire. What the worker says of its own proofs is dropped here: nobody judges his own proof.
+pub(crate) fn task_result(message: v1::TaskResult) -> Result<TaskResult, WireError> {
+    let v1::TaskResult { attempt, task, fetch_ms, compute_ms, outcome } = message;
+    let outcome = match required("outcome", outcome)? {
+        Outcome::Done(done) => Ok(task_done(done)?),
+        Outcome::Failed(failed) => Err(failure(failed)),
+    };
+    Ok(TaskResult {
+        attempt: required("attempt", attempt)?.into(),
+        task: task_kind(task)?,
+        outcome,
+        fetch_ms,
+        compute_ms,
+    })
+}
+
+fn task_done(message: v1::TaskDone) -> Result<TaskDone, WireError> {
+    let v1::TaskDone { replicas, output } = message;
+    let replica = |message| {
+        let ReplicaInfo { id, size_bytes, primary: _ } = ReplicaInfo::try_from(message)?;
+        Ok((id, size_bytes))
+    };
+    Ok(TaskDone {
+        replicas: replicas.into_iter().map(replica).collect::<Result<_, WireError>>()?,
+        output: task_output(required("output", output)?)?,
+    })
+}
+
+fn task_output(output: Output) -> Result<TaskOutput, WireError> {
+    let commitment = |field, bytes: &[u8]| bytes32(field, bytes).map(Commitment);
+    Ok(match output {
+        Output::None(v1::NoOutput {}) => TaskOutput::None,
+        Output::AddPiece(v1::AddPieceOutput { pieces, comm_d }) => TaskOutput::AddPiece {
+            pieces: pieces.into_iter().map(PieceInfo::try_from).collect::<Result<_, _>>()?,
+            comm_d: commitment("comm_d", &comm_d)?,
+        },
+        Output::PreCommit1(v1::PreCommit1Output { phase1, comm_d }) => {
+            TaskOutput::PreCommit1 { phase1, comm_d: commitment("comm_d", &comm_d)? }
+        }
+        Output::PreCommit2(v1::PreCommit2Output { comm_r, comm_d }) => {
+            TaskOutput::PreCommit2 { comm_r: commitment("comm_r", &comm_r)?, comm_d: commitment("comm_d", &comm_d)? }
+        }
+        Output::Proof(v1::ProofOutput { proof, self_verified: _ }) => TaskOutput::Proof { proof },
+        Output::Post(v1::PostOutput { proof, skipped, self_verified: _ }) => {
+            let skipped = skipped.into_iter().map(|v1::SkippedSector { number, reason }| (number, reason));
+            TaskOutput::Post { proof, skipped: skipped.collect() }
+        }
+    })
+}

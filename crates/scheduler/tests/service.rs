@@ -1,0 +1,203 @@
+//! The whole service with everything around it faked: a sector goes its way, refusals have codes, a restart forgets nothing.
+
+#![allow(clippy::unwrap_used)]
+
+mod cluster;
+
+use std::sync::Arc;
+
+use cluster::{FakeIndex, FakeVerifier, FakeWorker, Running, kind, kinds, register};
+use sp_net::Env;
+use sp_net::status::code_of;
+use sp_proto::v1::task_done::Output;
+use sp_proto::v1::{self, assign::Params, worker_command};
+use sp_state::Memory;
+use sp_types::{ErrorCode, FileKind};
+use std::sync::atomic::Ordering;
+
+async fn cluster() -> (Env, Memory, Arc<FakeVerifier>, FakeIndex, std::net::SocketAddr, Running) {
+    let (env, state, verifier) = (Env::real(), Memory::new(), Arc::new(FakeVerifier::default()));
+    let (index, address) = FakeIndex::start(&env).await;
+    let mut scheduler = Running::start(&env, &state, verifier.clone(), address).await;
+    scheduler.index_connected(&env).await;
+    (env, state, verifier, index, address, scheduler)
+}
+
+fn pieces() -> Vec<v1::Piece> {
+    vec![v1::Piece { padded_bytes: 2048, commitment: vec![1; 32] }]
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sector_is_sealed_verified_and_proven() {
+    let (env, _, verifier, index, _, mut scheduler) = cluster().await;
+    let mut worker = FakeWorker::connect(&env, scheduler.address, register("run-1")).await;
+    let registered = worker.registered().await;
+    assert_eq!((registered.lease_ms, registered.keep.len()), (15_000, 0));
+    let sectors =
+        scheduler.operators.pledge_sectors(v1::PledgeSectorsRequest { count: 1 }).await.unwrap().into_inner().sectors;
+    let number = sectors[0];
+
+    let mut seen = Vec::new();
+    loop {
+        let assign = worker.assigned().await;
+        seen.push(assign.task);
+        let output = match assign.params.as_ref().unwrap() {
+            Params::AddPiece(params) => {
+                assert_eq!((params.data_bytes, params.padded_bytes), (0, 2048));
+                assert_eq!(kinds(&assign.outputs), [kind(FileKind::Unsealed)]);
+                Output::AddPiece(v1::AddPieceOutput { pieces: pieces(), comm_d: vec![2; 32] })
+            }
+            Params::PreCommit1(params) => {
+                assert_eq!((params.pieces.len(), params.ticket.len()), (1, 32));
+                Output::PreCommit1(v1::PreCommit1Output { phase1: vec![9], comm_d: vec![2; 32] })
+            }
+            Params::PreCommit2(_) => {
+                Output::PreCommit2(v1::PreCommit2Output { comm_r: vec![3; 32], comm_d: vec![2; 32] })
+            }
+            Params::Commit2(_) => Output::Proof(v1::ProofOutput { proof: vec![7; 192], self_verified: false }),
+            _ => Output::None(v1::NoOutput {}),
+        };
+        worker.finish(&index, &assign, output).await;
+        if assign.task == v1::TaskKind::Finalize as i32 {
+            break;
+        }
+    }
+    let status = scheduler.state(&env, number, "Proving").await;
+    assert_eq!((status.proof.len(), verifier.asked.load(Ordering::SeqCst)), (192, 1));
+    assert!(status.log.len() >= 6, "{:?}", status.log);
+    assert_eq!(seen.len(), 6, "AP PC1 PC2 C1 C2 FIN, once each: {seen:?}");
+    let fenced = |m: &v1::IndexSchedulerMessage| matches!(m.body, Some(v1::index_scheduler_message::Body::Fence(_)));
+    assert!(index.heard.lock().unwrap().iter().any(fenced), "what has ended is fenced at the index");
+    let proof = scheduler.operators.sector_proof(v1::SectorProofRequest { number }).await.unwrap().into_inner();
+    assert_eq!((proof.proof_type.as_str(), proof.comm_r), ("StackedDrg2KiBV1_1", vec![3; 32]));
+    let deadlines = scheduler.operators.list_deadlines(v1::ListDeadlinesRequest { all: false }).await.unwrap();
+    assert_eq!(deadlines.into_inner().deadlines[0].sectors, 1);
+    let found = scheduler.operators.find_storage(v1::FindStorageRequest { sector: number }).await.unwrap();
+    assert!(found.into_inner().replicas.iter().any(|r| r.store.is_some()));
+    let workers = scheduler.operators.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
+    assert!(workers[0].connected && workers[0].class == "Sealing");
+    scheduler.stop(&env).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_rows_and_attempts() {
+    let (env, state, verifier, index, address, mut scheduler) = cluster().await;
+    let mut worker = FakeWorker::connect(&env, scheduler.address, register("run-1")).await;
+    worker.registered().await;
+    scheduler.operators.pledge_sectors(v1::PledgeSectorsRequest { count: 1 }).await.unwrap();
+    let first = worker.assigned().await;
+    worker.finish(&index, &first, Output::AddPiece(v1::AddPieceOutput { pieces: pieces(), comm_d: vec![2; 32] })).await;
+    let second = worker.assigned().await;
+    assert_eq!(second.task, v1::TaskKind::PreCommit1 as i32);
+    scheduler.stop(&env).await;
+
+    let mut scheduler = Running::start(&env, &state, verifier, address).await;
+    scheduler.index_connected(&env).await;
+    let again = v1::Register { held: vec![second.attempt.unwrap()], ..register("run-1") };
+    let mut worker = FakeWorker::connect(&env, scheduler.address, again).await;
+    assert_eq!(
+        worker.registered().await.keep,
+        [second.attempt.unwrap()],
+        "a restart of the scheduler costs no attempt"
+    );
+    let output = v1::PreCommit1Output { phase1: vec![9], comm_d: vec![2; 32] };
+    worker.finish(&index, &second, Output::PreCommit1(output)).await;
+    assert_eq!(worker.assigned().await.task, v1::TaskKind::PreCommit2 as i32);
+    let status = scheduler.state(&env, 0, "PreCommit2").await;
+    assert_eq!(status.summary.unwrap().failures, 0);
+    scheduler.stop(&env).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_does_not_belong_is_refused_and_a_newer_session_wins() {
+    let (env, _, _, _, _, mut scheduler) = cluster().await;
+    let wrong = [
+        (v1::Register { cluster: "other".into(), ..register("s") }, ErrorCode::WrongCluster),
+        (v1::Register { protocol_minor: 99, ..register("s") }, ErrorCode::WrongProtocol),
+        (v1::Register { tasks: vec![17, 3], ..register("s") }, ErrorCode::BadRequest),
+        (v1::Register { tasks: vec![99], ..register("s") }, ErrorCode::BadRequest),
+        (v1::Register { worker_id: "../x".into(), ..register("s") }, ErrorCode::BadRequest),
+    ];
+    for (message, code) in wrong {
+        let mut worker = FakeWorker::connect(&env, scheduler.address, message).await;
+        let status = worker.next().await.expect_err("refused");
+        assert_eq!(code_of(&status), Some(code), "{status:?}");
+    }
+    assert!(scheduler.operators.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers.is_empty());
+
+    let mut old = FakeWorker::connect(&env, scheduler.address, register("run-1")).await;
+    old.registered().await;
+    let mut new = FakeWorker::connect(&env, scheduler.address, register("run-2")).await;
+    new.registered().await;
+    assert!(old.next().await.is_err(), "the older session is told and ended");
+    let renew = |session: &str| v1::RenewRequest {
+        worker_id: "worker-1".into(),
+        session_id: session.into(),
+        attempts: vec![],
+        capacity: None,
+    };
+    assert!(!new.client.renew(renew("run-1")).await.unwrap().into_inner().known);
+    assert!(new.client.renew(renew("run-2")).await.unwrap().into_inner().known);
+    scheduler.stop(&env).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_make_no_sense_change_nothing() {
+    let (env, _, _, _, _, mut scheduler) = cluster().await;
+    let operators = &mut scheduler.operators;
+    let number = 77;
+    let refused = [
+        operators.sector_status(v1::SectorStatusRequest { number, log: false }).await.err(),
+        operators.sector_proof(v1::SectorProofRequest { number }).await.err(),
+        operators.unseal_sector(v1::UnsealSectorRequest { number }).await.err(),
+        operators.get_piece(v1::GetPieceRequest { number }).await.err(),
+        operators.get_upload(v1::GetUploadRequest { sector: number }).await.err(),
+        operators.find_storage(v1::FindStorageRequest { sector: number }).await.err(),
+    ];
+    for status in refused {
+        assert_eq!(code_of(&status.expect("refused")), Some(ErrorCode::UnknownSector));
+    }
+    let add = |data_bytes, digest: Vec<u8>| v1::AddPieceRequest { data_bytes, data_digest: digest, name: "f".into() };
+    let cases = [
+        (add(0, vec![0; 32]), ErrorCode::EmptyPiece),
+        (add(2033, vec![0; 32]), ErrorCode::PieceTooLarge),
+        (add(100, vec![0; 31]), ErrorCode::BadRequest),
+    ];
+    for (request, code) in cases {
+        let status = operators.add_piece(request).await.expect_err("refused");
+        assert_eq!(code_of(&status), Some(code), "{status:?}");
+    }
+    let status = operators.get_deadline(v1::GetDeadlineRequest { index: 48 }).await.expect_err("refused");
+    assert_eq!(code_of(&status), Some(ErrorCode::BadRequest));
+    let request = v1::AttachStorageRequest {
+        worker: "nobody".into(),
+        attach: Some(v1::AttachStore { path: "/p".into(), ..Default::default() }),
+    };
+    let status = operators.attach_storage(request).await.expect_err("refused");
+    assert_eq!(code_of(&status), Some(ErrorCode::NotFound));
+    assert!(operators.list_sectors(v1::ListSectorsRequest {}).await.unwrap().into_inner().sectors.is_empty());
+    scheduler.stop(&env).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attaching_goes_over_the_workers_stream() {
+    let (env, _, _, _, _, scheduler) = cluster().await;
+    let mut worker = FakeWorker::connect(&env, scheduler.address, register("run-1")).await;
+    worker.registered().await;
+    let request = v1::AttachStorageRequest {
+        worker: "one".into(),
+        attach: Some(v1::AttachStore { path: "/p".into(), seal: true, ..Default::default() }),
+    };
+    let answer = async {
+        let Some(worker_command::Body::AttachStore(attach)) = worker.next().await.unwrap() else { panic!("attach") };
+        assert_eq!(attach.path, "/p");
+        let outcome = Some(v1::attach_reply::Outcome::Store("store-2".into()));
+        let reply = v1::AttachReply { request: attach.request, outcome };
+        let body = Some(v1::worker_message::Body::AttachReply(reply));
+        worker.messages.send(v1::WorkerMessage { body }).await.unwrap();
+    };
+    let mut operators = scheduler.operators.clone();
+    let (reply, ()) = tokio::join!(operators.attach_storage(request), answer);
+    assert_eq!(reply.unwrap().into_inner().store, "store-2");
+    scheduler.stop(&env).await;
+}
