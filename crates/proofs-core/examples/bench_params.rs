@@ -93,8 +93,10 @@ fn small_circuit(blocks: usize) -> Result<(f64, Value)> {
     let per_constraint = their_cpu / constraints as f64;
     let report = json!({
         "circuit": format!("sha256 of {blocks} blocks"), "constraints": constraints, "same_bytes": true,
-        "upstream_cpu_s": their_cpu, "upstream_wall_s": their_wall, "upstream_cpu_us_per_constraint": per_constraint * 1e6,
-        "ours_cpu_s": our_cpu, "ours_wall_s": our_wall, "ours_cpu_us_per_constraint": our_cpu / constraints as f64 * 1e6,
+        "upstream_cpu_s": their_cpu, "upstream_wall_s": their_wall,
+        "upstream_cpu_us_per_constraint": per_constraint * 1e6,
+        "ours_cpu_s": our_cpu, "ours_wall_s": our_wall,
+        "ours_cpu_us_per_constraint": our_cpu / constraints as f64 * 1e6,
         "ratio": their_cpu / our_cpu,
     });
     eprintln!("{report}");
@@ -124,8 +126,31 @@ fn main() -> Result<()> {
         porep["same_bytes"] = json!(true);
     }
     let circuits: Vec<_> = small.into_iter().map(|(_, report)| report).collect();
-    println!("{}", json!({"small_circuits": circuits, "porep_2kib": porep}));
+    println!("{}", json!({"lines": lines(&circuits, &porep), "small_circuits": circuits, "porep_2kib": porep}));
     Ok(())
+}
+
+/// The rows of the table that `make bench` prints.
+fn lines(circuits: &[Value], porep: &Value) -> Vec<Value> {
+    let line = |what: String, unit: &str, value: &Value, promise: String| json!({"what": what, "unit": unit, "value": value, "promise": promise});
+    let mut lines = Vec::new();
+    for circuit in circuits {
+        let name =
+            format!("{}, {} constraints", circuit["circuit"].as_str().unwrap_or_default(), circuit["constraints"]);
+        let scaling =
+            format!("{:.0} us per constraint", circuit["upstream_cpu_us_per_constraint"].as_f64().unwrap_or(0.0));
+        lines.push(line(format!("parameters of {name}: upstream"), "cpu-s", &circuit["upstream_cpu_s"], scaling));
+        lines.push(line(format!("parameters of {name}: ours"), "cpu-s", &circuit["ours_cpu_s"], "same bytes".into()));
+    }
+    let (upstream, ratio, how) = match porep.get("upstream_cpu_s_measured") {
+        Some(measured) => (measured, &porep["ratio_measured"], "measured, same bytes"),
+        None => (&porep["upstream_cpu_s_scaled"], &porep["ratio"], "scaled by constraints"),
+    };
+    let memory = format!("peak memory {} MiB, promised: at most 6144", porep["ours_peak_rss_mib"]);
+    lines.push(line("parameters of the 2 KiB PoRep: upstream".into(), "cpu-s", upstream, how.into()));
+    lines.push(line("parameters of the 2 KiB PoRep: ours".into(), "cpu-s", &porep["ours_cpu_s"], memory));
+    lines.push(line("parameters of the 2 KiB PoRep: ratio".into(), "x", ratio, "promised: at least 12".into()));
+    lines
 }
 
 /// CPU seconds of bellperson for the 2 KiB PoRep; its bytes must be those of our file.
