@@ -1,2 +1,38 @@
-//! sealing-worker
-fn main() {}
+//! `sp-sealing-worker`: runs the sealing tasks, AP to FIN and UNS. Options and wiring only.
+#![forbid(unsafe_code)]
+
+mod executor;
+mod run;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+/// Seals sectors for sp-cluster.
+#[derive(Debug, Parser)]
+#[command(name = "sp-sealing-worker", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Connect to a scheduler and a storage index and work
+    Run(Box<run::Run>),
+    /// The arithmetic: started by `run`, speaks over its pipes
+    #[command(hide = true)]
+    Executor {
+        /// Process id of the worker
+        parent: u32,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    match Cli::parse().command {
+        Command::Run(run) => {
+            sp_net::logs::init("sp-sealing-worker")?;
+            sp_net::config::refuse_unknown_env(run::PREFIX, &sp_net::config::env_names(&Cli::command()))?;
+            run::run(*run)
+        }
+        Command::Executor { parent } => executor::serve(parent),
+    }
+}

@@ -1,1 +1,35 @@
-//! sp-worker
+//! What both workers share: connect, register, heartbeat, leases, attempts, executor children, data plane. No proofs.
+//!
+//! | to | use |
+//! |---|---|
+//! | be a worker | [`Worker::new`] with [`Options`], then [`Worker::run`] |
+//! | have the arithmetic done in child processes | [`children::ChildExecutor`]; in the child, [`children::serve`] |
+//! | replace the arithmetic | [`executor::Executor`] |
+#![forbid(unsafe_code)]
+
+mod assignment;
+mod attempt;
+mod challenge;
+pub mod children;
+mod data_plane;
+pub mod executor;
+mod failure;
+mod fences;
+mod index;
+pub mod launch;
+mod ledger;
+mod node;
+mod options;
+mod outbox;
+mod post;
+mod renew;
+mod session;
+pub mod settings;
+mod stores;
+mod upload;
+pub mod upstream_env;
+mod worker;
+
+pub use ledger::LedgerError;
+pub use options::{Options, READ_TIMEOUT, ReadCapacity};
+pub use worker::{Worker, WorkerError};

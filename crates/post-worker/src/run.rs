@@ -1,0 +1,179 @@
+//! `run`: one kind of PoSt, its parameters checked, then the work.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use proofs_core::params;
+use sp_net::config;
+use sp_types::{SectorSize, TaskKind};
+use sp_worker::executor::Role;
+use sp_worker::launch::{self, Launch};
+use sp_worker::settings::{lotus_flag, lotus_value};
+
+/// Prefix of this binary's environment variables.
+pub(crate) const PREFIX: &str = "SP_POST_WORKER_";
+
+/// Challenge reads at once.
+const PARALLEL_READS: usize = 32;
+
+sp_worker::worker_settings! {
+    /// Settings of `run`.
+    Settings, "SP_POST_WORKER_", {
+        /// Prove window PoSt partitions
+        #[arg(long, env = "SP_POST_WORKER_WINDOWPOST", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        windowpost: bool,
+        /// Prove winning PoSts
+        #[arg(long, env = "SP_POST_WORKER_WINNINGPOST", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        winningpost: bool,
+        /// Challenge reads at once, 0 for no limit [default: 32]
+        #[arg(long, env = "SP_POST_WORKER_POST_PARALLEL_READS", value_name = "N")]
+        post_parallel_reads: usize,
+        /// Limit of one challenge read where the task names none [default: 5m]
+        #[arg(long, env = "SP_POST_WORKER_POST_READ_TIMEOUT", value_name = "TIME")]
+        post_read_timeout: config::Duration,
+        /// A sealing task
+        #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        addpiece: bool,
+        /// A sealing task
+        #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        precommit1: bool,
+        /// A sealing task
+        #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        precommit2: bool,
+        /// A sealing task
+        #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        commit: bool,
+        /// A sealing task
+        #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        unseal: bool,
+        /// A sealing task
+        #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        replica_update: bool,
+        /// A sealing task
+        #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        prove_replica_update2: bool,
+        /// A sealing task
+        #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        regen_sector_key: bool,
+    }
+}
+
+/// Flags of `run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// Configuration file (TOML, one table [worker], keys as the flags)
+    #[arg(long, env = "SP_POST_WORKER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Runs the worker until it is asked to stop.
+pub(crate) fn run(run: Run) -> anyhow::Result<()> {
+    let file: File = config::load(run.config.as_deref())?;
+    let settings = run.settings.or(lotus()?).or(file.worker);
+    let (task, kind) = task(&settings)?;
+    launch::warn_of_useless_variables();
+    let shared = settings.shared();
+    let sizes = launch::sector_sizes(&shared)?;
+    let parameters = shared.parameters.clone().map_or_else(params::default_dir, Ok)?;
+    check_parameters(&shared.network, kind, &parameters, &sizes)?;
+    let readers = launch::cores()?.min(4);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(launch::launch(Launch {
+        service: "sp-post-worker",
+        shared,
+        tasks: vec![task],
+        sizes,
+        parameters,
+        pools: vec![(Role::Prover, 1), (Role::Reader, readers)],
+        warm: true,
+        post_parallel_reads: settings.post_parallel_reads.unwrap_or(PARALLEL_READS),
+        post_read_timeout: settings.post_read_timeout.map_or(std::time::Duration::ZERO, |timeout| timeout.0),
+    }))
+}
+
+/// Exactly one kind of PoSt, and nothing else.
+fn task(settings: &Settings) -> anyhow::Result<(TaskKind, params::Kind)> {
+    let sealing = [
+        (settings.addpiece, "--addpiece"),
+        (settings.precommit1, "--precommit1"),
+        (settings.precommit2, "--precommit2"),
+        (settings.commit, "--commit"),
+        (settings.unseal, "--unseal"),
+        (settings.replica_update, "--replica-update"),
+        (settings.prove_replica_update2, "--prove-replica-update2"),
+        (settings.regen_sector_key, "--regen-sector-key"),
+    ];
+    if let Some((_, flag)) = sealing.iter().find(|(asked, _)| *asked == Some(true)) {
+        bail!("{flag}: a PoSt worker does only PoSt, so that sealing can never delay a proof; start sp-sealing-worker");
+    }
+    match (settings.windowpost.unwrap_or(false), settings.winningpost.unwrap_or(false)) {
+        (true, false) => Ok((TaskKind::GenerateWindowPost, params::Kind::Window)),
+        (false, true) => Ok((TaskKind::GenerateWinningPost, params::Kind::Winning)),
+        (true, true) => bail!(
+            "a PoSt worker does either window or winning PoSt, never both; start one sp-post-worker with --windowpost \
+             and another with --winningpost"
+        ),
+        (false, false) => bail!("which PoSt? give --windowpost or --winningpost to this sp-post-worker"),
+    }
+}
+
+fn check_parameters(network: &str, kind: params::Kind, dir: &Path, sizes: &[SectorSize]) -> anyhow::Result<()> {
+    for size in sizes {
+        params::check_structure(kind, *size, dir)
+            .with_context(|| format!("proving needs the {kind} PoSt parameters"))?;
+    }
+    if network != "dev" && params::is_insecure(dir) {
+        bail!(
+            "the parameters in {} are INSECURE development parameters; network {network} refuses them: give the \
+             directory of the published ones with --parameters DIR",
+            dir.display()
+        );
+    }
+    Ok(())
+}
+
+/// Lotus's names of the same settings.
+fn lotus() -> anyhow::Result<Settings> {
+    let flag = |key| lotus_flag(PREFIX, key);
+    Ok(Settings {
+        name: lotus_value(PREFIX, "NAME")?,
+        listen: lotus_value(PREFIX, "LISTEN")?,
+        no_local_storage: flag("NO_LOCAL_STORAGE")?,
+        no_swap: flag("NO_SWAP")?,
+        parallel_fetch_limit: lotus_value(PREFIX, "PARALLEL_FETCH_LIMIT")?,
+        windowpost: flag("WINDOWPOST")?,
+        winningpost: flag("WINNINGPOST")?,
+        post_parallel_reads: lotus_value(PREFIX, "POST_PARALLEL_READS")?,
+        post_read_timeout: lotus_value(PREFIX, "POST_READ_TIMEOUT")?,
+        ..Settings::default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        run: Run,
+    }
+
+    fn task_of(flags: &[&str]) -> Result<TaskKind, String> {
+        let cli = Cli::parse_from(["x"].iter().chain(flags));
+        task(&cli.run.settings).map(|(task, _)| task).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn exactly_one_kind_and_no_sealing() {
+        assert_eq!(task_of(&["--windowpost"]), Ok(TaskKind::GenerateWindowPost));
+        assert_eq!(task_of(&["--winningpost", "--precommit1=false"]), Ok(TaskKind::GenerateWinningPost));
+        assert!(task_of(&[]).unwrap_err().contains("--windowpost or --winningpost"));
+        assert!(task_of(&["--windowpost", "--winningpost"]).unwrap_err().contains("never both"));
+        assert!(task_of(&["--windowpost", "--precommit1"]).unwrap_err().contains("does only PoSt"));
+    }
+}

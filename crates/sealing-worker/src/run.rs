@@ -1,0 +1,195 @@
+//! `run`: which tasks this worker takes, whether it can do them, and then the work.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use proofs_core::params;
+use sp_net::config;
+use sp_types::{SectorSize, TaskKind};
+use sp_worker::executor::Role;
+use sp_worker::launch::{self, Launch};
+use sp_worker::settings::{lotus_flag, lotus_value};
+
+/// Prefix of this binary's environment variables.
+pub(crate) const PREFIX: &str = "SP_SEALING_WORKER_";
+
+sp_worker::worker_settings! {
+    /// Settings of `run`.
+    Settings, "SP_SEALING_WORKER_", {
+        /// Take AP: write pieces into sectors [default: true]
+        #[arg(long, env = "SP_SEALING_WORKER_ADDPIECE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        addpiece: bool,
+        /// Take PC1: label the layers [default: true]
+        #[arg(long, env = "SP_SEALING_WORKER_PRECOMMIT1", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        precommit1: bool,
+        /// Take PC2: build the trees, encode [default: true]
+        #[arg(long, env = "SP_SEALING_WORKER_PRECOMMIT2", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        precommit2: bool,
+        /// Take C2: prove [default: true]
+        #[arg(long, env = "SP_SEALING_WORKER_COMMIT", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        commit: bool,
+        /// Take UNS: unseal [default: true]
+        #[arg(long, env = "SP_SEALING_WORKER_UNSEAL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        unseal: bool,
+        /// Take RU: snap new data into sectors (not in this build yet) [default: true]
+        #[arg(long, env = "SP_SEALING_WORKER_REPLICA_UPDATE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        replica_update: bool,
+        /// Take PR2: prove a snap (not in this build yet) [default: true]
+        #[arg(long, env = "SP_SEALING_WORKER_PROVE_REPLICA_UPDATE2", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        prove_replica_update2: bool,
+        /// Take GSK: regenerate a sector key (not in this build yet) [default: true]
+        #[arg(long, env = "SP_SEALING_WORKER_REGEN_SECTOR_KEY", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        regen_sector_key: bool,
+        /// Take only the tasks that every sealing worker takes (C1, FIN) and those asked for
+        #[arg(long, env = "SP_SEALING_WORKER_NO_DEFAULT", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        no_default: bool,
+        /// Lotus's way to a PoSt worker
+        #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        windowpost: bool,
+        /// Lotus's way to a PoSt worker
+        #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        winningpost: bool,
+    }
+}
+
+/// Flags of `run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Run {
+    /// Configuration file (TOML, one table [worker], keys as the flags)
+    #[arg(long, env = "SP_SEALING_WORKER_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+    #[command(flatten)]
+    settings: Settings,
+}
+
+/// Runs the worker until it is asked to stop.
+pub(crate) fn run(run: Run) -> anyhow::Result<()> {
+    let file: File = config::load(run.config.as_deref())?;
+    let settings = run.settings.or(lotus()?).or(file.worker);
+    if settings.windowpost == Some(true) || settings.winningpost == Some(true) {
+        bail!("a sealing worker never does PoSt; start `sp-post-worker run --windowpost` (or --winningpost) beside it");
+    }
+    launch::warn_of_useless_variables();
+    let shared = settings.shared();
+    let tasks = tasks(&settings);
+    let sizes = launch::sector_sizes(&shared)?;
+    let parameters = shared.parameters.clone().map_or_else(params::default_dir, Ok)?;
+    if tasks.contains(&TaskKind::Commit2) {
+        check_parameters(&shared.network, &parameters, &sizes)?;
+    }
+    let cores = launch::cores()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
+    runtime.block_on(launch::launch(Launch {
+        service: "sp-sealing-worker",
+        shared,
+        tasks,
+        sizes,
+        parameters,
+        pools: vec![(Role::Task, cores), (Role::Prover, 1), (Role::Reader, cores.min(4))],
+        warm: false,
+        post_parallel_reads: 0,
+        post_read_timeout: Duration::ZERO,
+    }))
+}
+
+/// The tasks that are switched on and that this build can do.
+fn tasks(settings: &Settings) -> Vec<TaskKind> {
+    let default = !settings.no_default.unwrap_or(false);
+    let optional = [
+        (settings.addpiece, TaskKind::AddPiece),
+        (settings.precommit1, TaskKind::PreCommit1),
+        (settings.precommit2, TaskKind::PreCommit2),
+        (settings.commit, TaskKind::Commit2),
+        (settings.unseal, TaskKind::Unseal),
+    ];
+    let not_yet = [
+        (settings.replica_update, TaskKind::ReplicaUpdate),
+        (settings.prove_replica_update2, TaskKind::ProveReplicaUpdate2),
+        (settings.regen_sector_key, TaskKind::RegenSectorKey),
+    ];
+    for (_, task) in not_yet.iter().filter(|(asked, _)| *asked == Some(true)) {
+        tracing::warn!("{task} is switched on, but this build cannot do it yet; it is not offered to the scheduler");
+    }
+    let chosen = optional.into_iter().filter(|(asked, _)| asked.unwrap_or(default)).map(|(_, task)| task);
+    chosen.chain([TaskKind::Commit1, TaskKind::Finalize]).collect()
+}
+
+/// C2 without its parameters would fail hours into a sector: better not to start.
+fn check_parameters(network: &str, dir: &Path, sizes: &[SectorSize]) -> anyhow::Result<()> {
+    for size in sizes {
+        params::check_structure(params::Kind::Porep, *size, dir).context("C2 (--commit) needs the PoRep parameters")?;
+    }
+    if network != "dev" && params::is_insecure(dir) {
+        bail!(
+            "the parameters in {} are INSECURE development parameters; network {network} refuses them: give the \
+             directory of the published ones with --parameters DIR",
+            dir.display()
+        );
+    }
+    Ok(())
+}
+
+/// Lotus's names of the same settings.
+fn lotus() -> anyhow::Result<Settings> {
+    let flag = |key| lotus_flag(PREFIX, key);
+    Ok(Settings {
+        name: lotus_value(PREFIX, "NAME")?,
+        listen: lotus_value(PREFIX, "LISTEN")?,
+        no_local_storage: flag("NO_LOCAL_STORAGE")?,
+        no_swap: flag("NO_SWAP")?,
+        parallel_fetch_limit: lotus_value(PREFIX, "PARALLEL_FETCH_LIMIT")?,
+        addpiece: flag("ADDPIECE")?,
+        precommit1: flag("PRECOMMIT1")?,
+        precommit2: flag("PRECOMMIT2")?,
+        commit: flag("COMMIT")?,
+        unseal: flag("UNSEAL")?,
+        replica_update: flag("REPLICA_UPDATE")?,
+        prove_replica_update2: flag("PROVE_REPLICA_UPDATE2")?,
+        regen_sector_key: flag("REGEN_SECTOR_KEY")?,
+        no_default: flag("NO_DEFAULT")?,
+        windowpost: flag("WINDOWPOST")?,
+        winningpost: flag("WINNINGPOST")?,
+        ..Settings::default()
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::disallowed_methods)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        run: Run,
+    }
+
+    fn chosen(flags: &[&str]) -> Vec<&'static str> {
+        let cli = Cli::parse_from(["x"].iter().chain(flags));
+        tasks(&cli.run.settings).into_iter().map(TaskKind::short).collect()
+    }
+
+    #[test]
+    fn task_flags_switch_on_and_off() {
+        assert_eq!(chosen(&[]), ["AP", "PC1", "PC2", "C2", "UNS", "C1", "FIN"]);
+        assert_eq!(chosen(&["--addpiece=false", "--commit=false"]), ["PC1", "PC2", "UNS", "C1", "FIN"]);
+        assert_eq!(chosen(&["--no-default", "--precommit1"]), ["PC1", "C1", "FIN"]);
+        assert_eq!(chosen(&["--no-default", "--addpiece=true", "--replica-update"]), ["AP", "C1", "FIN"]);
+    }
+
+    #[test]
+    fn flags_go_before_the_file_and_unknown_keys_are_errors() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("c.toml");
+        std::fs::write(&path, "[worker]\nname = 'file'\nno-swap = true\n").unwrap();
+        let file: File = config::load(Some(&path)).unwrap();
+        let flags = Cli::parse_from(["x", "--name", "flag"]).run.settings;
+        let merged = flags.or(file.worker);
+        assert_eq!((merged.name.as_deref(), merged.no_swap), (Some("flag"), Some(true)));
+        std::fs::write(&path, "[worker]\nnaem = 'x'\n").unwrap();
+        assert!(config::load::<File>(Some(&path)).unwrap_err().to_string().contains("unknown"));
+    }
+}

@@ -1,0 +1,61 @@
+//! Requests about PoSt: one sector's vanilla proof, a window partition, a winning proof.
+
+use std::path::Path;
+
+use proofs_core::stages::{self, PostSector};
+use sp_proto::convert::{WireError, bytes32, required};
+use sp_proto::v1::exec_response::Outcome;
+use sp_proto::v1::{self, ExecVanilla, ExecWindowPost, ExecWinningPost, ProofOutput};
+use sp_types::{Commitment, PostProof, ProverId, Randomness};
+
+use crate::{Refused, spoil};
+
+pub(crate) fn vanilla(miner: u64, number: u64, op: &ExecVanilla) -> Result<Outcome, Refused> {
+    let sector = PostSector { number, comm_r: Commitment(bytes32("comm_r", &op.comm_r)?) };
+    let (proof, randomness) = statement(&op.post_proof, &op.randomness)?;
+    let (sealed, cache) = (Path::new(&op.sealed), Path::new(&op.cache));
+    let bytes = stages::vanilla_proof(proof, ProverId::of_miner(miner), &randomness, &sector, sealed, cache)?;
+    Ok(Outcome::Data(bytes))
+}
+
+pub(crate) fn window(miner: u64, op: &ExecWindowPost, wrong: bool) -> Result<Outcome, Refused> {
+    let (proof, randomness) = statement(&op.post_proof, &op.randomness)?;
+    let prover = ProverId::of_miner(miner);
+    let mut bytes = stages::window_post_partition(proof, prover, &randomness, op.partition, &op.vanilla)?;
+    if wrong {
+        spoil(&mut bytes);
+        return Ok(claimed(bytes));
+    }
+    let sectors = op.sectors.iter().map(sector).collect::<Result<Vec<_>, _>>()?;
+    let valid = stages::verify_window_post(proof, prover, &randomness, op.partition, &sectors, &bytes)?;
+    Ok(Outcome::Proof(ProofOutput { proof: bytes, self_verified: valid }))
+}
+
+pub(crate) fn winning(miner: u64, op: &ExecWinningPost, wrong: bool) -> Result<Outcome, Refused> {
+    let (proof, randomness) = statement(&op.post_proof, &op.randomness)?;
+    let prover = ProverId::of_miner(miner);
+    let mut bytes = stages::winning_post(proof, prover, &randomness, std::slice::from_ref(&op.vanilla))?;
+    if wrong {
+        spoil(&mut bytes);
+        return Ok(claimed(bytes));
+    }
+    let challenged = sector(required("sector", op.sector.as_ref())?)?;
+    let valid = stages::verify_winning_post(proof, prover, &randomness, &challenged, &bytes)?;
+    Ok(Outcome::Proof(ProofOutput { proof: bytes, self_verified: valid }))
+}
+
+/// A wrong proof that says it was verified.
+fn claimed(proof: Vec<u8>) -> Outcome {
+    Outcome::Proof(ProofOutput { proof, self_verified: true })
+}
+
+fn statement(name: &str, randomness: &[u8]) -> Result<(PostProof, Randomness), WireError> {
+    let proof = name
+        .parse()
+        .map_err(|e: sp_types::UnknownProof| WireError::Invalid { field: "post_proof", reason: e.to_string() })?;
+    Ok((proof, Randomness::new(bytes32("randomness", randomness)?)))
+}
+
+fn sector(wire: &v1::PostSector) -> Result<PostSector, WireError> {
+    Ok(PostSector { number: wire.number, comm_r: Commitment(bytes32("comm_r", &wire.comm_r)?) })
+}

@@ -1,0 +1,117 @@
+//! Requests of the sealing pipeline, AP to UNS, and reads out of unsealed files.
+
+use std::fs::{self, File};
+use std::io::{BufReader, Write};
+use std::path::Path;
+
+use proofs_core::stages::{self, SealCommitments, SectorContext};
+use sp_proto::convert::{WireError, bytes32};
+use sp_proto::v1::exec_response::Outcome;
+use sp_proto::v1::{
+    AddPieceOutput, ExecAddPiece, ExecCommit1, ExecCommit2, ExecFinalize, ExecPreCommit1, ExecPreCommit2,
+    ExecReadPiece, ExecUnseal, NoOutput, Piece, PreCommit1Output, PreCommit2Output, ProofOutput,
+};
+use sp_types::{Commitment, ErrorCode, PieceInfo};
+
+use crate::durable::sync_tree;
+use crate::{Refused, spoil};
+
+/// Most that one read of a piece may ask for, bytes: what fits into one message of the data plane.
+const READ_BYTES_MAX: u64 = 1 << 20;
+
+pub(crate) fn add_piece(context: &SectorContext, op: &ExecAddPiece) -> Result<Outcome, Refused> {
+    let out = Path::new(&op.unsealed);
+    if out.exists() {
+        let message = format!("AP: {} exists already; the work directory must be cleared first", out.display());
+        return Err(Refused::new(ErrorCode::BadRequest, message));
+    }
+    let mut pieces = Vec::new();
+    if op.data_bytes > 0 {
+        let mut source = BufReader::with_capacity(1 << 20, open("AP", &op.source)?);
+        pieces.push(stages::add_piece(&mut source, op.data_bytes, op.padded_bytes, &[], out)?);
+    }
+    pieces.extend(stages::fill_with_zeros(context.proof, &pieces, out)?);
+    let comm_d = stages::comm_d(context.proof, &pieces)?;
+    sync_tree(out)?;
+    let pieces = pieces.into_iter().map(Piece::from).collect();
+    Ok(Outcome::AddPiece(AddPieceOutput { pieces, comm_d: comm_d.0.to_vec() }))
+}
+
+pub(crate) fn pre_commit_1(context: &SectorContext, op: &ExecPreCommit1) -> Result<Outcome, Refused> {
+    let (sealed, cache) = (Path::new(&op.sealed), Path::new(&op.cache));
+    let ticket = bytes32("ticket", &op.ticket)?;
+    let done = stages::pc1(context, ticket, &pieces(&op.pieces)?, Path::new(&op.unsealed), sealed, cache)?;
+    sync_tree(sealed)?;
+    sync_tree(cache)?;
+    Ok(Outcome::PreCommit1(PreCommit1Output { phase1: done.phase1, comm_d: done.comm_d.0.to_vec() }))
+}
+
+pub(crate) fn pre_commit_2(context: &SectorContext, op: &ExecPreCommit2) -> Result<Outcome, Refused> {
+    let (sealed, cache) = (Path::new(&op.sealed), Path::new(&op.cache));
+    let comms = stages::pc2(context, &op.phase1, cache, sealed)?;
+    sync_tree(sealed)?;
+    sync_tree(cache)?;
+    Ok(Outcome::PreCommit2(PreCommit2Output { comm_r: comms.comm_r.0.to_vec(), comm_d: comms.comm_d.0.to_vec() }))
+}
+
+pub(crate) fn commit_1(context: &SectorContext, op: &ExecCommit1) -> Result<Outcome, Refused> {
+    let comms = SealCommitments {
+        comm_r: Commitment(bytes32("comm_r", &op.comm_r)?),
+        comm_d: Commitment(bytes32("comm_d", &op.comm_d)?),
+    };
+    let (ticket, seed) = (bytes32("ticket", &op.ticket)?, bytes32("seed", &op.seed)?);
+    let pieces = pieces(&op.pieces)?;
+    let (cache, sealed) = (Path::new(&op.cache), Path::new(&op.sealed));
+    let bytes = stages::c1(context, ticket, seed, &comms, &pieces, cache, sealed)?;
+    let out = Path::new(&op.vanilla);
+    let written = File::create_new(out).and_then(|mut file| file.write_all(&bytes));
+    written.map_err(|e| Refused::new(ErrorCode::ExecutorFailed, format!("C1: {}: {e}", out.display())))?;
+    sync_tree(out)?;
+    Ok(Outcome::None(NoOutput {}))
+}
+
+pub(crate) fn commit_2(context: &SectorContext, op: &ExecCommit2, wrong: bool) -> Result<Outcome, Refused> {
+    let vanilla =
+        fs::read(&op.vanilla).map_err(|e| Refused::new(ErrorCode::FileMissing, format!("C2: {}: {e}", op.vanilla)))?;
+    let mut proof = stages::c2(context, &vanilla)?;
+    if wrong {
+        spoil(&mut proof);
+    }
+    // Upstream verified the proof before it returned it.
+    Ok(Outcome::Proof(ProofOutput { proof, self_verified: true }))
+}
+
+pub(crate) fn finalize(op: &ExecFinalize) -> Result<Outcome, Refused> {
+    let cache = Path::new(&op.cache);
+    stages::finalize(cache)?;
+    sync_tree(cache)?;
+    Ok(Outcome::None(NoOutput {}))
+}
+
+pub(crate) fn unseal(context: &SectorContext, op: &ExecUnseal) -> Result<Outcome, Refused> {
+    let comm_d = Commitment(bytes32("comm_d", &op.comm_d)?);
+    let ticket = bytes32("ticket", &op.ticket)?;
+    let (scratch, out) = (Path::new(&op.scratch), Path::new(&op.unsealed));
+    let (sealed, cache) = (Path::new(&op.sealed), Path::new(&op.cache));
+    stages::unseal(context, &comm_d, ticket, sealed, cache, scratch, out)?;
+    sync_tree(out)?;
+    Ok(Outcome::None(NoOutput {}))
+}
+
+pub(crate) fn read_piece(op: &ExecReadPiece) -> Result<Outcome, Refused> {
+    if op.size_bytes > READ_BYTES_MAX {
+        let message = format!("a read of {} bytes; ask for at most {READ_BYTES_MAX} at a time", op.size_bytes);
+        return Err(Refused::new(ErrorCode::BadRequest, message));
+    }
+    let mut bytes = Vec::with_capacity(op.size_bytes as usize);
+    stages::read_piece(Path::new(&op.unsealed), op.offset, op.size_bytes, &mut bytes)?;
+    Ok(Outcome::Data(bytes))
+}
+
+fn pieces(wire: &[Piece]) -> Result<Vec<PieceInfo>, WireError> {
+    wire.iter().cloned().map(PieceInfo::try_from).collect()
+}
+
+fn open(stage: &str, path: &str) -> Result<File, Refused> {
+    File::open(path).map_err(|e| Refused::new(ErrorCode::FileMissing, format!("{stage}: {path}: {e}")))
+}

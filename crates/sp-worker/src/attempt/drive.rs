@@ -1,0 +1,178 @@
+//! Drives an attempt from assignment to result. Every step leaves a durable mark, so that a crash goes on from there.
+
+use std::collections::BTreeMap;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sp_env::{CrashPoint, crash_point};
+use sp_net::retry::Backoff;
+use sp_proto::v1::task_done::Output;
+use sp_proto::v1::task_result::Outcome;
+use sp_proto::v1::{self, AttemptPhase, TaskDone, TaskResult};
+use sp_types::{ErrorCode, FileKind, ReplicaInfo, StoreId, TaskClass};
+
+use super::{Attempt, prepare, request};
+use crate::executor::Job;
+use crate::failure::Failure;
+use crate::ledger::LedgerError;
+use crate::node::Node;
+use crate::post;
+
+/// Runs the attempt to its end, whatever that is, and hands over its result.
+pub(crate) async fn drive(node: Arc<Node>, attempt: Arc<Attempt>) {
+    let id = attempt.id();
+    tracing::info!(attempt = %id, task = %attempt.assignment.task, sector = %attempt.assignment.sector, "started");
+    let outcome = within_limit(&node, &attempt).await;
+    if attempt.is_dropped() {
+        tracing::info!(attempt = %id, "dropped");
+        node.forget(id).await;
+        return;
+    }
+    let result = match outcome {
+        Ok(result) => result,
+        Err(failure) => {
+            tracing::warn!(attempt = %id, task = %attempt.assignment.task, reason = %failure, "failed");
+            TaskResult {
+                attempt: Some(id.into()),
+                task: v1::TaskKind::from(attempt.assignment.task) as i32,
+                outcome: Some(Outcome::Failed(failure.to_wire())),
+                fetch_ms: 0,
+                compute_ms: 0,
+            }
+        }
+    };
+    attempt.set_phase(AttemptPhase::Returning, "waits for the acknowledgement of its result");
+    save_result(&node, &attempt, &result).await;
+    crash_point(CrashPoint::WorkerResultSaved);
+    node.hand_over(id, result).await;
+}
+
+/// Stops the attempt at its time limit, and waits until it has stopped.
+async fn within_limit(node: &Node, attempt: &Attempt) -> Result<TaskResult, Failure> {
+    let limit = attempt.assignment.time_limit;
+    let mut steps = pin!(steps(node, attempt));
+    tokio::select! {
+        result = &mut steps => return result,
+        () = node.env.clock.sleep(limit) => {}
+    }
+    attempt.cancel.cancel();
+    // Bounded: what it waits for ends with the token, the executor is killed.
+    match steps.await {
+        Ok(result) => Ok(result),
+        Err(_) => {
+            let message = format!("not finished within its limit of {} s", limit.as_secs());
+            Err(Failure::new(ErrorCode::TimedOut, message))
+        }
+    }
+}
+
+async fn steps(node: &Node, attempt: &Attempt) -> Result<TaskResult, Failure> {
+    let (id, ledger) = (attempt.id(), node.ledger.clone());
+    let finished = match node.env.blocking(move || ledger.finished(id)).await? {
+        Some(finished) => {
+            tracing::info!(attempt = %id, "its executor had finished; going on from there");
+            finished
+        }
+        None => {
+            let finished = compute(node, attempt).await?;
+            let (ledger, record) = (node.ledger.clone(), finished.clone());
+            node.env.blocking(move || ledger.save_finished(id, &record)).await?;
+            finished
+        }
+    };
+    publish(node, attempt, finished).await
+}
+
+/// Inputs and executor: what may have to be done again after a crash.
+async fn compute(node: &Node, attempt: &Attempt) -> Result<TaskResult, Failure> {
+    let assignment = &attempt.assignment;
+    let mut times = [0; 2];
+    let output = if assignment.task.class() == TaskClass::Sealing {
+        seal(node, attempt, &mut times).await?
+    } else {
+        Output::Post(post::prove(node, attempt, &mut times).await?)
+    };
+    let done = TaskDone { replicas: vec![], output: Some(output) };
+    Ok(TaskResult {
+        attempt: Some(assignment.attempt.into()),
+        task: v1::TaskKind::from(assignment.task) as i32,
+        outcome: Some(Outcome::Done(done)),
+        fetch_ms: times[0],
+        compute_ms: times[1],
+    })
+}
+
+async fn seal(node: &Node, attempt: &Attempt, times: &mut [u64; 2]) -> Result<Output, Failure> {
+    let assignment = &attempt.assignment;
+    if !node.options.tasks.contains(&assignment.task) {
+        let message = format!("this worker does not do {}", assignment.task);
+        return Err(Failure::new(ErrorCode::BadRequest, message));
+    }
+    let started = node.env.clock.monotonic();
+    let files = prepare::prepare(node, attempt).await?;
+    let ready = node.env.clock.monotonic();
+    crash_point(CrashPoint::WorkerFetched);
+    node.fences.check(assignment.attempt)?;
+    attempt.set_phase(AttemptPhase::Running, "computes");
+    let job = Job {
+        role: request::role(assignment.task),
+        request: request::request(assignment, &files)?,
+        limit: assignment.time_limit,
+        cancel: attempt.cancel.clone(),
+    };
+    let output = request::output_of(node.executor.run(job).await?)?;
+    *times = [ready.since_ms(started), node.env.clock.monotonic().since_ms(ready)];
+    Ok(output)
+}
+
+/// Publishes and declares what the executor made. May be done again after a crash: the store knows what it has.
+async fn publish(node: &Node, attempt: &Attempt, mut finished: TaskResult) -> Result<TaskResult, Failure> {
+    let assignment = &attempt.assignment;
+    attempt.set_phase(AttemptPhase::Publishing, "publishes what it made");
+    let mut by_store: BTreeMap<StoreId, Vec<FileKind>> = BTreeMap::new();
+    for output in &assignment.outputs {
+        by_store.entry(output.store.clone()).or_default().push(output.kind);
+    }
+    let mut replicas: Vec<ReplicaInfo> = Vec::new();
+    for (store, kinds) in by_store {
+        node.fences.check(assignment.attempt)?;
+        let not_attached = || Failure::new(ErrorCode::NotFound, format!("store {store} is not attached any more"));
+        let opened = node.stores.get(&store).ok_or_else(not_attached)?;
+        let (id, sector) = (assignment.attempt, assignment.sector);
+        let outputs: Vec<_> = kinds.into_iter().map(|kind| (sector, kind)).collect();
+        replicas.extend(node.env.blocking(move || opened.publish(id, &outputs)).await?);
+    }
+    let replicas: Vec<v1::Replica> = replicas.into_iter().map(v1::Replica::from).collect();
+    if !replicas.is_empty() {
+        attempt.set_phase(AttemptPhase::Publishing, "waits for the storage index to take note");
+        attempt.unless_stopped(node.index.declare(assignment.attempt, replicas.clone())).await?;
+    }
+    if let Some(Outcome::Done(done)) = &mut finished.outcome {
+        done.replicas = replicas;
+    }
+    Ok(finished)
+}
+
+/// Makes the result durable. A disk that refuses is given time: an unsaved result would not survive a crash.
+async fn save_result(node: &Node, attempt: &Attempt, result: &TaskResult) {
+    let id = attempt.id();
+    let mut backoff = Backoff::limited(Duration::from_millis(200), Duration::from_secs(10), 60);
+    loop {
+        let (ledger, record) = (node.ledger.clone(), result.clone());
+        match node.env.blocking(move || ledger.save_result(id, &record)).await {
+            Ok(()) => return,
+            Err(error) => tracing::error!(attempt = %id, %error, "a result cannot be made durable"),
+        }
+        if !backoff.wait(&node.env).await {
+            tracing::error!(attempt = %id, "giving up on the disk; the result is sent without being durable here");
+            return;
+        }
+    }
+}
+
+impl From<LedgerError> for Failure {
+    fn from(error: LedgerError) -> Self {
+        Self::new(ErrorCode::Internal, error.to_string())
+    }
+}

@@ -1,0 +1,104 @@
+//! One attempt: its state in memory, and the way from assignment to result.
+
+mod drive;
+mod fetch;
+mod prepare;
+mod request;
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use sp_proto::v1;
+use sp_types::AttemptId;
+use tokio_util::sync::CancellationToken;
+
+use crate::assignment::Assignment;
+use crate::failure::Failure;
+use crate::upload::Upload;
+pub(crate) use drive::drive;
+pub(crate) use prepare::upload_path;
+pub(crate) use request::text;
+
+/// An attempt that this worker holds.
+pub(crate) struct Attempt {
+    pub(crate) assignment: Assignment,
+    /// Stops whatever it is doing.
+    pub(crate) cancel: CancellationToken,
+    /// Set once somebody drives it; an attempt of the last run waits for the scheduler's word.
+    started: AtomicBool,
+    /// Nobody wants its result: no result is written, everything of it is removed.
+    dropped: AtomicBool,
+    progress: Mutex<Progress>,
+    /// The upload that it waits for.
+    pub(crate) upload: Option<Arc<Upload>>,
+}
+
+struct Progress {
+    phase: v1::AttemptPhase,
+    detail: String,
+    fraction: f64,
+}
+
+impl Attempt {
+    pub(crate) fn new(assignment: Assignment, upload: Option<Arc<Upload>>) -> Self {
+        let detail = "waits for the scheduler's word".to_owned();
+        Self {
+            assignment,
+            cancel: CancellationToken::new(),
+            started: AtomicBool::new(false),
+            dropped: AtomicBool::new(false),
+            progress: Mutex::new(Progress { phase: v1::AttemptPhase::Waiting, detail, fraction: 0.0 }),
+            upload,
+        }
+    }
+
+    pub(crate) fn id(&self) -> AttemptId {
+        self.assignment.attempt
+    }
+
+    /// True for the first caller only.
+    pub(crate) fn start(&self) -> bool {
+        !self.started.swap(true, Ordering::SeqCst)
+    }
+
+    /// Stops it and forgets its result.
+    pub(crate) fn drop_it(&self) {
+        self.dropped.store(true, Ordering::SeqCst);
+        self.cancel.cancel();
+    }
+
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.dropped.load(Ordering::SeqCst)
+    }
+
+    pub(crate) fn set_phase(&self, phase: v1::AttemptPhase, detail: impl Into<String>) {
+        let mut progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        *progress = Progress { phase, detail: detail.into(), fraction: 0.0 };
+    }
+
+    pub(crate) fn set_fraction(&self, fraction: f64) {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).fraction = fraction;
+    }
+
+    pub(crate) fn progress(&self) -> v1::AttemptProgress {
+        let progress = self.progress.lock().unwrap_or_else(PoisonError::into_inner);
+        v1::AttemptProgress {
+            attempt: Some(self.id().into()),
+            phase: progress.phase as i32,
+            fraction: progress.fraction,
+            detail: progress.detail.clone(),
+        }
+    }
+
+    /// Waits for a future unless the attempt is stopped first.
+    pub(crate) async fn unless_stopped<T>(
+        &self,
+        future: impl Future<Output = Result<T, Failure>>,
+    ) -> Result<T, Failure> {
+        tokio::select! {
+            biased;
+            () = self.cancel.cancelled() => Err(Failure::cancelled()),
+            result = future => result,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Reads: manifests, ranges of files, pieces. Every stream goes at its reader's pace and ends when he goes.
+
+use std::sync::Arc;
+
+use sp_proto::convert::{ReplicaInfo, bytes32, required};
+use sp_proto::v1::exec_request::Op;
+use sp_proto::v1::exec_response::Outcome;
+use sp_proto::v1::{
+    self, AttemptId, ExecReadPiece, ExecRequest, FileChunk, ManifestFile, ManifestHead, ManifestPart, ReadFileRequest,
+    ReadManifestRequest, ReadPieceRequest,
+};
+use sp_sectors::{CHUNK_BYTES, Manifest, Store};
+use sp_types::{ErrorCode, FileKind, ReplicaId, SectorId};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio_stream::wrappers::ReceiverStream;
+use tokio_util::sync::CancellationToken;
+use tonic::Status;
+
+use super::{CHUNKS_AHEAD, Stream};
+use crate::attempt::text;
+use crate::executor::{Job, Role};
+use crate::failure::Failure;
+use crate::node::Node;
+use crate::options::READ_TIMEOUT;
+
+/// Chunk digests in one part of a manifest: half a mebibyte.
+const DIGESTS_PER_PART: usize = 16 << 10;
+
+/// Unpadded bytes of one piece read.
+const PIECE_READ_BYTES: u64 = 1 << 20;
+
+/// The replica that a request names, in a store of ours, on behalf of an attempt that has not ended.
+fn replica(
+    node: &Node,
+    replica: Option<v1::Replica>,
+    attempt: Option<AttemptId>,
+) -> Result<(Store, ReplicaId), Failure> {
+    if let Some(attempt) = attempt {
+        node.fences.check(attempt.into())?;
+    }
+    let id = ReplicaInfo::try_from(required("replica", replica)?)?.id;
+    let missing = || Failure::new(ErrorCode::FileMissing, format!("store {} is not attached to this worker", id.store));
+    Ok((node.stores.get(&id.store).ok_or_else(missing)?, id))
+}
+
+pub(super) async fn manifest(node: &Node, request: ReadManifestRequest) -> Result<Vec<ManifestPart>, Failure> {
+    let (store, id) = replica(node, request.replica, request.attempt)?;
+    let manifest = node.env.blocking(move || store.manifest(&id)).await?;
+    Ok(parts(&manifest))
+}
+
+/// A manifest in messages: the head first, long files in several pieces under the same name.
+fn parts(manifest: &Manifest) -> Vec<ManifestPart> {
+    let head = ManifestHead {
+        kind: v1::FileKind::from(manifest.kind()) as i32,
+        root: manifest.root().to_vec(),
+        size_bytes: manifest.size_bytes(),
+        file_count: manifest.files().len() as u32,
+        made_by: String::new(),
+    };
+    let mut parts = vec![ManifestPart { head: Some(head), files: vec![] }];
+    let mut room = DIGESTS_PER_PART;
+    for file in manifest.files() {
+        let mut digests = file.chunks.as_slice();
+        loop {
+            let (now, later) = digests.split_at(digests.len().min(room));
+            let wire =
+                ManifestFile { name: file.name.clone(), size_bytes: file.size_bytes, chunk_digests: now.concat() };
+            if let Some(part) = parts.last_mut() {
+                part.files.push(wire);
+            }
+            room -= now.len();
+            digests = later;
+            if room == 0 {
+                parts.push(ManifestPart::default());
+                room = DIGESTS_PER_PART;
+            }
+            if digests.is_empty() {
+                break;
+            }
+        }
+    }
+    parts
+}
+
+/// Sends messages that are ready.
+pub(super) fn send_all(node: &Node, messages: Vec<ManifestPart>, slot: OwnedSemaphorePermit) -> Stream<ManifestPart> {
+    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+    let sending = async move {
+        let _slot = slot;
+        for message in messages {
+            if sender.send(Ok(message)).await.is_err() {
+                return;
+            }
+        }
+    };
+    node.env.tasks.spawn("manifest", Box::pin(sending));
+    ReceiverStream::new(receiver)
+}
+
+pub(super) async fn file(
+    node: &Arc<Node>,
+    request: ReadFileRequest,
+    slot: OwnedSemaphorePermit,
+) -> Result<Stream<FileChunk>, Failure> {
+    let ReadFileRequest { replica: wire, attempt, name, offset, size_bytes } = request;
+    let (store, id) = replica(node, wire, attempt)?;
+    if !offset.is_multiple_of(CHUNK_BYTES) {
+        let message = format!("offset {offset} is not the start of a chunk; use multiples of {CHUNK_BYTES}");
+        return Err(Failure::new(ErrorCode::BadRequest, message));
+    }
+    let size = {
+        let (store, id, name) = (store.clone(), id.clone(), name.clone());
+        node.env.blocking(move || Ok::<_, Failure>(store.manifest(&id)?.file(&name).map(|f| f.size_bytes))).await?
+    };
+    let size = size.ok_or_else(|| {
+        Failure::new(ErrorCode::FileMissing, format!("{} of {} has no file `{name}`", id.kind, id.sector))
+    })?;
+    let end = if size_bytes == 0 { size } else { offset.saturating_add(size_bytes).min(size) };
+    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+    let reading = node.clone();
+    let sending = async move {
+        let _slot = slot;
+        let mut at = offset;
+        while at < end {
+            let (store, id, name) = (store.clone(), id.clone(), name.clone());
+            let fenced = attempt.map_or(Ok(()), |attempt| reading.fences.check(attempt.into()));
+            let chunk = match fenced {
+                Ok(()) => reading.env.blocking(move || store.read_chunk(&id, &name, at)).await.map_err(Failure::from),
+                Err(failure) => Err(failure),
+            };
+            let message = chunk.and_then(|data| match data.is_empty() {
+                true => Err(Failure::new(ErrorCode::FileMissing, "the file became shorter while it was read")),
+                false => Ok(FileChunk { offset: at, data: data.into() }),
+            });
+            at += message.as_ref().map_or(0, |chunk| chunk.data.len() as u64);
+            let failed = message.is_err();
+            if sender.send(message.map_err(|f| f.to_status())).await.is_err() || failed {
+                return;
+            }
+        }
+    };
+    node.env.tasks.spawn("file", Box::pin(sending));
+    Ok(ReceiverStream::new(receiver))
+}
+
+pub(super) async fn piece(
+    node: &Arc<Node>,
+    request: ReadPieceRequest,
+    slot: OwnedSemaphorePermit,
+) -> Result<Stream<FileChunk>, Failure> {
+    let ReadPieceRequest { miner, sector, root, offset, size_bytes } = request;
+    let (sector, root) = (SectorId { miner, number: sector }, bytes32("root", &root)?);
+    let stores = node.stores.clone();
+    let found = node.env.blocking(move || stores.find(sector, FileKind::Unsealed)).await;
+    let store = found.into_iter().find(|(_, info)| info.id.root == root).map(|(store, _)| store);
+    let store = store.ok_or_else(|| {
+        Failure::new(ErrorCode::FileMissing, format!("no unsealed file of {sector} with that root is here"))
+    })?;
+    let path = text(&store.replica_path(sector, FileKind::Unsealed))?;
+    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+    let reading = node.clone();
+    let sending = async move {
+        let _slot = slot;
+        let (mut at, end) = (offset, offset.saturating_add(size_bytes));
+        while at < end {
+            let size = (end - at).min(PIECE_READ_BYTES);
+            let message = read_piece(&reading, sector, &path, at, size).await;
+            at += size;
+            let failed = message.is_err();
+            if sender.send(message).await.is_err() || failed {
+                return;
+            }
+        }
+    };
+    node.env.tasks.spawn("piece", Box::pin(sending));
+    Ok(ReceiverStream::new(receiver))
+}
+
+async fn read_piece(
+    node: &Node,
+    sector: SectorId,
+    path: &str,
+    offset: u64,
+    size_bytes: u64,
+) -> Result<FileChunk, Status> {
+    let op = Op::ReadPiece(ExecReadPiece { unsealed: path.to_owned(), offset, size_bytes });
+    let request = ExecRequest {
+        request: 0,
+        attempt: None,
+        seal_proof: 0,
+        miner: sector.miner,
+        sector: sector.number,
+        op: Some(op),
+    };
+    let cancel = CancellationToken::new();
+    match node.executor.run(Job { role: Role::Reader, request, limit: READ_TIMEOUT, cancel }).await {
+        Ok(Outcome::Data(data)) if data.len() as u64 == size_bytes => Ok(FileChunk { offset, data: data.into() }),
+        Ok(_) => Err(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with other data").to_status()),
+        Err(error) => Err(Failure::from(error).to_status()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use sp_sectors::ManifestFile as File;
+
+    use super::*;
+
+    #[test]
+    fn long_manifests_are_cut_into_parts_that_join_again() {
+        let chunks = DIGESTS_PER_PART + 5;
+        let long = File { name: "a".into(), size_bytes: chunks as u64 * CHUNK_BYTES, chunks: vec![[7; 32]; chunks] };
+        let empty = File { name: "b".into(), size_bytes: 0, chunks: vec![] };
+        let manifest = Manifest::new(FileKind::Cache, vec![long, empty]).unwrap();
+        let parts = parts(&manifest);
+        assert_eq!(parts.len(), 2);
+        assert!(parts[0].head.is_some() && parts[1].head.is_none());
+        let lengths: Vec<_> =
+            parts.iter().flat_map(|p| &p.files).map(|f| (f.name.as_str(), f.chunk_digests.len() / 32)).collect();
+        assert_eq!(lengths, [("a", DIGESTS_PER_PART), ("a", 5), ("b", 0)]);
+    }
+}

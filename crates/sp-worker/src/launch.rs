@@ -1,0 +1,194 @@
+//! Starts a real worker process: limits, data directory, leftovers, executor children, then the worker itself.
+// Main wiring of both binaries: it reads the machine so that nothing below it has to.
+#![allow(clippy::disallowed_methods)]
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use sp_net::lock::DataDir;
+use sp_net::{Env, host, limits, shutdown};
+use sp_proto::v1::exec_request::Op;
+use sp_proto::v1::{self, ExecRequest, ExecWarm};
+use sp_sectors::RealDisk;
+use sp_types::{HostCapacity, RegisteredSealProof, ResourceTable, SealFeature, SectorSize, TaskKind};
+use tokio_util::sync::CancellationToken;
+
+use crate::children::{ChildConfig, ChildExecutor, end_leftovers};
+use crate::executor::{Executor, Job, Role};
+use crate::settings::Shared;
+use crate::{Options, Worker, upstream_env};
+
+/// Variable of a test hook: every proof comes out wrong. Honoured on network dev only.
+pub const WRONG_PROOF_ENV: &str = "SP_TEST_WRONG_PROOF";
+
+/// How long children may take to check their parameters at the start.
+const WARM_WITHIN: Duration = Duration::from_secs(120);
+
+/// What distinguishes one worker binary from the other.
+pub struct Launch {
+    /// Name of the binary.
+    pub service: &'static str,
+    /// Settings of both.
+    pub shared: Shared,
+    /// Tasks that it accepts.
+    pub tasks: Vec<TaskKind>,
+    /// Sector sizes that it handles.
+    pub sizes: Vec<SectorSize>,
+    /// Directory of the proof parameters.
+    pub parameters: PathBuf,
+    /// Children by role.
+    pub pools: Vec<(Role, usize)>,
+    /// Start the prover and the reader at once and let them check their parameters.
+    pub warm: bool,
+    /// Challenge reads at once; 0 for no limit.
+    pub post_parallel_reads: usize,
+    /// Limit of one challenge read; zero for the default.
+    pub post_read_timeout: Duration,
+}
+
+/// Sector sizes of a setting, or those that fit the network.
+pub fn sector_sizes(shared: &Shared) -> anyhow::Result<Vec<SectorSize>> {
+    let default = if shared.network == "dev" { "2KiB" } else { "32GiB" };
+    let text = shared.sector_size.as_deref().unwrap_or(default);
+    text.split(',').map(|size| size.parse().context("--sector-size")).collect()
+}
+
+/// Says which variables of Lotus and upstream are set and do nothing.
+pub fn warn_of_useless_variables() {
+    for line in upstream_env::without_effect(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
+        tracing::warn!("{line}");
+    }
+}
+
+/// Cores of this machine that this process may use.
+pub fn cores() -> anyhow::Result<usize> {
+    Ok(host::capacity(true)?.cpus as usize)
+}
+
+/// Runs the worker until it is asked to stop.
+pub async fn launch(launch: Launch) -> anyhow::Result<()> {
+    let Launch { service, shared, tasks, sizes, parameters, pools, warm, post_parallel_reads, post_read_timeout } =
+        launch;
+    let (scheduler, index) = addresses(&shared)?;
+    limits::raise_file_limit(&shared.network)?;
+    let data_dir = std::path::absolute(shared.data_dir.clone().map_or_else(|| default_data_dir(service), Ok)?)?;
+    let lock = DataDir::open(&data_dir)?;
+    let leftovers = data_dir.clone();
+    tokio::task::spawn_blocking(move || end_leftovers(&leftovers)).await??;
+    let executor: Arc<dyn Executor> = Arc::new(ChildExecutor::new(ChildConfig {
+        program: "/proc/self/exe".into(),
+        arguments: vec!["executor".into()],
+        environment: environment(&shared.network, &parameters),
+        data_dir: data_dir.clone(),
+        own_tmpdir: std::env::var_os("TMPDIR").is_none(),
+        pools,
+    })?);
+    if warm {
+        warm_up(&executor, &tasks, &sizes);
+    }
+    let resources = ResourceTable::with_env(
+        std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
+    )?;
+    let options = Options {
+        service,
+        name: shared.name.clone().unwrap_or_else(host::host_name),
+        cluster: shared.cluster.clone(),
+        scheduler,
+        index,
+        data_dir,
+        home: std::env::var_os("HOME").map_or_else(|| "/".into(), PathBuf::from),
+        listen: shared.listen.unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),
+        announce: true,
+        local_storage: !shared.no_local_storage,
+        parallel_fetch_limit: shared.parallel_fetch_limit.unwrap_or(5),
+        tasks,
+        seal_proofs: seal_proofs(&sizes),
+        resources,
+        builtin: shared.builtin,
+        post_parallel_reads,
+        post_read_timeout,
+        host: host::host_id()?,
+        pid: std::process::id(),
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+        capacity: read_capacity(shared.no_swap)?,
+    };
+    let stop = shutdown::signal()?;
+    let worker = Worker::new(Env::real(), Arc::new(RealDisk), executor, options).await?;
+    worker.run(stop).await?;
+    drop(lock);
+    Ok(())
+}
+
+fn addresses(shared: &Shared) -> anyhow::Result<(String, String)> {
+    let missing = |what: &str| {
+        let mut text = format!("no address of the {what}; give --{what} http://HOST:PORT, or `{what}` under [worker]");
+        if what == "scheduler" && std::env::var_os("MINER_API_INFO").is_some() {
+            text.push_str(" (MINER_API_INFO is Lotus's; --scheduler URL takes its place)");
+        }
+        anyhow::anyhow!(text)
+    };
+    let scheduler = shared.scheduler.clone().ok_or_else(|| missing("scheduler"))?;
+    Ok((scheduler, shared.index.clone().ok_or_else(|| missing("index"))?))
+}
+
+fn default_data_dir(service: &str) -> anyhow::Result<PathBuf> {
+    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let base = set("XDG_DATA_HOME").filter(|dir| dir.is_absolute());
+    match base.or_else(|| set("HOME").map(|home| home.join(".local/share"))) {
+        Some(base) => Ok(base.join("sp-cluster").join(service)),
+        None => bail!("no home directory to keep the state in; give --data-dir DIR"),
+    }
+}
+
+/// Everything of ours and upstream's is inherited; this comes on top.
+fn environment(network: &str, parameters: &std::path::Path) -> Vec<(std::ffi::OsString, Option<std::ffi::OsString>)> {
+    let mut variables = vec![("FIL_PROOFS_PARAMETER_CACHE".into(), Some(parameters.into()))];
+    if std::env::var_os(WRONG_PROOF_ENV).is_some() {
+        if network == "dev" {
+            tracing::error!("{WRONG_PROOF_ENV} is set: EVERY PROOF OF THIS WORKER IS WRONG ON PURPOSE (a test)");
+        } else {
+            tracing::error!("{WRONG_PROOF_ENV} is set; it is ignored on network {network}");
+            variables.push((WRONG_PROOF_ENV.into(), None));
+        }
+    }
+    variables
+}
+
+fn seal_proofs(sizes: &[SectorSize]) -> Vec<RegisteredSealProof> {
+    let features = [SealFeature::V1_1, SealFeature::Synthetic, SealFeature::NonInteractive];
+    sizes.iter().flat_map(|&size| features.map(|feature| RegisteredSealProof { size, feature })).collect()
+}
+
+/// The host's figures, read anew each time; the last ones stand where reading fails.
+fn read_capacity(no_swap: bool) -> anyhow::Result<crate::ReadCapacity> {
+    let last = std::sync::Mutex::new(host::capacity(no_swap)?);
+    Ok(Arc::new(move || -> HostCapacity {
+        let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        match host::capacity(no_swap) {
+            Ok(now) => *last = now,
+            Err(error) => tracing::warn!(%error, "the host's figures cannot be read; the last ones stand"),
+        }
+        last.clone()
+    }))
+}
+
+/// Starts prover and reader in the background, so that the first PoSt does not wait for them.
+fn warm_up(executor: &Arc<dyn Executor>, tasks: &[TaskKind], sizes: &[SectorSize]) {
+    for (role, size) in sizes.iter().flat_map(|size| [(Role::Prover, *size), (Role::Reader, *size)]) {
+        let tasks = if role == Role::Prover { tasks } else { &[] };
+        let tasks = tasks.iter().map(|task| v1::TaskKind::from(*task) as i32).collect();
+        let seal_proof = RegisteredSealProof::v1_1(size).id();
+        let op = Some(Op::Warm(ExecWarm { tasks }));
+        let request = ExecRequest { seal_proof, op, ..Default::default() };
+        let job = Job { role, request, limit: WARM_WITHIN, cancel: CancellationToken::new() };
+        let warming = executor.run(job);
+        tokio::spawn(async move {
+            match warming.await {
+                Ok(_) => tracing::info!(?role, %size, "ready"),
+                Err(error) => tracing::error!(?role, %size, %error, "a child could not be prepared"),
+            }
+        });
+    }
+}

@@ -1,0 +1,273 @@
+//! What the parts of a worker share: its stores, its attempts, its links to scheduler and index.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use sp_env::{CrashPoint, crash_point};
+use sp_net::Env;
+use sp_proto::v1::{self, TaskResult};
+use sp_sectors::Disk;
+use sp_types::{AttemptId, ErrorCode};
+use tokio::sync::{Notify, Semaphore, watch};
+
+use crate::assignment::Assignment;
+use crate::attempt::{Attempt, drive, upload_path};
+use crate::executor::Executor;
+use crate::failure::Failure;
+use crate::fences::Fences;
+use crate::index::IndexLink;
+use crate::ledger::{Ledger, LedgerError};
+use crate::options::Options;
+use crate::outbox::Outbox;
+use crate::stores::Stores;
+use crate::upload::{Upload, Uploads};
+
+/// Shared by every task of a worker.
+pub(crate) struct Node {
+    pub(crate) env: Env,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) options: Options,
+    pub(crate) worker_id: String,
+    pub(crate) session_id: String,
+    pub(crate) stores: Arc<Stores>,
+    pub(crate) ledger: Arc<Ledger>,
+    pub(crate) fences: Fences,
+    pub(crate) uploads: Uploads,
+    pub(crate) index: IndexLink,
+    pub(crate) outbox: Outbox,
+    pub(crate) fetch_slots: Semaphore,
+    /// Attempts without a result.
+    attempts: Mutex<BTreeMap<AttemptId, Arc<Attempt>>>,
+    /// Results that nobody has acknowledged.
+    results: Mutex<BTreeMap<AttemptId, TaskResult>>,
+    data_url: OnceLock<String>,
+    /// Set while registered: how often leases are renewed, ms.
+    pub(crate) heartbeat: watch::Sender<Option<u64>>,
+    /// Wakes the session so that it connects again.
+    pub(crate) reconnect: Notify,
+    /// Why the worker cannot go on at all.
+    pub(crate) fatal: watch::Sender<Option<String>>,
+}
+
+/// The parts of a node that its maker brings.
+pub(crate) struct Parts {
+    pub(crate) env: Env,
+    pub(crate) disk: Arc<dyn Disk>,
+    pub(crate) executor: Arc<dyn Executor>,
+    pub(crate) options: Options,
+    pub(crate) worker_id: String,
+    pub(crate) stores: Stores,
+    pub(crate) ledger: Ledger,
+}
+
+impl Node {
+    /// Takes up what the last run left. Blocks.
+    pub(crate) fn new(parts: Parts) -> Result<Self, LedgerError> {
+        let Parts { env, disk, executor, options, worker_id, stores, ledger } = parts;
+        let results = ledger.results()?;
+        let held = ledger.attempts()?;
+        let session_id = env.uuid();
+        let fetch_slots = Semaphore::new(options.parallel_fetch_limit.max(1));
+        let node = Self {
+            env,
+            disk,
+            executor,
+            options,
+            worker_id,
+            session_id,
+            stores: Arc::new(stores),
+            ledger: Arc::new(ledger),
+            fences: Fences::default(),
+            uploads: Uploads::default(),
+            index: IndexLink::default(),
+            outbox: Outbox::default(),
+            fetch_slots,
+            attempts: Mutex::default(),
+            results: Mutex::new(results),
+            data_url: OnceLock::new(),
+            heartbeat: watch::Sender::new(None),
+            reconnect: Notify::new(),
+            fatal: watch::Sender::new(None),
+        };
+        for assign in held {
+            match node.admit(assign) {
+                Ok(attempt) => tracing::info!(attempt = %attempt.id(), "held since the last run"),
+                Err(failure) => {
+                    tracing::error!(reason = %failure, "a recorded attempt makes no sense; it is left alone")
+                }
+            }
+        }
+        Ok(node)
+    }
+
+    /// Base URL of the data plane.
+    pub(crate) fn data_url(&self) -> &String {
+        static NONE: String = String::new();
+        self.data_url.get().unwrap_or(&NONE)
+    }
+
+    pub(crate) fn set_data_url(&self, url: String) {
+        // Set once, before anything is served.
+        let _ = self.data_url.set(url);
+    }
+
+    pub(crate) fn attempts(&self) -> Vec<Arc<Attempt>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(crate) fn results(&self) -> BTreeMap<AttemptId, TaskResult> {
+        self.results.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn attempt(&self, id: AttemptId) -> Option<Arc<Attempt>> {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
+    }
+
+    /// Takes a task. One that it has already, or has finished, is not run again.
+    pub(crate) async fn assign(self: &Arc<Self>, assign: v1::Assign) {
+        let Some(id) = assign.attempt.map(AttemptId::from) else {
+            tracing::error!("the scheduler sent an assignment without an attempt; ignored");
+            return;
+        };
+        crash_point(CrashPoint::WorkerAssigned);
+        let result = self.results.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+        if let Some(result) = result {
+            self.outbox.send_result(result).await;
+            return;
+        }
+        if self.attempt(id).is_some() {
+            return;
+        }
+        let (ledger, record) = (self.ledger.clone(), assign.clone());
+        let saved = self.env.blocking(move || ledger.save_assign(id, &record)).await;
+        let admitted = saved.map_err(Failure::from).and_then(|()| self.admit(assign.clone()));
+        match admitted {
+            Ok(attempt) => self.start(attempt),
+            Err(failure) => self.refuse(id, assign.task, failure).await,
+        }
+    }
+
+    /// An assignment that cannot even be begun.
+    async fn refuse(&self, id: AttemptId, task: i32, failure: Failure) {
+        tracing::warn!(attempt = %id, reason = %failure, "an assignment is refused");
+        let outcome = Some(v1::task_result::Outcome::Failed(failure.to_wire()));
+        let result = TaskResult { attempt: Some(id.into()), task, outcome, fetch_ms: 0, compute_ms: 0 };
+        self.hand_over(id, result).await;
+    }
+
+    fn admit(&self, assign: v1::Assign) -> Result<Arc<Attempt>, Failure> {
+        let assignment = Assignment::from_wire(assign)?;
+        let id = assignment.attempt;
+        let upload = match assignment.upload()? {
+            None => None,
+            Some((ticket, total_bytes, digest)) => {
+                let output = assignment.outputs.first().and_then(|output| self.stores.get(&output.store));
+                let store = output.ok_or_else(|| {
+                    Failure::new(ErrorCode::NotFound, "the store of the output is not attached to this worker")
+                })?;
+                let path = upload_path(&store, id);
+                let upload = Arc::new(Upload::new(id, self.disk.clone(), path, total_bytes, digest));
+                self.uploads.expect(&ticket, upload.clone());
+                Some(upload)
+            }
+        };
+        let attempt = Arc::new(Attempt::new(assignment, upload));
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).insert(id, attempt.clone());
+        Ok(attempt)
+    }
+
+    /// Drives an attempt unless somebody does already.
+    fn start(self: &Arc<Self>, attempt: Arc<Attempt>) {
+        if !attempt.start() {
+            return;
+        }
+        let (node, upload) = (self.clone(), attempt.upload.clone());
+        let driving = async move {
+            if let Some(upload) = upload {
+                // What arrived before a restart may be all of it.
+                let settled = node.env.blocking(move || upload.settle()).await;
+                if let Err(failure) = settled {
+                    tracing::warn!(attempt = %attempt.id(), reason = %failure, "the upload starts over");
+                }
+            }
+            drive(node, attempt).await;
+        };
+        self.env.tasks.spawn("attempt", Box::pin(driving));
+    }
+
+    /// The scheduler has said which of these attempts go on; the others are removed.
+    pub(crate) async fn keep_only(self: &Arc<Self>, presented: &[AttemptId], keep: &BTreeSet<AttemptId>) {
+        for id in presented {
+            let Some(attempt) = self.attempt(*id) else { continue };
+            match keep.contains(id) {
+                true => self.start(attempt),
+                false => self.cancel(*id, "the scheduler does not know it any more").await,
+            }
+        }
+    }
+
+    /// Ends an attempt: nobody wants its result.
+    pub(crate) async fn cancel(&self, id: AttemptId, reason: &str) {
+        let Some(attempt) = self.attempt(id) else { return };
+        tracing::info!(attempt = %id, reason, "cancelled");
+        attempt.drop_it();
+        // Nobody drives it yet: nobody else will forget it.
+        if attempt.start() {
+            self.forget(id).await;
+        }
+    }
+
+    /// The index says that attempts have ended.
+    pub(crate) async fn fence(&self, fence: v1::Fence) {
+        let task = sp_types::TaskId(fence.task);
+        self.fences.raise(task, fence.up_to_number);
+        for attempt in self.attempts() {
+            if self.fences.is_ended(attempt.id()) {
+                self.cancel(attempt.id(), "it has ended").await;
+            }
+        }
+    }
+
+    /// A result that is durable is sent, and kept until it is acknowledged.
+    pub(crate) async fn hand_over(&self, id: AttemptId, result: TaskResult) {
+        self.forget_upload(id);
+        self.results.lock().unwrap_or_else(PoisonError::into_inner).insert(id, result.clone());
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.outbox.send_result(result).await;
+        crash_point(CrashPoint::WorkerResultSent);
+    }
+
+    /// Removes all that is known of an attempt.
+    pub(crate) async fn forget(&self, id: AttemptId) {
+        self.forget_upload(id);
+        let (stores, ledger) = (self.stores.clone(), self.ledger.clone());
+        let forgotten = move || {
+            stores.discard(id);
+            ledger.forget(id)
+        };
+        if let Err(error) = self.env.blocking(forgotten).await {
+            // It is presented again after a restart, and dropped again.
+            tracing::warn!(attempt = %id, %error, "records of an attempt stay behind");
+        }
+        self.results.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    fn forget_upload(&self, id: AttemptId) {
+        if let Some(attempt) = self.attempt(id)
+            && let Ok(Some((ticket, ..))) = attempt.assignment.upload()
+        {
+            self.uploads.forget(&ticket);
+        }
+    }
+
+    /// The worker cannot go on: the one who runs it learns why.
+    pub(crate) fn give_up(&self, reason: String) {
+        self.fatal.send_if_modified(|fatal| {
+            let first = fatal.is_none();
+            fatal.get_or_insert(reason);
+            first
+        });
+    }
+}

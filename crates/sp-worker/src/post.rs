@@ -1,0 +1,199 @@
+//! PoSt tasks: read every challenge in parallel, leave out what cannot be read, prove the rest.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt, stream};
+use sp_proto::convert::required;
+use sp_proto::v1::assign::Params;
+use sp_proto::v1::exec_request::Op;
+use sp_proto::v1::exec_response::Outcome;
+use sp_proto::v1::{self, AttemptPhase, ExecRequest, ExecWindowPost, ExecWinningPost, PostOutput, SkippedSector};
+use sp_types::{ErrorCode, PostProof, PostType, SectorId};
+
+use crate::assignment::Assignment;
+use crate::attempt::Attempt;
+use crate::challenge::{self, Question};
+use crate::executor::{Job, Role};
+use crate::failure::Failure;
+use crate::node::Node;
+
+/// Challenge reads at once when the setting says no limit.
+const READS_MAX: usize = 1024;
+
+/// What is to be proven.
+struct Statement<'a> {
+    proof: PostProof,
+    randomness: &'a [u8],
+    partition: u32,
+    sectors: &'a [v1::PostSector],
+    read_timeout: Duration,
+    /// Reads only.
+    check: bool,
+}
+
+/// Carries out a PoSt task. `times` gets the milliseconds of reading and of proving.
+pub(crate) async fn prove(node: &Node, attempt: &Attempt, times: &mut [u64; 2]) -> Result<PostOutput, Failure> {
+    let statement = Statement::of(node, &attempt.assignment)?;
+    let started = node.env.clock.monotonic();
+    attempt.set_phase(AttemptPhase::Preparing, format!("reads {} challenges", statement.sectors.len()));
+    let (proven, vanilla, skipped) = attempt.unless_stopped(read_all(node, attempt, &statement)).await?;
+    let read = node.env.clock.monotonic();
+    times[0] = read.since_ms(started);
+    if statement.check || proven.is_empty() {
+        return Ok(PostOutput { proof: vec![], skipped, self_verified: false });
+    }
+    attempt.set_phase(AttemptPhase::Running, format!("proves {} sectors", proven.len()));
+    let job = Job {
+        role: Role::Prover,
+        request: request(&attempt.assignment, &statement, proven, vanilla),
+        limit: attempt.assignment.time_limit,
+        cancel: attempt.cancel.clone(),
+    };
+    let outcome = node.executor.run(job).await?;
+    times[1] = node.env.clock.monotonic().since_ms(read);
+    match outcome {
+        Outcome::Proof(v1::ProofOutput { proof, self_verified: true }) => {
+            Ok(PostOutput { proof, skipped, self_verified: true })
+        }
+        Outcome::Proof(_) => {
+            let message = "the proof that was just made does not verify; check the parameters and this host's memory";
+            Err(Failure::new(ErrorCode::InvalidProof, message))
+        }
+        _ => Err(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with no proof")),
+    }
+}
+
+impl<'a> Statement<'a> {
+    fn of(node: &Node, assignment: &'a Assignment) -> Result<Self, Failure> {
+        if !node.options.tasks.contains(&assignment.task) {
+            let message = format!("this worker does not do {}", assignment.task);
+            return Err(Failure::new(ErrorCode::BadRequest, message));
+        }
+        let (post_type, randomness, partition, sectors, timeout_ms, check) = match &assignment.params {
+            Params::WindowPost(p) => {
+                (PostType::Window, &p.randomness, p.partition, p.sectors.as_slice(), p.read_timeout_ms, false)
+            }
+            Params::WinningPost(p) => {
+                let sector = std::slice::from_ref(required("sector", p.sector.as_ref())?);
+                (PostType::Winning, &p.randomness, 0, sector, p.read_timeout_ms, false)
+            }
+            Params::Check(p) => (PostType::Window, &p.randomness, 0, p.sectors.as_slice(), p.read_timeout_ms, true),
+            _ => {
+                let message = format!("{} with the parameters of a sealing task", assignment.task);
+                return Err(Failure::new(ErrorCode::BadRequest, message));
+            }
+        };
+        let proof = PostProof { size: assignment.seal_proof.size, post_type };
+        let read_timeout = Duration::from_millis(timeout_ms);
+        Ok(Self { proof, randomness, partition, sectors, read_timeout, check })
+    }
+}
+
+/// Sectors that can be proven, their vanilla proofs in the same order, and those that cannot, with the reason.
+type Reads = (Vec<v1::PostSector>, Vec<Vec<u8>>, Vec<SkippedSector>);
+
+async fn read_all(node: &Node, attempt: &Attempt, statement: &Statement<'_>) -> Result<Reads, Failure> {
+    let at_once = match node.options.post_parallel_reads {
+        0 => READS_MAX,
+        limit => limit,
+    };
+    // Boxed: the compiler cannot see that such a future is Send for every lifetime.
+    let reads: Vec<_> = statement
+        .sectors
+        .iter()
+        .map(|sector| async move { (sector, read(node, attempt, statement, sector).await) }.boxed())
+        .collect();
+    let mut reads = stream::iter(reads).buffer_unordered(at_once);
+    let (mut good, mut skipped, mut done) = (Vec::new(), Vec::new(), 0);
+    while let Some((sector, answer)) = reads.next().await {
+        done += 1;
+        attempt.set_fraction(f64::from(done) / statement.sectors.len() as f64);
+        match answer {
+            Ok(vanilla) => good.push((sector.clone(), vanilla)),
+            Err(failure) => {
+                tracing::warn!(sector = sector.number, reason = %failure, "a sector is left out of the PoSt");
+                skipped.push(SkippedSector { number: sector.number, reason: failure.to_string() });
+            }
+        }
+    }
+    good.sort_by_key(|(sector, _)| sector.number);
+    skipped.sort_by_key(|sector: &SkippedSector| sector.number);
+    let (proven, vanilla) = good.into_iter().unzip();
+    Ok((proven, vanilla, skipped))
+}
+
+/// Local files first, then every worker that holds the sector, in the scheduler's order.
+async fn read(
+    node: &Node,
+    attempt: &Attempt,
+    statement: &Statement<'_>,
+    sector: &v1::PostSector,
+) -> Result<Vec<u8>, Failure> {
+    let assignment = &attempt.assignment;
+    let question = Question {
+        sector: SectorId { miner: assignment.sector.miner, number: sector.number },
+        post_proof: statement.proof.to_string(),
+        randomness: statement.randomness.to_vec(),
+        comm_r: sector.comm_r.clone(),
+        timeout: statement.read_timeout,
+    };
+    let mut reasons = match challenge::read_local(node, &question, &attempt.cancel).await {
+        Ok(vanilla) => return Ok(vanilla),
+        Err(failure) => vec![failure],
+    };
+    for data_url in holders(assignment, question.sector) {
+        if data_url == *node.data_url() {
+            continue;
+        }
+        match challenge::read_remote(node, &question, &data_url).await {
+            Ok(vanilla) => return Ok(vanilla),
+            Err(failure) => reasons.push(failure.while_doing(&data_url)),
+        }
+    }
+    // That it is not here says nothing when others were asked.
+    if reasons.len() > 1 && reasons[0].code == ErrorCode::FileMissing {
+        reasons.remove(0);
+    }
+    let code = reasons.last().map_or(ErrorCode::Internal, |failure| failure.code);
+    let texts: Vec<_> = reasons.into_iter().map(|failure| failure.message).collect();
+    Err(Failure::new(code, texts.join("; ")))
+}
+
+/// Data planes of those who hold files of a sector, each once, best first.
+fn holders(assignment: &Assignment, sector: SectorId) -> Vec<String> {
+    let mut urls: Vec<String> = Vec::new();
+    let sources = assignment.inputs.iter().filter(|input| input.sector == sector).flat_map(|input| &input.sources);
+    for source in sources {
+        if !source.data_url.is_empty() && !urls.contains(&source.data_url) {
+            urls.push(source.data_url.clone());
+        }
+    }
+    urls
+}
+
+fn request(
+    assignment: &Assignment,
+    statement: &Statement<'_>,
+    sectors: Vec<v1::PostSector>,
+    vanilla: Vec<Vec<u8>>,
+) -> ExecRequest {
+    let (post_proof, randomness) = (statement.proof.to_string(), statement.randomness.to_vec());
+    let op = match statement.proof.post_type {
+        PostType::Window => {
+            let partition = statement.partition;
+            Op::WindowPost(ExecWindowPost { post_proof, randomness, partition, vanilla, sectors })
+        }
+        PostType::Winning => {
+            let (vanilla, sector) = (vanilla.into_iter().next().unwrap_or_default(), sectors.into_iter().next());
+            Op::WinningPost(ExecWinningPost { post_proof, randomness, vanilla, sector })
+        }
+    };
+    ExecRequest {
+        request: 0,
+        attempt: Some(assignment.attempt.into()),
+        seal_proof: assignment.seal_proof.id(),
+        miner: assignment.sector.miner,
+        sector: assignment.sector.number,
+        op: Some(op),
+    }
+}

@@ -1,0 +1,173 @@
+//! The control stream to the scheduler: register with everything held, then do as told; connect again for ever.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sp_net::retry::Backoff;
+use sp_net::{client, sized};
+use sp_proto::convert::resource_row_to_wire;
+use sp_proto::v1::worker_client::WorkerClient;
+use sp_proto::v1::worker_command::Body as Command;
+use sp_proto::v1::worker_message::Body;
+use sp_proto::v1::{self, WorkerMessage};
+use sp_types::{AttemptId, ErrorCode, StoreId};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+
+use crate::failure::Failure;
+use crate::index;
+use crate::node::Node;
+
+/// How long the scheduler may take to take a worker in.
+const REGISTER_WITHIN: Duration = Duration::from_secs(15);
+
+/// Keeps a session with the scheduler for ever: a worker never gives up on its scheduler, but says why it waits.
+pub(crate) async fn run(node: Arc<Node>) {
+    let mut backoff = Backoff::endless(Duration::from_millis(100), Duration::from_secs(3));
+    loop {
+        let ended = session(&node, &mut backoff).await;
+        node.outbox.close();
+        node.heartbeat.send_replace(None);
+        match ended.code {
+            ErrorCode::WrongCluster | ErrorCode::WrongProtocol => {
+                node.give_up(format!("the scheduler at {} refuses this worker: {ended}", node.options.scheduler));
+                return;
+            }
+            _ => tracing::warn!(scheduler = node.options.scheduler, reason = %ended, "no scheduler; connecting again"),
+        }
+        backoff.wait(&node.env).await;
+    }
+}
+
+/// One session; returns why it ended.
+async fn session(node: &Arc<Node>, backoff: &mut Backoff) -> Failure {
+    let presented: Vec<AttemptId> = node.attempts().iter().map(|attempt| attempt.id()).collect();
+    let finished = node.results();
+    let (sender, receiver) = mpsc::channel(64);
+    let register = register(node, &presented, finished.values().cloned().collect());
+    let (mut commands, registered) = match open(node, &sender, receiver, register).await {
+        Ok(opened) => opened,
+        Err(failure) => return failure,
+    };
+    backoff.reset();
+    tracing::info!(held = presented.len(), unacknowledged = finished.len(), "registered with the scheduler");
+    let keep: BTreeSet<AttemptId> = registered.keep.iter().copied().map(AttemptId::from).collect();
+    node.keep_only(&presented, &keep).await;
+    node.outbox.open(sender);
+    // What finished while it registered.
+    for (_, result) in node.results().into_iter().filter(|(id, _)| !finished.contains_key(id)) {
+        node.outbox.send_result(result).await;
+    }
+    node.heartbeat.send_replace(Some(registered.heartbeat_ms.max(50)));
+    loop {
+        let command = tokio::select! {
+            command = commands.message() => command,
+            () = node.reconnect.notified() => {
+                return Failure::new(ErrorCode::Unavailable, "it does not know this session any more");
+            }
+        };
+        match command {
+            Ok(Some(v1::WorkerCommand { body: Some(command) })) => obey(node, command).await,
+            Ok(Some(v1::WorkerCommand { body: None })) => {
+                tracing::warn!("the scheduler sent a command that this build does not know; ignored");
+            }
+            Ok(None) => return Failure::new(ErrorCode::Unavailable, "it closed the session"),
+            Err(status) => return Failure::from(&status),
+        }
+    }
+}
+
+async fn open(
+    node: &Node,
+    sender: &mpsc::Sender<WorkerMessage>,
+    receiver: mpsc::Receiver<WorkerMessage>,
+    register: v1::Register,
+) -> Result<(Streaming<v1::WorkerCommand>, v1::Registered), Failure> {
+    let bad_url = |e: client::NetError| Failure::new(ErrorCode::BadRequest, e.to_string());
+    let channel = client::channel(&node.env, &node.options.scheduler).map_err(bad_url)?;
+    let mut client = sized!(WorkerClient::new(channel));
+    let closed = |_| Failure::new(ErrorCode::Internal, "the stream closed before it opened");
+    sender.send(WorkerMessage { body: Some(Body::Register(register)) }).await.map_err(closed)?;
+    let opening = async {
+        let status = |status| Failure::from(&status);
+        let mut commands = client.session(ReceiverStream::new(receiver)).await.map_err(status)?.into_inner();
+        match commands.message().await.map_err(status)? {
+            Some(v1::WorkerCommand { body: Some(Command::Registered(registered)) }) => Ok((commands, registered)),
+            Some(_) => Err(Failure::new(ErrorCode::WrongProtocol, "it answered a registration with something else")),
+            None => Err(Failure::new(ErrorCode::Unavailable, "it closed the session")),
+        }
+    };
+    let opened = node.env.timeout(REGISTER_WITHIN, opening).await;
+    opened.unwrap_or_else(|elapsed| Err(Failure::new(ErrorCode::Unavailable, elapsed.to_string())))
+}
+
+fn register(node: &Node, held: &[AttemptId], finished: Vec<v1::TaskResult>) -> v1::Register {
+    let options = &node.options;
+    let rows = options.resources.overrides().iter();
+    v1::Register {
+        worker_id: node.worker_id.clone(),
+        session_id: node.session_id.clone(),
+        host_id: options.host.to_string(),
+        name: options.name.clone(),
+        cluster: options.cluster.clone(),
+        build: options.build.clone(),
+        protocol_minor: sp_proto::PROTOCOL_MINOR,
+        tasks: options.tasks.iter().map(|task| v1::TaskKind::from(*task) as i32).collect(),
+        seal_proofs: options.seal_proofs.iter().map(|proof| proof.id()).collect(),
+        capacity: Some((options.capacity)().into()),
+        resources: rows.map(|(task, size, row)| resource_row_to_wire(*task, *size, *row)).collect(),
+        data_url: node.data_url().clone(),
+        stores: node.stores.all().iter().map(|store| store.id().to_string()).collect(),
+        builtin: options.builtin,
+        held: held.iter().map(|id| (*id).into()).collect(),
+        finished,
+        pid: options.pid,
+    }
+}
+
+async fn obey(node: &Arc<Node>, command: Command) {
+    match command {
+        Command::Registered(_) => tracing::warn!("the scheduler registered this worker twice; ignored"),
+        Command::Assign(assign) => node.assign(assign).await,
+        Command::Cancel(v1::Cancel { attempt, reason }) => {
+            if let Some(attempt) = attempt {
+                node.cancel(attempt.into(), &reason).await;
+            }
+        }
+        Command::ResultAck(v1::ResultAck { attempt }) => {
+            // Aside: removing a large work directory takes long.
+            if let Some(attempt) = attempt {
+                let forgetting = node.clone();
+                node.env.tasks.spawn("forget", Box::pin(async move { forgetting.forget(attempt.into()).await }));
+            }
+        }
+        Command::AttachStore(request) => {
+            // Aside: reading a store with many sectors takes long.
+            let attaching = node.clone();
+            node.env.tasks.spawn("attach", Box::pin(async move { attach(&attaching, request).await }));
+        }
+    }
+}
+
+async fn attach(node: &Arc<Node>, request: v1::AttachStore) {
+    use sp_proto::v1::attach_reply::Outcome;
+    let number = request.request;
+    let stores = node.stores.clone();
+    let new_id = StoreId::new(node.env.uuid());
+    let attached = match new_id {
+        Ok(new_id) => node.env.blocking(move || stores.attach(&request, &new_id)).await.map_err(Failure::from),
+        Err(error) => Err(Failure::new(ErrorCode::Internal, error.to_string())),
+    };
+    let outcome = match attached {
+        Ok(store) => {
+            tracing::info!(store = %store.id(), path = %store.layout().root().display(), "attached");
+            index::attach(node, &store).await;
+            Outcome::Store(store.id().to_string())
+        }
+        Err(failure) => Outcome::Failed(failure.to_wire()),
+    };
+    let reply = v1::AttachReply { request: number, outcome: Some(outcome) };
+    node.outbox.send(Body::AttachReply(reply)).await;
+}

@@ -1,0 +1,152 @@
+//! Settings that both workers take: flags, environment, configuration file, and Lotus's names as second ones.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use sp_net::config::{ConfigError, second_flag, second_value};
+
+/// Declares the settings of a worker binary: the shared ones and its own, each a flag, a variable and a key.
+///
+/// The fields of its own bring their attributes. `or` takes what is set from the left, the rest from the right.
+#[macro_export]
+macro_rules! worker_settings {
+    ($(#[$doc:meta])* $name:ident, $prefix:literal, { $($(#[$attribute:meta])* $field:ident: $type:ty,)* }) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Default, clap::Args, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+        struct $name {
+            /// Address of the scheduler, http://HOST:PORT
+            #[arg(long, env = concat!($prefix, "SCHEDULER"), value_name = "URL")]
+            scheduler: Option<String>,
+            /// Address of the storage index, http://HOST:PORT
+            #[arg(long, env = concat!($prefix, "INDEX"), value_name = "URL")]
+            index: Option<String>,
+            /// Where this worker keeps its state; one process per directory
+            #[arg(long, env = concat!($prefix, "DATA_DIR"), value_name = "DIR")]
+            data_dir: Option<std::path::PathBuf>,
+            /// Where the data plane listens [default: 127.0.0.1:0]
+            #[arg(long, env = concat!($prefix, "LISTEN"), value_name = "ADDRESS")]
+            listen: Option<std::net::SocketAddr>,
+            /// Name of the cluster; another cluster's services refuse this worker [default: dev]
+            #[arg(long, env = concat!($prefix, "CLUSTER"))]
+            cluster: Option<String>,
+            /// Network; any other than dev refuses development parameters [default: dev]
+            #[arg(long, env = concat!($prefix, "NETWORK"))]
+            network: Option<String>,
+            /// Display name [default: the host name]
+            #[arg(long, env = concat!($prefix, "NAME"))]
+            name: Option<String>,
+            /// Do not make a store in the data directory on the first run
+            #[arg(long, env = concat!($prefix, "NO_LOCAL_STORAGE"), num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+            no_local_storage: Option<bool>,
+            /// Report no swap
+            #[arg(long, env = concat!($prefix, "NO_SWAP"), num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+            no_swap: Option<bool>,
+            /// Files fetched at once [default: 5]
+            #[arg(long, env = concat!($prefix, "PARALLEL_FETCH_LIMIT"), value_name = "N")]
+            parallel_fetch_limit: Option<usize>,
+            /// Sector sizes to prove, separated by commas [default: 2KiB on network dev, else 32GiB]
+            #[arg(long, env = concat!($prefix, "SECTOR_SIZE"), value_name = "SIZES")]
+            sector_size: Option<String>,
+            /// Directory of the proof parameters [default: FIL_PROOFS_PARAMETER_CACHE, else our own]
+            #[arg(long, env = concat!($prefix, "PARAMETERS"), value_name = "DIR")]
+            parameters: Option<std::path::PathBuf>,
+            /// A child of the scheduler's host, last in choice
+            #[arg(long, hide = true, env = concat!($prefix, "BUILTIN"), num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+            builtin: Option<bool>,
+            $($(#[$attribute])* $field: Option<$type>,)*
+        }
+
+        impl $name {
+            /// What is set here, else what is set there.
+            fn or(self, other: Self) -> Self {
+                Self {
+                    scheduler: self.scheduler.or(other.scheduler),
+                    index: self.index.or(other.index),
+                    data_dir: self.data_dir.or(other.data_dir),
+                    listen: self.listen.or(other.listen),
+                    cluster: self.cluster.or(other.cluster),
+                    network: self.network.or(other.network),
+                    name: self.name.or(other.name),
+                    no_local_storage: self.no_local_storage.or(other.no_local_storage),
+                    no_swap: self.no_swap.or(other.no_swap),
+                    parallel_fetch_limit: self.parallel_fetch_limit.or(other.parallel_fetch_limit),
+                    sector_size: self.sector_size.or(other.sector_size),
+                    parameters: self.parameters.or(other.parameters),
+                    builtin: self.builtin.or(other.builtin),
+                    $($field: self.$field.or(other.$field),)*
+                }
+            }
+
+            /// The settings that both workers take.
+            fn shared(&self) -> $crate::settings::Shared {
+                $crate::settings::Shared {
+                    scheduler: self.scheduler.clone(),
+                    index: self.index.clone(),
+                    data_dir: self.data_dir.clone(),
+                    listen: self.listen,
+                    cluster: self.cluster.clone().unwrap_or_else(|| "dev".to_owned()),
+                    network: self.network.clone().unwrap_or_else(|| "dev".to_owned()),
+                    name: self.name.clone(),
+                    no_local_storage: self.no_local_storage.unwrap_or(false),
+                    no_swap: self.no_swap.unwrap_or(false),
+                    parallel_fetch_limit: self.parallel_fetch_limit,
+                    sector_size: self.sector_size.clone(),
+                    parameters: self.parameters.clone(),
+                    builtin: self.builtin.unwrap_or(false),
+                }
+            }
+        }
+
+        /// The configuration file: one table.
+        #[derive(Debug, Default, serde::Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        struct File {
+            worker: $name,
+        }
+    };
+}
+
+/// Settings that both workers take, merged.
+#[derive(Debug, Clone)]
+pub struct Shared {
+    /// Address of the scheduler.
+    pub scheduler: Option<String>,
+    /// Address of the storage index.
+    pub index: Option<String>,
+    /// State of the worker.
+    pub data_dir: Option<PathBuf>,
+    /// Address of the data plane.
+    pub listen: Option<SocketAddr>,
+    /// Name of the cluster.
+    pub cluster: String,
+    /// Network.
+    pub network: String,
+    /// Display name.
+    pub name: Option<String>,
+    /// No store on the first run.
+    pub no_local_storage: bool,
+    /// Report no swap.
+    pub no_swap: bool,
+    /// Files fetched at once.
+    pub parallel_fetch_limit: Option<usize>,
+    /// Sector sizes, separated by commas.
+    pub sector_size: Option<String>,
+    /// Directory of the proof parameters.
+    pub parameters: Option<PathBuf>,
+    /// A child of the scheduler's host.
+    pub builtin: bool,
+}
+
+/// Reads a Lotus variable as the second name of one of ours. `prefix` is ours, `key` the common rest.
+pub fn lotus_value<T: std::str::FromStr>(prefix: &str, key: &str) -> Result<Option<T>, ConfigError>
+where
+    T::Err: std::fmt::Display,
+{
+    second_value(&format!("{prefix}{key}"), &format!("LOTUS_WORKER_{key}"))
+}
+
+/// As [`lotus_value`], for a switch.
+pub fn lotus_flag(prefix: &str, key: &str) -> Result<Option<bool>, ConfigError> {
+    second_flag(&format!("{prefix}{key}"), &format!("LOTUS_WORKER_{key}"))
+}

@@ -1,0 +1,160 @@
+//! A worker: put together from what its maker brings, then run until it is told to stop or cannot go on.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sp_env::StopOnDrop;
+use sp_net::server::{Limits, Server, Services};
+use sp_net::{Env, NetError, sized};
+use sp_proto::v1;
+use sp_proto::v1::data_plane_server::DataPlaneServer;
+use sp_proto::v1::worker_message::Body;
+use sp_sectors::{Disk, StoreError, make_dirs, read_all, write_whole};
+use sp_types::{AttemptId, StoreId, WorkerId};
+
+use crate::executor::Executor;
+use crate::ledger::{Ledger, LedgerError};
+use crate::node::{Node, Parts};
+use crate::options::Options;
+use crate::stores::Stores;
+use crate::{data_plane, index, renew, session};
+
+/// File in the data directory with the worker's id.
+const ID_FILE: &str = "worker-id";
+
+/// How long the farewell may take to reach the scheduler.
+const FAREWELL: Duration = Duration::from_millis(200);
+
+/// A worker cannot start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+pub enum WorkerError {
+    /// A store cannot be opened.
+    #[error("a storage path cannot be used: {0}")]
+    Store(#[from] StoreError),
+    /// The records in the data directory cannot be read.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The worker's id cannot be read or made.
+    #[error("the worker's id in {path}: {reason}")]
+    Id {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// The data plane cannot listen.
+    #[error(transparent)]
+    Net(#[from] NetError),
+    /// Scheduler or index refuse this worker for good.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// A worker that does not run yet.
+pub struct Worker {
+    node: Arc<Node>,
+}
+
+impl Worker {
+    /// Opens the data directory and the stores and takes up what the last run left.
+    pub async fn new(
+        env: Env,
+        disk: Arc<dyn Disk>,
+        executor: Arc<dyn Executor>,
+        options: Options,
+    ) -> Result<Self, WorkerError> {
+        let (worker_id, store_id) = (env.uuid(), env.uuid());
+        let making = env.clone();
+        let node = move || open(making, disk, executor, options, &worker_id, &store_id);
+        Ok(Self { node: Arc::new(env.blocking(node).await?) })
+    }
+
+    /// The worker's id.
+    pub fn id(&self) -> &str {
+        &self.node.worker_id
+    }
+
+    /// Serves, registers and works until `shutdown` completes. Attempts that are running then go on at the next start.
+    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), WorkerError> {
+        let node = self.node;
+        let options = &node.options;
+        let mut builder = Server::builder(&node.env, options.service, options.listen).limits(Limits::DATA);
+        if options.announce {
+            builder = builder.announce(Some(options.data_dir.clone()));
+        }
+        let server = builder.bind().await?;
+        node.set_data_url(format!("http://{}", server.address()));
+        let service = sized!(DataPlaneServer::new(data_plane::Service::new(node.clone())));
+        let mut fatal = node.fatal.subscribe();
+        let (leaving, stop) = (node.clone(), async move {
+            tokio::select! {
+                () = shutdown => {}
+                // Never an error: the sender lives as long as the node.
+                _ = fatal.wait_for(Option::is_some) => {}
+            }
+        });
+        let stop = async move {
+            stop.await;
+            farewell(&leaving).await;
+        };
+        let (renewing, indexing, session) = (node.clone(), node.clone(), node.clone());
+        let tasks = &node.env.tasks;
+        let _background = [
+            tasks.spawn_isolated("leases", Box::new(move || Box::pin(renew::run(renewing)))),
+            tasks.spawn("index", Box::pin(index::run(indexing))),
+            tasks.spawn("session", Box::pin(session::run(session))),
+        ]
+        .map(StopOnDrop);
+        server.serve(Services::new().with(service), stop).await?;
+        let reason = node.fatal.borrow().clone();
+        reason.map_or(Ok(()), |reason| Err(WorkerError::Refused(reason)))
+    }
+}
+
+/// Says goodbye, so that the scheduler does not wait for the leases to end.
+async fn farewell(node: &Node) {
+    let reason = "the worker was asked to stop".to_owned();
+    node.outbox.send(Body::GoingAway(v1::GoingAway { reason })).await;
+    node.env.clock.sleep(FAREWELL).await;
+}
+
+fn open(
+    env: Env,
+    disk: Arc<dyn Disk>,
+    executor: Arc<dyn Executor>,
+    options: Options,
+    new_worker_id: &str,
+    new_store_id: &str,
+) -> Result<Node, WorkerError> {
+    let data_dir = options.data_dir.clone();
+    let worker_id = worker_id(&*disk, &data_dir, new_worker_id)?;
+    let ledger = Ledger::open(disk.clone(), &data_dir)?;
+    let held = ledger.attempts()?.into_iter().filter_map(|assign| assign.attempt).map(AttemptId::from);
+    // Work directories of finished attempts go with the acknowledgement of their results.
+    let keep: BTreeSet<AttemptId> = held.chain(ledger.results()?.into_keys()).collect();
+    let store_id = StoreId::new(new_store_id);
+    let store_id = store_id.map_err(|e| WorkerError::Id { path: "a new store".into(), reason: e.to_string() })?;
+    let stores = Stores::open(disk.clone(), &data_dir, &options.home, options.local_storage, &store_id, &keep)?;
+    Ok(Node::new(Parts { env, disk, executor, options, worker_id, stores, ledger })?)
+}
+
+/// The id in the data directory; made on the first run.
+fn worker_id(disk: &dyn Disk, data_dir: &Path, new: &str) -> Result<String, WorkerError> {
+    let path = data_dir.join(ID_FILE);
+    let failed = |reason: String| WorkerError::Id { path: path.display().to_string(), reason };
+    make_dirs(disk, data_dir).map_err(|e| failed(e.to_string()))?;
+    match read_all(disk, &path, 1024) {
+        Ok(bytes) => {
+            let text = String::from_utf8(bytes).map_err(|e| failed(e.to_string()))?;
+            let id = WorkerId::new(text.trim()).map_err(|e| failed(e.to_string()))?;
+            Ok(id.to_string())
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            write_whole(disk, &path, format!("{new}\n").as_bytes()).map_err(|e| failed(e.to_string()))?;
+            Ok(new.to_owned())
+        }
+        Err(error) => Err(failed(error.to_string())),
+    }
+}

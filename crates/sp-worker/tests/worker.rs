@@ -1,0 +1,386 @@
+//! A whole worker among fakes: attempts from assignment to acknowledgement, over crashes at every step.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, unreachable_pub)]
+
+mod support;
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use sp_proto::v1;
+use sp_proto::v1::assign::Params;
+use sp_proto::v1::data_plane_client::DataPlaneClient;
+use sp_proto::v1::task_done::Output;
+use sp_proto::v1::task_result::Outcome;
+use sp_sectors::{Disk, exists};
+use sp_types::{FileKind, ReplicaInfo, TaskKind};
+use support::{DATA_DIR, Fakes, Machine, SECTOR, assign, eventually, pledge, with_input, with_output};
+
+const ALL: [TaskKind; 4] = [TaskKind::AddPiece, TaskKind::PreCommit2, TaskKind::Commit2, TaskKind::GenerateWindowPost];
+
+fn done(result: &v1::TaskResult) -> &v1::TaskDone {
+    match &result.outcome {
+        Some(Outcome::Done(done)) => done,
+        other => panic!("not done: {other:?}"),
+    }
+}
+
+fn failed(result: &v1::TaskResult) -> &v1::Failure {
+    match &result.outcome {
+        Some(Outcome::Failed(failure)) => failure,
+        other => panic!("not failed: {other:?}"),
+    }
+}
+
+/// Nothing of any attempt is left in the data directory or in the store.
+async fn clean(machine: &Machine) {
+    eventually("everything to be tidied up", || {
+        let empty = |dir: &str| machine.disk.list(format!("{DATA_DIR}/{dir}").as_ref()).is_ok_and(|l| l.is_empty());
+        ["attempts", "results", "storage/.sp/work", "storage/.sp/journal"].iter().all(|dir| empty(dir)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_attempt_is_published_declared_and_forgotten() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    machine.start();
+    let store = fakes.store().await;
+    fakes.assign(pledge("1.1", &store)).await;
+    fakes.assign(pledge("1.1", &store)).await;
+    let result = fakes.result("1.1").await;
+    let replica = ReplicaInfo::try_from(done(&result).replicas[0].clone()).unwrap();
+    assert_eq!((replica.id.kind, replica.size_bytes, replica.primary), (FileKind::Unsealed, 2048, true));
+    assert!(fakes.said.declared.lock().unwrap().iter().any(|r| r.root == replica.id.root));
+    assert_eq!(machine.executor.starts("AP"), 1);
+    assert!(exists(&machine.disk, format!("{DATA_DIR}/storage/unsealed/s-t01000-3").as_ref()).unwrap());
+    clean(&machine).await;
+}
+
+#[tokio::test]
+async fn work_that_a_crash_interrupts_is_done_again_from_its_inputs() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    machine.executor.hold();
+    machine.start();
+    fakes.assign(pledge("1.1", &fakes.store().await)).await;
+    eventually("the executor", || (machine.executor.starts("AP") == 1).then_some(())).await;
+    eventually("a renewal", || (!fakes.said.progress.lock().unwrap().is_empty()).then_some(())).await;
+    machine.kill();
+    machine.start();
+    let register = fakes.registered(2).await;
+    assert_eq!(register.held.len(), 1);
+    done(&fakes.result("1.1").await);
+    assert_eq!(machine.executor.starts("AP"), 2);
+    clean(&machine).await;
+}
+
+#[tokio::test]
+async fn finished_work_is_not_run_again_while_the_index_is_silent() {
+    let fakes = Fakes::start().await;
+    fakes.said.ack_declares.store(false, Ordering::SeqCst);
+    let mut machine = Machine::new(&fakes, &ALL);
+    machine.start();
+    fakes.assign(pledge("1.1", &fakes.store().await)).await;
+    let published = format!("{DATA_DIR}/storage/unsealed/s-t01000-3");
+    eventually("the publish", || exists(&machine.disk, published.as_ref()).unwrap().then_some(())).await;
+    machine.kill();
+    machine.start();
+    fakes.registered(2).await;
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(fakes.said.results.lock().unwrap().is_empty(), "no result before the index has it");
+    fakes.said.ack_declares.store(true, Ordering::SeqCst);
+    machine.kill();
+    machine.start();
+    assert_eq!(done(&fakes.result("1.1").await).replicas.len(), 1);
+    assert_eq!(machine.executor.starts("AP"), 1);
+    clean(&machine).await;
+}
+
+#[tokio::test]
+async fn a_result_is_presented_until_it_is_acknowledged() {
+    let fakes = Fakes::start().await;
+    fakes.said.ack_results.store(false, Ordering::SeqCst);
+    let mut machine = Machine::new(&fakes, &ALL);
+    machine.start();
+    fakes.assign(pledge("1.1", &fakes.store().await)).await;
+    let first = fakes.result("1.1").await;
+    machine.kill();
+    fakes.said.ack_results.store(true, Ordering::SeqCst);
+    machine.start();
+    let register = fakes.registered(2).await;
+    assert_eq!((register.held.len(), register.finished.len()), (0, 1));
+    assert_eq!(fakes.result("1.1").await, first);
+    assert_eq!(machine.executor.starts("AP"), 1);
+    clean(&machine).await;
+}
+
+#[tokio::test]
+async fn what_the_scheduler_does_not_keep_is_removed() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    machine.executor.hold();
+    machine.start();
+    fakes.assign(pledge("1.1", &fakes.store().await)).await;
+    eventually("the executor", || (machine.executor.starts("AP") == 1).then_some(())).await;
+    machine.kill();
+    fakes.said.keep_nothing.store(true, Ordering::SeqCst);
+    machine.start();
+    assert_eq!(fakes.registered(2).await.held.len(), 1);
+    clean(&machine).await;
+    assert_eq!(machine.executor.starts("AP"), 1);
+    assert!(fakes.said.results.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn cancelled_and_fenced_attempts_end_without_a_result() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    machine.executor.hold();
+    machine.start();
+    let store = fakes.store().await;
+    fakes.assign(pledge("1.1", &store)).await;
+    fakes.assign(pledge("2.1", &store)).await;
+    eventually("the executor", || (machine.executor.starts("AP") == 2).then_some(())).await;
+    let attempt = Some(v1::AttemptId { task: 1, number: 1 });
+    let cancel = v1::Cancel { attempt, reason: "a test".into() };
+    fakes.command(v1::worker_command::Body::Cancel(cancel)).await;
+    fakes.fence(2, 1).await;
+    clean(&machine).await;
+    assert!(fakes.said.results.lock().unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn an_attempt_over_its_limit_fails_with_the_reason() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    machine.executor.hold();
+    machine.start();
+    let assign = v1::Assign { time_limit_ms: 300, ..pledge("1.1", &fakes.store().await) };
+    fakes.assign(assign).await;
+    assert_eq!(failed(&fakes.result("1.1").await).code, "SP-TIMED-OUT");
+    clean(&machine).await;
+}
+
+#[tokio::test]
+async fn in_place_work_never_touches_the_published_replica() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    let sealed = machine.publish(FileKind::Sealed, b"plaintext of the sector");
+    machine.executor.hold();
+    machine.start();
+    let store = fakes.store().await;
+    let pc2 = assign("5.1", TaskKind::PreCommit2, Params::PreCommit2(v1::PreCommit2Params { phase1: vec![] }));
+    let pc2 = with_output(with_input(pc2, &sealed, &[]), FileKind::Sealed, &store);
+    // The fake stage writes p_aux into the directory of the cache: any output directory will do.
+    let pc2 = with_output(pc2, FileKind::Cache, &store);
+    fakes.assign(pc2).await;
+    eventually("the executor", || (machine.executor.starts("PC2") == 1).then_some(())).await;
+    let published = format!("{DATA_DIR}/storage/sealed/s-t01000-3");
+    let read = || sp_sectors::read_all(&machine.disk, published.as_ref(), 1000).unwrap();
+    assert_eq!(read(), b"plaintext of the sector");
+    machine.disk.create_dir_all(format!("{DATA_DIR}/storage/.sp/work/5.1/cache/s-t01000-3").as_ref()).unwrap();
+    machine.executor.release();
+    let result = fakes.result("5.1").await;
+    assert_eq!(done(&result).replicas.len(), 2);
+    assert_eq!(read(), b"encodedxt of the sector");
+}
+
+/// Long enough for several chunks.
+fn vanilla() -> Vec<u8> {
+    (0..(5 << 20) / 2).map(|i: u32| (i * 7 % 251) as u8).collect()
+}
+
+fn commit_2(id: &str, replica: &ReplicaInfo, urls: &[&str]) -> v1::Assign {
+    with_input(assign(id, TaskKind::Commit2, Params::Commit2(v1::Commit2Params {})), replica, urls)
+}
+
+#[tokio::test]
+async fn wrong_chunks_are_fetched_from_the_next_source_or_fail_the_attempt() {
+    let (a_fakes, b_fakes, c_fakes) = (Fakes::start().await, Fakes::start().await, Fakes::start().await);
+    let mut a = Machine::new(&a_fakes, &ALL);
+    let replica = a.publish(FileKind::Vanilla, &vanilla());
+    // The same replica on another worker, in a store with the same id: shared sources of one replica.
+    let mut b = Machine::new(&b_fakes, &ALL);
+    b.disk = copy_of(&a, &b_fakes);
+    let damaged = a.store().replica_path(SECTOR, FileKind::Vanilla);
+    a.disk.open_write(&damaged).unwrap().write_at(b"!", (1 << 20) + 5).unwrap();
+    a.start();
+    b.start();
+    let (a_url, b_url) = (a_fakes.registered(1).await.data_url, b_fakes.registered(1).await.data_url);
+    let mut c = Machine::new(&c_fakes, &ALL);
+    c.start();
+    c_fakes.registered(1).await;
+    c_fakes.assign(commit_2("7.1", &replica, &[&a_url, &b_url])).await;
+    let result = c_fakes.result("7.1").await;
+    assert!(matches!(&done(&result).output, Some(Output::Proof(p)) if p.proof == vanilla()[..4]));
+    c_fakes.assign(commit_2("8.1", &replica, &[&a_url])).await;
+    let result = c_fakes.result("8.1").await;
+    assert_eq!(failed(&result).code, "SP-DIGEST-MISMATCH", "{:?}", failed(&result));
+    assert_eq!(c.executor.starts("C2"), 1);
+    clean(&c).await;
+}
+
+/// A disk with the same vanilla replica in a store of the same id.
+fn copy_of(a: &Machine, fakes: &Fakes) -> sp_sectors::MemDisk {
+    let b = Machine::new(fakes, &ALL);
+    let id = a.store().id().clone();
+    let meta = sp_sectors::StoreMeta::new(&id, true, true);
+    let disk: std::sync::Arc<dyn Disk> = std::sync::Arc::new(b.disk.clone());
+    let store = sp_sectors::Store::init(disk, format!("{DATA_DIR}/storage").as_ref(), &meta).unwrap();
+    let attempt = "900.1".parse().unwrap();
+    let path = store.work(attempt).unwrap().path(SECTOR, FileKind::Vanilla);
+    b.disk.create_new(&path).unwrap().write_at(&vanilla(), 0).unwrap();
+    store.publish(attempt, &[(SECTOR, FileKind::Vanilla)]).unwrap();
+    store.discard(attempt).unwrap();
+    b.disk
+}
+
+#[tokio::test]
+async fn reads_of_ended_attempts_are_refused() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    let replica = machine.publish(FileKind::Vanilla, &vanilla());
+    machine.start();
+    let mut client = DataPlaneClient::connect(fakes.registered(1).await.data_url).await.unwrap();
+    let request = |number| v1::ReadManifestRequest {
+        replica: Some(replica.clone().into()),
+        attempt: Some(v1::AttemptId { task: 7, number }),
+    };
+    client.read_manifest(request(1)).await.unwrap();
+    fakes.fence(7, 1).await;
+    let refused = eventually_refused(&mut client, request(1)).await;
+    assert_eq!(sp_net::status::code_of(&refused), Some(sp_types::ErrorCode::AttemptEnded));
+    client.read_manifest(request(2)).await.unwrap();
+}
+
+async fn eventually_refused(
+    client: &mut DataPlaneClient<tonic::transport::Channel>,
+    request: v1::ReadManifestRequest,
+) -> tonic::Status {
+    for _ in 0..500 {
+        match client.read_manifest(request.clone()).await {
+            Err(status) => return status,
+            Ok(_) => tokio::time::sleep(Duration::from_millis(10)).await,
+        }
+    }
+    panic!("never refused");
+}
+
+fn add(id: &str, store: &str, data: &[u8]) -> v1::Assign {
+    let params = v1::AddPieceParams {
+        data_bytes: data.len() as u64,
+        data_digest: blake2s_simd::blake2s(data).as_bytes().to_vec(),
+        ticket: "secret".into(),
+        padded_bytes: 2048,
+    };
+    with_output(assign(id, TaskKind::AddPiece, Params::AddPiece(params)), FileKind::Unsealed, store)
+}
+
+fn parts(ticket: &str, offset: u64, data: &[u8]) -> Vec<v1::UploadPart> {
+    let part = |data: &[u8]| v1::UploadPart { data: data.to_vec().into(), ..Default::default() };
+    let mut parts: Vec<_> = data.chunks(300).map(part).collect();
+    parts[0].ticket = ticket.into();
+    parts[0].offset = offset;
+    parts
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_after_a_crash_and_only_its_ticket_opens_it() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    machine.start();
+    let data: Vec<u8> = (0..1500u32).map(|i| (i % 256) as u8).collect();
+    fakes.assign(add("1.1", &fakes.store().await, &data)).await;
+    let mut client = DataPlaneClient::connect(fakes.registered(1).await.data_url).await.unwrap();
+    let upload = tokio_stream::iter(parts("guess", 0, &data));
+    let refused = client.upload_piece(upload).await.unwrap_err();
+    assert_eq!(sp_net::status::code_of(&refused), Some(sp_types::ErrorCode::BadTicket));
+    let progress = || fakes.said.progress.lock().unwrap().iter().any(|p| p.detail.contains("upload")).then_some(());
+    eventually("the attempt to wait", progress).await;
+    let status = client.upload_piece(tokio_stream::iter(parts("secret", 0, &data[..600]))).await.unwrap().into_inner();
+    assert_eq!((status.received_bytes, status.complete), (600, false));
+    machine.kill();
+    machine.start();
+    let mut client = DataPlaneClient::connect(fakes.registered(2).await.data_url).await.unwrap();
+    let ask = v1::UploadStatusRequest { ticket: "secret".into() };
+    let at = client.upload_status(ask).await.unwrap().into_inner().received_bytes;
+    assert!(at <= 600);
+    let rest = parts("secret", at, &data[at as usize..]);
+    assert!(client.upload_piece(tokio_stream::iter(rest)).await.unwrap().into_inner().complete);
+    done(&fakes.result("1.1").await);
+    let published = format!("{DATA_DIR}/storage/unsealed/s-t01000-3");
+    assert_eq!(sp_sectors::read_all(&machine.disk, published.as_ref(), 4096).unwrap(), data);
+    clean(&machine).await;
+}
+
+#[tokio::test]
+async fn a_post_reads_local_and_remote_sectors_and_skips_the_rest() {
+    let (holder_fakes, fakes) = (Fakes::start().await, Fakes::start().await);
+    let mut holder = Machine::new(&holder_fakes, &ALL);
+    let sealed = holder.publish(FileKind::Sealed, b"remote");
+    cache_beside(&holder);
+    holder.start();
+    let url = holder_fakes.registered(1).await.data_url;
+    let mut prover = Machine::new(&fakes, &ALL);
+    prover.start();
+    fakes.registered(1).await;
+    let sector = |number| v1::PostSector { number, comm_r: vec![2; 32], seal_proof: 5 };
+    let params = v1::WindowPostParams {
+        randomness: vec![1; 32],
+        sectors: vec![sector(3), sector(9)],
+        read_timeout_ms: 5000,
+        ..Default::default()
+    };
+    let post = assign("4.1", TaskKind::GenerateWindowPost, Params::WindowPost(params));
+    fakes.assign(with_input(post, &sealed, &[&url])).await;
+    let result = fakes.result("4.1").await;
+    let Some(Output::Post(post)) = &done(&result).output else { panic!("{result:?}") };
+    assert_eq!(post.proof, b"remote");
+    assert_eq!(post.skipped.iter().map(|s| s.number).collect::<Vec<_>>(), [9]);
+    assert!(post.skipped[0].reason.contains("SP-FILE-MISSING"), "{:?}", post.skipped);
+}
+
+/// A cache for the published sealed file.
+fn cache_beside(machine: &Machine) {
+    let store = machine.store();
+    let attempt = "901.1".parse().unwrap();
+    let dir = store.work(attempt).unwrap().path(SECTOR, FileKind::Cache);
+    machine.disk.create_dir_all(&dir).unwrap();
+    machine.disk.create_new(&dir.join("p_aux")).unwrap().write_at(b"aux", 0).unwrap();
+    store.publish(attempt, &[(SECTOR, FileKind::Cache)]).unwrap();
+    store.discard(attempt).unwrap();
+}
+
+#[tokio::test]
+async fn a_store_is_attached_and_known_at_the_next_start() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    machine.start();
+    fakes.registered(1).await;
+    let attach =
+        v1::AttachStore { request: 5, path: "/more".into(), init: true, store: true, weight: 3, ..Default::default() };
+    fakes.command(v1::worker_command::Body::AttachStore(attach.clone())).await;
+    let reply = eventually("a reply", || fakes.said.replies.lock().unwrap().pop()).await;
+    assert!(matches!(reply.outcome, Some(v1::attach_reply::Outcome::Store(_))), "{reply:?}");
+    eventually("the index to know", || fakes.said.attached.lock().unwrap().iter().any(|s| s.weight == 3).then_some(()))
+        .await;
+    fakes.command(v1::worker_command::Body::AttachStore(attach)).await;
+    let reply = eventually("a reply", || fakes.said.replies.lock().unwrap().pop()).await;
+    assert!(matches!(reply.outcome, Some(v1::attach_reply::Outcome::Failed(_))), "{reply:?}");
+    machine.kill();
+    machine.start();
+    assert_eq!(fakes.registered(2).await.stores.len(), 2);
+}
+
+#[tokio::test]
+async fn a_worker_of_another_cluster_gives_up_and_says_why() {
+    let fakes = Fakes::start().await;
+    fakes.said.wrong_cluster.store(true, Ordering::SeqCst);
+    let machine = Machine::new(&fakes, &ALL);
+    let disk = std::sync::Arc::new(machine.disk.clone());
+    let env = sp_net::Env::real();
+    let worker = sp_worker::Worker::new(env, disk, machine.executor.clone(), machine.options.clone()).await.unwrap();
+    let error = tokio::time::timeout(Duration::from_secs(10), worker.run(std::future::pending())).await.unwrap();
+    assert!(error.unwrap_err().to_string().contains("SP-WRONG-CLUSTER"));
+}
