@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use serde_json::Value;
-use sp_proto::v1::{ListSectorsRequest, SectorSummary};
+use sp_proto::v1::{Job, ListJobsRequest, ListSectorsRequest, SectorSummary};
 use sp_types::SectorState;
 
 use super::Sectors;
@@ -16,6 +16,7 @@ use crate::demo::commands::Commands;
 use crate::demo::error::{DemoError, Result};
 use crate::demo::stage::Track;
 use crate::error::CommandError;
+use crate::layout::task_code;
 
 /// The file that becomes a piece when none is named.
 const PIECE: &[u8] = include_bytes!("../../../../../LICENSE-MIT");
@@ -66,8 +67,11 @@ async fn follow(cluster: &mut Cluster, commands: &Commands<'_>, numbers: &[u64])
         numbers.iter().map(|n| (*n, stage.track(&format!("sector {n}"), STATES.len() as u64 - 1))).collect();
     let (mut seen, mut moved) = (String::new(), Instant::now());
     let waited = cluster.wait_for("all sectors to be proving", SEAL_LIMIT, async |cluster| {
-        let reply = cluster.scheduler().await?.list_sectors(request(ListSectorsRequest {})).await;
+        let mut scheduler = cluster.scheduler().await?;
+        let reply = scheduler.list_sectors(request(ListSectorsRequest {})).await;
         let sectors = reply.map_err(CommandError::from)?.into_inner().sectors;
+        let jobs = scheduler.list_jobs(request(ListJobsRequest {})).await;
+        let jobs = jobs.map_err(CommandError::from)?.into_inner().jobs;
         let states: Vec<String> =
             sectors.iter().map(|s| format!("{} {} ({})", s.number, s.state, s.failures)).collect();
         let states = states.join(", ");
@@ -75,7 +79,8 @@ async fn follow(cluster: &mut Cluster, commands: &Commands<'_>, numbers: &[u64])
             (seen, moved) = (states, Instant::now());
         }
         for sector in &sectors {
-            show(sector, tracks.get(&sector.number))?;
+            let job = jobs.iter().find(|job| job.sector == sector.number);
+            show(sector, job, tracks.get(&sector.number))?;
         }
         if moved.elapsed() > STALL_LIMIT {
             return Err(DemoError::new(format!("no sector has moved for 10 min: {seen}")));
@@ -86,7 +91,7 @@ async fn follow(cluster: &mut Cluster, commands: &Commands<'_>, numbers: &[u64])
     waited.await
 }
 
-fn show(sector: &SectorSummary, track: Option<&Track<'_>>) -> Result<()> {
+fn show(sector: &SectorSummary, job: Option<&Job>, track: Option<&Track<'_>>) -> Result<()> {
     let SectorSummary { number, state, last_error, .. } = sector;
     if *state == SectorState::Failed.to_string() {
         return Err(DemoError::new(format!("sector {number} failed: {last_error}")).log("seal-b"));
@@ -94,7 +99,13 @@ fn show(sector: &SectorSummary, track: Option<&Track<'_>>) -> Result<()> {
     let station = STATES.iter().position(|s| s.to_string() == *state).unwrap_or(0);
     let trouble = if last_error.is_empty() { String::new() } else { format!(" (trying again: {last_error})") };
     if let Some(track) = track {
-        track.at(station as u64, &format!("{state}{trouble}"));
+        track.at(station as u64, &format!("{state}{}{trouble}", job.map(work).unwrap_or_default()));
     }
     Ok(())
+}
+
+/// What is done for a sector now: `: C2 running on seal-b`.
+fn work(job: &Job) -> String {
+    let host = if job.host_name.is_empty() { String::new() } else { format!(" on {}", job.host_name) };
+    format!(": {} {}{host}", task_code(job.task), job.state)
 }
