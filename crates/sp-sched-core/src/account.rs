@@ -1,9 +1,14 @@
 //! What a host has left (law L4): one account over all its workers, and one of each worker's own share.
 
+use std::collections::BTreeMap;
+
 use sp_invariants::HostUse;
-use sp_types::{ByteSize, HostCapacity, HostId, RegisteredSealProof, ResourceRow, ResourceTable, TaskKind, WorkerId};
+use sp_types::{
+    ByteSize, HostCapacity, HostId, RegisteredSealProof, ResourceRow, ResourceTable, StoreId, TaskKind, WorkerId,
+};
 
 use crate::core::Core;
+use crate::model::{AttemptState, OutputSlot};
 use crate::workers::Worker;
 
 /// One thing that runs: where, and what it takes.
@@ -78,6 +83,55 @@ fn utilisation(used: HostUse, capacity: &HostCapacity) -> f64 {
         .max(part(used.gpus, capacity.gpus.len() as f64))
 }
 
+/// Who takes what, summed up once for a pass through the queue and kept up to date while it goes on.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Books {
+    hosts: BTreeMap<HostId, (HostCapacity, HostUse)>,
+    workers: BTreeMap<WorkerId, HostUse>,
+    counts: BTreeMap<(WorkerId, TaskKind, RegisteredSealProof), u32>,
+    asked: BTreeMap<StoreId, u64>,
+}
+
+impl Books {
+    fn enter(&mut self, w: &WorkerId, host: &HostId, kind: TaskKind, proof: RegisteredSealProof, takes: HostUse) {
+        let used = self.workers.entry(w.clone()).or_default();
+        *used = sum(*used, takes);
+        *self.counts.entry((w.clone(), kind, proof)).or_default() += 1;
+        if let Some((_, used)) = self.hosts.get_mut(host) {
+            *used = sum(*used, takes);
+        }
+    }
+
+    /// Space that was asked for and that the store's figures cannot know of yet.
+    pub(crate) fn ask(&mut self, slot: &OutputSlot) {
+        *self.asked.entry(slot.store.clone()).or_default() += slot.reserved_bytes;
+    }
+
+    pub(crate) fn asked_bytes(&self, store: &StoreId) -> u64 {
+        self.asked.get(store).copied().unwrap_or(0)
+    }
+
+    fn worker_used(&self, worker: &WorkerId) -> HostUse {
+        self.workers.get(worker).copied().unwrap_or_default()
+    }
+
+    /// Is there room for one more task of this kind? If not, why.
+    pub(crate) fn has_room(&self, worker: &Worker, kind: TaskKind, proof: RegisteredSealProof) -> Result<(), String> {
+        let (reg, row) = (&worker.reg, worker.reg.resources.row(kind, proof.size));
+        let count = self.counts.get(&(reg.worker.clone(), kind, proof)).copied().unwrap_or(0);
+        if row.max_concurrent > 0 && count >= row.max_concurrent {
+            return Err(format!("runs {count} {kind} already, its limit is {}", row.max_concurrent));
+        }
+        why_not(&row, self.worker_used(&reg.worker), &reg.capacity)?;
+        let Some((capacity, used)) = self.hosts.get(&reg.host) else { return Ok(()) };
+        why_not(&row, *used, capacity).map_err(|reason| format!("its host {reason}"))
+    }
+
+    pub(crate) fn utilisation(&self, worker: &Worker) -> f64 {
+        utilisation(self.worker_used(&worker.reg.worker), &worker.reg.capacity)
+    }
+}
+
 impl Core {
     fn sealing(&self) -> impl Iterator<Item = Running<'_>> {
         self.tasks.values().flat_map(|task| {
@@ -105,7 +159,7 @@ impl Core {
     }
 
     /// What the host has: the most that any of its workers sees of it.
-    pub(crate) fn host_capacity(&self, host: &HostId) -> HostCapacity {
+    fn host_capacity(&self, host: &HostId) -> HostCapacity {
         let mut all = HostCapacity::default();
         for w in self.workers.values().filter(|w| w.reg.host == *host) {
             let own = &w.reg.capacity;
@@ -121,9 +175,31 @@ impl Core {
         all
     }
 
-    /// What all sealing and proving attempts on the host take, orphans included: they may still run.
-    pub(crate) fn host_used(&self, host: &HostId) -> HostUse {
-        self.used(self.sealing().chain(self.proving()).filter(|r| r.host == host))
+    /// The books as they stand: everything given away, orphans included, for they may still run.
+    pub(crate) fn books(&self) -> Books {
+        let mut books = Books::default();
+        for w in self.workers.values() {
+            let host = &w.reg.host;
+            if !books.hosts.contains_key(host) {
+                books.hosts.insert(host.clone(), (self.host_capacity(host), HostUse::default()));
+            }
+        }
+        for one in self.sealing().chain(self.proving()) {
+            let takes = self.used(std::iter::once(one));
+            books.enter(one.worker, one.host, one.kind, one.proof, takes);
+        }
+        let attempts = self.tasks.values().flat_map(|t| &t.attempts).filter(|a| a.state == AttemptState::Reserving);
+        for slot in attempts.flat_map(|a| &a.outputs) {
+            books.ask(slot);
+        }
+        books
+    }
+
+    /// Enters an attempt that was just placed.
+    pub(crate) fn enter(&self, books: &mut Books, worker: &Worker, kind: TaskKind, proof: RegisteredSealProof) {
+        let row = worker.reg.resources.row(kind, proof.size);
+        let takes = demand(&row, &worker.reg.capacity);
+        books.enter(&worker.reg.worker, &worker.reg.host, kind, proof, takes);
     }
 
     pub(crate) fn worker_used(&self, worker: &WorkerId) -> HostUse {
@@ -137,27 +213,12 @@ impl Core {
         u32::try_from(count).unwrap_or(u32::MAX)
     }
 
-    /// Is there room for one more task of this kind? If not, why.
-    pub(crate) fn has_room(&self, worker: &Worker, kind: TaskKind, proof: RegisteredSealProof) -> Result<(), String> {
-        let row = worker.reg.resources.row(kind, proof.size);
-        if row.max_concurrent > 0 && self.worker_count(&worker.reg.worker, kind, proof) >= row.max_concurrent {
-            return Err(format!("runs {} {kind} already, its limit", row.max_concurrent));
-        }
-        why_not(&row, self.worker_used(&worker.reg.worker), &worker.reg.capacity)?;
-        why_not(&row, self.host_used(&worker.reg.host), &self.host_capacity(&worker.reg.host))
-            .map_err(|reason| format!("its host {reason}"))
-    }
-
     /// The same for PoSt, which looks at PoSt only: sealing never delays it.
     pub(crate) fn has_post_room(&self, worker: &Worker, kind: TaskKind) -> Result<(), String> {
         let row = worker.reg.resources.row(kind, self.config.sector_size);
         let used = self.used(self.proving().filter(|r| *r.host == worker.reg.host));
         let capacity = HostCapacity { memory_used_bytes: 0, swap_used_bytes: 0, ..worker.reg.capacity.clone() };
         why_not(&row, used, &capacity)
-    }
-
-    pub(crate) fn worker_utilisation(&self, worker: &Worker) -> f64 {
-        utilisation(self.worker_used(&worker.reg.worker), &worker.reg.capacity)
     }
 
     /// Does what sealing takes of the host fit it? False may be the host's doing: it can shrink while it works.

@@ -1,6 +1,6 @@
 //! The life of a task given away: reserving, granted, orphaned, ended. An end is durable and covers all before it.
 
-use sp_types::{AttemptId, ErrorCode, TaskId, WorkerId};
+use sp_types::{AttemptId, ErrorCode, TaskId, TaskKind, WorkerId};
 
 use crate::core::{Core, Fence, Live, Orphan};
 use crate::effect::Effect;
@@ -9,6 +9,8 @@ use crate::model::{Attempt, AttemptState, FenceRow, OutputSlot, UnixMs};
 
 /// Attempts of one task that may vanish with their worker's process before that is charged to the task.
 const FREE_LOSSES: u32 = 3;
+/// Attempts that may fail for their inputs, with every holder there, before those are taken for lost.
+pub(crate) const LOST_INPUTS: u32 = 3;
 /// Times an attempt is sent again to a worker that never lists it.
 const RESENDS_LIMIT: u32 = 5;
 
@@ -156,12 +158,42 @@ impl Core {
         let worker = attempt.worker.clone();
         self.log_attempt(id, "failed", &format!("{}: {}", failure.code, failure.message));
         self.end_attempt(id, "it failed");
-        let hints = self.hints.entry(id.task).or_default();
-        *hints.here.entry(worker.clone()).or_default() += 1;
-        let lost_inputs = matches!(failure.code, ErrorCode::FileMissing | ErrorCode::DigestMismatch);
-        hints.input_failures += u32::from(lost_inputs);
         let reason = format!("{}: {}", self.worker_name(&worker), failure.message);
+        let for_inputs = matches!(failure.code, ErrorCode::FileMissing | ErrorCode::DigestMismatch);
+        let all_there = for_inputs && self.all_holders_there(id.task);
+        let soft = (for_inputs && !all_there) || matches!(failure.code, ErrorCode::Unavailable | ErrorCode::NoSpace);
+        let hints = self.hints.entry(id.task).or_default();
+        *hints.here.entry(worker).or_default() += 1;
+        hints.input_failures += u32::from(all_there);
+        hints.soft_failures += u32::from(soft);
+        let soft_failures = hints.soft_failures;
+        if soft && soft_failures < self.config.soft_retry_limit {
+            self.postpone(id.task, self.config.retry_wait_ms(soft_failures), reason);
+            return;
+        }
         self.charge(id.task, reason);
+    }
+
+    /// Is everybody there who should have the task's inputs? If not, that one cannot read them proves nothing.
+    fn all_holders_there(&self, id: TaskId) -> bool {
+        let Some(task) = self.tasks.get(&id) else { return false };
+        let Some(sector) = self.sectors.get(&task.sector) else { return false };
+        let files = self.inputs_of(sector, task.kind).unwrap_or_default();
+        self.facts.connected
+            && files.iter().all(|f| {
+                let holders = self.holders(sector.number, f);
+                !holders.is_empty() && holders.iter().all(|w| self.is_available(w))
+            })
+    }
+
+    /// A stored task that its sector does not ask for is of no use to anybody.
+    pub(crate) fn drop_unwanted_tasks(&mut self) {
+        let wanted = |task: &crate::model::Task| {
+            let sector = self.sectors.get(&task.sector);
+            sector.is_some_and(|s| s.wanted_task() == Some(task.kind) || task.kind == TaskKind::Unseal)
+        };
+        let unwanted: Vec<TaskId> = self.tasks.values().filter(|t| !wanted(t)).map(|t| t.id).collect();
+        unwanted.into_iter().for_each(|id| self.end_task(id, None, "its sector does not need it any more"));
     }
 
     /// Counts a failure against the task and decides what follows.
@@ -174,7 +206,7 @@ impl Core {
             row.failures = failures;
             row.last_error.clone_from(&reason);
         }
-        if input_failures >= 2 && self.go_back(id, &reason) {
+        if input_failures >= LOST_INPUTS && self.go_back(id, &reason) {
             return;
         }
         if failures >= self.config.retry_limit {

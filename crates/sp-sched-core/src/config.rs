@@ -27,6 +27,8 @@ pub struct Config {
     pub orphan_wait_max_ms: u64,
     /// Failed attempts of one phase before its sector is Failed.
     pub retry_limit: u32,
+    /// The same for attempts that failed because somebody else was away or full: nothing is wrong with the sector.
+    pub soft_retry_limit: u32,
     /// Wait after the first failure; doubles with each further one ...
     pub retry_wait_min_ms: u64,
     /// ... up to this.
@@ -80,6 +82,7 @@ impl Config {
             orphan_wait_min_ms: MINUTE,
             orphan_wait_max_ms: 10 * MINUTE,
             retry_limit: 8,
+            soft_retry_limit: 100,
             retry_wait_min_ms: SECOND,
             retry_wait_max_ms: 5 * MINUTE,
             chain_retry_limit: 100,

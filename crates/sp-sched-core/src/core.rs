@@ -85,8 +85,10 @@ pub(crate) struct Hints {
     pub(crate) refusals: u32,
     /// Attempts that vanished with their worker's process.
     pub(crate) losses: u32,
-    /// Attempts that failed for their inputs.
+    /// Attempts that failed for their inputs though every holder was there.
     pub(crate) input_failures: u32,
+    /// Attempts that failed because somebody else was away or full.
+    pub(crate) soft_failures: u32,
     /// Since when nobody has its inputs.
     pub(crate) inputs_missing_since: Option<UnixMs>,
 }
@@ -130,6 +132,7 @@ impl Core {
             replan: true,
             next_due: None,
         };
+        core.drop_unwanted_tasks();
         let numbers: Vec<u64> = core.sectors.keys().copied().collect();
         numbers.into_iter().for_each(|number| core.drive(number));
         let effects = core.settle();

@@ -2,11 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use sp_types::{ByteSize, ErrorCode, FileKind, StoreId, TaskId, TaskKind, WorkerId};
+use sp_types::{ByteSize, ErrorCode, FileKind, RegisteredSealProof, StoreId, TaskId, TaskKind, WorkerId};
 
+use crate::account::Books;
+use crate::attempts::LOST_INPUTS;
 use crate::core::Core;
 use crate::event::StoreFact;
-use crate::model::{AttemptState, OutputSlot, Sector, SectorFile, Task};
+use crate::model::{OutputSlot, Sector, SectorFile, Task};
 use crate::pipeline::output_kinds;
 use crate::workers::Worker;
 
@@ -26,7 +28,7 @@ struct Candidate {
 struct Need {
     sector: u64,
     kind: TaskKind,
-    size_bytes: u64,
+    proof: RegisteredSealProof,
     inputs: Vec<(SectorFile, BTreeSet<WorkerId>)>,
 }
 
@@ -44,12 +46,17 @@ impl Need {
 impl Core {
     /// Walks the queue in order and gives away what can be given away.
     pub(crate) fn place_all(&mut self) {
-        for id in self.queue() {
-            self.place(id);
+        let queue = self.queue();
+        if queue.is_empty() {
+            return;
+        }
+        let mut books = self.books();
+        for id in queue {
+            self.place(id, &mut books);
         }
     }
 
-    fn place(&mut self, id: TaskId) {
+    fn place(&mut self, id: TaskId, books: &mut Books) {
         let Some(task) = self.tasks.get(&id) else { return };
         if !self.facts.connected {
             return;
@@ -59,14 +66,17 @@ impl Core {
             Err(reason) => return self.wait_for_inputs(id, reason),
         };
         let all = self.workers.values();
-        let candidates = all.filter_map(|w| self.judge(task, &need, w).ok());
+        let candidates = all.filter_map(|w| self.judge(task, &need, w, books).ok());
         let best = candidates.min_by(|a, b| {
             let key = |c: &Candidate| (c.failures, c.builtin, c.missing_bytes);
             key(a).cmp(&key(b)).then(a.utilisation.total_cmp(&b.utilisation)).then(a.worker.cmp(&b.worker))
         });
         self.hints.entry(id).or_default().inputs_missing_since = None;
         let Some(best) = best else { return };
-        let Some(host) = self.workers.get(&best.worker).map(|w| w.reg.host.clone()) else { return };
+        let Some(worker) = self.workers.get(&best.worker) else { return };
+        let host = worker.reg.host.clone();
+        self.enter(books, worker, need.kind, need.proof);
+        best.outputs.iter().for_each(|slot| books.ask(slot));
         let fitted = self.host_fits(&host);
         self.begin_attempt(id, &best.worker, best.outputs);
         let fits = !fitted || self.host_fits(&host);
@@ -74,7 +84,7 @@ impl Core {
     }
 
     /// For a queued task: why it waits. One line for what concerns every worker, else one per worker: `name: reason`.
-    pub(crate) fn why_queued(&self, task: &Task) -> Vec<String> {
+    pub(crate) fn why_queued(&self, task: &Task, books: &Books) -> Vec<String> {
         if task.not_before > self.now {
             let wait_s = task.not_before.since(self.now).div_ceil(1_000);
             return vec![format!("waits {wait_s} s after: {}", task.last_error)];
@@ -88,7 +98,7 @@ impl Core {
         };
         let sealing = self.workers.values().filter(|w| w.class() == task.kind.class());
         let reasons: Vec<String> = sealing
-            .filter_map(|w| self.judge(task, &need, w).err().map(|reason| format!("{}: {reason}", w.reg.name)))
+            .filter_map(|w| self.judge(task, &need, w, books).err().map(|reason| format!("{}: {reason}", w.reg.name)))
             .collect();
         if self.workers.values().all(|w| w.class() != task.kind.class()) {
             return vec!["no sealing worker has registered; start one with `sp-sealing-worker run`".to_owned()];
@@ -108,8 +118,7 @@ impl Core {
             (file, holders)
         };
         let inputs = files.into_iter().map(with_holders).collect();
-        let size_bytes = sector.seal_proof.size.bytes();
-        Ok(Need { sector: sector.number, kind: task.kind, size_bytes, inputs })
+        Ok(Need { sector: sector.number, kind: task.kind, proof: sector.seal_proof, inputs })
     }
 
     /// Inputs that stay away for too long are lost: the phase that makes them has to run again, if there is one.
@@ -121,12 +130,12 @@ impl Core {
             return;
         }
         hints.inputs_missing_since = None;
-        hints.input_failures += 2;
+        hints.input_failures += LOST_INPUTS;
         let waited_s = now.since(since) / 1_000;
         self.charge(id, format!("{}: {reason} for {waited_s} s", ErrorCode::FileMissing));
     }
 
-    fn judge(&self, task: &Task, need: &Need, worker: &Worker) -> Result<Candidate, String> {
+    fn judge(&self, task: &Task, need: &Need, worker: &Worker, books: &Books) -> Result<Candidate, String> {
         let reg = &worker.reg;
         if !worker.accepts(task.kind) {
             return Err(format!("does not take {}", task.kind));
@@ -143,15 +152,15 @@ impl Core {
             return Err(format!("does not hold {}", names(missing.iter().map(|f| f.kind))));
         }
         let sector = self.sectors.get(&task.sector).ok_or("its sector is gone")?;
-        self.has_room(worker, task.kind, sector.seal_proof)?;
+        books.has_room(worker, task.kind, sector.seal_proof)?;
         let missing_bytes = missing.iter().map(|f| f.size_bytes).sum();
         Ok(Candidate {
             worker: reg.worker.clone(),
-            outputs: self.choose_outputs(sector, need, &reg.worker, missing_bytes)?,
+            outputs: self.choose_outputs(sector, need, &reg.worker, missing_bytes, books)?,
             failures: self.hints.get(&task.id).and_then(|h| h.here.get(&reg.worker)).copied().unwrap_or(0),
             builtin: reg.builtin,
             missing_bytes,
-            utilisation: self.worker_utilisation(worker),
+            utilisation: books.utilisation(worker),
         })
     }
 
@@ -164,6 +173,7 @@ impl Core {
         need: &Need,
         worker: &WorkerId,
         fetched_bytes: u64,
+        books: &Books,
     ) -> Result<Vec<OutputSlot>, String> {
         let kinds = output_kinds(need.kind);
         if kinds.is_empty() {
@@ -171,8 +181,8 @@ impl Core {
         }
         let finalize = need.kind == TaskKind::Finalize;
         let bytes = |kind: FileKind| match finalize {
-            true => kind.finalized_bytes(need.size_bytes),
-            false => kind.sealing_bytes(need.size_bytes),
+            true => kind.finalized_bytes(need.proof.size.bytes()),
+            false => kind.sealing_bytes(need.proof.size.bytes()),
         };
         // What has to be fetched lies in the work directory of the same store meanwhile.
         let total = kinds.iter().map(|k| bytes(*k)).sum::<u64>() + fetched_bytes;
@@ -188,7 +198,7 @@ impl Core {
         if healthy.is_empty() {
             return Err(format!("no healthy store that takes {}", names(kinds.iter().copied())));
         }
-        let free = |s: &StoreFact| s.available_bytes.saturating_sub(self.asked_bytes(&s.id));
+        let free = |s: &StoreFact| s.available_bytes.saturating_sub(books.asked_bytes(&s.id));
         let roomy: Vec<&StoreFact> = healthy.into_iter().filter(|s| free(s) >= total).collect();
         if roomy.is_empty() {
             return Err(format!("no store with {} free for {}", ByteSize(total), names(kinds.iter().copied())));
@@ -209,12 +219,6 @@ impl Core {
 
     fn holds_all(&self, need: &Need, store: &StoreId) -> bool {
         need.inputs.iter().all(|(file, _)| self.facts.replicas_of(need.sector, file).any(|(id, _)| id.store == *store))
-    }
-
-    /// Bytes that attempts have asked for on this store and that its figures cannot know of yet.
-    fn asked_bytes(&self, store: &StoreId) -> u64 {
-        let attempts = self.tasks.values().flat_map(|t| &t.attempts).filter(|a| a.state == AttemptState::Reserving);
-        attempts.flat_map(|a| &a.outputs).filter(|o| o.store == *store).map(|o| o.reserved_bytes).sum()
     }
 
     /// A replica there that does not count would be in the way: a delete that names it may still be under way.

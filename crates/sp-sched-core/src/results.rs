@@ -146,8 +146,9 @@ impl Core {
             Err(reason) => {
                 verifying.failures += 1;
                 if verifying.failures >= self.config.verify_retry_limit {
+                    // The proof is as good as lost; it counts, or C2 would run again for ever.
                     let message = format!("the verifier could not decide: {reason}");
-                    self.refuse(id, Failure { code: ErrorCode::Unavailable, message });
+                    self.refuse(id, Failure { code: ErrorCode::Internal, message });
                     return;
                 }
                 verifying.ask_at = self.now.plus(self.config.retry_wait_ms(verifying.failures));

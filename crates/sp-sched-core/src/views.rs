@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sp_types::{ChainEpoch, DeadlineIndex, FileKind, ReplicaId, SectorState, TaskKind};
 
+use crate::account::Books;
 use crate::core::{Core, Live};
 use crate::effect::ChainCall;
 use crate::event::{Phase, Progress, StoreFact};
@@ -69,13 +70,14 @@ impl Core {
     /// Everything that waits, runs or returns: sealing by task, then PoSt.
     pub fn jobs(&self, now: UnixMs) -> Vec<JobView> {
         let now = now.max(self.now);
-        let sealing = self.tasks.values().flat_map(|t| self.task_jobs(t, now));
+        let books = self.books();
+        let sealing = self.tasks.values().flat_map(|t| self.task_jobs(t, now, &books));
         let parts = self.posts.values().flat_map(|job| job.parts.iter().map(move |part| (job, part)));
         let proving = parts.filter(|(_, part)| part.done.is_none()).map(|(job, part)| self.post_view(job, part, now));
         sealing.chain(proving).collect()
     }
 
-    fn task_jobs(&self, task: &Task, now: UnixMs) -> Vec<JobView> {
+    fn task_jobs(&self, task: &Task, now: UnixMs, books: &Books) -> Vec<JobView> {
         let mut jobs: Vec<JobView> = task
             .attempts
             .iter()
@@ -83,7 +85,7 @@ impl Core {
             .map(|(a, live)| self.attempt_view(task, a, live, now))
             .collect();
         if self.placeable_at(task).is_some() {
-            let reasons = self.why_queued(task);
+            let reasons = self.why_queued(task, books);
             jobs.push(JobView { reasons, ..queued_view(task, now) });
         }
         jobs
@@ -173,7 +175,7 @@ impl Core {
             }
         }
         for task in self.tasks.values().filter(|t| t.sector == number) {
-            waits.extend(self.task_jobs(task, now).iter().map(job_text));
+            waits.extend(self.task_jobs(task, now, &self.books()).iter().map(job_text));
         }
         waits.join("; ")
     }
@@ -191,7 +193,9 @@ impl Core {
             Some(UploadView::Here { data_url, ticket: a.upload_ticket.clone() })
         });
         let detail = || match task {
-            Some(task) => self.task_jobs(task, self.now).iter().map(job_text).collect::<Vec<_>>().join("; "),
+            Some(task) => {
+                self.task_jobs(task, self.now, &self.books()).iter().map(job_text).collect::<Vec<_>>().join("; ")
+            }
             None => format!("the sector is {}: {}", sector.state, sector.last_error),
         };
         Some(here.unwrap_or_else(|| UploadView::NotYet { detail: detail() }))

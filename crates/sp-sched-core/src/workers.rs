@@ -76,6 +76,7 @@ impl Core {
         let mut keep = Vec::new();
         let mut send = Vec::new();
         for attempt in self.granted_on(&id) {
+            self.move_attempt(attempt, &host);
             let Some(live) = self.live.get_mut(&attempt) else { continue };
             if held.contains(&attempt) {
                 live.orphan = None;
@@ -151,6 +152,16 @@ impl Core {
     fn granted_on(&self, worker: &WorkerId) -> Vec<AttemptId> {
         let attempts = self.tasks.values().flat_map(|t| &t.attempts);
         attempts.filter(|a| a.worker == *worker && a.state == AttemptState::Granted).map(|a| a.id).collect()
+    }
+
+    /// Its worker may have come back on another host, or on another boot of the same one.
+    fn move_attempt(&mut self, id: AttemptId, host: &HostId) {
+        if self.attempt(id).is_none_or(|a| a.host == *host) {
+            return;
+        }
+        if let Some(row) = self.task_mut(id.task) {
+            row.attempts.iter_mut().filter(|a| a.id == id).for_each(|a| host.clone_into(&mut a.host));
+        }
     }
 
     /// A machine that booted again runs nothing of before: its orphans need not be waited for.

@@ -1,0 +1,239 @@
+//! Any events in any order: the laws hold after every step, and the same events give the same effects.
+// Helpers of tests may unwrap as tests do.
+#![allow(clippy::unwrap_used)]
+
+use proptest::prelude::*;
+use sp_sched_core::effect::Effect;
+use sp_sched_core::event::{
+    ChainReply, Event, Failure, Phase, Progress, Registration, Request, RequestId, StoreFact, TaskDone, TaskOutput,
+    TaskResult,
+};
+use sp_sched_core::model::{Rows, UnixMs};
+use sp_sched_core::{Config, Core};
+use sp_types::{
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, HostCapacity, HostId, PieceInfo, Randomness,
+    ReplicaId, ResourceTable, SectorId, SectorSize, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+};
+
+const SEALING: [TaskKind; 7] = [
+    TaskKind::AddPiece,
+    TaskKind::PreCommit1,
+    TaskKind::PreCommit2,
+    TaskKind::Commit1,
+    TaskKind::Commit2,
+    TaskKind::Finalize,
+    TaskKind::Unseal,
+];
+const KINDS: [FileKind; 4] = [FileKind::Unsealed, FileKind::Sealed, FileKind::Cache, FileKind::Vanilla];
+
+fn worker(n: u8) -> WorkerId {
+    WorkerId::new(format!("w{n}")).unwrap()
+}
+
+fn store(n: u8) -> StoreId {
+    StoreId::new(format!("s{n}")).unwrap()
+}
+
+fn session(n: u8) -> SessionId {
+    SessionId::new(format!("run{n}")).unwrap()
+}
+
+fn attempt() -> impl Strategy<Value = AttemptId> {
+    (1u64..8, 1u32..4).prop_map(|(task, number)| AttemptId { task: TaskId(task), number })
+}
+
+fn replica() -> impl Strategy<Value = ReplicaId> {
+    (0u64..3, prop::sample::select(&KINDS[..]), 0u8..3, 0u8..3).prop_map(|(number, kind, at, root)| ReplicaId {
+        sector: SectorId { miner: 1000, number },
+        kind,
+        store: store(at),
+        root: [root; 32],
+    })
+}
+
+fn output() -> impl Strategy<Value = TaskOutput> {
+    let comm = Commitment([1; 32]);
+    let pieces = vec![PieceInfo { padded_bytes: 2048, commitment: comm }];
+    prop_oneof![
+        Just(TaskOutput::None),
+        Just(TaskOutput::AddPiece { pieces, comm_d: comm }),
+        Just(TaskOutput::PreCommit1 { phase1: vec![1], comm_d: comm }),
+        Just(TaskOutput::PreCommit2 { comm_r: comm, comm_d: comm }),
+        Just(TaskOutput::Proof { proof: vec![1] }),
+        (0u64..4).prop_map(|n| TaskOutput::Post { proof: vec![2], skipped: vec![(n, "unreadable".to_owned())] }),
+    ]
+}
+
+/// Results that often fit what a task makes.
+fn result() -> impl Strategy<Value = TaskResult> {
+    let files = (0u64..3, 0usize..5, 0u8..3, 1u8..3).prop_map(|(number, made, at, root)| {
+        let kinds: &[FileKind] = [&KINDS[..0], &KINDS[..1], &KINDS[1..3], &KINDS[2..3], &KINDS[3..4]][made];
+        let sector = SectorId { miner: 1000, number };
+        let named = |kind: &FileKind| (ReplicaId { sector, kind: *kind, store: store(at), root: [root; 32] }, 10);
+        kinds.iter().map(named).collect::<Vec<_>>()
+    });
+    let done = (files, output()).prop_map(|(replicas, output)| Ok(TaskDone { replicas, output }));
+    let failed = prop::sample::select(ErrorCode::ALL)
+        .prop_map(|code| Err(Failure { code, message: "it did not work".to_owned() }));
+    (attempt(), prop::sample::select(&SEALING[..]), prop_oneof![3 => done, 1 => failed])
+        .prop_map(|(attempt, task, outcome)| TaskResult { attempt, task, outcome, fetch_ms: 1, compute_ms: 1 })
+}
+
+fn registration() -> impl Strategy<Value = Event> {
+    let held = prop::collection::vec(attempt(), 0..3);
+    (0u8..3, 0u8..3, 0u8..3, held, prop::collection::vec(result(), 0..2), 0u32..5).prop_map(
+        |(n, run, role, held, finished, cpus)| {
+            let tasks =
+                [&SEALING[..], &[TaskKind::GenerateWindowPost], &[TaskKind::GenerateWinningPost]][role as usize];
+            Event::WorkerRegistered(Box::new(Registration {
+                worker: worker(n),
+                session: session(run),
+                host: HostId::new(format!("machine{}-boot{run}", n / 2)).unwrap(),
+                name: format!("name{n}"),
+                build: String::new(),
+                tasks: tasks.to_vec(),
+                capacity: HostCapacity { memory_bytes: 1 << 30, cpus, ..HostCapacity::default() },
+                resources: ResourceTable::default(),
+                data_url: format!("http://{n}"),
+                stores: vec![store(n)],
+                builtin: n == 2,
+                held,
+                finished,
+                pid: 1,
+            }))
+        },
+    )
+}
+
+fn store_fact() -> impl Strategy<Value = Event> {
+    (0u8..3, any::<bool>(), 0u64..200_000).prop_map(|(n, healthy, available_bytes)| {
+        Event::Store(StoreFact {
+            id: store(n),
+            weight: u64::from(n),
+            can_seal: true,
+            can_store: true,
+            available_bytes,
+            healthy,
+            unhealthy_reason: String::new(),
+            holders: vec![(worker(n), format!("http://{n}"))],
+            allow_types: vec![],
+            deny_types: vec![],
+        })
+    })
+}
+
+fn request() -> impl Strategy<Value = Request> {
+    let randomness = Randomness::new([3; 32]);
+    prop_oneof![
+        (0u32..3).prop_map(|count| Request::Pledge { count }),
+        (0u64..3000).prop_map(|n| Request::AddPiece { data_bytes: n, digest: [1; 32], name: "f".to_owned() }),
+        (0u64..4).prop_map(|sector| Request::Unseal { sector }),
+        (0u64..4).prop_map(|sector| Request::ReleaseUnsealed { sector }),
+        attempt().prop_map(|id| Request::Abort { id: id.to_string(), reason: String::new() }),
+        (0u32..3).prop_map(move |d| Request::ComputeWindowPost { deadline: DeadlineIndex(d), randomness }),
+        (0u32..3).prop_map(move |d| Request::CheckDeadline { deadline: DeadlineIndex(d), randomness }),
+        any::<u64>().prop_map(move |pick| Request::ComputeWinningPost { randomness, pick }),
+    ]
+}
+
+fn chain() -> impl Strategy<Value = Event> {
+    let epoch = ChainEpoch(3);
+    let reply = prop_oneof![
+        Just(ChainReply::Ticket { ticket: [1; 32], epoch }),
+        Just(ChainReply::PreCommitted { seed_epoch: epoch }),
+        Just(ChainReply::Seed { seed: [2; 32], epoch }),
+        Just(ChainReply::Committed { deadline: DeadlineIndex(0) }),
+        Just(ChainReply::Failed { reason: "no".to_owned() }),
+    ];
+    (0u64..4, reply).prop_map(|(sector, reply)| Event::Chain { sector, reply })
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let verdict = prop_oneof![3 => Just(Ok(true)), 1 => Just(Ok(false)), 1 => Just(Err("killed".to_owned()))];
+    let progress = prop::collection::vec(attempt(), 0..3).prop_map(|ids| {
+        let report = |attempt| Progress { attempt, phase: Phase::Running, fraction: 0.5, detail: String::new() };
+        ids.into_iter().map(report).collect::<Vec<_>>()
+    });
+    let away = (0u8..3, 0u8..3).prop_map(|(n, run)| Event::WorkerDisconnected {
+        worker: worker(n),
+        session: session(run),
+        reason: "reset".to_owned(),
+    });
+    let renewed = (0u8..3, 0u8..3, progress).prop_map(|(n, run, attempts)| Event::Renewed {
+        worker: worker(n),
+        session: session(run),
+        attempts,
+        capacity: None,
+    });
+    let refused = prop::option::weighted(0.2, Just(Failure { code: ErrorCode::NoSpace, message: "full".to_owned() }));
+    prop_oneof![
+        4 => request().prop_map(|request| Event::Request(RequestId(0), request)),
+        3 => registration(),
+        1 => away,
+        3 => renewed,
+        8 => (0u8..3, result()).prop_map(|(n, result)| Event::Result { worker: worker(n), result: Box::new(result) }),
+        1 => Just(Event::IndexSnapshotBegin),
+        3 => Just(Event::IndexSnapshotEnd),
+        1 => Just(Event::IndexLost),
+        3 => store_fact(),
+        1 => (0u8..3).prop_map(|n| Event::StoreGone(store(n))),
+        3 => replica().prop_map(|id| Event::Replica { id, size_bytes: 10, primary: true }),
+        1 => replica().prop_map(Event::ReplicaGone),
+        4 => (attempt(), refused).prop_map(|(attempt, refused)| Event::Reserved { attempt, refused }),
+        3 => (attempt(), verdict).prop_map(|(attempt, verdict)| Event::Verified { attempt, verdict }),
+        4 => chain(),
+        1 => (0i64..9).prop_map(|n| Event::Epoch(ChainEpoch(n))),
+        2 => Just(Event::Wake),
+    ]
+}
+
+/// Runs the events and returns every batch; each request has a number of its own and is answered at most once.
+fn run(events: &[(u64, Event)]) -> Vec<Vec<Effect>> {
+    let config = Config::new(1000, SectorSize::KiB2, [5; 32]);
+    let (mut core, effects) = Core::restore(config, Rows::default(), UnixMs(1));
+    let (mut now, mut batches, mut answered) = (1, vec![effects], std::collections::BTreeSet::new());
+    for (number, (wait_ms, event)) in events.iter().enumerate() {
+        now += wait_ms;
+        let event = match event.clone() {
+            Event::Request(_, request) => Event::Request(RequestId(number as u64), request),
+            other => other,
+        };
+        let effects = core.step(UnixMs(now), event);
+        for effect in &effects {
+            match effect {
+                Effect::Reply(id, _) => assert!(answered.insert(*id), "answered twice"),
+                Effect::WakeAt(at) => assert!(at.0 > now, "a wake-up lies ahead"),
+                _ => {}
+            }
+        }
+        batches.push(effects);
+        // Views never panic and never change anything.
+        let views = (core.workers(UnixMs(now)), core.jobs(UnixMs(now)));
+        assert_eq!(views, (core.workers(UnixMs(now)), core.jobs(UnixMs(now))));
+        (0..4).for_each(|n| drop((core.waiting_for(n, UnixMs(now)), core.upload(n), core.unsealed(n))));
+    }
+    // Every request is answered in bounded time, whatever happened.
+    for _ in 0..40 {
+        now += 120_000;
+        for effect in core.step(UnixMs(now), Event::Wake) {
+            if let Effect::Reply(id, _) = effect {
+                assert!(answered.insert(id), "answered twice");
+            }
+        }
+    }
+    let asked = events.iter().enumerate().filter(|(_, (_, e))| matches!(e, Event::Request(..)));
+    for (number, _) in asked {
+        assert!(answered.contains(&RequestId(number as u64)), "request {number} was never answered");
+    }
+    batches
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_events_keep_the_laws(events in prop::collection::vec((0u64..3_000, event()), 1..150)) {
+        let first = run(&events);
+        prop_assert!(first == run(&events), "the same events, other effects");
+    }
+}

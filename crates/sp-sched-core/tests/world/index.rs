@@ -1,0 +1,127 @@
+//! The index of the simulated world, and the disks behind it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sp_sched_core::event::{Event, Failure, StoreFact};
+use sp_sched_core::model::{FenceRow, OutputSlot};
+use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaId, StoreId, TaskId, WorkerId};
+
+use super::{Happening, World};
+
+#[derive(Default)]
+pub struct Index {
+    pub connected: bool,
+    pub replicas: BTreeMap<ReplicaId, u64>,
+    pub reservations: BTreeMap<AttemptId, Vec<OutputSlot>>,
+    pub fences: BTreeMap<TaskId, u32>,
+    pub deleted: Vec<ReplicaId>,
+}
+
+impl Index {
+    pub fn fence(&mut self, row: FenceRow) {
+        let up_to = self.fences.entry(row.task).or_default();
+        *up_to = (*up_to).max(row.up_to_number);
+        let ended = |id: &AttemptId| id.task == row.task && id.number <= row.up_to_number;
+        self.reservations.retain(|id, _| !ended(id));
+    }
+
+    pub fn has_ended(&self, attempt: AttemptId) -> bool {
+        self.fences.get(&attempt.task).is_some_and(|up_to| attempt.number <= *up_to)
+    }
+
+    pub fn of_sector(&self, number: u64) -> BTreeSet<(FileKind, [u8; 32])> {
+        self.replicas.keys().filter(|r| r.sector.number == number).map(|r| (r.kind, r.root)).collect()
+    }
+}
+
+impl World {
+    pub fn store_of(worker: &WorkerId) -> StoreId {
+        StoreId::new(format!("store-{worker}")).unwrap()
+    }
+
+    fn store_fact(&self, worker: &WorkerId) -> StoreFact {
+        let w = &self.workers[worker];
+        let id = Self::store_of(worker);
+        let reserved: u64 =
+            self.index.reservations.values().flatten().filter(|o| o.store == id).map(|o| o.reserved_bytes).sum();
+        StoreFact {
+            id,
+            weight: 10,
+            can_seal: true,
+            can_store: true,
+            available_bytes: w.space_bytes.saturating_sub(reserved),
+            healthy: w.up,
+            unhealthy_reason: if w.up { String::new() } else { "its worker is away".to_owned() },
+            holders: if w.up { vec![(worker.clone(), format!("http://{worker}"))] } else { vec![] },
+            allow_types: vec![],
+            deny_types: vec![],
+        }
+    }
+
+    pub fn tell_store(&mut self, worker: &WorkerId) {
+        if self.index.connected && self.workers[worker].has_store() {
+            let fact = self.store_fact(worker);
+            self.tell(Event::Store(fact));
+        }
+    }
+
+    pub fn connect_index(&mut self) {
+        self.index.connected = true;
+        self.tell(Event::IndexSnapshotBegin);
+        let workers: Vec<WorkerId> = self.workers.keys().cloned().collect();
+        workers.iter().for_each(|w| self.tell_store(w));
+        for (id, size_bytes) in self.index.replicas.clone() {
+            self.tell(Event::Replica { id, size_bytes, primary: true });
+        }
+        self.tell(Event::IndexSnapshotEnd);
+    }
+
+    pub fn lose_index(&mut self, for_ms: u64) {
+        self.index.connected = false;
+        self.tell(Event::IndexLost);
+        self.after(for_ms, Happening::ConnectIndex);
+    }
+
+    pub fn reserve(&mut self, attempt: AttemptId, outputs: Vec<OutputSlot>) {
+        if !self.index.connected {
+            return;
+        }
+        assert!(!outputs.is_empty(), "nothing to reserve");
+        let refused = self.dice.percent(self.faults.refuse_space) || self.index.has_ended(attempt);
+        let failure = || Failure { code: ErrorCode::NoSpace, message: "the store is full".to_owned() };
+        if !refused {
+            self.index.reservations.insert(attempt, outputs);
+        }
+        self.tell(Event::Reserved { attempt, refused: refused.then(failure) });
+    }
+
+    /// A replica appears, in place of one of the same kind on the same store. False: the attempt has ended.
+    pub fn publish(&mut self, attempt: AttemptId, id: ReplicaId, size_bytes: u64) -> bool {
+        if self.index.has_ended(attempt) {
+            return false;
+        }
+        let same_file = |r: &ReplicaId| (r.sector, r.kind, &r.store) == (id.sector, id.kind, &id.store);
+        let old: Vec<ReplicaId> = self.index.replicas.keys().filter(|r| same_file(r)).cloned().collect();
+        for replica in old {
+            self.index.replicas.remove(&replica);
+            self.tell_if_connected(Event::ReplicaGone(replica));
+        }
+        self.index.replicas.insert(id.clone(), size_bytes);
+        self.tell_if_connected(Event::Replica { id, size_bytes, primary: true });
+        true
+    }
+
+    pub fn delete(&mut self, id: &ReplicaId) {
+        let up = self.workers.iter().any(|(w, state)| state.up && Self::store_of(w) == id.store);
+        if self.index.connected && up && self.index.replicas.remove(id).is_some() {
+            self.index.deleted.push(id.clone());
+            self.tell_if_connected(Event::ReplicaGone(id.clone()));
+        }
+    }
+
+    fn tell_if_connected(&mut self, event: Event) {
+        if self.index.connected {
+            self.tell(event);
+        }
+    }
+}

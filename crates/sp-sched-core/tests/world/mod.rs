@@ -1,0 +1,319 @@
+//! A small simulated world around the core: an index, workers, a chain and a verifier that can be slow, lost and wrong.
+// Each test binary uses a part of it.
+#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used)]
+
+mod index;
+mod outside;
+mod worker;
+
+use std::collections::BTreeMap;
+
+use sp_sched_core::effect::{Effect, Reply};
+use sp_sched_core::event::{Event, Request, RequestId};
+use sp_sched_core::model::{FenceRow, RowChange, Rows, Sector, Task, UnixMs};
+use sp_sched_core::{Config, Core};
+use sp_types::{SectorSize, SectorState, TaskId, WorkerId};
+
+pub use index::Index;
+pub use outside::Outside;
+pub use worker::{Role, SimWorker};
+
+/// Small random numbers from a seed; the world has no other source of chance.
+#[derive(Clone)]
+pub struct Dice(u64);
+
+impl Dice {
+    pub fn new(seed: u64) -> Self {
+        Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
+    }
+
+    pub fn below(&mut self, n: u64) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 % n.max(1)
+    }
+
+    /// True `percent` times of a hundred.
+    pub fn percent(&mut self, percent: u64) -> bool {
+        self.below(100) < percent
+    }
+}
+
+/// So many cases, unless PROPTEST_CASES says otherwise.
+pub fn cases(usual: u32) -> proptest::test_runner::Config {
+    let cases = std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(usual);
+    proptest::test_runner::Config { cases, failure_persistence: None, ..Default::default() }
+}
+
+/// How much goes wrong, in percent.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Faults {
+    pub refuse_space: u64,
+    pub chain_fails: u64,
+    pub verifier_undecided: u64,
+    pub task_fails: u64,
+    pub result_twice: u64,
+    /// A killed worker forgets an attempt that it was working on.
+    pub forgets: u64,
+}
+
+/// Something that will happen.
+pub enum Happening {
+    /// An event on its way to this life of the scheduler.
+    ToCore(u32, Box<Event>),
+    /// An effect on its way from this life of the scheduler.
+    FromCore(u32, Box<Effect>),
+    /// A worker of this session has computed.
+    Computed(WorkerId, u32, sp_types::AttemptId),
+    /// A worker of this session renews.
+    Heartbeat(WorkerId, u32),
+    StartWorker(WorkerId),
+    StartScheduler,
+    ConnectIndex,
+    Epoch,
+}
+
+/// Rows as a database would hold them.
+#[derive(Default, Clone, PartialEq, Debug)]
+pub struct Database {
+    pub sectors: BTreeMap<u64, Sector>,
+    pub tasks: BTreeMap<TaskId, Task>,
+    pub fences: BTreeMap<TaskId, FenceRow>,
+    pub counters: sp_sched_core::model::Counters,
+}
+
+pub struct World {
+    pub now: u64,
+    pub core: Option<Core>,
+    pub config: Config,
+    pub database: Database,
+    pub index: Index,
+    pub outside: Outside,
+    pub workers: BTreeMap<WorkerId, SimWorker>,
+    pub faults: Faults,
+    pub dice: Dice,
+    pub replies: BTreeMap<u64, Reply>,
+    /// Every batch of effects, in words: the trace.
+    pub trace: Vec<String>,
+    /// Attempts whose result was accepted or refused for good.
+    pub acknowledged: u64,
+    life: u32,
+    next_request: u64,
+    sequence: u64,
+    queue: BTreeMap<(u64, u64), Happening>,
+    wake_at: Option<u64>,
+}
+
+/// Streams keep their order, so every message takes the same time.
+const DELAY_MS: u64 = 5;
+
+impl World {
+    pub fn new(seed: u64) -> Self {
+        let config = Config::new(1000, SectorSize::KiB2, [7; 32]);
+        let mut world = Self {
+            now: 1_000_000,
+            core: None,
+            config,
+            database: Database::default(),
+            index: Index::default(),
+            outside: Outside::default(),
+            workers: BTreeMap::new(),
+            faults: Faults::default(),
+            dice: Dice::new(seed),
+            replies: BTreeMap::new(),
+            trace: Vec::new(),
+            acknowledged: 0,
+            life: 0,
+            next_request: 0,
+            sequence: 0,
+            queue: BTreeMap::new(),
+            wake_at: None,
+        };
+        world.start_scheduler();
+        world.after(1_000, Happening::Epoch);
+        world
+    }
+
+    pub fn core(&self) -> &Core {
+        self.core.as_ref().unwrap()
+    }
+
+    pub fn after(&mut self, ms: u64, what: Happening) {
+        self.sequence += 1;
+        self.queue.insert((self.now + ms, self.sequence), what);
+    }
+
+    /// To the scheduler as it runs now; a later life never sees it.
+    pub fn tell(&mut self, event: Event) {
+        self.after(DELAY_MS, Happening::ToCore(self.life, Box::new(event)));
+    }
+
+    pub fn ask(&mut self, request: Request) -> u64 {
+        self.next_request += 1;
+        self.tell(Event::Request(RequestId(self.next_request), request));
+        self.next_request
+    }
+
+    /// Asks and waits for the answer.
+    pub fn answer(&mut self, request: Request) -> Reply {
+        let id = self.ask(request);
+        self.run_until(2_000_000, |w| w.replies.contains_key(&id));
+        self.replies.remove(&id).expect("a request is answered")
+    }
+
+    // === running ===
+
+    pub fn run_for(&mut self, ms: u64) {
+        let end = self.now + ms;
+        self.run_until(ms, |w| w.now >= end);
+    }
+
+    /// Runs until the condition holds; false when that took longer than the limit.
+    pub fn run_until(&mut self, limit_ms: u64, done: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + limit_ms;
+        while !done(self) {
+            let next = self.queue.first_key_value().map(|((at, _), _)| *at);
+            let wake = self.wake_at.filter(|_| self.core.is_some());
+            let at = next.into_iter().chain(wake).min().unwrap_or(end);
+            if at > end {
+                self.now = end;
+                return done(self);
+            }
+            self.now = self.now.max(at);
+            if wake == Some(at) {
+                self.wake_at = None;
+                self.step(Event::Wake);
+            } else {
+                let (_, what) = self.queue.pop_first().unwrap();
+                self.happen(what);
+            }
+        }
+        true
+    }
+
+    fn happen(&mut self, what: Happening) {
+        match what {
+            Happening::ToCore(life, event) if life == self.life && self.core.is_some() => self.step(*event),
+            Happening::FromCore(life, effect) if life == self.life => self.carry_out(*effect),
+            Happening::ToCore(..) | Happening::FromCore(..) => {}
+            Happening::Computed(worker, session, attempt) => self.computed(&worker, session, attempt),
+            Happening::Heartbeat(worker, session) => self.heartbeat(&worker, session),
+            Happening::StartWorker(worker) => self.start_worker(&worker),
+            Happening::StartScheduler => self.start_scheduler(),
+            Happening::ConnectIndex => self.connect_index(),
+            Happening::Epoch => self.next_epoch(),
+        }
+    }
+
+    fn step(&mut self, event: Event) {
+        let Some(core) = self.core.as_mut() else { return };
+        let effects = core.step(UnixMs(self.now), event);
+        self.take(effects);
+    }
+
+    /// Persists first, then sends: rows never come after anything else in a batch.
+    fn take(&mut self, effects: Vec<Effect>) {
+        self.trace.push(format!("{} {effects:?}", self.now));
+        let rows = effects.iter().take_while(|e| matches!(e, Effect::Persist(_))).count();
+        assert!(!effects[rows..].iter().any(|e| matches!(e, Effect::Persist(_))), "rows come first");
+        for effect in effects {
+            match effect {
+                Effect::Persist(row) => self.database.apply(row),
+                Effect::WakeAt(at) => self.wake_at = Some(at.0),
+                effect => self.after(DELAY_MS, Happening::FromCore(self.life, Box::new(effect))),
+            }
+        }
+    }
+
+    fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Reply(id, reply) => {
+                assert!(self.replies.insert(id.0, reply).is_none(), "one answer per request");
+            }
+            Effect::Registered { worker, session: _, keep } => self.registered(&worker, &keep),
+            Effect::Reserve { attempt, sector: _, outputs } => self.reserve(attempt, outputs),
+            Effect::Assign { worker, assignment } => self.assigned(&worker, *assignment),
+            Effect::Cancel { worker, attempt, reason: _ } => self.cancelled(&worker, attempt),
+            Effect::AckResult { worker, attempt } => self.acknowledged(&worker, attempt),
+            Effect::Fence(row) => self.index.fence(row),
+            Effect::DeleteReplica { replica, reason: _ } => self.delete(&replica),
+            Effect::VerifySeal(seal) => self.verify_seal(*seal),
+            Effect::VerifyPost(post) => self.verify_post(*post),
+            Effect::Chain { sector, call } => self.chain_call(sector, call),
+            Effect::Persist(_) | Effect::WakeAt(_) => unreachable!("handled in the batch"),
+        }
+    }
+
+    // === the scheduler's process ===
+
+    pub fn kill_scheduler(&mut self) {
+        self.core = None;
+        self.wake_at = None;
+        self.life += 1;
+    }
+
+    pub fn start_scheduler(&mut self) {
+        if self.core.is_some() {
+            return;
+        }
+        self.life += 1;
+        let (core, effects) = Core::restore(self.config.clone(), self.database.rows(), UnixMs(self.now));
+        self.core = Some(core);
+        self.take(effects);
+        self.after(50, Happening::ConnectIndex);
+        let up: Vec<WorkerId> = self.workers.iter().filter(|(_, w)| w.up).map(|(id, _)| id.clone()).collect();
+        up.iter().for_each(|id| self.register(id));
+    }
+
+    // === what is asserted of it ===
+
+    pub fn state(&self, sector: u64) -> SectorState {
+        self.database.sectors[&sector].state
+    }
+
+    pub fn all_proving(&self, count: usize) -> bool {
+        let sectors = &self.database.sectors;
+        sectors.len() == count && sectors.values().all(|s| s.state == SectorState::Proving)
+    }
+
+    /// How often the sector took this edge.
+    pub fn edges(&self, sector: u64, edge: &str) -> usize {
+        self.database.sectors[&sector].log.iter().filter(|e| e.event == edge).count()
+    }
+
+    pub fn describe(&self) -> String {
+        let now = UnixMs(self.now);
+        let sectors = self.core().sectors();
+        let lines = sectors.map(|s| format!("{} {}: {}", s.number, s.state, self.core().waiting_for(s.number, now)));
+        lines.collect::<Vec<_>>().join("\n")
+    }
+}
+
+impl Database {
+    fn apply(&mut self, row: RowChange) {
+        match row {
+            RowChange::PutSector(sector) => drop(self.sectors.insert(sector.number, *sector)),
+            RowChange::PutTask(task) => drop(self.tasks.insert(task.id, *task)),
+            RowChange::DeleteTask(id) => drop(self.tasks.remove(&id)),
+            RowChange::PutFence(fence) => {
+                let before = self.fences.insert(fence.task, fence);
+                assert!(before.is_none_or(|b| b.up_to_number <= fence.up_to_number), "a fence never goes back");
+            }
+            RowChange::DeleteFence(id) => drop(self.fences.remove(&id)),
+            RowChange::PutCounters(counters) => {
+                assert!(counters.next_task >= self.counters.next_task, "counters never go back");
+                self.counters = counters;
+            }
+        }
+    }
+
+    fn rows(&self) -> Rows {
+        Rows {
+            sectors: self.sectors.values().cloned().collect(),
+            tasks: self.tasks.values().cloned().collect(),
+            fences: self.fences.values().copied().collect(),
+            counters: self.counters,
+        }
+    }
+}

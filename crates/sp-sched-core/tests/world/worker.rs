@@ -1,0 +1,333 @@
+//! The workers of the simulated world.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sp_sched_core::effect::{Assignment, TaskParams};
+use sp_sched_core::event::{Event, Failure, Phase, Progress, Registration, TaskDone, TaskOutput, TaskResult};
+use sp_types::{
+    AttemptId, Commitment, ErrorCode, FileKind, HostCapacity, HostId, PieceInfo, ReplicaId, ResourceTable, SectorId,
+    SessionId, TaskKind, WorkerId,
+};
+
+use super::outside::GOOD;
+use super::{Happening, World};
+
+/// What kind of worker it is.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Role {
+    Sealing(Vec<TaskKind>),
+    WindowPost,
+    WinningPost,
+}
+
+pub struct SimWorker {
+    pub id: WorkerId,
+    pub role: Role,
+    pub host: String,
+    pub boot: u32,
+    pub cpus: u32,
+    pub builtin: bool,
+    pub space_bytes: u64,
+    pub up: bool,
+    pub session: u32,
+    /// Still computes, but nothing reaches the scheduler or comes from it.
+    pub cut_off: bool,
+    /// Returns proofs that are not.
+    pub lies: bool,
+    /// Takes work and never answers.
+    pub hangs: bool,
+    pub skips: Vec<u64>,
+    pub compute_ms: u64,
+    /// Survive a restart of the process.
+    pub attempts: BTreeMap<AttemptId, Assignment>,
+    pub results: BTreeMap<AttemptId, TaskResult>,
+    /// Times each (task, sector) was computed to its end.
+    pub computed: BTreeMap<(TaskKind, u64), u32>,
+    pub given: u64,
+    computing: BTreeSet<AttemptId>,
+}
+
+impl SimWorker {
+    pub fn has_store(&self) -> bool {
+        matches!(self.role, Role::Sealing(_))
+    }
+
+    fn tasks(&self) -> Vec<TaskKind> {
+        match &self.role {
+            Role::Sealing(kinds) => kinds.clone(),
+            Role::WindowPost => vec![TaskKind::GenerateWindowPost],
+            Role::WinningPost => vec![TaskKind::GenerateWinningPost],
+        }
+    }
+
+    fn session_id(&self) -> SessionId {
+        SessionId::new(format!("session-{}", self.session)).unwrap()
+    }
+}
+
+impl World {
+    pub fn add_worker(&mut self, name: &str, role: Role, change: impl FnOnce(&mut SimWorker)) -> WorkerId {
+        let id = WorkerId::new(name).unwrap();
+        let mut worker = SimWorker {
+            id: id.clone(),
+            role,
+            host: format!("host_{name}"),
+            boot: 1,
+            cpus: 8,
+            builtin: false,
+            space_bytes: 1 << 20,
+            up: false,
+            session: 0,
+            cut_off: false,
+            lies: false,
+            hangs: false,
+            skips: vec![],
+            compute_ms: 4_000,
+            attempts: BTreeMap::new(),
+            results: BTreeMap::new(),
+            computed: BTreeMap::new(),
+            given: 0,
+            computing: BTreeSet::new(),
+        };
+        change(&mut worker);
+        self.workers.insert(id.clone(), worker);
+        self.start_worker(&id);
+        id
+    }
+
+    pub fn start_worker(&mut self, id: &WorkerId) {
+        let worker = self.workers.get_mut(id).unwrap();
+        if worker.up {
+            return;
+        }
+        worker.up = true;
+        worker.session += 1;
+        worker.computing.clear();
+        let session = worker.session;
+        self.tell_store(id);
+        self.register(id);
+        self.after(2_000, Happening::Heartbeat(id.clone(), session));
+    }
+
+    pub fn kill_worker(&mut self, id: &WorkerId) {
+        let forgets = self.faults.forgets;
+        let worker = self.workers.get_mut(id).unwrap();
+        if !worker.up {
+            return;
+        }
+        worker.up = false;
+        let session = worker.session_id();
+        for attempt in worker.attempts.keys().copied().collect::<Vec<_>>() {
+            if self.dice.percent(forgets) {
+                worker.attempts.remove(&attempt);
+            }
+        }
+        self.tell_store(id);
+        let reason = "connection reset".to_owned();
+        self.tell(Event::WorkerDisconnected { worker: id.clone(), session, reason });
+    }
+
+    /// The network between worker and scheduler fails, or heals.
+    pub fn cut_off(&mut self, id: &WorkerId, cut: bool) {
+        let worker = self.workers.get_mut(id).unwrap();
+        worker.cut_off = cut;
+        let session = worker.session_id();
+        match cut {
+            true => {
+                let reason = "timed out".to_owned();
+                self.tell(Event::WorkerDisconnected { worker: id.clone(), session, reason });
+            }
+            false => self.register(id),
+        }
+    }
+
+    pub fn register(&mut self, id: &WorkerId) {
+        let w = &self.workers[id];
+        if w.cut_off {
+            return;
+        }
+        let gib = 1 << 30;
+        let registration = Registration {
+            worker: id.clone(),
+            session: w.session_id(),
+            host: HostId::new(format!("{}-{}", w.host, w.boot)).unwrap(),
+            name: id.to_string(),
+            build: "test".to_owned(),
+            tasks: w.tasks(),
+            capacity: HostCapacity { memory_bytes: 64 * gib, cpus: w.cpus, ..HostCapacity::default() },
+            resources: ResourceTable::default(),
+            data_url: format!("http://{id}"),
+            stores: if w.has_store() { vec![Self::store_of(id)] } else { vec![] },
+            builtin: w.builtin,
+            held: w.attempts.keys().copied().collect(),
+            finished: w.results.values().cloned().collect(),
+            pid: 1,
+        };
+        self.tell(Event::WorkerRegistered(Box::new(registration)));
+    }
+
+    pub fn heartbeat(&mut self, id: &WorkerId, session: u32) {
+        let w = &self.workers[id];
+        if !w.up || w.session != session {
+            return;
+        }
+        let progress =
+            |attempt: &AttemptId, phase| Progress { attempt: *attempt, phase, fraction: 0.5, detail: String::new() };
+        let computing = w.attempts.keys().map(|a| progress(a, Phase::Running));
+        let returning = w.results.keys().map(|a| progress(a, Phase::Returning));
+        let attempts = computing.chain(returning).collect();
+        let event = Event::Renewed { worker: id.clone(), session: w.session_id(), attempts, capacity: None };
+        if !w.cut_off {
+            self.tell(event);
+        }
+        self.after(2_000, Happening::Heartbeat(id.clone(), session));
+    }
+
+    // === commands ===
+
+    pub fn registered(&mut self, id: &WorkerId, keep: &[AttemptId]) {
+        let w = self.workers.get_mut(id).unwrap();
+        if !w.up || w.cut_off {
+            return;
+        }
+        w.attempts.retain(|attempt, _| keep.contains(attempt));
+        let resume: Vec<AttemptId> = w.attempts.keys().copied().collect();
+        resume.into_iter().for_each(|attempt| self.compute(id, attempt));
+    }
+
+    pub fn assigned(&mut self, id: &WorkerId, assignment: Assignment) {
+        let w = self.workers.get_mut(id).unwrap();
+        if !w.up || w.cut_off {
+            return;
+        }
+        let attempt = assignment.attempt;
+        w.given += 1;
+        assert!(w.tasks().contains(&assignment.task), "{id} was given {}", assignment.task);
+        if let Some(result) = w.results.get(&attempt).cloned() {
+            self.tell(Event::Result { worker: id.clone(), result: Box::new(result) });
+            return;
+        }
+        w.attempts.entry(attempt).or_insert(assignment);
+        self.compute(id, attempt);
+    }
+
+    pub fn cancelled(&mut self, id: &WorkerId, attempt: AttemptId) {
+        let w = self.workers.get_mut(id).unwrap();
+        if w.up && !w.cut_off {
+            w.attempts.remove(&attempt);
+        }
+    }
+
+    pub fn acknowledged(&mut self, id: &WorkerId, attempt: AttemptId) {
+        let w = self.workers.get_mut(id).unwrap();
+        if w.up && !w.cut_off && w.results.remove(&attempt).is_some() {
+            self.acknowledged += 1;
+        }
+    }
+
+    // === work ===
+
+    fn compute(&mut self, id: &WorkerId, attempt: AttemptId) {
+        let w = self.workers.get_mut(id).unwrap();
+        if w.hangs || !w.computing.insert(attempt) {
+            return;
+        }
+        let (session, most) = (w.session, w.compute_ms);
+        let ms = most / 2 + self.dice.below(most);
+        self.after(ms, Happening::Computed(id.clone(), session, attempt));
+    }
+
+    pub fn computed(&mut self, id: &WorkerId, session: u32, attempt: AttemptId) {
+        let w = self.workers.get_mut(id).unwrap();
+        if !w.up || w.session != session {
+            return;
+        }
+        w.computing.remove(&attempt);
+        let Some(assignment) = w.attempts.get(&attempt).cloned() else { return };
+        let fails = self.dice.percent(self.faults.task_fails) && !is_post(assignment.task);
+        let outcome = match self.missing_input(id, &assignment) {
+            Some(kind) => Err(failure(ErrorCode::FileMissing, &format!("{kind} is not there"))),
+            None if fails => Err(failure(ErrorCode::ExecutorFailed, "the executor was killed")),
+            None => self.produce(id, &assignment),
+        };
+        let result = TaskResult { attempt, task: assignment.task, outcome, fetch_ms: 1, compute_ms: 1 };
+        let w = self.workers.get_mut(id).unwrap();
+        w.attempts.remove(&attempt);
+        w.results.insert(attempt, result.clone());
+        if w.cut_off {
+            return;
+        }
+        let times = if self.dice.percent(self.faults.result_twice) { 2 } else { 1 };
+        for _ in 0..times {
+            self.tell(Event::Result { worker: id.clone(), result: Box::new(result.clone()) });
+        }
+    }
+
+    fn missing_input(&self, id: &WorkerId, assignment: &Assignment) -> Option<FileKind> {
+        let stays = matches!(assignment.task, TaskKind::Commit1 | TaskKind::Finalize);
+        let missing = assignment.inputs.iter().find(|input| {
+            let holds = |store: &sp_types::StoreId| {
+                self.index.replicas.keys().any(|r| {
+                    (r.sector.number, r.kind, r.root, &r.store) == (input.sector, input.kind, input.root, store)
+                })
+            };
+            let up =
+                |store: &sp_types::StoreId| self.workers.values().any(|w| w.up && World::store_of(&w.id) == *store);
+            let usable = |store: &&sp_types::StoreId| holds(store) && up(store);
+            let found: Vec<_> = input.sources.iter().map(|(store, _)| store).filter(usable).collect();
+            assert!(!stays || found.is_empty() || found.contains(&&World::store_of(id)), "C1 and FIN never move data");
+            found.is_empty()
+        });
+        missing.filter(|_| !is_post(assignment.task)).map(|input| input.kind)
+    }
+
+    fn produce(&mut self, id: &WorkerId, assignment: &Assignment) -> Result<TaskDone, Failure> {
+        let (attempt, number) = (assignment.attempt, assignment.sector);
+        let mut replicas = Vec::new();
+        for slot in &assignment.outputs {
+            let sector = SectorId { miner: 1000, number };
+            let root = root_of(attempt, slot.kind);
+            let replica = ReplicaId { sector, kind: slot.kind, store: slot.store.clone(), root };
+            if !self.publish(attempt, replica.clone(), 2048) {
+                return Err(failure(ErrorCode::AttemptEnded, "the index says that it has ended"));
+            }
+            replicas.push((replica, 2048));
+        }
+        let w = self.workers.get_mut(id).unwrap();
+        *w.computed.entry((assignment.task, number)).or_default() += 1;
+        let proof = if w.lies { b"bad".to_vec() } else { GOOD.to_vec() };
+        let comm = |tag: u8| Commitment([tag, number as u8].repeat(16).try_into().unwrap());
+        let (comm_d, comm_r) = (comm(1), comm(2));
+        let output = match &assignment.params {
+            TaskParams::AddPiece { .. } => {
+                TaskOutput::AddPiece { pieces: vec![PieceInfo { padded_bytes: 2048, commitment: comm_d }], comm_d }
+            }
+            TaskParams::PreCommit1 { .. } => TaskOutput::PreCommit1 { phase1: vec![1], comm_d },
+            TaskParams::PreCommit2 { .. } => TaskOutput::PreCommit2 { comm_r, comm_d },
+            TaskParams::Commit2 => TaskOutput::Proof { proof },
+            TaskParams::WindowPost { sectors, .. } | TaskParams::Check { sectors, .. } => {
+                let skipped = sectors.iter().map(|(n, ..)| *n).filter(|n| w.skips.contains(n));
+                TaskOutput::Post { proof, skipped: skipped.map(|n| (n, "sealed is damaged".to_owned())).collect() }
+            }
+            TaskParams::WinningPost { .. } => TaskOutput::Post { proof, skipped: vec![] },
+            TaskParams::Commit1 { .. } | TaskParams::Finalize { .. } | TaskParams::Unseal { .. } => TaskOutput::None,
+        };
+        Ok(TaskDone { replicas, output })
+    }
+}
+
+fn is_post(kind: TaskKind) -> bool {
+    matches!(kind, TaskKind::GenerateWindowPost | TaskKind::GenerateWinningPost)
+}
+
+fn failure(code: ErrorCode, message: &str) -> Failure {
+    Failure { code, message: message.to_owned() }
+}
+
+/// Another root for every attempt: the hardest case for whoever believes replicas.
+fn root_of(attempt: AttemptId, kind: FileKind) -> [u8; 32] {
+    let mut root = [kind.bit() as u8; 32];
+    root[..8].copy_from_slice(&attempt.task.0.to_le_bytes());
+    root[8..12].copy_from_slice(&attempt.number.to_le_bytes());
+    root
+}
