@@ -180,7 +180,7 @@ impl Service {
         // The driver outlives the drain a little, so that calls in progress get their answers.
         let driving = CancellationToken::new();
         let _drive = driving.clone().drop_guard();
-        let (ended, driver_end) = tokio::sync::oneshot::channel();
+        let (ended, mut driver_end) = tokio::sync::oneshot::channel();
         let drive = driver.run(driving.clone());
         let run = async move {
             // Received below, unless the whole service was dropped.
@@ -190,14 +190,15 @@ impl Service {
         let stop = stopping.clone();
         let signal = async move {
             tokio::select! {
+                biased;
                 () = shutdown => {}
                 () = stop.cancelled() => {}
             }
             stop.cancel();
         };
-        let mut driver_end = driver_end;
         let mut serving = std::pin::pin!(server.serve(services, signal));
         tokio::select! {
+            biased;
             served = &mut serving => {
                 served?;
                 driving.cancel();

@@ -1,6 +1,6 @@
 //! The open control streams, one per worker: commands out, attach requests that wait for their answer.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use sp_proto::v1;
 use sp_proto::v1::{attach_reply::Outcome, worker_command::Body};
@@ -48,7 +48,7 @@ pub(super) enum Undelivered {
 #[derive(Default)]
 pub(super) struct Registry {
     workers: BTreeMap<WorkerId, Outgoing>,
-    attaches: HashMap<u64, Attach>,
+    attaches: BTreeMap<u64, Attach>,
     last_attach: u64,
 }
 

@@ -103,6 +103,12 @@ impl Driver {
         while let Some(batch) = self.next_batch(&stop).await {
             let mut pending = Pending::default();
             for input in batch {
+                if matches!(input, Input::WorkerOpened(..)) {
+                    // What was decided for its older stream must not go out on the new one, before the answer to Register.
+                    self.finish(std::mem::take(&mut pending)).await?;
+                    let caused = std::mem::take(&mut self.outputs.caused);
+                    caused.into_iter().for_each(|event| self.step(event, &mut pending));
+                }
                 self.take(input, &mut pending);
             }
             self.finish(pending).await?;

@@ -109,3 +109,31 @@ impl Child {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use sp_types::RegisteredSealProof;
+
+    use super::*;
+
+    async fn ask(program: &str) -> Result<bool, String> {
+        let env = Env::real();
+        let options = VerifierOptions {
+            program: program.into(),
+            parameters: "/nonexistent".into(),
+            sector_size: SectorSize::KiB2,
+        };
+        let verifier = VerifierProcesses::start(&env, options);
+        let seal_proof = RegisteredSealProof::v1_1(SectorSize::KiB2).id();
+        let question = Question::Seal(v1::VerifySeal { seal_proof, ..v1::VerifySeal::default() });
+        env.timeout(std::time::Duration::from_secs(20), verifier.verify(question)).await.expect("bounded")
+    }
+
+    #[tokio::test]
+    async fn a_verifier_that_cannot_answer_is_no_verdict() {
+        let error = ask("/nonexistent/sp-verify").await.expect_err("not there");
+        assert!(error.contains("--verify-bin") && error.contains("3 times"), "{error}");
+        let error = ask("/bin/false").await.expect_err("ends at once");
+        assert!(error.contains("3 times"), "{error}");
+    }
+}
