@@ -49,22 +49,31 @@ pub(crate) struct Demo {
 pub(super) struct Interrupts {
     int: Signal,
     term: Signal,
-    hangup: Signal,
+    /// None under nohup: a terminal that goes away is then no reason to stop.
+    hangup: Option<Signal>,
 }
 
 impl Interrupts {
     fn new() -> Result<Self, CommandError> {
         let open = |kind| signal(kind).map_err(|e| CommandError::failed(format!("cannot watch for signals: {e}")));
         let (int, term) = (open(SignalKind::interrupt())?, open(SignalKind::terminate())?);
-        Ok(Self { int, term, hangup: open(SignalKind::hangup())? })
+        let hangup = if process::ignores_hangup() { None } else { Some(open(SignalKind::hangup())?) };
+        Ok(Self { int, term, hangup })
     }
 
     /// Waits for one of them; gives the exit code that tells of it.
     pub(super) async fn next(&mut self) -> u8 {
+        let Self { int, term, hangup } = self;
+        let hung_up = async {
+            match hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.int.recv() => 130,
-            _ = self.term.recv() => 143,
-            _ = self.hangup.recv() => 129,
+            _ = int.recv() => 130,
+            _ = term.recv() => 143,
+            _ = hung_up => 129,
         }
     }
 }

@@ -16,6 +16,14 @@ pub(super) fn is_ours(pid: u32, marker: &Path) -> bool {
     !zombie && !marker.is_empty() && arguments.windows(marker.len()).any(|part| part == marker)
 }
 
+/// Was this process told, as nohup does, not to mind a hangup?
+pub(super) fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // Bit 0 is signal 1, the hangup.
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
+}
+
 /// Asks the process to end.
 pub(super) fn terminate(pid: u32) {
     send(pid, Signal::TERM, false);

@@ -2,14 +2,15 @@
 
 use crate::demo::cluster::Cluster;
 use crate::error::CommandError;
-use crate::output;
+use crate::{output, sibling};
 
 /// Prints commands that work on this cluster.
 pub(in crate::demo) fn show(cluster: &Cluster) -> Result<(), CommandError> {
     let plain = |failure: crate::demo::error::DemoError| failure.into_plain();
     let (scheduler, index) = (cluster.address("scheduler").map_err(plain)?, cluster.address("index").map_err(plain)?);
     let seal = cluster.address("seal-b").map_err(plain)?;
-    let program = std::env::current_exe().map_or_else(|_| "sp-ctl".to_owned(), |path| path.display().to_string());
+    let program = sibling::path("sp-ctl")?;
+    let program = program.display();
     let dir = cluster.dir.display();
     output::print(&format!(
         "\nThe cluster stays up; data and logs are in {dir}\n\
