@@ -23,6 +23,11 @@ impl Out {
     pub(crate) fn push(&mut self, effect: Effect) {
         self.effects.push(effect);
     }
+
+    /// Before everything else of this step.
+    pub(crate) fn push_first(&mut self, effect: Effect) {
+        self.effects.insert(0, effect);
+    }
 }
 
 impl Core {

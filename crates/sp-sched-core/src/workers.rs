@@ -93,7 +93,8 @@ impl Core {
             }
         }
         keep.extend(self.reconcile_posts(&id, &held, &returning));
-        self.out.push(Effect::Registered { worker: id.clone(), session, keep });
+        // A worker hears the answer to its registration first; what it has lost may have been cancelled above.
+        self.out.push_first(Effect::Registered { worker: id.clone(), session, keep });
         send.into_iter().for_each(|attempt| self.assign(attempt));
         finished.into_iter().for_each(|result| self.on_result(&id, result));
     }
