@@ -233,7 +233,7 @@ fn copy_of(a: &Machine, fakes: &Fakes) -> sp_sectors::MemDisk {
     b.disk.create_new(&path).unwrap().write_at(&vanilla(), 0).unwrap();
     store.publish(attempt, &[(SECTOR, FileKind::Vanilla)]).unwrap();
     store.discard(attempt).unwrap();
-    b.disk
+    b.disk.clone()
 }
 
 #[tokio::test]

@@ -49,6 +49,7 @@ impl Spawner {
 fn start_child(config: &ChildConfig, number: usize) -> io::Result<Started> {
     let mut command = Command::new(&config.program);
     command
+        .arg0("sp-executor")
         .args(&config.arguments)
         .arg(std::process::id().to_string())
         .stdin(Stdio::piped())

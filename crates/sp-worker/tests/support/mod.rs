@@ -73,7 +73,9 @@ impl Machine {
 
     /// SIGKILL: every task ends where it is. What was not synced is lost.
     pub fn kill(&mut self) {
-        self.running.take().unwrap().shutdown_timeout(Duration::from_secs(5));
+        let runtime = self.running.take().unwrap();
+        // A runtime refuses to wait for another one.
+        std::thread::spawn(move || runtime.shutdown_timeout(Duration::from_secs(5))).join().unwrap();
         self.disk.crash(sp_sectors::Loss::Unsynced);
         self.executor.revive();
     }
@@ -99,6 +101,14 @@ impl Machine {
         let made = store.publish(attempt, &[(SECTOR, kind)]).unwrap().remove(0);
         store.discard(attempt).unwrap();
         made
+    }
+}
+
+impl Drop for Machine {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.running.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
