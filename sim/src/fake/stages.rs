@@ -1,0 +1,145 @@
+//! The fake stages, AP to FIN. Every stage checks what it reads, so that a wrong, half or foreign file is noticed.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use sp_proto::v1::exec_request::Op;
+use sp_proto::v1::exec_response::Outcome;
+use sp_proto::v1::{
+    AddPieceOutput, ExecAddPiece, ExecCommit1, ExecCommit2, ExecFinalize, ExecPreCommit1, ExecPreCommit2, ExecRequest,
+    NoOutput, Piece, PreCommit1Output, PreCommit2Output, ProofOutput,
+};
+use sp_sectors::Disk;
+
+use super::files::{Step, read, sync};
+use super::seal::{LAYERS, P_AUX, SECTOR_BYTES, Seal, T_AUX, TREE_C, TREE_R_LAST, comm_d, proof_of};
+
+/// A stage that has read and checked its inputs.
+pub(super) struct Plan {
+    steps: Vec<Step>,
+    /// Made durable at the end.
+    outputs: Vec<PathBuf>,
+    outcome: Outcome,
+    /// The replica that exists once it is done.
+    pub(super) sealed: Option<Seal>,
+}
+
+impl Plan {
+    fn new(steps: Vec<Step>, outputs: &[&String], outcome: Outcome) -> Self {
+        Self { steps, outputs: outputs.iter().map(PathBuf::from).collect(), outcome, sealed: None }
+    }
+
+    /// Short name of the stage and its usual time, ms.
+    pub(super) fn stage_of(request: &ExecRequest) -> (&'static str, u64) {
+        match request.op {
+            Some(Op::AddPiece(_)) => ("AP", 1_500),
+            Some(Op::PreCommit1(_)) => ("PC1", 10_000),
+            Some(Op::PreCommit2(_)) => ("PC2", 7_000),
+            Some(Op::Commit1(_)) => ("C1", 2_000),
+            Some(Op::Commit2(_)) => ("C2", 8_000),
+            Some(Op::Finalize(_)) => ("FIN", 1_500),
+            _ => ("other", 10),
+        }
+    }
+
+    pub(super) fn read(disk: &dyn Disk, request: &ExecRequest) -> io::Result<Self> {
+        match request.op.as_ref() {
+            Some(Op::AddPiece(op)) => Ok(add_piece(op)),
+            Some(Op::PreCommit1(op)) => pre_commit_1(disk, request, op),
+            Some(Op::PreCommit2(op)) => pre_commit_2(disk, request, op),
+            Some(Op::Commit1(op)) => commit_1(disk, request, op),
+            Some(Op::Commit2(op)) => commit_2(disk, op),
+            Some(Op::Finalize(op)) => finalize(disk, op),
+            _ => Err(io::Error::other("the fake executor seals, and does nothing else")),
+        }
+    }
+
+    /// The first half of the work: nothing of it is durable or whole.
+    pub(super) fn begin(&self, disk: &dyn Disk) -> io::Result<()> {
+        self.steps[..self.half()].iter().try_for_each(|step| step.carry_out(disk))
+    }
+
+    /// The rest of it, and everything made durable.
+    pub(super) fn finish(&self, disk: &dyn Disk) -> io::Result<Outcome> {
+        self.steps[self.half()..].iter().try_for_each(|step| step.carry_out(disk))?;
+        self.outputs.iter().try_for_each(|path| sync(disk, path))?;
+        Ok(self.outcome.clone())
+    }
+
+    fn half(&self) -> usize {
+        self.steps.len().div_ceil(2)
+    }
+}
+
+fn add_piece(op: &ExecAddPiece) -> Plan {
+    let unsealed = vec![0; SECTOR_BYTES];
+    let comm_d = comm_d(&unsealed);
+    let piece = Piece { padded_bytes: SECTOR_BYTES as u64, commitment: comm_d.clone() };
+    let outcome = Outcome::AddPiece(AddPieceOutput { pieces: vec![piece], comm_d });
+    Plan::new(vec![Step::Create((&op.unsealed).into(), unsealed)], &[&op.unsealed], outcome)
+}
+
+fn pre_commit_1(disk: &dyn Disk, request: &ExecRequest, op: &ExecPreCommit1) -> io::Result<Plan> {
+    let comm_d = comm_d(&read(disk, Path::new(&op.unsealed))?);
+    let piece = op.pieces.first().map(|p| p.commitment.clone()).unwrap_or_default();
+    expect("the unsealed file", &comm_d, &piece)?;
+    let (seal, cache) = (seal(request, &op.ticket, &comm_d), Path::new(&op.cache));
+    let mut steps = vec![Step::Create((&op.sealed).into(), seal.labelled()), Step::MakeDir(cache.to_owned())];
+    let files = LAYERS.into_iter().chain([T_AUX]);
+    steps.extend(files.map(|name| Step::Create(cache.join(name), seal.cache_file(name))));
+    let phase1 = [op.ticket.clone(), comm_d.clone()].concat();
+    let outcome = Outcome::PreCommit1(PreCommit1Output { phase1, comm_d });
+    Ok(Plan::new(steps, &[&op.sealed, &op.cache], outcome))
+}
+
+fn pre_commit_2(disk: &dyn Disk, request: &ExecRequest, op: &ExecPreCommit2) -> io::Result<Plan> {
+    let (ticket, comm_d) = op.phase1.split_at_checked(32).ok_or_else(|| io::Error::other("a short phase 1"))?;
+    let (seal, cache) = (seal(request, ticket, comm_d), Path::new(&op.cache));
+    expect("the labelled file", &read(disk, Path::new(&op.sealed))?, &seal.labelled())?;
+    expect_cache(disk, cache, &seal, &LAYERS)?;
+    let mut steps = vec![Step::Overwrite((&op.sealed).into(), seal.sealed())];
+    let trees = [TREE_C, TREE_R_LAST, P_AUX];
+    steps.extend(trees.map(|name| Step::Create(cache.join(name), seal.cache_file(name))));
+    let outcome = Outcome::PreCommit2(PreCommit2Output { comm_r: seal.comm_r(), comm_d: comm_d.to_vec() });
+    Ok(Plan { sealed: Some(seal), ..Plan::new(steps, &[&op.sealed, &op.cache], outcome) })
+}
+
+fn commit_1(disk: &dyn Disk, request: &ExecRequest, op: &ExecCommit1) -> io::Result<Plan> {
+    let seal = seal(request, &op.ticket, &op.comm_d);
+    expect("comm_r", &op.comm_r, &seal.comm_r())?;
+    expect("the sealed file", &read(disk, Path::new(&op.sealed))?, &seal.sealed())?;
+    expect_cache(disk, Path::new(&op.cache), &seal, &[TREE_C, TREE_R_LAST, P_AUX, T_AUX])?;
+    let steps = vec![Step::Create((&op.vanilla).into(), seal.vanilla(&op.seed))];
+    Ok(Plan::new(steps, &[&op.vanilla], Outcome::None(NoOutput {})))
+}
+
+fn commit_2(disk: &dyn Disk, op: &ExecCommit2) -> io::Result<Plan> {
+    let proof = proof_of(&read(disk, Path::new(&op.vanilla))?);
+    Ok(Plan::new(vec![], &[], Outcome::Proof(ProofOutput { proof, self_verified: true })))
+}
+
+fn finalize(disk: &dyn Disk, op: &ExecFinalize) -> io::Result<Plan> {
+    let cache = Path::new(&op.cache);
+    read(disk, &cache.join(P_AUX))?;
+    // As upstream: what an earlier try has removed is not missed.
+    let there = |name: &&str| disk.metadata(&cache.join(name)).is_ok();
+    let files = LAYERS.into_iter().chain([TREE_C]).filter(there);
+    let steps = files.map(|name| Step::Remove(cache.join(name))).collect();
+    Ok(Plan::new(steps, &[&op.cache], Outcome::None(NoOutput {})))
+}
+
+fn seal(request: &ExecRequest, ticket: &[u8], comm_d: &[u8]) -> Seal {
+    let ExecRequest { miner, sector, .. } = *request;
+    Seal { miner, sector, ticket: ticket.to_vec(), comm_d: comm_d.to_vec() }
+}
+
+fn expect_cache(disk: &dyn Disk, cache: &Path, seal: &Seal, names: &[&str]) -> io::Result<()> {
+    names.iter().try_for_each(|name| expect(name, &read(disk, &cache.join(name))?, &seal.cache_file(name)))
+}
+
+fn expect(what: &str, found: &[u8], wanted: &[u8]) -> io::Result<()> {
+    match found == wanted {
+        true => Ok(()),
+        false => Err(io::Error::other(format!("{what} is not what an earlier stage made"))),
+    }
+}

@@ -1,0 +1,40 @@
+//! The fake verifier: says yes to the one proof that fits a replica which a fake executor has made, and to no other.
+
+use std::time::Duration;
+
+use scheduler::{Question, Verifier};
+use sp_env::BoxFuture;
+use sp_net::Env;
+use sp_proto::v1::VerifySeal;
+
+use super::seal::{Made, Seal};
+
+/// The verifier of one run of the scheduler.
+pub struct FakeVerifier {
+    /// The machine.
+    pub env: Env,
+    /// What was made.
+    pub made: Made,
+}
+
+impl Verifier for FakeVerifier {
+    fn verify(&self, question: Question) -> BoxFuture<Result<bool, String>> {
+        let thinking = self.env.clock.sleep(Duration::from_millis(50));
+        let verdict = match question {
+            Question::Seal(seal) => Ok(is_valid(&self.made, seal)),
+            Question::Warm(_) => Ok(true),
+            Question::Post(_) => Err("the fake verifier knows seals only".to_owned()),
+        };
+        Box::pin(async move {
+            thinking.await;
+            verdict
+        })
+    }
+}
+
+/// The same rule for the checks at the end of a run.
+pub(crate) fn is_valid(made: &Made, statement: VerifySeal) -> bool {
+    let VerifySeal { seal_proof: _, miner, sector, ticket, seed, comm_d, comm_r, proof } = statement;
+    let claimed = Seal { miner, sector, ticket, comm_d };
+    made.find(&comm_r).is_some_and(|seal| seal == claimed && proof == seal.proof(&seed))
+}

@@ -1,0 +1,18 @@
+//! The production services on a simulated network, disk and clock, under faults, one run per seed.
+//!
+//! A run has one index, one scheduler, two workers and one operator. Executors and the verifier are fake; everything
+//! else is what the binaries run. The same seed gives the same run.
+#![forbid(unsafe_code)]
+
+#[cfg(not(tokio_unstable))]
+compile_error!("runs would not repeat: build in this directory, or add `--cfg tokio_unstable` to RUSTFLAGS");
+
+pub mod checks;
+pub mod env;
+pub mod fake;
+pub mod faults;
+pub mod operator;
+pub mod process;
+pub mod rng;
+pub mod scenario;
+pub mod state;

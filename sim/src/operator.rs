@@ -1,0 +1,96 @@
+//! The operator: pledges sectors through the scheduler's API and looks, once a second, at everything there is to see.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use sp_net::{Env, client, sized};
+use sp_proto::v1;
+use sp_proto::v1::index_client::IndexClient;
+use sp_proto::v1::scheduler_client::SchedulerClient;
+use tonic::{Response, Status};
+
+use crate::process::{INDEX_URL, SCHEDULER_URL};
+
+/// Longest wait for an answer.
+const ANSWER_WITHIN: Duration = Duration::from_secs(5);
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+
+/// What scheduler and index said, all of it at about the same time.
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// Every sector with its log.
+    pub sectors: Vec<v1::SectorStatusReply>,
+    /// Tasks that wait or run.
+    pub jobs: Vec<v1::Job>,
+    /// Stores, as the index sees them.
+    pub stores: Vec<v1::StoreFact>,
+    /// Replicas, as the index sees them.
+    pub replicas: Vec<v1::Replica>,
+}
+
+/// The newest view, with its number.
+#[derive(Clone, Default)]
+pub struct Window(Arc<Mutex<(u64, View)>>);
+
+impl Window {
+    /// The newest view and how many there have been.
+    pub fn look(&self) -> (u64, View) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn show(&self, view: View) {
+        let mut shown = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *shown = (shown.0 + 1, view);
+    }
+}
+
+/// Works for ever.
+pub async fn run(env: Env, sectors: usize, window: Window) {
+    loop {
+        match look(&env).await {
+            Ok(view) => {
+                let missing = view.sectors.len() < sectors;
+                window.show(view);
+                if missing && let Err(status) = pledge(&env).await {
+                    tracing::info!(%status, "not pledged; looking again");
+                }
+            }
+            Err(status) => tracing::debug!(%status, "nothing to see"),
+        }
+        env.clock.sleep(LOOK_EVERY).await;
+    }
+}
+
+/// One at a time: a pledge whose answer is lost may have been heard.
+async fn pledge(env: &Env) -> Result<(), Status> {
+    let mut scheduler = sized!(SchedulerClient::new(channel(env, SCHEDULER_URL)?));
+    answer(env, scheduler.pledge_sectors(v1::PledgeSectorsRequest { count: 1 })).await?;
+    Ok(())
+}
+
+async fn look(env: &Env) -> Result<View, Status> {
+    let mut scheduler = sized!(SchedulerClient::new(channel(env, SCHEDULER_URL)?));
+    let mut index = sized!(IndexClient::new(channel(env, INDEX_URL)?));
+    let mut view = View::default();
+    for sector in answer(env, scheduler.list_sectors(v1::ListSectorsRequest {})).await?.sectors {
+        let number = sector.number;
+        let request = v1::SectorStatusRequest { number, log: true };
+        view.sectors.push(answer(env, scheduler.sector_status(request)).await?);
+        let request = v1::FindSectorRequest { miner: crate::process::MINER, sector: number };
+        view.replicas.extend(answer(env, index.find_sector(request)).await?.replicas);
+    }
+    view.jobs = answer(env, scheduler.list_jobs(v1::ListJobsRequest {})).await?.jobs;
+    view.stores = answer(env, index.list_stores(v1::ListStoresRequest {})).await?.stores;
+    Ok(view)
+}
+
+fn channel(env: &Env, url: &str) -> Result<tonic::transport::Channel, Status> {
+    client::channel(env, url).map_err(|e| Status::internal(e.to_string()))
+}
+
+async fn answer<T>(env: &Env, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {
+    match env.timeout(ANSWER_WITHIN, call).await {
+        Ok(answered) => Ok(answered?.into_inner()),
+        Err(elapsed) => Err(Status::deadline_exceeded(elapsed.to_string())),
+    }
+}
