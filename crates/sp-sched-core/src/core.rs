@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sp_types::{AttemptId, ChainEpoch, SessionId, TaskId, WorkerId};
 
+use crate::chain::ChainWait;
 use crate::config::Config;
 use crate::effect::Effect;
 use crate::event::{Event, Progress, RequestId, TaskDone};
 use crate::facts::Facts;
 use crate::model::{Attempt, Counters, FenceRow, Rows, Sector, Task, UnixMs};
 use crate::out::Out;
-use crate::pipeline::ChainWait;
 use crate::post_job::PostJob;
 use crate::workers::Worker;
 

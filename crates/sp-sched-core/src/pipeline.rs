@@ -1,28 +1,15 @@
 //! The life of a sector: which state asks for which task or chain call, and what a result changes.
 
-use sp_types::{
-    AttemptId, ErrorCode, FileKind, PartitionIndex, PieceInfo, RegisteredSealProof, SectorState, TaskId, TaskKind,
-};
+use sp_types::{FileKind, PieceInfo, RegisteredSealProof, SectorState, TaskId, TaskKind};
 
+use crate::chain::ChainWait;
 use crate::core::Core;
-use crate::effect::{ChainCall, Effect};
-use crate::event::{ChainReply, TaskDone, TaskOutput};
+use crate::effect::ChainCall;
+use crate::event::{TaskDone, TaskOutput};
 use crate::model::{LogEntry, PieceData, Sector, SectorFile, Task, UnixMs};
 
-/// Log entries kept of a sector.
-const LOG_LIMIT: usize = 1_000;
 /// Priority of sectors with data.
 const DATA_PRIORITY: i64 = 1024;
-
-/// A chain call of a sector that is not answered yet.
-#[derive(Debug, Clone)]
-pub(crate) struct ChainWait {
-    pub(crate) call: ChainCall,
-    /// When to ask (again).
-    pub(crate) ask_at: UnixMs,
-    pub(crate) failures: u32,
-    pub(crate) reason: String,
-}
 
 /// Kinds that a task reads.
 pub(crate) fn input_kinds(kind: TaskKind) -> &'static [FileKind] {
@@ -168,81 +155,6 @@ impl Core {
         self.replan = true;
     }
 
-    // === the chain ===
-
-    /// Asks, and asks again if no answer comes; calls are idempotent per sector.
-    pub(crate) fn ask_chain(&mut self, number: u64) {
-        let again = self.now.plus(self.config.answer_wait_ms);
-        let Some(wait) = self.chain.get_mut(&number) else { return };
-        wait.ask_at = again;
-        let call = wait.call.clone();
-        self.out.push(Effect::Chain { sector: number, call });
-    }
-
-    pub(crate) fn on_chain(&mut self, number: u64, reply: ChainReply) {
-        let Some(wait) = self.chain.get(&number) else { return };
-        let (call, failures) = (wait.call.clone(), wait.failures);
-        match (call, reply) {
-            (_, ChainReply::Failed { reason }) => return self.chain_failed(number, failures + 1, reason),
-            (ChainCall::Ticket, ChainReply::Ticket { ticket, epoch }) => {
-                if let Some(sector) = self.sector_mut(number) {
-                    sector.ticket = Some((ticket, epoch));
-                }
-                self.log(number, "ticket".to_owned(), format!("of epoch {epoch}"));
-            }
-            (ChainCall::PreCommit { .. }, ChainReply::PreCommitted { seed_epoch }) => {
-                if let Some(sector) = self.sector_mut(number) {
-                    sector.seed_epoch = Some(seed_epoch);
-                }
-                self.log(number, "pre-committed".to_owned(), format!("seed at epoch {seed_epoch}"));
-            }
-            (ChainCall::Seed { .. }, ChainReply::Seed { seed, epoch }) => {
-                if let Some(sector) = self.sector_mut(number) {
-                    sector.seed = Some((seed, epoch));
-                }
-            }
-            (ChainCall::Commit { .. }, ChainReply::Committed { deadline }) => {
-                let partition = self.free_partition(deadline);
-                if let Some(sector) = self.sector_mut(number) {
-                    sector.location = Some((deadline, partition));
-                }
-                let place = format!("deadline {deadline}, partition {partition}");
-                self.advance(number, SectorState::FinalizeSector, None, &place);
-            }
-            // An answer to a call that is no longer asked.
-            _ => return,
-        }
-        self.drive(number);
-    }
-
-    fn chain_failed(&mut self, number: u64, failures: u32, reason: String) {
-        if failures >= self.config.chain_retry_limit {
-            self.fail_sector(number, &format!("the chain refused {failures} times, last: {reason}"));
-            return;
-        }
-        let ask_at = self.now.plus(self.config.retry_wait_ms(failures));
-        if let Some(wait) = self.chain.get_mut(&number) {
-            wait.failures = failures;
-            wait.ask_at = ask_at;
-            wait.reason = reason;
-        }
-    }
-
-    /// The first partition of the deadline with room.
-    fn free_partition(&self, deadline: sp_types::DeadlineIndex) -> PartitionIndex {
-        let room = self.config.sector_size.sectors_per_partition();
-        let gone = [SectorState::Removing, SectorState::Removed];
-        let mut index = 0;
-        loop {
-            let here = Some((deadline, PartitionIndex(index)));
-            let taken = self.sectors.values().filter(|s| s.location == here && !gone.contains(&s.state)).count();
-            if taken < room {
-                return PartitionIndex(index);
-            }
-            index += 1;
-        }
-    }
-
     // === edges ===
 
     /// Takes one published edge (law L7), with its log entry.
@@ -364,66 +276,5 @@ impl Core {
             reason.clone_into(&mut sector.last_error);
         }
         self.advance(number, SectorState::Failed, None, reason);
-    }
-
-    // === the log ===
-
-    pub(crate) fn log(&mut self, number: u64, event: String, message: String) {
-        let entry = LogEntry { at: self.now, event, message, ..LogEntry::default() };
-        self.log_entry(number, entry);
-    }
-
-    /// A log entry about an attempt: `PC1 orphaned`.
-    pub(crate) fn log_attempt(&mut self, id: AttemptId, what: &str, message: &str) {
-        let Some(task) = self.tasks.get(&id.task) else { return };
-        let (number, event) = (task.sector, format!("{} {what}", task.kind));
-        let entry = LogEntry { event, message: message.to_owned(), ..self.entry_of(id) };
-        self.log_entry(number, entry);
-    }
-
-    /// An entry with everything known of the attempt filled in.
-    pub(crate) fn entry_of(&self, id: AttemptId) -> LogEntry {
-        let attempt = self.attempt(id);
-        LogEntry {
-            at: self.now,
-            event: String::new(),
-            attempt: Some(id),
-            task: self.tasks.get(&id.task).map(|t| t.kind),
-            worker_name: attempt.map(|a| self.worker_name(&a.worker)).unwrap_or_default(),
-            took_ms: attempt.map_or(0, |a| self.now.since(a.created)),
-            message: String::new(),
-        }
-    }
-
-    fn log_entry(&mut self, number: u64, entry: LogEntry) {
-        if let Some(sector) = self.sector_mut(number) {
-            sector.log.push(entry);
-            let too_many = sector.log.len().saturating_sub(LOG_LIMIT);
-            sector.log.drain(..too_many);
-        }
-    }
-
-    /// A result's commitments must agree with what is known of the sector.
-    pub(crate) fn contradiction(&self, number: u64, output: &TaskOutput) -> Option<(ErrorCode, String)> {
-        let sector = self.sectors.get(&number)?;
-        let differs = |what: &str, known: Option<_>, new| match known {
-            Some(known) if known != new => {
-                Some((ErrorCode::Internal, format!("{what} {new} differs from {known}, which counts")))
-            }
-            _ => None,
-        };
-        match output {
-            TaskOutput::AddPiece { pieces, .. } => {
-                let (sum, size) = (pieces.iter().map(|p| p.padded_bytes).sum::<u64>(), sector.seal_proof.size.bytes());
-                let message = || format!("pieces of {sum} bytes where the sector has {size}");
-                (sum != size).then(|| (ErrorCode::Internal, message()))
-            }
-            TaskOutput::PreCommit1 { comm_d, .. } => differs("comm_d", sector.comm_d, *comm_d),
-            TaskOutput::PreCommit2 { comm_r, comm_d } => {
-                let published = sector.seed_epoch.and(sector.comm_r);
-                differs("comm_d", sector.comm_d, *comm_d).or_else(|| differs("comm_r", published, *comm_r))
-            }
-            _ => None,
-        }
     }
 }

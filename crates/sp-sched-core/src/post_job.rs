@@ -56,6 +56,8 @@ pub(crate) struct Part {
     pub(crate) refused: Vec<WorkerId>,
     /// `name: reason` of each failed try.
     pub(crate) retries: Vec<String>,
+    /// Not before this time on a worker that has failed already.
+    pub(crate) again_at: UnixMs,
     /// Since when there is nobody to ask.
     pub(crate) nobody_since: Option<UnixMs>,
     pub(crate) done: Option<ProvenPartition>,
@@ -151,6 +153,7 @@ impl Part {
             failed_on: BTreeMap::new(),
             refused: Vec::new(),
             retries: Vec::new(),
+            again_at: UnixMs::default(),
             nobody_since: None,
             done: None,
             problems: Vec::new(),

@@ -76,6 +76,30 @@ impl Core {
         }
     }
 
+    /// A result's commitments must agree with what is known of the sector.
+    fn contradiction(&self, number: u64, output: &TaskOutput) -> Option<(ErrorCode, String)> {
+        let sector = self.sectors.get(&number)?;
+        let differs = |what: &str, known: Option<_>, new| match known {
+            Some(known) if known != new => {
+                Some((ErrorCode::Internal, format!("{what} {new} differs from {known}, which counts")))
+            }
+            _ => None,
+        };
+        match output {
+            TaskOutput::AddPiece { pieces, .. } => {
+                let (sum, size) = (pieces.iter().map(|p| p.padded_bytes).sum::<u64>(), sector.seal_proof.size.bytes());
+                let message = || format!("pieces of {sum} bytes where the sector has {size}");
+                (sum != size).then(|| (ErrorCode::Internal, message()))
+            }
+            TaskOutput::PreCommit1 { comm_d, .. } => differs("comm_d", sector.comm_d, *comm_d),
+            TaskOutput::PreCommit2 { comm_r, comm_d } => {
+                let published = sector.seed_epoch.and(sector.comm_r);
+                differs("comm_d", sector.comm_d, *comm_d).or_else(|| differs("comm_r", published, *comm_r))
+            }
+            _ => None,
+        }
+    }
+
     /// Accepts a valid result: the sector goes on, every other attempt ends, the worker may forget.
     fn complete(&mut self, id: AttemptId, done: TaskDone) {
         let open = self.tasks.contains_key(&id.task);

@@ -174,8 +174,10 @@ impl Core {
                 waits.push(format!("asked {} times, last: {}", wait.failures + 1, wait.reason));
             }
         }
-        for task in self.tasks.values().filter(|t| t.sector == number) {
-            waits.extend(self.task_jobs(task, now, &self.books()).iter().map(job_text));
+        let mut tasks = self.tasks.values().filter(|t| t.sector == number).peekable();
+        if tasks.peek().is_some() {
+            let books = self.books();
+            tasks.for_each(|task| waits.extend(self.task_jobs(task, now, &books).iter().map(job_text)));
         }
         waits.join("; ")
     }

@@ -5,7 +5,7 @@
 mod world;
 
 use sp_sched_core::effect::Reply;
-use sp_sched_core::event::Request;
+use sp_sched_core::event::{Event, Failure, Request, TaskResult};
 use sp_sched_core::model::UnixMs;
 use sp_sched_core::view::UploadView;
 use sp_types::{ErrorCode, FileKind, SectorState, TaskKind, WorkerId};
@@ -142,6 +142,22 @@ fn bad_requests_change_nothing() {
     }
     assert_eq!(world.database.counters.next_sector, before.counters.next_sector);
     assert_eq!(world.database.sectors.len(), 1);
+}
+
+#[test]
+fn a_result_from_somebody_else_changes_nothing() {
+    let mut world = World::new(15);
+    let (w1, w2) = two_workers(&mut world);
+    world.workers.get_mut(&w1).unwrap().compute_ms = 30_000;
+    world.answer(Request::Pledge { count: 1 });
+    assert!(world.run_until(10_000, |w| !w.workers[&w1].attempts.is_empty()));
+    let before = world.database.clone();
+    let attempt = *world.workers[&w1].attempts.keys().next().unwrap();
+    let outcome = Err(Failure { code: ErrorCode::Internal, message: "not mine".to_owned() });
+    let result = TaskResult { attempt, task: TaskKind::AddPiece, outcome, fetch_ms: 0, compute_ms: 0 };
+    world.tell(Event::Result { worker: w2, result: Box::new(result) });
+    world.run_for(100);
+    assert!(world.database == before, "law L14");
 }
 
 #[test]

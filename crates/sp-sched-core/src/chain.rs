@@ -1,0 +1,93 @@
+//! What a sector asks of the chain, again and again until it is answered.
+
+use sp_types::{DeadlineIndex, PartitionIndex, SectorState};
+
+use crate::core::Core;
+use crate::effect::{ChainCall, Effect};
+use crate::event::ChainReply;
+use crate::model::UnixMs;
+
+/// A chain call of a sector that is not answered yet.
+#[derive(Debug, Clone)]
+pub(crate) struct ChainWait {
+    pub(crate) call: ChainCall,
+    /// When to ask (again).
+    pub(crate) ask_at: UnixMs,
+    pub(crate) failures: u32,
+    pub(crate) reason: String,
+}
+
+impl Core {
+    /// Asks, and asks again if no answer comes; calls are idempotent per sector.
+    pub(crate) fn ask_chain(&mut self, number: u64) {
+        let again = self.now.plus(self.config.answer_wait_ms);
+        let Some(wait) = self.chain.get_mut(&number) else { return };
+        wait.ask_at = again;
+        let call = wait.call.clone();
+        self.out.push(Effect::Chain { sector: number, call });
+    }
+
+    pub(crate) fn on_chain(&mut self, number: u64, reply: ChainReply) {
+        let Some(wait) = self.chain.get(&number) else { return };
+        let (call, failures) = (wait.call.clone(), wait.failures);
+        match (call, reply) {
+            (_, ChainReply::Failed { reason }) => return self.chain_failed(number, failures + 1, reason),
+            (ChainCall::Ticket, ChainReply::Ticket { ticket, epoch }) => {
+                if let Some(sector) = self.sector_mut(number) {
+                    sector.ticket = Some((ticket, epoch));
+                }
+                self.log(number, "ticket".to_owned(), format!("of epoch {epoch}"));
+            }
+            (ChainCall::PreCommit { .. }, ChainReply::PreCommitted { seed_epoch }) => {
+                if let Some(sector) = self.sector_mut(number) {
+                    sector.seed_epoch = Some(seed_epoch);
+                }
+                self.log(number, "pre-committed".to_owned(), format!("seed at epoch {seed_epoch}"));
+            }
+            (ChainCall::Seed { .. }, ChainReply::Seed { seed, epoch }) => {
+                if let Some(sector) = self.sector_mut(number) {
+                    sector.seed = Some((seed, epoch));
+                }
+            }
+            (ChainCall::Commit { .. }, ChainReply::Committed { deadline }) => {
+                let partition = self.free_partition(deadline);
+                if let Some(sector) = self.sector_mut(number) {
+                    sector.location = Some((deadline, partition));
+                }
+                let place = format!("deadline {deadline}, partition {partition}");
+                self.advance(number, SectorState::FinalizeSector, None, &place);
+            }
+            // An answer to a call that is no longer asked.
+            _ => return,
+        }
+        self.drive(number);
+    }
+
+    fn chain_failed(&mut self, number: u64, failures: u32, reason: String) {
+        if failures >= self.config.chain_retry_limit {
+            self.fail_sector(number, &format!("the chain refused {failures} times, last: {reason}"));
+            return;
+        }
+        let ask_at = self.now.plus(self.config.retry_wait_ms(failures));
+        if let Some(wait) = self.chain.get_mut(&number) {
+            wait.failures = failures;
+            wait.ask_at = ask_at;
+            wait.reason = reason;
+        }
+    }
+
+    /// The first partition of the deadline with room.
+    fn free_partition(&self, deadline: DeadlineIndex) -> PartitionIndex {
+        let room = self.config.sector_size.sectors_per_partition();
+        let gone = [SectorState::Removing, SectorState::Removed];
+        let mut index = 0;
+        loop {
+            let here = Some((deadline, PartitionIndex(index)));
+            let taken = self.sectors.values().filter(|s| s.location == here && !gone.contains(&s.state)).count();
+            if taken < room {
+                return PartitionIndex(index);
+            }
+            index += 1;
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! PoSt results: verified, accepted or tried again, and the answer when every partition is done.
+
+use sp_types::{AttemptId, ErrorCode, WorkerId};
+
+use crate::core::Core;
+use crate::effect::{Effect, PostReply, PostToVerify, ProvenPartition, Reply};
+use crate::event::{Progress, RequestId, TaskOutput, TaskResult};
+use crate::post::Place;
+use crate::post_job::{Part, PostJob, PostKind, Proof, Skipped};
+
+impl Core {
+    /// True when the attempt is one of ours.
+    pub(crate) fn post_progress(&mut self, worker: &WorkerId, progress: &Progress) -> bool {
+        let Some(place) = self.place_of(progress.attempt) else { return false };
+        let running = self.part_mut(place).and_then(|p| p.running.as_mut()).filter(|t| t.worker == *worker);
+        let Some(running) = running else { return false };
+        running.progress = Some(progress.clone());
+        true
+    }
+
+    /// True when the attempt is one of ours.
+    pub(crate) fn post_result(&mut self, worker: &WorkerId, result: &TaskResult) -> bool {
+        let Some(place) = self.place_of(result.attempt) else { return false };
+        let Some((job, part)) = self.part(place) else { return false };
+        let Some(running) = part.running.as_ref().filter(|t| t.worker == *worker) else { return false };
+        if running.verifying.is_some() {
+            return true;
+        }
+        let verdict = match &result.outcome {
+            Err(failure) => Err(failure.message.clone()),
+            Ok(done) => post_output(job.kind, part, &done.output),
+        };
+        match verdict {
+            Err(reason) => {
+                self.acknowledge(worker, result.attempt);
+                self.fail_try(place, &reason);
+            }
+            Ok((proof, skipped)) if proof.is_empty() => {
+                self.acknowledge(worker, result.attempt);
+                self.finish_part(place, proof, skipped);
+            }
+            Ok((proof, skipped)) => {
+                let proof = Proof { proof, skipped, ask_at: self.now, failures: 0 };
+                if let Some(running) = self.part_mut(place).and_then(|p| p.running.as_mut()) {
+                    running.verifying = Some(proof);
+                }
+                self.ask_post_verifier(place);
+            }
+        }
+        true
+    }
+
+    pub(crate) fn ask_post_verifier(&mut self, place: Place) {
+        let again = self.now.plus(self.config.answer_wait_ms * 10);
+        let Some((job, part)) = self.part(place) else { return };
+        let (randomness, partition) = (job.randomness, part.index);
+        let post_proof = job.kind.proof_type(self.config.sector_size);
+        let Some(running) = &part.running else { return };
+        let Some(verifying) = &running.verifying else { return };
+        let (attempt, proof, sectors) = (running.attempt, verifying.proof.clone(), part.without(&verifying.skipped));
+        let post = PostToVerify { attempt, post_proof, randomness, partition, sectors, proof };
+        if let Some(verifying) = self.part_mut(place).and_then(|p| p.running.as_mut()?.verifying.as_mut()) {
+            verifying.ask_at = again;
+        }
+        self.out.push(Effect::VerifyPost(Box::new(post)));
+    }
+
+    /// True when the attempt is one of ours.
+    pub(crate) fn post_verified(&mut self, attempt: AttemptId, verdict: &Result<bool, String>) -> bool {
+        let Some(place) = self.place_of(attempt) else { return false };
+        let retry_limit = self.config.verify_retry_limit;
+        let Some(running) = self.part_mut(place).and_then(|p| p.running.as_mut()) else { return false };
+        let worker = running.worker.clone();
+        let Some(verifying) = &mut running.verifying else { return true };
+        match verdict {
+            Ok(true) => {
+                let (proof, skipped) = (verifying.proof.clone(), verifying.skipped.clone());
+                self.acknowledge(&worker, attempt);
+                self.finish_part(place, proof, skipped);
+            }
+            Ok(false) => {
+                self.acknowledge(&worker, attempt);
+                if let Some(part) = self.part_mut(place) {
+                    part.refused.push(worker);
+                }
+                self.fail_try(place, "proof refused by the verifier");
+            }
+            Err(reason) if verifying.failures + 1 >= retry_limit => {
+                let reason = format!("the verifier could not decide: {reason}");
+                self.acknowledge(&worker, attempt);
+                self.fail_try(place, &reason);
+            }
+            Err(_) => {
+                verifying.failures += 1;
+                let failures = verifying.failures;
+                let ask_at = self.now.plus(self.config.retry_wait_ms(failures));
+                if let Some(verifying) = self.part_mut(place).and_then(|p| p.running.as_mut()?.verifying.as_mut()) {
+                    verifying.ask_at = ask_at;
+                }
+            }
+        }
+        true
+    }
+
+    // === ends ===
+
+    fn finish_part(&mut self, place: Place, proof: Vec<u8>, skipped: Skipped) {
+        let now = self.now;
+        let Some((job, part)) = self.part(place) else { return };
+        let Some(running) = &part.running else { return };
+        let worker = self.workers.get(&running.worker);
+        let partition = ProvenPartition {
+            index: part.index,
+            worker: self.worker_name(&running.worker),
+            builtin: worker.is_some_and(|w| w.reg.builtin),
+            sectors: part.without(&skipped),
+            skipped: skipped.clone(),
+            proof,
+            took_ms: now.since(job.started),
+            retries: part.retries.clone(),
+        };
+        let Some(part) = self.part_mut(place) else { return };
+        part.running = None;
+        part.problems = skipped;
+        part.done = Some(partition);
+        self.replan = true;
+        self.answer_post(place.0);
+    }
+
+    fn answer_post(&mut self, id: RequestId) {
+        if !self.posts.get(&id).is_some_and(PostJob::is_done) {
+            return;
+        }
+        let Some(job) = self.posts.remove(&id) else { return };
+        let reply = match job.kind {
+            PostKind::Check(_) => Reply::Checked(checked(&job)),
+            PostKind::Window(_) | PostKind::Winning => Reply::Post(PostReply {
+                proof_type: job.kind.proof_type(self.config.sector_size),
+                deadline: job.kind.deadline(),
+                randomness: job.randomness,
+                took_ms: self.now.since(job.started),
+                partitions: job.parts.into_iter().filter_map(|p| p.done).collect(),
+            }),
+        };
+        self.out.push(Effect::Reply(id, reply));
+    }
+
+    /// A try came to nothing: the next worker, unless there were too many.
+    pub(crate) fn fail_try(&mut self, place: Place, reason: &str) {
+        let tries = self.config.post_tries;
+        let Some(running) = self.part_mut(place).and_then(|p| p.running.take()) else { return };
+        let name = self.worker_name(&running.worker);
+        let again_at = self.now.plus(self.config.retry_wait_min_ms);
+        let Some(part) = self.part_mut(place) else { return };
+        part.failed_tries += 1;
+        part.again_at = again_at;
+        *part.failed_on.entry(running.worker).or_default() += 1;
+        part.retries.push(format!("{name}: {reason}"));
+        if part.failed_tries >= tries {
+            let message = format!("partition {} failed {} times", part.index, part.failed_tries);
+            self.fail_post(place.0, ErrorCode::Unavailable, &message);
+        }
+        self.replan = true;
+    }
+
+    /// The request fails: everybody may stop, and the caller learns what was tried.
+    pub(crate) fn fail_post(&mut self, id: RequestId, code: ErrorCode, message: &str) {
+        let Some(job) = self.posts.remove(&id) else { return };
+        let mut message = format!("{}: {message}", job.kind.name());
+        for part in &job.parts {
+            message.push_str(&part.story());
+            if let Some(running) = part.running.as_ref().filter(|t| self.is_available(&t.worker)) {
+                let (worker, attempt) = (running.worker.clone(), running.attempt);
+                self.out.push(Effect::Cancel { worker, attempt, reason: "its request has failed".to_owned() });
+            }
+        }
+        self.out.push(Effect::Reply(id, Reply::Failed { code, message }));
+        self.replan = true;
+    }
+}
+
+/// The proof (empty: nothing is to be verified) and the sectors left out; or why the result is none.
+fn post_output(kind: PostKind, part: &Part, output: &TaskOutput) -> Result<(Vec<u8>, Skipped), String> {
+    let TaskOutput::Post { proof, skipped } = output else { return Err("the result is not a PoSt".to_owned()) };
+    let mut skipped = skipped.clone();
+    skipped.sort();
+    skipped.dedup_by_key(|(number, _)| *number);
+    if let Some((number, _)) = skipped.iter().find(|(n, _)| !part.sectors.iter().any(|(s, ..)| s == n)) {
+        return Err(format!("it skipped sector {number}, which is not in the partition"));
+    }
+    let nothing_left = skipped.len() == part.sectors.len();
+    match kind {
+        PostKind::Check(_) => Ok((Vec::new(), skipped)),
+        PostKind::Winning if nothing_left => Err(format!("the challenged sector could not be read: {}", skipped[0].1)),
+        PostKind::Window(_) if nothing_left => Ok((Vec::new(), skipped)),
+        _ if proof.is_empty() => Err("the result has no proof".to_owned()),
+        _ => Ok((proof.clone(), skipped)),
+    }
+}
+
+/// Every sector that was checked, with its problem or an empty text.
+fn checked(job: &PostJob) -> Vec<(u32, u64, String)> {
+    let of_part = |part: &Part| {
+        let problem = |n: u64| part.problems.iter().find(|(s, _)| *s == n).map(|(_, why)| why.clone());
+        part.sectors.iter().map(|(n, ..)| (part.index, *n, problem(*n).unwrap_or_default())).collect::<Vec<_>>()
+    };
+    job.parts.iter().flat_map(of_part).collect()
+}
