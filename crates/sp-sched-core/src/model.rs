@@ -48,7 +48,7 @@ pub struct Sector {
     pub phase1: Vec<u8>,
     /// The seal proof that the verifier accepted.
     pub proof: Vec<u8>,
-    /// Where it is proven, once Proving.
+    /// Where it is proven; set when the chain takes its proof, so a little before it is Proving.
     pub location: Option<(DeadlineIndex, PartitionIndex)>,
     /// The replicas that count: kind and root, as made by accepted results.
     pub files: Vec<SectorFile>,

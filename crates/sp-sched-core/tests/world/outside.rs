@@ -58,7 +58,7 @@ impl World {
                 ChainReply::Committed { deadline: DeadlineIndex(0) }
             }
         };
-        self.tell(Event::Chain { sector, reply });
+        self.tell_perhaps_twice(Event::Chain { sector, reply });
     }
 
     pub fn verify_seal(&mut self, seal: SealToVerify) {
@@ -76,6 +76,13 @@ impl World {
         self.outside.verified += 1;
         let undecided = self.dice.percent(self.faults.verifier_undecided);
         let verdict = if undecided { Err("the verifier was killed".to_owned()) } else { Ok(good) };
-        self.tell(Event::Verified { attempt, verdict });
+        self.tell_perhaps_twice(Event::Verified { attempt, verdict });
+    }
+
+    fn tell_perhaps_twice(&mut self, event: Event) {
+        if self.dice.percent(self.faults.result_twice) {
+            self.tell(event.clone());
+        }
+        self.tell(event);
     }
 }

@@ -257,6 +257,11 @@ impl World {
         if w.cut_off {
             return;
         }
+        let other = self.workers.keys().find(|w| *w != id).cloned();
+        if let Some(other) = other.filter(|_| self.dice.percent(self.faults.result_twice)) {
+            // Somebody claims a result that is not his.
+            self.tell(Event::Result { worker: other, result: Box::new(result.clone()) });
+        }
         let times = if self.dice.percent(self.faults.result_twice) { 2 } else { 1 };
         for _ in 0..times {
             self.tell(Event::Result { worker: id.clone(), result: Box::new(result.clone()) });
