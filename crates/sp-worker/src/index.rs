@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sp_net::retry::Backoff;
-use sp_net::{client, sized, status};
+use sp_net::{client, sized};
 use sp_proto::convert::ReplicaInfo;
 use sp_proto::v1::index_client::IndexClient;
 use sp_proto::v1::index_worker_command::Body as Command;
@@ -174,10 +174,7 @@ async fn session(node: &Arc<Node>, backoff: &mut Backoff) -> Failure {
                 tracing::warn!("the index sent a command that this build does not know; ignored");
             }
             Ok(None) => return Failure::new(ErrorCode::Unavailable, "it closed the session"),
-            Err(status) => {
-                let failure = Failure::from(&status);
-                return failure.while_doing(status::message_of(&status).split(':').next().unwrap_or("session"));
-            }
+            Err(status) => return Failure::from(&status),
         }
     }
 }

@@ -120,6 +120,19 @@ impl Node {
         self.results.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// How far everything is that the scheduler may still hear of: a result that waits holds its lease too.
+    pub(crate) fn progress(&self) -> Vec<v1::AttemptProgress> {
+        let returning = |id: &AttemptId| v1::AttemptProgress {
+            attempt: Some((*id).into()),
+            phase: v1::AttemptPhase::Returning as i32,
+            fraction: 1.0,
+            detail: "waits for the acknowledgement of its result".to_owned(),
+        };
+        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner);
+        let results: Vec<_> = results.keys().map(returning).collect();
+        self.attempts().iter().map(|attempt| attempt.progress()).chain(results).collect()
+    }
+
     fn attempt(&self, id: AttemptId) -> Option<Arc<Attempt>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }

@@ -39,7 +39,7 @@ async fn renew(node: &Node, client: &mut WorkerClient<Channel>) {
     let request = RenewRequest {
         worker_id: node.worker_id.clone(),
         session_id: node.session_id.clone(),
-        attempts: node.attempts().iter().map(|attempt| attempt.progress()).collect(),
+        attempts: node.progress(),
         capacity: Some((node.options.capacity)().into()),
     };
     match node.env.timeout(ANSWER_WITHIN, client.renew(request)).await {

@@ -23,6 +23,9 @@ use crate::node::Node;
 /// How long the scheduler may take to take a worker in.
 const REGISTER_WITHIN: Duration = Duration::from_secs(15);
 
+/// How long the reply to an attach may take to leave before the session is opened anew.
+const REPLY_ON_ITS_WAY: Duration = Duration::from_millis(300);
+
 /// Keeps a session with the scheduler for ever: a worker never gives up on its scheduler, but says why it waits.
 pub(crate) async fn run(node: Arc<Node>) {
     let mut backoff = Backoff::endless(Duration::from_millis(100), Duration::from_secs(3));
@@ -65,7 +68,7 @@ async fn session(node: &Arc<Node>, backoff: &mut Backoff) -> Failure {
         let command = tokio::select! {
             command = commands.message() => command,
             () = node.reconnect.notified() => {
-                return Failure::new(ErrorCode::Unavailable, "it does not know this session any more");
+                return Failure::new(ErrorCode::Unavailable, "the session is opened anew");
             }
         };
         match command {
@@ -168,6 +171,12 @@ async fn attach(node: &Arc<Node>, request: v1::AttachStore) {
         }
         Err(failure) => Outcome::Failed(failure.to_wire()),
     };
+    let attached = matches!(outcome, Outcome::Store(_));
     let reply = v1::AttachReply { request: number, outcome: Some(outcome) };
     node.outbox.send(Body::AttachReply(reply)).await;
+    if attached {
+        // The scheduler knows the stores of a worker from its registration.
+        node.env.clock.sleep(REPLY_ON_ITS_WAY).await;
+        node.reconnect.notify_one();
+    }
 }

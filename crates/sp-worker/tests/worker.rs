@@ -365,12 +365,13 @@ async fn a_store_is_attached_and_known_at_the_next_start() {
     assert!(matches!(reply.outcome, Some(v1::attach_reply::Outcome::Store(_))), "{reply:?}");
     eventually("the index to know", || fakes.said.attached.lock().unwrap().iter().any(|s| s.weight == 3).then_some(()))
         .await;
+    assert_eq!(fakes.registered(2).await.stores.len(), 2, "the scheduler learns of it too");
     fakes.command(v1::worker_command::Body::AttachStore(attach)).await;
     let reply = eventually("a reply", || fakes.said.replies.lock().unwrap().pop()).await;
     assert!(matches!(reply.outcome, Some(v1::attach_reply::Outcome::Failed(_))), "{reply:?}");
     machine.kill();
     machine.start();
-    assert_eq!(fakes.registered(2).await.stores.len(), 2);
+    assert_eq!(fakes.registered(3).await.stores.len(), 2);
 }
 
 #[tokio::test]
