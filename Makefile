@@ -34,6 +34,7 @@ test: build params
 	@$(MAKE) --no-print-directory sim
 
 test-long: build params
+	$(CARGO) test --locked -p proofs-core --test stages -- --ignored
 	$(CARGO) test --locked -p sp-tests --no-fail-fast -- --ignored --skip python --test-threads 1 --nocapture
 
 # grpcio in a virtual environment of its own below the target directory.

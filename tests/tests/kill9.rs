@@ -39,6 +39,10 @@ fn run(plan: &Plan) {
     let mut cluster = Cluster::start(Setup { crash_points: true, ..Setup::two_sealing() }).unwrap();
     let mut hits = Hits::default();
     let mut points: Vec<CrashPoint> = CrashPoint::ALL.to_vec();
+    if plan.named < points.len() {
+        // The one point that only a finished C2 reaches: minutes for a handful of kills.
+        points.retain(|p| *p != CrashPoint::SchedulerVerified);
+    }
     for _ in 0..plan.named {
         let at = random.below(points.len() as u64) as usize;
         named_kill(&mut cluster, points.swap_remove(at), &mut hits);
@@ -91,7 +95,7 @@ fn named_kill(cluster: &mut Cluster, point: CrashPoint, hits: &mut Hits) {
     pledge(cluster);
     let token = cluster.token(point);
     let mut running = vec![];
-    let crashed = wait::until(&format!("a crash at {}", point.name()), Duration::from_secs(120), || {
+    let crashed = wait::until(&format!("a crash at {}", point.name()), Duration::from_secs(600), || {
         running = under_way(cluster).unwrap_or(running.clone());
         Ok((!token.exists()).then_some(()))
     });

@@ -54,7 +54,7 @@ fn fixture() -> (TempDir, Value) {
 }
 
 #[test]
-#[ignore = "the prover process of the other tests"]
+#[ignore = "started by the other tests as their prover process"]
 fn prove_window_post() {
     let out = PathBuf::from(std::env::var_os(OUT).expect("started by a test"));
     let prover_id = ProverId::of_miner(MINER);

@@ -62,7 +62,7 @@ fn seal_and_verify(ctx: SectorContext, data: &[u8]) {
 
 /// Thirteen proofs, aggregated under a key made for this test, because the network's is not to be had here.
 #[test]
-#[ignore = "a quarter of an hour of two cores"]
+#[ignore = "make test-long runs it: a quarter of an hour of two cores"]
 fn a_non_interactive_sector_is_sealed_and_verified() {
     with_own_parameters("seal::a_non_interactive_sector_is_sealed_and_verified", || {
         let ctx = context(SealFeature::NonInteractive, 14);
