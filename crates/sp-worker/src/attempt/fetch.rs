@@ -38,6 +38,11 @@ pub(super) async fn fetch(
     work: WorkDir,
 ) -> Result<PathBuf, Failure> {
     let what = format!("fetching {} of {}", input.kind, input.sector);
+    if local.is_empty() && input.sources.is_empty() {
+        // Its holder is away, which does not mean that it is lost. Only the scheduler learns when that changes.
+        let away = Failure::new(ErrorCode::Unavailable, "no worker that has it is connected; start that worker again");
+        return Err(away.while_doing(what));
+    }
     attempt.set_phase(v1::AttemptPhase::Preparing, format!("waits for its turn: {what}"));
     let slot = async { Ok(node.fetch_slots.acquire().await) };
     let _slot = attempt.unless_stopped(slot).await?;
