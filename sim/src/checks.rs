@@ -9,15 +9,21 @@ use sp_proto::v1;
 use sp_sectors::{Disk, MemDisk, Store};
 use sp_types::{FileKind, ReplicaInfo, SectorId};
 
-use crate::fake::{Made, Seal, is_valid};
+use crate::fake::{Made, Seal, is_valid, unsealed_of};
 use crate::operator::View;
+use crate::piece;
 use crate::process::{DATA_DIR, MINER};
 
 /// Disks by the name of their host.
 pub type Disks<'a> = BTreeMap<&'a str, &'a MemDisk>;
 
-/// A sealed CC sector consists of these.
-const KEPT: [FileKind; 2] = [FileKind::Sealed, FileKind::Cache];
+/// What a finished sector consists of: the unsealed copy is kept where there is data.
+fn kept(summary: &v1::SectorSummary) -> &'static [FileKind] {
+    match summary.data_bytes {
+        0 => &[FileKind::Sealed, FileKind::Cache],
+        _ => &[FileKind::Unsealed, FileKind::Sealed, FileKind::Cache],
+    }
+}
 
 /// What is not done yet: sectors, jobs, reservations, leftovers (laws L5, L9, L11).
 pub fn unfinished(view: &View, sectors: usize, disks: &Disks<'_>) -> Vec<String> {
@@ -38,7 +44,7 @@ pub fn unfinished(view: &View, sectors: usize, disks: &Disks<'_>) -> Vec<String>
     for sector in view.sectors.iter().filter_map(|s| s.summary.as_ref()) {
         let mut kinds: Vec<_> = view.replicas.iter().filter(|r| r.sector == sector.number).map(|r| r.kind()).collect();
         kinds.sort();
-        if kinds != [v1::FileKind::Sealed, v1::FileKind::Cache] {
+        if kinds != kept(sector).iter().map(|kind| v1::FileKind::from(*kind)).collect::<Vec<_>>() {
             left.push(format!("sector {}: the index knows {kinds:?}", sector.number));
         }
     }
@@ -134,7 +140,7 @@ fn wrong_files(sector: &v1::SectorStatusReply, made: &Made, on_disk: &[(PathBuf,
         return vec![format!("{id}: nobody made a replica with its comm_r")];
     };
     let mut wrong = Vec::new();
-    for kind in KEPT {
+    for kind in kept(&summary).iter().copied() {
         let here: Vec<_> = on_disk.iter().filter(|(_, i)| i.id.sector == id && i.id.kind == kind).collect();
         let roots: BTreeSet<_> = here.iter().map(|(_, info)| info.id.root).collect();
         if roots != BTreeSet::from([root_of(&seal, kind)]) {
@@ -150,6 +156,7 @@ fn root_of(seal: &Seal, kind: FileKind) -> [u8; 32] {
     let path = Path::new("/right");
     let write = |path: &Path, bytes: &[u8]| disk.create_new(path).and_then(|file| file.write_at(bytes, 0));
     let written = match kind {
+        FileKind::Unsealed => write(path, &unsealed_of(&piece::data())),
         FileKind::Sealed => write(path, &seal.sealed()),
         _ => disk
             .create_dir_all(path)

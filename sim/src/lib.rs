@@ -12,6 +12,7 @@ pub mod env;
 pub mod fake;
 pub mod faults;
 pub mod operator;
+pub mod piece;
 pub mod process;
 pub mod rng;
 pub mod scenario;

@@ -1,4 +1,4 @@
-//! The operator: pledges sectors through the scheduler's API and looks, once a second, at everything there is to see.
+//! The operator: makes sectors through the scheduler's API, brings the data of one, and looks, once a second, at everything there is to see.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,8 +7,10 @@ use sp_net::{Env, client, sized};
 use sp_proto::v1;
 use sp_proto::v1::index_client::IndexClient;
 use sp_proto::v1::scheduler_client::SchedulerClient;
+use tonic::transport::Channel;
 use tonic::{Response, Status};
 
+use crate::piece;
 use crate::process::{INDEX_URL, SCHEDULER_URL};
 
 /// Longest wait for an answer.
@@ -49,10 +51,10 @@ pub async fn run(env: Env, sectors: usize, window: Window) {
     loop {
         match look(&env).await {
             Ok(view) => {
-                let missing = view.sectors.len() < sectors;
+                let done = act(&env, &view, sectors).await;
                 window.show(view);
-                if missing && let Err(status) = pledge(&env).await {
-                    tracing::info!(%status, "not pledged; looking again");
+                if let Err(status) = done {
+                    tracing::info!(%status, "not done; looking again");
                 }
             }
             Err(status) => tracing::debug!(%status, "nothing to see"),
@@ -61,15 +63,24 @@ pub async fn run(env: Env, sectors: usize, window: Window) {
     }
 }
 
-/// One at a time: a pledge whose answer is lost may have been heard.
-async fn pledge(env: &Env) -> Result<(), Status> {
-    let mut scheduler = sized!(SchedulerClient::new(channel(env, SCHEDULER_URL)?));
-    answer(env, scheduler.pledge_sectors(v1::PledgeSectorsRequest { count: 1 })).await?;
+/// Makes the sectors that are missing, the first one with data, and brings the data. One at a time: a request whose
+/// answer is lost may have been heard.
+async fn act(env: &Env, view: &View, sectors: usize) -> Result<(), Status> {
+    let summaries: Vec<_> = view.sectors.iter().filter_map(|s| s.summary.as_ref()).collect();
+    if !summaries.iter().any(|s| s.data_bytes > 0) {
+        return piece::add(env).await;
+    }
+    if summaries.len() < sectors {
+        answer(env, scheduler(env)?.pledge_sectors(v1::PledgeSectorsRequest { count: 1 })).await?;
+    }
+    for summary in summaries.iter().filter(|s| s.data_bytes > 0 && s.state == "Packing") {
+        piece::bring(env, summary.number).await?;
+    }
     Ok(())
 }
 
 async fn look(env: &Env) -> Result<View, Status> {
-    let mut scheduler = sized!(SchedulerClient::new(channel(env, SCHEDULER_URL)?));
+    let mut scheduler = scheduler(env)?;
     let mut index = sized!(IndexClient::new(channel(env, INDEX_URL)?));
     let mut view = View::default();
     for sector in answer(env, scheduler.list_sectors(v1::ListSectorsRequest {})).await?.sectors {
@@ -84,11 +95,15 @@ async fn look(env: &Env) -> Result<View, Status> {
     Ok(view)
 }
 
-fn channel(env: &Env, url: &str) -> Result<tonic::transport::Channel, Status> {
+pub(crate) fn scheduler(env: &Env) -> Result<SchedulerClient<Channel>, Status> {
+    Ok(sized!(SchedulerClient::new(channel(env, SCHEDULER_URL)?)))
+}
+
+pub(crate) fn channel(env: &Env, url: &str) -> Result<Channel, Status> {
     client::channel(env, url).map_err(|e| Status::internal(e.to_string()))
 }
 
-async fn answer<T>(env: &Env, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {
+pub(crate) async fn answer<T>(env: &Env, call: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, Status> {
     match env.timeout(ANSWER_WITHIN, call).await {
         Ok(answered) => Ok(answered?.into_inner()),
         Err(elapsed) => Err(Status::deadline_exceeded(elapsed.to_string())),

@@ -7,6 +7,7 @@ mod stages;
 mod verifier;
 
 pub use executor::{FakeExecutor, Mishaps, Started};
+pub(crate) use seal::unsealed_of;
 pub use seal::{Made, Seal};
 pub use verifier::FakeVerifier;
 pub(crate) use verifier::is_valid;

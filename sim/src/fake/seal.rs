@@ -87,6 +87,13 @@ impl Seal {
     }
 }
 
+/// The unsealed file of a sector with this data; none for CC.
+pub(crate) fn unsealed_of(data: &[u8]) -> Vec<u8> {
+    let mut unsealed = data.to_vec();
+    unsealed.resize(SECTOR_BYTES, 0);
+    unsealed
+}
+
 pub(super) fn comm_d(unsealed: &[u8]) -> Vec<u8> {
     digest("comm_d", &[unsealed]).to_vec()
 }

@@ -12,7 +12,7 @@ use sp_proto::v1::{
 use sp_sectors::Disk;
 
 use super::files::{Step, read, sync};
-use super::seal::{LAYERS, P_AUX, SECTOR_BYTES, Seal, T_AUX, TREE_C, TREE_R_LAST, comm_d, proof_of};
+use super::seal::{LAYERS, P_AUX, SECTOR_BYTES, Seal, T_AUX, TREE_C, TREE_R_LAST, comm_d, proof_of, unsealed_of};
 
 /// A stage that has read and checked its inputs.
 pub(super) struct Plan {
@@ -44,7 +44,7 @@ impl Plan {
 
     pub(super) fn read(disk: &dyn Disk, request: &ExecRequest) -> io::Result<Self> {
         match request.op.as_ref() {
-            Some(Op::AddPiece(op)) => Ok(add_piece(op)),
+            Some(Op::AddPiece(op)) => add_piece(disk, op),
             Some(Op::PreCommit1(op)) => pre_commit_1(disk, request, op),
             Some(Op::PreCommit2(op)) => pre_commit_2(disk, request, op),
             Some(Op::Commit1(op)) => commit_1(disk, request, op),
@@ -71,12 +71,20 @@ impl Plan {
     }
 }
 
-fn add_piece(op: &ExecAddPiece) -> Plan {
-    let unsealed = vec![0; SECTOR_BYTES];
+fn add_piece(disk: &dyn Disk, op: &ExecAddPiece) -> io::Result<Plan> {
+    let data = if op.data_bytes > 0 { read(disk, Path::new(&op.source))? } else { vec![] };
+    if data.len() as u64 != op.data_bytes {
+        return Err(io::Error::other(format!(
+            "a piece of {} bytes where {} were announced",
+            data.len(),
+            op.data_bytes
+        )));
+    }
+    let unsealed = unsealed_of(&data);
     let comm_d = comm_d(&unsealed);
     let piece = Piece { padded_bytes: SECTOR_BYTES as u64, commitment: comm_d.clone() };
     let outcome = Outcome::AddPiece(AddPieceOutput { pieces: vec![piece], comm_d });
-    Plan::new(vec![Step::Create((&op.unsealed).into(), unsealed)], &[&op.unsealed], outcome)
+    Ok(Plan::new(vec![Step::Create((&op.unsealed).into(), unsealed)], &[&op.unsealed], outcome))
 }
 
 fn pre_commit_1(disk: &dyn Disk, request: &ExecRequest, op: &ExecPreCommit1) -> io::Result<Plan> {

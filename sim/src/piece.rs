@@ -1,0 +1,64 @@
+//! The piece of a run, and how the operator brings it to the worker that waits for it, through kills and partitions.
+
+use std::time::Duration;
+
+use futures_util::stream;
+use sp_net::{Env, sized};
+use sp_proto::v1;
+use sp_proto::v1::data_plane_client::DataPlaneClient;
+use tonic::Status;
+use tonic::transport::Channel;
+
+use crate::operator::{answer, channel, scheduler};
+
+/// The data: not much, but in several messages with time between them.
+const DATA_BYTES: usize = 1500;
+const PART_BYTES: usize = 400;
+const PART_EVERY: Duration = Duration::from_millis(150);
+
+/// One transfer takes at most this long.
+const SEND_WITHIN: Duration = Duration::from_secs(8);
+
+/// The data of every piece.
+pub fn data() -> Vec<u8> {
+    (0..DATA_BYTES).map(|at| (at % 251) as u8).collect()
+}
+
+/// Makes a sector for it.
+pub(crate) async fn add(env: &Env) -> Result<(), Status> {
+    let data_digest = blake2s_simd::blake2s(&data()).as_bytes().to_vec();
+    let request = v1::AddPieceRequest { data_bytes: DATA_BYTES as u64, data_digest, name: "piece".into() };
+    answer(env, scheduler(env)?.add_piece(request)).await?;
+    Ok(())
+}
+
+/// Sends it if a worker waits for it now; goes on where an earlier try stopped.
+pub(crate) async fn bring(env: &Env, sector: u64) -> Result<(), Status> {
+    let upload = answer(env, scheduler(env)?.get_upload(v1::GetUploadRequest { sector })).await?;
+    if upload.data_url.is_empty() {
+        return Ok(());
+    }
+    let v1::GetUploadReply { data_url, ticket, .. } = upload;
+    let mut worker: DataPlaneClient<Channel> = sized!(DataPlaneClient::new(channel(env, &data_url)?));
+    let status = answer(env, worker.upload_status(v1::UploadStatusRequest { ticket: ticket.clone() })).await?;
+    if status.complete {
+        return Ok(());
+    }
+    let offset = status.received_bytes;
+    let first = v1::UploadPart { ticket, offset, ..Default::default() };
+    let rest = data().split_off(offset as usize);
+    let parts = rest.chunks(PART_BYTES).map(|part| v1::UploadPart { data: part.to_vec().into(), ..Default::default() });
+    let parts: Vec<_> = std::iter::once(first).chain(parts).collect();
+    let clock = env.clock.clone();
+    let sending = stream::unfold(parts.into_iter(), move |mut parts| {
+        let pause = clock.sleep(PART_EVERY);
+        async move {
+            pause.await;
+            parts.next().map(|part| (part, parts))
+        }
+    });
+    match env.timeout(SEND_WITHIN, worker.upload_piece(sending)).await {
+        Ok(sent) => sent.map(drop),
+        Err(elapsed) => Err(Status::deadline_exceeded(elapsed.to_string())),
+    }
+}
