@@ -24,4 +24,4 @@ pub use chain::{
 };
 pub use rows::SCHEMA_VERSION;
 pub use service::{Service, ServiceError, ServiceOptions};
-pub use verify::{Question, Verifier, VerifierOptions, VerifierProcesses};
+pub use verify::{Question, Verifier, VerifierOptions, VerifierProcesses, refuse_insecure_parameters};

@@ -12,7 +12,7 @@ use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use scheduler::{
     BuiltinWorker, BuiltinWorkers, LocalChain, LocalChainOptions, SCHEMA_VERSION, Service, ServiceOptions,
-    VerifierOptions, VerifierProcesses,
+    VerifierOptions, VerifierProcesses, refuse_insecure_parameters,
 };
 use sp_net::lock::DataDir;
 use sp_net::{Env, limits, logs, shutdown};
@@ -48,6 +48,12 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         );
     }
     let env = Env::real();
+    if settings.network != "dev" {
+        // The marker alone is easily lost when files are copied.
+        let refused =
+            refuse_insecure_parameters(&env, &settings.verify_bin, &settings.parameters, &settings.network).await;
+        refused.map_err(anyhow::Error::msg)?;
+    }
     let file = data_dir.path().join("scheduler.redb");
     let state = env.blocking(move || Redb::open(file, SCHEMA_VERSION)).await?;
     let state: Arc<dyn State> = Arc::new(state);
@@ -55,6 +61,7 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
     let verifier = VerifierOptions {
         program: settings.verify_bin.clone(),
         parameters: settings.parameters.clone(),
+        network: settings.network.clone(),
         sector_size: settings.sector_size,
     };
     let verifier = Arc::new(VerifierProcesses::start(&env, verifier));

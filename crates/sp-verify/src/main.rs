@@ -53,6 +53,7 @@ enum Subcommands {
 #[derive(Args)]
 struct VerifyArgs {
     /// File with the proof, or - for standard input
+    #[arg(default_value = "-")]
     file: PathBuf,
     /// Directory of the parameters [default: FIL_PROOFS_PARAMETER_CACHE, else the development directory]
     #[arg(long)]
@@ -67,13 +68,16 @@ struct ServeArgs {
     /// Process that started this one; it is ended when that one ends
     #[arg(long)]
     parent: Option<u32>,
+    /// Network that the proofs are for; any but `dev` refuses to verify under development parameters
+    #[arg(long, default_value = "dev")]
+    network: String,
 }
 
 fn main() -> ExitCode {
     let (result, error_code) = match Cli::parse().command {
         Subcommands::Verify(args) => (verify(&args), 2),
         Subcommands::Params(command) => (params::run(&command), 1),
-        Subcommands::Serve(args) => (settle_parameter_dir(None).and_then(|_| serve::run(args.parent)), 1),
+        Subcommands::Serve(args) => (settle_parameter_dir(None).and_then(|dir| serve::run(&args, &dir)), 1),
     };
     result.unwrap_or_else(|error| {
         eprintln!("sp-verify: {error:#}");

@@ -1,9 +1,11 @@
 //! The child of the scheduler: verify requests on stdin, verdicts on stdout, until stdin ends.
 
 use std::io::stdin;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
+use proofs_core::params::is_insecure;
 use proofs_core::stages::{PostSector, SectorContext};
 use sp_net::child::{guard_parent, move_stdout_aside};
 use sp_net::frame::blocking::{read, write};
@@ -13,20 +15,36 @@ use sp_proto::v1::verify_response::Verdict;
 use sp_proto::v1::{Failure, VerifyPost, VerifyRequest, VerifyResponse, VerifySeal, VerifyWarm};
 use sp_types::{Commitment, ErrorCode, PostProof, ProverId, Randomness};
 
+use crate::ServeArgs;
 use crate::judge::{Post, Seal, Statement, warm_post, warm_seal};
 
 /// Serves one parent. The answers have a stdout of their own: what libraries print goes to stderr.
-pub(crate) fn run(parent: Option<u32>) -> anyhow::Result<ExitCode> {
+pub(crate) fn run(args: &ServeArgs, dir: &Path) -> anyhow::Result<ExitCode> {
     let mut answers = move_stdout_aside().context("cannot move stdout aside")?;
-    if let Some(parent) = parent {
+    if let Some(parent) = args.parent {
         guard_parent(parent)?;
     }
     let mut requests = stdin().lock();
     while let Some(VerifyRequest { request, what }) = read(&mut requests).context("cannot read a request")? {
-        let verdict = answer(what).unwrap_or_else(Verdict::Failed);
+        let allowed = refuse_insecure(&args.network, dir);
+        let verdict = allowed.and_then(|()| answer(what)).unwrap_or_else(Verdict::Failed);
         write(&mut answers, &VerifyResponse { request, verdict: Some(verdict) }).context("cannot answer")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Anybody can forge proofs under development parameters. Looked at anew for each request: parameters can be put into
+/// the directory while this process runs, and upstream reads them when it first needs them.
+fn refuse_insecure(network: &str, dir: &Path) -> Result<(), Failure> {
+    if network == "dev" || !is_insecure(dir) {
+        return Ok(());
+    }
+    let message = format!(
+        "the parameters in {} are INSECURE development parameters, or cannot be read; network {network} refuses them: \
+         put the published ones into a directory of their own and name it with --parameters",
+        dir.display()
+    );
+    Err(Failure { code: ErrorCode::BadParameters.to_string(), message })
 }
 
 fn answer(what: Option<What>) -> Result<Verdict, Failure> {

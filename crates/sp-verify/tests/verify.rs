@@ -130,7 +130,8 @@ fn documents_are_judged() {
     assert!(String::from_utf8_lossy(&undecided.stderr).contains(".vk is missing"), "{undecided:?}");
 
     let mut piped = Command::new(PROVER)
-        .args(["verify", "-", "--json"])
+        // Without a file it reads standard input.
+        .args(["verify", "--json"])
         .env("FIL_PROOFS_PARAMETER_CACHE", dir.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -140,6 +141,28 @@ fn documents_are_judged() {
     let verdict: Value = serde_json::from_slice(&piped.wait_with_output().unwrap().stdout).unwrap();
     assert_eq!((&verdict["valid"], &verdict["insecure_parameters"]), (&json!(true), &json!(true)));
     served(&dir, &document);
+    refused_on_other_networks(&dir, &document);
+}
+
+/// Parameters that anybody can forge proofs for judge nothing on a real network, marked or not.
+fn refused_on_other_networks(dir: &TempDir, document: &Value) {
+    fs::remove_file(dir.path().join("INSECURE-DEVELOPMENT-PARAMETERS")).unwrap();
+    let mut child = Command::new(PROVER)
+        .args(["serve", "--parent", &std::process::id().to_string(), "--network", "mainnet"])
+        .env("FIL_PROOFS_PARAMETER_CACHE", dir.path())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut requests, mut answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let what = Some(What::Post(post_message(document)));
+    write(&mut requests, &v1::VerifyRequest { request: 1, what }).unwrap();
+    let answer: v1::VerifyResponse = read(&mut answers).unwrap().expect("an answer");
+    drop(requests);
+    assert!(child.wait().unwrap().success());
+    let Some(Verdict::Failed(failure)) = answer.verdict else { panic!("decided: {:?}", answer.verdict) };
+    assert_eq!(failure.code, "SP-BAD-PARAMETERS");
+    assert!(failure.message.contains("INSECURE") && failure.message.contains("mainnet"), "{}", failure.message);
 }
 
 /// The same claims over the pipe.

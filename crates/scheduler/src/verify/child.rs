@@ -24,6 +24,8 @@ pub struct VerifierOptions {
     pub program: PathBuf,
     /// Directory of the parameters.
     pub parameters: PathBuf,
+    /// Network that the proofs are for: any but `dev` refuses development parameters.
+    pub network: String,
     /// Size whose PoSt keys are loaded at the start.
     pub sector_size: SectorSize,
 }
@@ -40,6 +42,7 @@ pub struct VerifierProcesses {
 pub(super) struct ChildCommand {
     program: PathBuf,
     parameters: PathBuf,
+    network: String,
 }
 
 /// A running child; dropping it kills it.
@@ -53,8 +56,8 @@ pub(super) struct Child {
 impl VerifierProcesses {
     /// Starts both lanes; the children follow on their own.
     pub fn start(env: &Env, options: VerifierOptions) -> Self {
-        let VerifierOptions { program, parameters, sector_size } = options;
-        let command = ChildCommand { program, parameters };
+        let VerifierOptions { program, parameters, network, sector_size } = options;
+        let command = ChildCommand { program, parameters, network };
         let lane = |name, warm| {
             let (sender, jobs) = mpsc::channel(QUESTIONS_MAX);
             let lane = Lane { env: env.clone(), name, command: command.clone(), warm, jobs };
@@ -84,9 +87,9 @@ impl Verifier for VerifierProcesses {
 impl Child {
     /// Starts the program. It ends with its standard input, so it cannot outlive this process.
     pub(super) fn start(command: &ChildCommand) -> Result<Self, String> {
-        let ChildCommand { program, parameters } = command;
+        let ChildCommand { program, parameters, network } = command;
         let mut process = Command::new(program)
-            .args(["serve", "--parent", &std::process::id().to_string()])
+            .args(["serve", "--parent", &std::process::id().to_string(), "--network", network])
             .env("FIL_PROOFS_PARAMETER_CACHE", parameters)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -121,6 +124,7 @@ mod tests {
         let options = VerifierOptions {
             program: program.into(),
             parameters: "/nonexistent".into(),
+            network: "dev".into(),
             sector_size: SectorSize::KiB2,
         };
         let verifier = VerifierProcesses::start(&env, options);
