@@ -114,6 +114,8 @@ fn builtin_workers(settings: &Settings, url: &str) -> Vec<BuiltinWorker> {
             ("--listen", "127.0.0.1:0"),
             ("--cluster", &settings.cluster),
             ("--network", &settings.network),
+            // Both workers would else guess the size from the network.
+            ("--sector-size", settings.sector_size.name()),
             ("--name", &format!("builtin-{name}")),
         ] {
             args.extend([flag.to_owned(), value.to_owned()]);
