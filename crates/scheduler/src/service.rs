@@ -171,7 +171,11 @@ impl Service {
         };
         drop(env.tasks.spawn("index link", Box::pin(link.run())));
         drop(env.tasks.spawn("epochs", Box::pin(feed_epochs(chain.clone(), handle.clone(), stopping.clone()))));
-        let admittance = Admittance { cluster: options.cluster.clone(), protocol_minor: sp_proto::PROTOCOL_MINOR };
+        let admittance = Admittance {
+            cluster: options.cluster.clone(),
+            protocol_minor: sp_proto::PROTOCOL_MINOR,
+            sector_size: options.sector_size,
+        };
         let workers = WorkerService::new(env.clone(), handle.clone(), admittance, stopping.clone());
         let about = About::new(&options, started);
         let api = Api::new(env.clone(), handle, chain, stores, about);

@@ -10,7 +10,7 @@ use sp_proto::convert::WireError;
 use sp_proto::v1::worker_server::Worker;
 use sp_proto::v1::{self, worker_message::Body};
 use sp_sched_core::event::{Event, Registration};
-use sp_types::{ErrorCode, WorkerId};
+use sp_types::{ErrorCode, RegisteredSealProof, SectorSize, WorkerId};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -30,6 +30,7 @@ const REGISTER_LIMIT: Duration = Duration::from_secs(10);
 pub(crate) struct Admittance {
     pub(crate) cluster: String,
     pub(crate) protocol_minor: u32,
+    pub(crate) sector_size: SectorSize,
 }
 
 /// The service.
@@ -84,7 +85,7 @@ impl WorkerService {
 
 impl Admittance {
     fn check(&self, admission: &wire::Admission) -> Result<(), Status> {
-        let wire::Admission { cluster, protocol_minor } = admission;
+        let wire::Admission { cluster, protocol_minor, seal_proofs } = admission;
         if *cluster != self.cluster {
             return Err(to_status(
                 ErrorCode::WrongCluster,
@@ -103,6 +104,15 @@ impl Admittance {
                     self.protocol_minor
                 ),
             ));
+        }
+        // It has checked parameters for the sizes that it names, and for no others.
+        let size = self.sector_size;
+        if !seal_proofs.contains(&RegisteredSealProof::v1_1(size).id()) {
+            let message = format!(
+                "this scheduler's sectors have {size}, and the worker handles none of that size; start it with \
+                 --sector-size {size}"
+            );
+            return Err(to_status(ErrorCode::WrongCluster, message));
         }
         Ok(())
     }

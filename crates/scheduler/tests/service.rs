@@ -113,6 +113,7 @@ async fn who_does_not_belong_is_refused_and_a_newer_session_wins() {
     let (env, _, _, _, _, mut scheduler) = cluster().await;
     let wrong = [
         (v1::Register { cluster: "other".into(), ..register("s") }, ErrorCode::WrongCluster),
+        (v1::Register { seal_proofs: vec![6, 99], ..register("s") }, ErrorCode::WrongCluster),
         (v1::Register { protocol_minor: 99, ..register("s") }, ErrorCode::WrongProtocol),
         (v1::Register { tasks: vec![17, 3], ..register("s") }, ErrorCode::BadRequest),
         (v1::Register { tasks: vec![99], ..register("s") }, ErrorCode::BadRequest),

@@ -14,6 +14,8 @@ pub(crate) struct Admission {
     pub(crate) cluster: String,
     /// Protocol that it speaks.
     pub(crate) protocol_minor: u32,
+    /// Seal proofs that it can handle, as upstream numbers them; numbers that this build does not know are no matter.
+    pub(crate) seal_proofs: Vec<u64>,
 }
 
 /// A registration, and what decides whether it is let in.
@@ -39,8 +41,6 @@ pub(crate) fn registration(message: v1::Register) -> Result<(Registration, Admis
     } = message;
     let tasks: Vec<TaskKind> = tasks.into_iter().map(task_kind).collect::<Result<_, _>>()?;
     one_class(&tasks)?;
-    // A proof that this build does not know is no reason to refuse the worker: it will not be asked for it.
-    drop(seal_proofs);
     let resources = resources.into_iter().map(resource_row_from_wire).collect::<Result<Vec<_>, _>>()?;
     let registration = Registration {
         worker: worker(worker_id)?,
@@ -58,7 +58,7 @@ pub(crate) fn registration(message: v1::Register) -> Result<(Registration, Admis
         finished: finished.into_iter().map(task_result).collect::<Result<_, _>>()?,
         pid,
     };
-    Ok((registration, Admission { cluster, protocol_minor }))
+    Ok((registration, Admission { cluster, protocol_minor, seal_proofs }))
 }
 
 /// A worker serves one class: sealing, window PoSt or winning PoSt.
