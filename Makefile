@@ -44,6 +44,7 @@ test-grpc: build params
 	SP_TEST_PYTHON=$(abspath $(VENV))/bin/python $(CARGO) test --locked -p sp-tests --test foreign_client -- --ignored --nocapture
 
 bench: build params
+	$(CARGO) build --locked -p proofs-core --examples
 	$(BIN)/sp-bench
 
 # A workspace of its own: its patched dependencies must not reach the product.

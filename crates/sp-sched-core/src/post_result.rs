@@ -26,6 +26,7 @@ impl Core {
         if running.verifying.is_some() {
             return true;
         }
+        let first_try = matches!(job.kind, PostKind::Window(_)) && part.failed_tries == 0;
         let verdict = match &result.outcome {
             Err(failure) => Err(failure.message.clone()),
             Ok(done) => post_output(job.kind, part, &done.output),
@@ -34,6 +35,12 @@ impl Core {
             Err(reason) => {
                 self.acknowledge(worker, result.attempt);
                 self.fail_try(place, &reason);
+            }
+            // A prover that reads nothing may be the one that is cut off: another one is asked before a whole partition
+            // counts as unreadable.
+            Ok((proof, skipped)) if proof.is_empty() && first_try && !skipped.is_empty() => {
+                self.acknowledge(worker, result.attempt);
+                self.fail_try(place, &format!("it could read no sector: {}", skipped[0].1));
             }
             Ok((proof, skipped)) if proof.is_empty() => {
                 self.acknowledge(worker, result.attempt);

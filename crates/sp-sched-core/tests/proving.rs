@@ -177,6 +177,17 @@ fn unreadable_sectors_are_skipped_and_the_others_proven() {
 }
 
 #[test]
+fn a_prover_that_reads_nothing_is_not_the_last_word() {
+    let mut world = proving_world(11);
+    world.workers.get_mut(&id("p1")).unwrap().skips = vec![0, 1, 2];
+    let post = proven(world.answer(window()));
+    assert_eq!(workers(&post), ["p2", "p2"]);
+    assert!(post.partitions.iter().all(|p| p.skipped.is_empty()));
+    let retries: Vec<&String> = post.partitions.iter().flat_map(|p| &p.retries).collect();
+    assert_eq!(retries, ["p1: it could read no sector: sealed is damaged"]);
+}
+
+#[test]
 fn proving_waits_neither_for_the_index_nor_for_sealing() {
     let mut world = proving_world(10);
     // The sealing worker shares the host with a prover, and is full.
