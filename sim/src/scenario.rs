@@ -158,7 +158,9 @@ impl Run {
         checks::unfinished(view, SECTORS, &disks)
     }
 
+    /// After a last power cut everywhere: what was acknowledged must be there (law L8).
     fn wrong(&self, view: &View) -> Vec<String> {
+        self.processes.values().for_each(|process| process.disk.crash(Loss::Unsynced));
         let disks = self.processes.values().map(|p| (p.name, &p.disk)).collect();
         checks::wrong(view, &self.stage.made, &disks)
     }

@@ -39,10 +39,9 @@ fn every_seed_comes_right() {
             }
             match std::panic::catch_unwind(|| scenario::run(seed)) {
                 Ok(Ok(report)) => {
-                    println!("seed {seed}: {} faults, {} ms", report.faults, report.took_ms);
-                    if std::env::var_os("SIM_TRACE").is_some() {
-                        println!("{}", report.trace);
-                    }
+                    let traced = std::env::var_os("SIM_TRACE").is_some();
+                    let trace = if traced { format!("\n{}", report.trace) } else { String::new() };
+                    println!("seed {seed}: {} faults, {} ms{trace}", report.faults, report.took_ms);
                 }
                 Ok(Err(complaint)) => failed.lock().unwrap().push(complaint),
                 Err(_) => failed.lock().unwrap().push(format!("seed {seed}: a panic; it is printed above")),
