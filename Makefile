@@ -15,7 +15,7 @@ help:
 	@echo "make test                      all tests; sets itself up"
 	@echo "make test-long                 the tests that take long"
 	@echo "make test-grpc                 reflection and health, asked by Python's gRPC (needs python3)"
-	@echo "make bench                     what the cluster costs, and how fast parameters are made"
+	@echo "make bench [COLD=1]            what the cluster costs, and how fast parameters are made"
 	@echo "make sim                       the services on a simulated network"
 	@echo "make fmt | lint | deny         form, lints, licences (deny needs cargo-deny)"
 
@@ -30,7 +30,7 @@ demo: build
 	$(BIN)/sp-ctl demo $(if $(KEEP),--keep) $(if $(DIR),--dir "$(DIR)")
 
 test: build params
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --no-fail-fast
 	@$(MAKE) --no-print-directory sim
 
 test-long: build params
@@ -45,7 +45,7 @@ test-grpc: build params
 
 bench: build params
 	$(CARGO) build --locked -p proofs-core --examples
-	$(BIN)/sp-bench
+	$(BIN)/sp-bench $(if $(COLD),--cold)
 
 # A workspace of its own: its patched dependencies must not reach the product.
 sim:

@@ -191,6 +191,19 @@ impl Cluster {
         self.processes.remove(name).with_context(|| format!("{name} is not running"))?.kill9()
     }
 
+    /// SIGKILL to the executor children of a worker, by the process ids that it keeps; returns how many there were.
+    pub fn kill9_executors(&self, name: &str) -> Result<usize> {
+        let mut killed = 0;
+        for entry in std::fs::read_dir(self.data_dir(name).join("children"))? {
+            let pid = entry?.file_name().to_string_lossy().parse().ok().and_then(rustix::process::Pid::from_raw);
+            if let Some(pid) = pid {
+                // It may have ended since.
+                killed += usize::from(rustix::process::kill_process(pid, rustix::process::Signal::KILL).is_ok());
+            }
+        }
+        Ok(killed)
+    }
+
     /// Does it run?
     pub fn alive(&mut self, name: &str) -> bool {
         self.processes.get_mut(name).is_some_and(Process::alive)

@@ -78,6 +78,8 @@ async fn steps(node: &Node, attempt: &Attempt) -> Result<TaskResult, Failure> {
             let finished = compute(node, attempt).await?;
             let (ledger, record) = (node.ledger.clone(), finished.clone());
             node.env.blocking(move || ledger.save_finished(id, &record)).await?;
+            let (task, sector) = (attempt.assignment.task, attempt.assignment.sector);
+            tracing::info!(attempt = %id, %task, %sector, "executor answer recorded");
             finished
         }
     };
