@@ -68,6 +68,7 @@ fn dispatch(options: Options, request: &ExecRequest) -> Result<Outcome, Refused>
         Op::Unseal(op) => sealing::unseal(&context(request)?, op),
         Op::ReadPiece(op) => sealing::read_piece(op),
         Op::Vanilla(op) => post::vanilla(request.miner, request.sector, op),
+        Op::CheckVanilla(op) => post::check_vanilla(request.miner, request.sector, op),
         Op::WindowPost(op) => post::window(request.miner, op, options.wrong_proofs),
         Op::WinningPost(op) => post::winning(request.miner, op, options.wrong_proofs),
         Op::Warm(op) => warm(request.seal_proof, op),

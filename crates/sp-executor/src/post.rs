@@ -1,11 +1,11 @@
-//! Requests about PoSt: one sector's vanilla proof, a window partition, a winning proof.
+//! Requests about PoSt: one sector's vanilla proof, a verdict on one from elsewhere, a window partition, a winning proof.
 
 use std::path::Path;
 
 use proofs_core::stages::{self, PostSector};
 use sp_proto::convert::{WireError, bytes32, required};
 use sp_proto::v1::exec_response::Outcome;
-use sp_proto::v1::{self, ExecVanilla, ExecWindowPost, ExecWinningPost, ProofOutput};
+use sp_proto::v1::{self, ExecCheckVanilla, ExecVanilla, ExecWindowPost, ExecWinningPost, ProofOutput};
 use sp_types::{Commitment, PostProof, ProverId, Randomness};
 
 use crate::{Refused, spoil};
@@ -16,6 +16,14 @@ pub(crate) fn vanilla(miner: u64, number: u64, op: &ExecVanilla) -> Result<Outco
     let (sealed, cache) = (Path::new(&op.sealed), Path::new(&op.cache));
     let bytes = stages::vanilla_proof(proof, ProverId::of_miner(miner), &randomness, &sector, sealed, cache)?;
     Ok(Outcome::Data(bytes))
+}
+
+pub(crate) fn check_vanilla(miner: u64, number: u64, op: &ExecCheckVanilla) -> Result<Outcome, Refused> {
+    let sector = PostSector { number, comm_r: Commitment(bytes32("comm_r", &op.comm_r)?) };
+    let (proof, randomness) = statement(&op.post_proof, &op.randomness)?;
+    let prover = ProverId::of_miner(miner);
+    let valid = stages::verify_vanilla_proof(proof, prover, &randomness, &sector, &op.vanilla)?;
+    Ok(Outcome::Valid(valid))
 }
 
 pub(crate) fn window(miner: u64, op: &ExecWindowPost, wrong: bool) -> Result<Outcome, Refused> {
@@ -58,4 +66,25 @@ fn statement(name: &str, randomness: &[u8]) -> Result<(PostProof, Randomness), W
 
 fn sector(wire: &v1::PostSector) -> Result<PostSector, WireError> {
     Ok(PostSector { number: wire.number, comm_r: Commitment(bytes32("comm_r", &wire.comm_r)?) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(comm_r: Vec<u8>) -> Result<Outcome, String> {
+        let op = ExecCheckVanilla {
+            post_proof: "StackedDrgWindow2KiBV1_2".to_owned(),
+            randomness: vec![1; 32],
+            comm_r,
+            vanilla: b"no proof at all".to_vec(),
+        };
+        check_vanilla(1000, 3, &op).map_err(|refused| refused.0.code)
+    }
+
+    #[test]
+    fn bytes_that_are_no_vanilla_proof_are_a_no_and_a_bad_question_is_refused() {
+        assert_eq!(check(vec![2; 32]), Ok(Outcome::Valid(false)));
+        assert_eq!(check(vec![2; 5]), Err("SP-BAD-REQUEST".to_owned()));
+    }
 }

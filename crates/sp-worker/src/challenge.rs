@@ -7,7 +7,7 @@ use sp_net::{client, sized};
 use sp_proto::v1::data_plane_client::DataPlaneClient;
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::exec_response::Outcome;
-use sp_proto::v1::{ExecRequest, ExecVanilla, ReadChallengeRequest};
+use sp_proto::v1::{ExecCheckVanilla, ExecRequest, ExecVanilla, ReadChallengeRequest};
 use sp_types::{ErrorCode, FileKind, SectorId};
 use tokio_util::sync::CancellationToken;
 
@@ -24,16 +24,36 @@ pub(crate) struct Question {
     pub(crate) post_proof: String,
     pub(crate) randomness: Vec<u8>,
     pub(crate) comm_r: Vec<u8>,
-    /// Zero for the worker's own setting.
+    /// Zero for the worker's own setting; where both are set, the shorter one counts.
     pub(crate) timeout: Duration,
 }
+
+/// Every holder of a sector together gets this many times the limit of one read.
+const READS_PER_SECTOR: u32 = 3;
+
+/// The longest that one sector may hold up a proof, whatever the limit of one read.
+const SECTOR_LONGEST: Duration = Duration::from_secs(300);
 
 impl Question {
     /// How long an answer may take here: never without a bound.
     pub(crate) fn limit(&self, node: &Node) -> Duration {
-        let chosen = if self.timeout.is_zero() { node.options.post_read_timeout } else { self.timeout };
-        if chosen.is_zero() { READ_TIMEOUT } else { chosen }
+        shortest(self.timeout, node.options.post_read_timeout)
     }
+
+    /// How long all its holders together may take.
+    pub(crate) fn limit_of_all(&self, node: &Node) -> Duration {
+        self.limit(node).saturating_mul(READS_PER_SECTOR).min(SECTOR_LONGEST)
+    }
+
+    fn request(&self, op: Op) -> ExecRequest {
+        let SectorId { miner, number } = self.sector;
+        ExecRequest { request: 0, attempt: None, seal_proof: 0, miner, sector: number, op: Some(op) }
+    }
+}
+
+/// The shorter of the limits that are set.
+fn shortest(asked: Duration, own: Duration) -> Duration {
+    [asked, own].into_iter().filter(|limit| !limit.is_zero()).min().unwrap_or(READ_TIMEOUT)
 }
 
 /// The vanilla proof out of this worker's own stores; `FileMissing` if they do not have the sector. Every copy is tried.
@@ -61,14 +81,7 @@ pub(crate) async fn read_local(
             sealed: text(&sealed)?,
             cache: text(&cache)?,
         };
-        let request = ExecRequest {
-            request: 0,
-            attempt: None,
-            seal_proof: 0,
-            miner: sector.miner,
-            sector: sector.number,
-            op: Some(Op::Vanilla(vanilla)),
-        };
+        let request = question.request(Op::Vanilla(vanilla));
         let job = Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone() };
         match node.executor.run(job).await {
             Ok(Outcome::Data(bytes)) => return Ok(bytes),
@@ -79,8 +92,34 @@ pub(crate) async fn read_local(
     Err(failure)
 }
 
-/// The vanilla proof from the data plane of another worker.
-pub(crate) async fn read_remote(node: &Node, question: &Question, data_url: &str) -> Result<Vec<u8>, Failure> {
+/// The vanilla proof from the data plane of another worker, judged here: one bad proof would spoil a whole partition.
+pub(crate) async fn read_remote(
+    node: &Node,
+    question: &Question,
+    data_url: &str,
+    cancel: &CancellationToken,
+) -> Result<Vec<u8>, Failure> {
+    let vanilla = fetch(node, question, data_url).await?;
+    let check = ExecCheckVanilla {
+        post_proof: question.post_proof.clone(),
+        randomness: question.randomness.clone(),
+        comm_r: question.comm_r.clone(),
+        vanilla: vanilla.clone(),
+    };
+    let request = question.request(Op::CheckVanilla(check));
+    let job = Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone() };
+    match node.executor.run(job).await {
+        Ok(Outcome::Valid(true)) => Ok(vanilla),
+        Ok(Outcome::Valid(false)) => {
+            let message = "its vanilla proof does not answer the challenge; check its replica and its memory";
+            Err(Failure::new(ErrorCode::InvalidProof, message))
+        }
+        Ok(_) => Err(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with no verdict")),
+        Err(error) => Err(Failure::from(error).while_doing("its vanilla proof could not be checked here")),
+    }
+}
+
+async fn fetch(node: &Node, question: &Question, data_url: &str) -> Result<Vec<u8>, Failure> {
     let bad_url = |e: client::NetError| Failure::new(ErrorCode::BadRequest, e.to_string());
     let channel = client::channel(&node.env, data_url).map_err(bad_url)?;
     let mut client = sized!(DataPlaneClient::new(channel));
@@ -97,5 +136,20 @@ pub(crate) async fn read_remote(node: &Node, question: &Question, data_url: &str
         Ok(Ok(reply)) => Ok(reply.into_inner().vanilla),
         Ok(Err(status)) => Err(Failure::from(&status)),
         Err(elapsed) => Err(Failure::new(ErrorCode::TimedOut, elapsed.to_string())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_shorter_limit_counts_and_zero_is_none() {
+        let seconds = Duration::from_secs;
+        assert_eq!(shortest(seconds(60), seconds(0)), seconds(60));
+        assert_eq!(shortest(seconds(60), seconds(5)), seconds(5));
+        assert_eq!(shortest(seconds(60), seconds(90)), seconds(60));
+        assert_eq!(shortest(seconds(0), seconds(90)), seconds(90));
+        assert_eq!(shortest(seconds(0), seconds(0)), READ_TIMEOUT);
     }
 }

@@ -44,7 +44,7 @@ pub struct Launch {
     pub warm: bool,
     /// Challenge reads at once; 0 for no limit.
     pub post_parallel_reads: usize,
-    /// Limit of one challenge read; zero for the default.
+    /// Limit of one challenge read; zero for the task's.
     pub post_read_timeout: Duration,
 }
 

@@ -45,7 +45,7 @@ pub struct Options {
     pub builtin: bool,
     /// Challenge reads at once; 0 for no limit.
     pub post_parallel_reads: usize,
-    /// Limit of one challenge read where the task names none; zero for [`READ_TIMEOUT`].
+    /// Limit of one challenge read; a task's shorter one goes before it. Zero for the task's, or [`READ_TIMEOUT`].
     pub post_read_timeout: Duration,
     /// The machine.
     pub host: HostId,

@@ -9,6 +9,7 @@ use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{self, AttemptPhase, ExecRequest, ExecWindowPost, ExecWinningPost, PostOutput, SkippedSector};
 use sp_types::{ErrorCode, PostProof, PostType, SectorId};
+use tokio_util::sync::CancellationToken;
 
 use crate::assignment::Assignment;
 use crate::attempt::Attempt;
@@ -137,17 +138,18 @@ async fn read(
         comm_r: sector.comm_r.clone(),
         timeout: statement.read_timeout,
     };
-    let mut reasons = match challenge::read_local(node, &question, &attempt.cancel).await {
-        Ok(vanilla) => return Ok(vanilla),
-        Err(failure) => vec![failure],
-    };
-    for data_url in holders(assignment, question.sector) {
-        if data_url == *node.data_url() {
-            continue;
-        }
-        match challenge::read_remote(node, &question, &data_url).await {
-            Ok(vanilla) => return Ok(vanilla),
-            Err(failure) => reasons.push(failure.while_doing(&data_url)),
+    let limit = question.limit_of_all(node);
+    let stop = attempt.cancel.child_token();
+    let (mut reasons, mut asked) = (Vec::new(), String::new());
+    let asking = ask_all(node, &question, holders(assignment, question.sector), &stop, &mut reasons, &mut asked);
+    match node.env.timeout(limit, asking).await {
+        Ok(Some(vanilla)) => return Ok(vanilla),
+        Ok(None) => {}
+        Err(_) => {
+            // The executor does not notice by itself that nobody waits.
+            stop.cancel();
+            let message = format!("{asked}: not read within the {} s that one sector may take", limit.as_secs_f64());
+            reasons.push(Failure::new(ErrorCode::TimedOut, message));
         }
     }
     // That it is not here says nothing when others were asked.
@@ -157,6 +159,33 @@ async fn read(
     let code = reasons.last().map_or(ErrorCode::Internal, |failure| failure.code);
     let texts: Vec<_> = reasons.into_iter().map(|failure| failure.message).collect();
     Err(Failure::new(code, texts.join("; ")))
+}
+
+/// The first good answer. `reasons` gets why others gave none, `asked` who is being asked.
+async fn ask_all(
+    node: &Node,
+    question: &Question,
+    holders: Vec<String>,
+    cancel: &CancellationToken,
+    reasons: &mut Vec<Failure>,
+    asked: &mut String,
+) -> Option<Vec<u8>> {
+    "this worker's stores".clone_into(asked);
+    match challenge::read_local(node, question, cancel).await {
+        Ok(vanilla) => return Some(vanilla),
+        Err(failure) => reasons.push(failure),
+    }
+    for data_url in holders.into_iter().filter(|url| url != node.data_url()) {
+        asked.clone_from(&data_url);
+        match challenge::read_remote(node, question, &data_url, cancel).await {
+            Ok(vanilla) => return Some(vanilla),
+            Err(failure) => {
+                tracing::warn!(sector = %question.sector, holder = data_url, reason = %failure, "no vanilla proof");
+                reasons.push(failure.while_doing(&data_url));
+            }
+        }
+    }
+    None
 }
 
 /// Data planes of those who hold files of a sector, each once, best first.

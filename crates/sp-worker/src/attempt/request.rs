@@ -89,7 +89,9 @@ pub(super) fn output_of(outcome: Outcome) -> Result<Output, Failure> {
         Outcome::PreCommit2(output) => Ok(Output::PreCommit2(output)),
         Outcome::Proof(output) => Ok(Output::Proof(output)),
         Outcome::Failed(failure) => Err(Failure::from_wire(&failure)),
-        Outcome::Data(_) => Err(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with bare data")),
+        Outcome::Data(_) | Outcome::Valid(_) => {
+            Err(Failure::new(ErrorCode::ExecutorFailed, "the executor answered another question"))
+        }
     }
 }
 

@@ -66,7 +66,7 @@ fn answer(request: &ExecRequest, handle: &mut impl FnMut(&ExecRequest) -> Result
     ExecResponse { request: request.request, outcome: Some(outcome.unwrap_or_else(Outcome::Failed)) }
 }
 
-/// Attempt, task and sector of work; None for reads and warming, which belong to no attempt.
+/// Attempt, task and sector of work; None for reads, their checks and warming, which belong to no attempt.
 fn describe(request: &ExecRequest) -> Option<String> {
     let attempt = request.attempt.as_ref()?;
     let task = match request.op.as_ref()? {
@@ -79,7 +79,7 @@ fn describe(request: &ExecRequest) -> Option<String> {
         Op::Unseal(_) => "UNS",
         Op::WindowPost(_) => "WDP",
         Op::WinningPost(_) => "WNP",
-        Op::Vanilla(_) | Op::ReadPiece(_) | Op::Warm(_) => return None,
+        Op::Vanilla(_) | Op::CheckVanilla(_) | Op::ReadPiece(_) | Op::Warm(_) => return None,
     };
     Some(format!("attempt={}.{} task={task} sector={}", attempt.task, attempt.number, request.sector))
 }

@@ -12,6 +12,9 @@ use sp_sectors::{Disk, MemDisk, read_all};
 use sp_worker::executor::{ExecError, Executor, Job};
 use tokio::sync::watch;
 
+/// A vanilla proof that no check passes.
+pub const FORGED: &[u8] = b"forged";
+
 pub struct FakeExecutor {
     disk: MemDisk,
     starts: Mutex<BTreeMap<&'static str, u32>>,
@@ -62,6 +65,7 @@ fn name(op: &Op) -> &'static str {
         Op::PreCommit2(_) => "PC2",
         Op::Commit2(_) => "C2",
         Op::Vanilla(_) => "vanilla",
+        Op::CheckVanilla(_) => "check",
         Op::WindowPost(_) => "WDP",
         _ => "other",
     }
@@ -90,6 +94,7 @@ fn pretend(disk: &MemDisk, op: &Op) -> Outcome {
             Outcome::Proof(ProofOutput { proof: proof[..4].to_vec(), self_verified: true })
         }
         Op::Vanilla(op) => Outcome::Data(read_all(disk, Path::new(&op.sealed), 1 << 20).unwrap()),
+        Op::CheckVanilla(op) => Outcome::Valid(op.vanilla != FORGED),
         Op::WindowPost(op) => Outcome::Proof(ProofOutput { proof: op.vanilla.concat(), self_verified: true }),
         _ => Outcome::None(NoOutput {}),
     }

@@ -13,7 +13,7 @@ use sp_sectors::{Disk, MemDisk, Store, StoreMeta};
 use sp_types::{FileKind, HostCapacity, HostId, ReplicaInfo, ResourceTable, SectorId, StoreId, TaskKind};
 use sp_worker::{Options, Worker};
 
-pub use executor::FakeExecutor;
+pub use executor::{FORGED, FakeExecutor};
 pub use services::Fakes;
 
 /// A worker process: its disk outlives its runs.
