@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::Duration;
 
-use sp_env::{CrashPoint, crash_point};
+use sp_env::{CrashPoint, crash_point, crash_requested};
 use sp_net::Env;
 use sp_proto::v1::{self, TaskResult};
 use sp_sectors::Disk;
@@ -21,6 +22,9 @@ use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::stores::Stores;
 use crate::upload::{Upload, Uploads};
+
+/// A message that is handed to the session is on the wire after this long.
+const LEAVES_WITHIN: Duration = Duration::from_millis(50);
 
 /// Shared by every task of a worker.
 pub(crate) struct Node {
@@ -248,7 +252,12 @@ impl Node {
         self.results.lock().unwrap_or_else(PoisonError::into_inner).insert(id, result.clone());
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         self.outbox.send_result(result).await;
-        crash_point(CrashPoint::WorkerResultSent);
+        if crash_requested(CrashPoint::WorkerResultSent) {
+            // Only in tests that ask for it. So far the message waits in this process: it would never leave.
+            self.env.clock.sleep(LEAVES_WITHIN).await;
+            tracing::error!("crash point {}", CrashPoint::WorkerResultSent.name());
+            std::process::abort();
+        }
     }
 
     /// Removes all that is known of an attempt.
