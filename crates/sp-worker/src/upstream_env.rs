@@ -30,6 +30,12 @@ const WITHOUT_EFFECT: &[(&str, &str)] = &[
     ("BELLMAN_VERIFIER", OBSOLETE),
     ("BELLMAN_CUDA_NVCC_ARGS", OBSOLETE),
     ("NEPTUNE_CUDA_NVCC_ARGS", OBSOLETE),
+    (
+        "LOTUS_WORKER_PATH",
+        "the state lies where --data-dir DIR says; `sp-ctl storage attach` takes in a Lotus directory",
+    ),
+    ("LOTUS_WORKER_TIMEOUT", "no replacement is needed: --listen names the address, none is looked for"),
+    ("LOTUS_WORKER_ENABLE_GPU_PROVING", NO_GPU),
     ("MINER_API_INFO", "workers dial the scheduler here: give its address with --scheduler URL"),
     ("FULLNODE_API_INFO", "a worker needs no chain node: the scheduler has one"),
     ("MARKETS_API_INFO", "there is no markets process here: add data with `sp-ctl sectors add FILE`"),
