@@ -8,7 +8,7 @@ use sp_net::config;
 use sp_types::{SectorSize, TaskKind};
 use sp_worker::executor::Role;
 use sp_worker::launch::{self, Launch};
-use sp_worker::settings::{lotus_flag, lotus_value};
+use sp_worker::settings::{Usage, lotus_flag, lotus_value};
 
 /// Prefix of this binary's environment variables.
 pub(crate) const PREFIX: &str = "SP_POST_WORKER_";
@@ -28,7 +28,7 @@ sp_worker::worker_settings! {
         /// Challenge reads at once, 0 for no limit [default: 32]
         #[arg(long, env = "SP_POST_WORKER_POST_PARALLEL_READS", value_name = "N")]
         post_parallel_reads: usize,
-        /// Limit of one challenge read where the task names none [default: 5m]
+        /// Limit of one challenge read, 0 for the task's; the shorter of both counts [default: 0]
         #[arg(long, env = "SP_POST_WORKER_POST_READ_TIMEOUT", value_name = "TIME")]
         post_read_timeout: config::Duration,
         /// A sealing task
@@ -106,16 +106,20 @@ fn task(settings: &Settings) -> anyhow::Result<(TaskKind, params::Kind)> {
         (settings.regen_sector_key, "--regen-sector-key"),
     ];
     if let Some((_, flag)) = sealing.iter().find(|(asked, _)| *asked == Some(true)) {
-        bail!("{flag}: a PoSt worker does only PoSt, so that sealing can never delay a proof; start sp-sealing-worker");
+        bail!(Usage(format!(
+            "{flag}: a PoSt worker does only PoSt, so that sealing can never delay a proof; start sp-sealing-worker"
+        )));
     }
     match (settings.windowpost.unwrap_or(false), settings.winningpost.unwrap_or(false)) {
         (true, false) => Ok((TaskKind::GenerateWindowPost, params::Kind::Window)),
         (false, true) => Ok((TaskKind::GenerateWinningPost, params::Kind::Winning)),
-        (true, true) => bail!(
+        (true, true) => bail!(Usage::new(
             "a PoSt worker does either window or winning PoSt, never both; start one sp-post-worker with --windowpost \
              and another with --winningpost"
-        ),
-        (false, false) => bail!("which PoSt? give --windowpost or --winningpost to this sp-post-worker"),
+        )),
+        (false, false) => {
+            bail!(Usage::new("which PoSt? give --windowpost or --winningpost to this sp-post-worker"))
+        }
     }
 }
 

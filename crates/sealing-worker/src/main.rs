@@ -4,7 +4,10 @@
 mod executor;
 mod run;
 
+use std::process::ExitCode;
+
 use clap::{CommandFactory, Parser, Subcommand};
+use sp_worker::settings::Usage;
 
 /// Seals sectors for sp-cluster.
 #[derive(Debug, Parser)]
@@ -26,8 +29,15 @@ enum Command {
     },
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let Err(error) = serve(Cli::parse().command) else { return ExitCode::SUCCESS };
+    eprintln!("error: {error:#}");
+    // Settings that contradict each other are a usage error wherever they come from, as those of clap are.
+    ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+}
+
+fn serve(command: Command) -> anyhow::Result<()> {
+    match command {
         Command::Run(run) => {
             sp_net::logs::init("sp-sealing-worker")?;
             sp_net::config::refuse_unknown_env(run::PREFIX, &sp_net::config::env_names(&Cli::command()))?;

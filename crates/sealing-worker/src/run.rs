@@ -9,7 +9,7 @@ use sp_net::config;
 use sp_types::{SectorSize, TaskKind};
 use sp_worker::executor::Role;
 use sp_worker::launch::{self, Launch};
-use sp_worker::settings::{lotus_flag, lotus_value};
+use sp_worker::settings::{Usage, lotus_flag, lotus_value};
 
 /// Prefix of this binary's environment variables.
 pub(crate) const PREFIX: &str = "SP_SEALING_WORKER_";
@@ -68,16 +68,16 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
     let file: File = config::load(run.config.as_deref())?;
     let settings = run.settings.or(lotus()?).or(file.worker);
     if settings.windowpost == Some(true) || settings.winningpost == Some(true) {
-        bail!("a sealing worker never does PoSt; start `sp-post-worker run --windowpost` (or --winningpost) beside it");
+        bail!(Usage::new(
+            "a sealing worker never does PoSt; start `sp-post-worker run --windowpost` (or --winningpost) beside it"
+        ));
     }
     launch::warn_of_useless_variables();
     let shared = settings.shared();
     let tasks = tasks(&settings);
     let sizes = launch::sector_sizes(&shared)?;
     let parameters = shared.parameters.clone().map_or_else(params::default_dir, Ok)?;
-    if tasks.contains(&TaskKind::Commit2) {
-        check_parameters(&shared.network, &parameters, &sizes)?;
-    }
+    check_parameters(&shared.network, &tasks, &parameters, &sizes)?;
     let cores = launch::cores()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(launch::launch(Launch {
@@ -115,10 +115,14 @@ fn tasks(settings: &Settings) -> Vec<TaskKind> {
     chosen.chain([TaskKind::Commit1, TaskKind::Finalize]).collect()
 }
 
-/// C2 without its parameters would fail hours into a sector: better not to start.
-fn check_parameters(network: &str, dir: &Path, sizes: &[SectorSize]) -> anyhow::Result<()> {
-    for size in sizes {
-        params::check_structure(params::Kind::Porep, *size, dir).context("C2 (--commit) needs the PoRep parameters")?;
+/// C2 without its parameters would fail hours into a sector: better not to start. A worker without C2 needs none, but
+/// development parameters on a real network are a mistake on any worker: C2 is one setting away.
+fn check_parameters(network: &str, tasks: &[TaskKind], dir: &Path, sizes: &[SectorSize]) -> anyhow::Result<()> {
+    if tasks.contains(&TaskKind::Commit2) {
+        for size in sizes {
+            let needs = "C2 (--commit) needs the PoRep parameters";
+            params::check_structure(params::Kind::Porep, *size, dir).context(needs)?;
+        }
     }
     if network != "dev" && params::is_insecure(dir) {
         bail!(
@@ -178,6 +182,19 @@ mod tests {
         assert_eq!(chosen(&["--addpiece=false", "--commit=false"]), ["PC1", "PC2", "UNS", "C1", "FIN"]);
         assert_eq!(chosen(&["--no-default", "--precommit1"]), ["PC1", "C1", "FIN"]);
         assert_eq!(chosen(&["--no-default", "--addpiece=true", "--replica-update"]), ["AP", "C1", "FIN"]);
+    }
+
+    #[test]
+    fn development_parameters_are_refused_on_real_networks_with_and_without_c2() {
+        let dir = tempfile::tempdir().unwrap();
+        let check = |network, tasks: &[TaskKind]| check_parameters(network, tasks, dir.path(), &[SectorSize::KiB2]);
+        // None at all: only C2 misses them.
+        assert!(check("mainnet", &[TaskKind::Commit1]).is_ok());
+        assert!(check("dev", &[TaskKind::Commit2]).is_err());
+        std::fs::write(dir.path().join(params::INSECURE_MARKER), "").unwrap();
+        assert!(check("dev", &[TaskKind::Commit1]).is_ok());
+        let refused = check("mainnet", &[TaskKind::Commit1]).unwrap_err().to_string();
+        assert!(refused.contains("INSECURE") && refused.contains("mainnet"), "{refused}");
     }
 
     #[test]

@@ -138,6 +138,18 @@ pub struct Shared {
     pub builtin: bool,
 }
 
+/// Settings that make no sense together, with what to give instead.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Usage(pub String);
+
+impl Usage {
+    /// As an error with its text.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
 /// Reads a Lotus variable as the second name of one of ours. `prefix` is ours, `key` the common rest.
 pub fn lotus_value<T: std::str::FromStr>(prefix: &str, key: &str) -> Result<Option<T>, ConfigError>
 where
