@@ -108,6 +108,13 @@ impl Cluster {
         self.restart(name)
     }
 
+    /// Kills a process and starts it again with other extra flags.
+    pub fn change_flags(&mut self, name: &str, extra: Vec<String>) -> Result<()> {
+        self.specs.get_mut(name).with_context(|| format!("no process {name}"))?.extra = extra;
+        self.kill9(name)?;
+        self.restart(name)
+    }
+
     /// Starts a process that is not running, at its old address.
     pub fn restart(&mut self, name: &str) -> Result<()> {
         let spec = self.specs.get(name).with_context(|| format!("no process {name}"))?.clone();

@@ -5,7 +5,7 @@
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test of real processes")]
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use sp_env::CrashPoint;
 use sp_tests::random::Random;
@@ -36,19 +36,26 @@ fn many_kills_lose_nothing() {
 
 fn run(plan: &Plan) {
     let mut random = Random::from_env();
-    let mut cluster = Cluster::start(Setup { crash_points: true, ..Setup::two_sealing() }).unwrap();
+    let with_c2 = Setup { crash_points: true, ..Setup::two_sealing() };
+    let mut setup = with_c2.clone();
+    // First AP to C1: a C2 takes all cores for most of a minute and would be all that a kill ever meets.
+    setup.sealing.iter_mut().for_each(|(_, flags)| flags.push("--commit=false".into()));
+    let mut cluster = Cluster::start(setup).unwrap();
     let mut hits = Hits::default();
     let mut points: Vec<CrashPoint> = CrashPoint::ALL.to_vec();
-    if plan.named < points.len() {
-        // The one point that only a finished C2 reaches: minutes for a handful of kills.
-        points.retain(|p| *p != CrashPoint::SchedulerVerified);
-    }
-    for _ in 0..plan.named {
+    points.retain(|p| *p != CrashPoint::SchedulerVerified);
+    for _ in 0..plan.named.min(points.len()) {
         let at = random.below(points.len() as u64) as usize;
         named_kill(&mut cluster, points.swap_remove(at), &mut hits);
         random_kill(&mut cluster, &mut random, &mut hits);
     }
+    for (name, flags) in with_c2.sealing {
+        cluster.change_flags(&name, flags).unwrap();
+    }
     kill_during_c2(&mut cluster, &mut hits);
+    if points.is_empty() {
+        named_kill(&mut cluster, CrashPoint::SchedulerVerified, &mut hits);
+    }
 
     let sectors: Vec<u64> = cluster.states().unwrap().keys().copied().collect();
     let wanted = (plan.sectors_to_proving as usize).min(sectors.len());
@@ -106,15 +113,21 @@ fn named_kill(cluster: &mut Cluster, point: CrashPoint, hits: &mut Hits) {
     hits.named += 1;
 }
 
-/// Kills one process at a random moment of a sector's first phases.
+/// Kills one process at a random moment of one of a sector's first phases.
 fn random_kill(cluster: &mut Cluster, random: &mut Random, hits: &mut Hits) {
     pledge(cluster);
-    std::thread::sleep(Duration::from_millis(random.below(2500)));
     let workers = cluster.names(Role::Sealing);
     let mut names = [workers.clone(), vec!["scheduler".to_owned(), "index".to_owned()]].concat();
     names.extend(workers.iter().map(|w| format!("executor of {w}")));
     let name = random.pick(&names).clone();
-    let running = under_way(cluster).unwrap_or_default();
+    // A phase lasts a fraction of a second: aim at one, so that the kill meets it at some moment of its life.
+    let phase = *random.pick(&["AP", "PC1", "PC2", "C1"]);
+    let start = Instant::now();
+    let mut running = vec![];
+    while !running.iter().any(|(_, p)| p == phase) && start.elapsed() < Duration::from_secs(4) {
+        running = under_way(cluster).unwrap_or_default();
+    }
+    std::thread::sleep(Duration::from_millis(random.below(40)));
     if let Some(worker) = name.strip_prefix("executor of ") {
         cluster.kill9_executors(worker).unwrap();
     } else {

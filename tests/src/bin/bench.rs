@@ -16,17 +16,26 @@ const ROUNDS: usize = 3;
 
 fn main() -> Result<()> {
     let rounds = std::env::var("SP_BENCH_ROUNDS").ok().and_then(|r| r.parse().ok()).unwrap_or(ROUNDS).max(1);
-    let mut lines = overhead(rounds)?;
-    lines.extend(parameters()?);
-    lines.push(demo("make demo, parameters cached, binaries built", 480, &[])?);
-    lines.push(demo_without_parameters()?);
+    let json = std::env::args().any(|a| a == "--json");
+    let mut report = vec![];
+    // Each figure is printed as soon as it is there: the whole takes a quarter of an hour.
+    let mut show = |lines: Vec<Line>| {
+        for line in lines {
+            if !json {
+                println!("{}", line.text());
+            }
+            report.push(line.json());
+        }
+    };
+    show(overhead(rounds)?);
+    show(vec![demo("make demo, parameters cached, binaries built", 480, &[])?]);
+    show(vec![demo_without_parameters()?]);
+    show(parameters()?);
     if std::env::args().any(|a| a == "--cold") {
-        lines.push(compile()?);
+        show(vec![compile()?]);
     }
-    if std::env::args().any(|a| a == "--json") {
-        println!("{}", Value::from(lines.iter().map(Line::json).collect::<Vec<_>>()));
-    } else {
-        lines.iter().for_each(|line| println!("{}", line.text()));
+    if json {
+        println!("{}", Value::from(report));
     }
     Ok(())
 }
