@@ -145,8 +145,18 @@ pub enum TaskParams {
     Commit2,
     /// FIN.
     Finalize { keep_unsealed: bool },
-    /// UNS.
-    Unseal { comm_d: Commitment, ticket: [u8; 32] },
+    /// UNS. `updated`: the data lies in the update.
+    Unseal { comm_d: Commitment, ticket: [u8; 32], updated: bool },
+    /// RU.
+    ReplicaUpdate { pieces: Vec<PieceInfo> },
+    /// PR1.
+    ProveReplicaUpdate1 { comm_r_old: Commitment, comm_r_new: Commitment, comm_d_new: Commitment },
+    /// PR2.
+    ProveReplicaUpdate2 { comm_r_old: Commitment, comm_r_new: Commitment, comm_d_new: Commitment },
+    /// FRU.
+    FinalizeReplicaUpdate,
+    /// GSK.
+    RegenSectorKey { comm_d_new: Commitment },
     /// WDP.
     WindowPost {
         randomness: Randomness,

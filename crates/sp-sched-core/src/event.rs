@@ -132,6 +132,8 @@ pub enum Phase {
     Waiting,
     /// Fetches inputs.
     Preparing,
+    /// Its inputs are there; waits for its host to have room.
+    Prepared,
     /// Computes.
     Running,
     /// Digests and publishes.
@@ -167,7 +169,7 @@ pub struct TaskDone {
 /// What a finished attempt reports besides files.
 #[derive(Debug, Clone, PartialEq)]
 pub enum TaskOutput {
-    /// FIN, UNS, GET.
+    /// FIN, UNS, PR1, FRU, GSK.
     None,
     /// AP.
     AddPiece { pieces: Vec<PieceInfo>, comm_d: Commitment },
@@ -175,7 +177,9 @@ pub enum TaskOutput {
     PreCommit1 { phase1: Vec<u8>, comm_d: Commitment },
     /// PC2.
     PreCommit2 { comm_r: Commitment, comm_d: Commitment },
-    /// C2. Counts only after the verifier's yes.
+    /// RU.
+    ReplicaUpdate { comm_r: Commitment, comm_d: Commitment },
+    /// C2, PR2. Counts only after the verifier's yes.
     Proof { proof: Vec<u8> },
     /// WDP, WNP, check. The proof counts only after the verifier's yes.
     Post { proof: Vec<u8>, skipped: Vec<(u64, String)> },

@@ -62,7 +62,7 @@ impl Core {
                 let keep_unsealed = sector.data.is_some() && self.config.always_keep_unsealed_copy;
                 TaskParams::Finalize { keep_unsealed }
             }
-            TaskKind::Unseal => TaskParams::Unseal { comm_d: comm_d()?, ticket: ticket()? },
+            TaskKind::Unseal => TaskParams::Unseal { comm_d: comm_d()?, ticket: ticket()?, updated: false },
             other => return Err(format!("{other} is not a task of the pipeline")),
         })
     }

@@ -266,6 +266,7 @@ fn phase_name(progress: Option<&Progress>) -> &'static str {
     match progress.map(|p| p.phase) {
         None | Some(Phase::Waiting) => "waiting",
         Some(Phase::Preparing) => "preparing",
+        Some(Phase::Prepared) => "prepared",
         Some(Phase::Running) => "running",
         Some(Phase::Publishing) => "publishing",
         Some(Phase::Returning) => "returning",

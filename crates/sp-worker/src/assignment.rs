@@ -47,7 +47,8 @@ pub(crate) struct Output {
 
 impl Assignment {
     pub(crate) fn from_wire(wire: v1::Assign) -> Result<Self, WireError> {
-        let v1::Assign { attempt, task, miner, sector, seal_proof, inputs, outputs, time_limit_ms, params } = wire;
+        let v1::Assign { attempt, task, miner, sector, seal_proof, inputs, outputs, time_limit_ms, params, hold: _ } =
+            wire;
         let time_limit = match time_limit_ms {
             0 => TIME_LIMIT_LONGEST,
             ms => Duration::from_millis(ms).min(TIME_LIMIT_LONGEST),

@@ -33,6 +33,7 @@ pub(crate) fn assign(miner: u64, assignment: Assignment) -> v1::WorkerCommand {
         outputs: outputs.into_iter().map(output).collect(),
         params: Some(task_params(params)),
         time_limit_ms,
+        hold: false,
     }))
 }
 
@@ -87,8 +88,29 @@ fn task_params(params: TaskParams) -> Params {
         }),
         TaskParams::Commit2 => Params::Commit2(v1::Commit2Params {}),
         TaskParams::Finalize { keep_unsealed } => Params::Finalize(v1::FinalizeParams { keep_unsealed }),
-        TaskParams::Unseal { comm_d, ticket } => {
-            Params::Unseal(v1::UnsealParams { comm_d: comm_d.0.to_vec(), ticket: ticket.to_vec() })
+        TaskParams::Unseal { comm_d, ticket, updated } => {
+            Params::Unseal(v1::UnsealParams { comm_d: comm_d.0.to_vec(), ticket: ticket.to_vec(), updated })
+        }
+        TaskParams::ReplicaUpdate { pieces } => {
+            Params::ReplicaUpdate(v1::ReplicaUpdateParams { pieces: pieces_to_wire(pieces) })
+        }
+        TaskParams::ProveReplicaUpdate1 { comm_r_old, comm_r_new, comm_d_new } => {
+            Params::ProveReplicaUpdate1(v1::ProveReplicaUpdate1Params {
+                comm_r_old: comm_r_old.0.to_vec(),
+                comm_r_new: comm_r_new.0.to_vec(),
+                comm_d_new: comm_d_new.0.to_vec(),
+            })
+        }
+        TaskParams::ProveReplicaUpdate2 { comm_r_old, comm_r_new, comm_d_new } => {
+            Params::ProveReplicaUpdate2(v1::ProveReplicaUpdate2Params {
+                comm_r_old: comm_r_old.0.to_vec(),
+                comm_r_new: comm_r_new.0.to_vec(),
+                comm_d_new: comm_d_new.0.to_vec(),
+            })
+        }
+        TaskParams::FinalizeReplicaUpdate => Params::FinalizeReplicaUpdate(v1::FinalizeReplicaUpdateParams {}),
+        TaskParams::RegenSectorKey { comm_d_new } => {
+            Params::RegenSectorKey(v1::RegenSectorKeyParams { comm_d_new: comm_d_new.0.to_vec() })
         }
         TaskParams::WindowPost { randomness, deadline, partition, sectors, read_timeout_ms } => {
             Params::WindowPost(v1::WindowPostParams {

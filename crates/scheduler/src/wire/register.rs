@@ -94,6 +94,7 @@ fn progress(message: v1::AttemptProgress) -> Result<Progress, WireError> {
     let phase = match v1::AttemptPhase::try_from(phase) {
         Ok(v1::AttemptPhase::Waiting) => Phase::Waiting,
         Ok(v1::AttemptPhase::Preparing) => Phase::Preparing,
+        Ok(v1::AttemptPhase::Prepared) => Phase::Prepared,
         Ok(v1::AttemptPhase::Running) => Phase::Running,
         Ok(v1::AttemptPhase::Publishing) => Phase::Publishing,
         Ok(v1::AttemptPhase::Returning) => Phase::Returning,

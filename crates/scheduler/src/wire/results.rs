@@ -50,6 +50,9 @@ fn task_output(output: Output) -> Result<TaskOutput, WireError> {
         Output::PreCommit2(v1::PreCommit2Output { comm_r, comm_d }) => {
             TaskOutput::PreCommit2 { comm_r: commitment("comm_r", &comm_r)?, comm_d: commitment("comm_d", &comm_d)? }
         }
+        Output::ReplicaUpdate(v1::ReplicaUpdateOutput { comm_r, comm_d }) => {
+            TaskOutput::ReplicaUpdate { comm_r: commitment("comm_r", &comm_r)?, comm_d: commitment("comm_d", &comm_d)? }
+        }
         Output::Proof(v1::ProofOutput { proof, self_verified: _ }) => TaskOutput::Proof { proof },
         Output::Post(v1::PostOutput { proof, skipped, self_verified: _ }) => {
             let skipped = skipped.into_iter().map(|v1::SkippedSector { number, reason }| (number, reason));

@@ -309,13 +309,19 @@ impl World {
             }
             TaskParams::PreCommit1 { .. } => TaskOutput::PreCommit1 { phase1: vec![1], comm_d },
             TaskParams::PreCommit2 { .. } => TaskOutput::PreCommit2 { comm_r, comm_d },
-            TaskParams::Commit2 => TaskOutput::Proof { proof },
+            TaskParams::Commit2 | TaskParams::ProveReplicaUpdate2 { .. } => TaskOutput::Proof { proof },
+            TaskParams::ReplicaUpdate { .. } => TaskOutput::ReplicaUpdate { comm_r: comm(3), comm_d: comm(4) },
             TaskParams::WindowPost { sectors, .. } | TaskParams::Check { sectors, .. } => {
                 let skipped = sectors.iter().map(|(n, ..)| *n).filter(|n| w.skips.contains(n));
                 TaskOutput::Post { proof, skipped: skipped.map(|n| (n, "sealed is damaged".to_owned())).collect() }
             }
             TaskParams::WinningPost { .. } => TaskOutput::Post { proof, skipped: vec![] },
-            TaskParams::Commit1 { .. } | TaskParams::Finalize { .. } | TaskParams::Unseal { .. } => TaskOutput::None,
+            TaskParams::Commit1 { .. }
+            | TaskParams::Finalize { .. }
+            | TaskParams::Unseal { .. }
+            | TaskParams::ProveReplicaUpdate1 { .. }
+            | TaskParams::FinalizeReplicaUpdate
+            | TaskParams::RegenSectorKey { .. } => TaskOutput::None,
         };
         Ok(TaskDone { replicas, output })
     }

@@ -57,6 +57,14 @@ pub(super) fn request(assignment: &Assignment, files: &Files) -> Result<ExecRequ
             scratch: files.scratch()?,
             unsealed: files.output(FileKind::Unsealed)?,
         }),
+        Params::ReplicaUpdate(_)
+        | Params::ProveReplicaUpdate1(_)
+        | Params::ProveReplicaUpdate2(_)
+        | Params::FinalizeReplicaUpdate(_)
+        | Params::RegenSectorKey(_) => {
+            let message = format!("this build does not do {}", assignment.task);
+            return Err(Failure::new(ErrorCode::BadRequest, message));
+        }
         Params::WindowPost(_) | Params::WinningPost(_) | Params::Check(_) => {
             let message = format!("a sealing task with the parameters of a PoSt ({})", assignment.task);
             return Err(Failure::new(ErrorCode::BadRequest, message));
