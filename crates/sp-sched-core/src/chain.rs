@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::effect::{ChainCall, Effect};
 use crate::event::ChainReply;
 use crate::model::UnixMs;
+use crate::timers::Bell;
 
 /// A chain call of a sector that is not answered yet.
 #[derive(Debug, Clone)]
@@ -24,6 +25,7 @@ impl Core {
         let Some(wait) = self.chain.get_mut(&number) else { return };
         wait.ask_at = again;
         let call = wait.call.clone();
+        self.wind(again, Bell::Chain(number));
         self.out.push(Effect::Chain { sector: number, call });
     }
 
@@ -74,6 +76,7 @@ impl Core {
             wait.ask_at = ask_at;
             wait.reason = reason;
         }
+        self.wind(ask_at, Bell::Chain(number));
     }
 
     /// The first partition of the deadline with room.

@@ -28,6 +28,7 @@ pub(crate) struct Facts {
 #[derive(Debug, Clone, Default)]
 struct Copied {
     stores: BTreeMap<StoreId, StoreFact>,
+    by_holder: BTreeMap<WorkerId, BTreeSet<StoreId>>,
     replicas: BTreeMap<u64, BTreeMap<ReplicaId, Replica>>,
 }
 
@@ -62,12 +63,21 @@ impl Facts {
     }
 
     pub(crate) fn put_store(&mut self, fact: StoreFact) {
-        self.newest().stores.insert(fact.id.clone(), fact);
+        self.newest().put_store(fact);
     }
 
     /// Its replicas stay known, without a holder, until the index takes them back.
     pub(crate) fn drop_store(&mut self, id: &StoreId) {
-        self.newest().stores.remove(id);
+        self.newest().drop_store(id);
+    }
+
+    /// Stores that the worker has attached, rising.
+    pub(crate) fn store_ids_of(&self, worker: &WorkerId) -> impl Iterator<Item = &StoreId> {
+        self.copy.by_holder.get(worker).into_iter().flatten()
+    }
+
+    pub(crate) fn stores_of(&self, worker: &WorkerId) -> Vec<StoreId> {
+        self.store_ids_of(worker).cloned().collect()
     }
 
     fn put_replica(&mut self, id: ReplicaId, replica: Replica) {
@@ -110,6 +120,23 @@ impl Facts {
     }
 }
 
+impl Copied {
+    fn put_store(&mut self, fact: StoreFact) {
+        self.drop_store(&fact.id.clone());
+        for (worker, _) in &fact.holders {
+            self.by_holder.entry(worker.clone()).or_default().insert(fact.id.clone());
+        }
+        self.stores.insert(fact.id.clone(), fact);
+    }
+
+    fn drop_store(&mut self, id: &StoreId) {
+        let Some(fact) = self.stores.remove(id) else { return };
+        for (worker, _) in &fact.holders {
+            crate::lookup::drop_from(&mut self.by_holder, worker, id);
+        }
+    }
+}
+
 impl StoreFact {
     pub(crate) fn held_by(&self, worker: &WorkerId) -> bool {
         self.holders.iter().any(|(w, _)| w == worker)
@@ -134,19 +161,40 @@ impl Core {
         let reserving: Vec<_> = self.tasks.values().flat_map(|t| &t.attempts).cloned().collect();
         for attempt in reserving.iter().filter(|a| a.state == AttemptState::Reserving) {
             self.ask_reservation(attempt.id);
+            self.wind_attempt(attempt.id);
         }
+        self.dirty.tasks.extend(self.tasks.keys());
+        self.dirty.workers.extend(self.workers.keys().cloned());
     }
 
     pub(crate) fn on_replica(&mut self, id: ReplicaId, size_bytes: u64, primary: bool) {
         if id.sector.miner == self.config.miner {
             self.untidy.insert(id.sector.number);
+            self.dirty_sector(id.sector.number);
             self.facts.put_replica(id, Replica { size_bytes, primary });
         }
     }
 
     pub(crate) fn on_replica_gone(&mut self, id: &ReplicaId) {
         self.untidy.insert(id.sector.number);
+        self.dirty_sector(id.sector.number);
         self.facts.drop_replica(id);
+    }
+
+    /// The files of a sector have changed: its tasks may have another place to run.
+    fn dirty_sector(&mut self, number: u64) {
+        let ids: Vec<_> = self.tasks_of(number).map(|t| t.id).filter(|id| !self.bound.contains_key(id)).collect();
+        self.dirty.tasks.extend(ids);
+    }
+
+    /// A store has come, gone, or has other figures: whoever has it may take more, and lost files may be back.
+    pub(crate) fn on_store(&mut self, fact: StoreFact) {
+        let holders: Vec<_> = fact.holders.iter().map(|(w, _)| w.clone()).collect();
+        self.facts.put_store(fact);
+        if self.facts.connected {
+            self.dirty.workers.extend(holders);
+            self.dirty.tasks.extend(&self.starved);
+        }
     }
 
     /// Store and data plane of everyone who can hand out the file: the worker's own first, then primary copies, then by
@@ -181,6 +229,12 @@ impl Core {
     pub(crate) fn holders(&self, sector: u64, file: &SectorFile) -> BTreeSet<WorkerId> {
         let stores = self.facts.replicas_of(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
         stores.flat_map(|s| s.holders.iter().map(|(w, _)| w.clone())).collect()
+    }
+
+    /// Has the worker the file on a store of its own?
+    pub(crate) fn holds(&self, worker: &WorkerId, sector: u64, file: &SectorFile) -> bool {
+        let mut stores = self.facts.replicas_of(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
+        stores.any(|s| s.held_by(worker))
     }
 
     /// Can anybody hand out the file now?

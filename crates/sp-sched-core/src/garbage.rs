@@ -76,7 +76,7 @@ impl Core {
                 }
             }
         }
-        if !self.tasks.values().any(|t| t.sector == sector.number) {
+        if self.tasks_of(sector.number).next().is_none() {
             self.add_duplicates(sector, &mut garbage);
         }
         garbage
@@ -84,8 +84,7 @@ impl Core {
 
     /// An attempt that lives may have published it already, though its result is not here yet.
     fn is_being_written(&self, sector: u64, kind: FileKind, store: &StoreId) -> bool {
-        let tasks = self.tasks.values().filter(|t| t.sector == sector);
-        let outputs = tasks.flat_map(|t| &t.attempts).flat_map(|a| &a.outputs);
+        let outputs = self.tasks_of(sector).flat_map(|t| &t.attempts).flat_map(|a| &a.outputs);
         outputs.into_iter().any(|o| o.kind == kind && o.store == *store)
     }
 

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sp_types::{ChainEpoch, DeadlineIndex, FileKind, ReplicaId, SectorState, TaskKind};
 
-use crate::account::Books;
 use crate::core::{Core, Live};
 use crate::effect::ChainCall;
 use crate::event::{Phase, Progress, StoreFact};
 use crate::model::{Attempt, AttemptState, Sector, Task, UnixMs};
+use crate::place::Binding;
 use crate::post_job::{Part, PostJob};
 use crate::view::{JobView, Sources, UploadView, WorkerView};
 use crate::workers::Worker;
@@ -25,7 +25,7 @@ impl Core {
 
     fn worker_view(&self, w: &Worker, now: UnixMs) -> WorkerView {
         let reg = &w.reg;
-        let used = self.worker_used(&reg.worker);
+        let used = w.account.computing();
         let disabled_reason = w.away_reason(now, self.config.lease_ms);
         WorkerView {
             worker: reg.worker.clone(),
@@ -52,17 +52,12 @@ impl Core {
     }
 
     fn counts(&self, w: &Worker) -> Vec<(TaskKind, sp_types::RegisteredSealProof, u32, u32)> {
-        let proof = self.config.seal_proof();
-        let mut counts: Vec<_> = w
-            .reg
-            .tasks
-            .iter()
-            .map(|kind| {
-                let limit = w.reg.resources.row(*kind, proof.size).max_concurrent;
-                (*kind, proof, self.worker_count(&w.reg.worker, *kind, proof), limit)
-            })
-            .filter(|(.., count, _)| *count > 0)
-            .collect();
+        let classes: BTreeSet<_> = w.counts.keys().chain(w.bound_counts.keys()).copied().collect();
+        let counted = classes.into_iter().map(|class| {
+            let limit = self.row(w, class).max_concurrent;
+            (class.0, class.1, self.count(w, class), limit)
+        });
+        let mut counts: Vec<_> = counted.filter(|(.., count, _)| *count > 0).collect();
         counts.sort_by_key(|(kind, ..)| (kind.order(), *kind));
         counts
     }
@@ -70,25 +65,38 @@ impl Core {
     /// Everything that waits, runs or returns: sealing by task, then PoSt.
     pub fn jobs(&self, now: UnixMs) -> Vec<JobView> {
         let now = now.max(self.now);
-        let books = self.books();
-        let sealing = self.tasks.values().flat_map(|t| self.task_jobs(t, now, &books));
+        let sealing = self.tasks.values().flat_map(|t| self.task_jobs(t, now));
         let parts = self.posts.values().flat_map(|job| job.parts.iter().map(move |part| (job, part)));
         let proving = parts.filter(|(_, part)| part.done.is_none()).map(|(job, part)| self.post_view(job, part, now));
         sealing.chain(proving).collect()
     }
 
-    fn task_jobs(&self, task: &Task, now: UnixMs, books: &Books) -> Vec<JobView> {
+    fn task_jobs(&self, task: &Task, now: UnixMs) -> Vec<JobView> {
         let mut jobs: Vec<JobView> = task
             .attempts
             .iter()
             .filter_map(|a| Some((a, self.live.get(&a.id)?)))
             .map(|(a, live)| self.attempt_view(task, a, live, now))
             .collect();
-        if self.placeable_at(task).is_some() {
-            let reasons = self.why_queued(task, books);
+        if let Some(binding) = self.bound.get(&task.id) {
+            jobs.push(self.bound_view(task, binding, now));
+        } else if self.placeable_at(task).is_some() {
+            let reasons = self.why_queued(task);
             jobs.push(JobView { reasons, ..queued_view(task, now) });
         }
         jobs
+    }
+
+    fn bound_view(&self, task: &Task, binding: &Binding, now: UnixMs) -> JobView {
+        let window = self.window_of(&binding.worker, task.id).unwrap_or(1);
+        JobView {
+            worker: Some(binding.worker.clone()),
+            host_name: self.worker_name(&binding.worker),
+            state: if window <= 1 { "assigned(1)" } else { "assigned(2)" },
+            detail: self.why_bound(task.id),
+            reasons: vec![format!("{}: {}", self.worker_name(&binding.worker), self.why_bound(task.id))],
+            ..queued_view(task, now)
+        }
     }
 
     fn attempt_view(&self, task: &Task, attempt: &Attempt, live: &Live, now: UnixMs) -> JobView {
@@ -101,6 +109,11 @@ impl Core {
             }
             (None, Some(_), _) => ("orphaned", "its worker lost its lease; its result would still count".to_owned()),
             (None, None, AttemptState::Reserving) => ("reserving", String::new()),
+            (None, None, AttemptState::Granted)
+                if attempt.held && progress.is_none_or(|p| p.phase != Phase::Preparing) =>
+            {
+                ("prepared", "its inputs come or are there; waits for room to compute".to_owned())
+            }
             (None, None, AttemptState::Granted) => {
                 (phase_name(progress), progress.map(|p| p.detail.clone()).unwrap_or_default())
             }
@@ -174,11 +187,7 @@ impl Core {
                 waits.push(format!("asked {} times, last: {}", wait.failures + 1, wait.reason));
             }
         }
-        let mut tasks = self.tasks.values().filter(|t| t.sector == number).peekable();
-        if tasks.peek().is_some() {
-            let books = self.books();
-            tasks.for_each(|task| waits.extend(self.task_jobs(task, now, &books).iter().map(job_text)));
-        }
+        self.tasks_of(number).for_each(|task| waits.extend(self.task_jobs(task, now).iter().map(job_text)));
         waits.join("; ")
     }
 
@@ -188,16 +197,14 @@ impl Core {
         if !sector.pieces.is_empty() {
             return Some(UploadView::Accepted);
         }
-        let task = self.tasks.values().find(|t| (t.sector, t.kind) == (number, TaskKind::AddPiece));
+        let task = self.tasks_of(number).find(|t| t.kind == TaskKind::AddPiece);
         let ready = task.iter().flat_map(|t| &t.attempts).find(|a| self.takes_upload(a));
         let here = ready.and_then(|a| {
             let data_url = self.workers.get(&a.worker)?.reg.data_url.clone();
             Some(UploadView::Here { data_url, ticket: a.upload_ticket.clone() })
         });
         let detail = || match task {
-            Some(task) => {
-                self.task_jobs(task, self.now, &self.books()).iter().map(job_text).collect::<Vec<_>>().join("; ")
-            }
+            Some(task) => self.task_jobs(task, self.now).iter().map(job_text).collect::<Vec<_>>().join("; "),
             None => format!("the sector is {}: {}", sector.state, sector.last_error),
         };
         Some(here.unwrap_or_else(|| UploadView::NotYet { detail: detail() }))

@@ -242,8 +242,12 @@ fn the_host_s_other_workers_share_its_cores() {
     world.run_for(1_000);
     let jobs = world.core().jobs(UnixMs(world.now));
     assert_eq!(jobs.iter().filter(|j| j.attempt.is_some()).count(), 2, "{jobs:?}");
-    let reasons = &jobs.iter().find(|j| j.attempt.is_none()).unwrap().reasons;
-    assert_eq!(reasons[..], ["a: its host needs 1 core, 0 of 2 free", "b: its host needs 1 core, 0 of 2 free"]);
+    let waiting = jobs.iter().find(|j| j.attempt.is_none()).unwrap();
+    assert_eq!((waiting.state, waiting.detail.as_str()), ("assigned(1)", "its host needs 1 core, 0 of 2 free"));
+    let explained = world.core().explain(waiting.task_id, UnixMs(world.now)).unwrap();
+    let reasons: Vec<&str> = explained.verdicts.iter().map(|v| v.reason.as_str()).collect();
+    assert_eq!(reasons, ["its host needs 1 core, 0 of 2 free"; 2]);
+    assert_eq!(explained.verdicts[0].users.len(), 2, "who uses it is named");
 }
 
 #[test]
