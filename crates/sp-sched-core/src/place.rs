@@ -82,13 +82,12 @@ impl Core {
         let open = self.open.of_class(need.class).map(|(score, id)| (*score, id));
         let mut best: Option<Candidate> = None;
         let mut drawn = Vec::new();
-        let mut judged = 0;
-        for ((builtin, score), id) in holders.iter().map(|(s, id)| (*s, id)).chain(open) {
+        let all = holders.iter().map(|(s, id)| (*s, id)).chain(open);
+        for (judged, ((builtin, score), id)) in all.enumerate() {
             let settled = best.as_ref().is_some_and(|b| b.failures == 0 && b.builtin <= builtin && b.cost <= score);
             if judged >= SCAN + holders.len() || (settled && judged >= holders.len() && !self.draws()) {
                 break;
             }
-            judged += 1;
             let Some(worker) = self.workers.get(id) else { continue };
             let Ok(candidate) = self.judge(task, need, worker, score) else { continue };
             if best.as_ref().is_none_or(|b| candidate.key() < b.key()) {

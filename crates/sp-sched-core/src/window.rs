@@ -93,7 +93,8 @@ mod tests {
 
     #[test]
     fn lotus_scenario_seven() {
-        let cases: [(&[&[TaskKind]], &[&[TaskKind]]); 4] = [
+        type Kinds = &'static [&'static [TaskKind]];
+        let cases: [(Kinds, Kinds); 4] = [
             (&[&[PreCommit1], &[PreCommit1]], &[&[PreCommit1, PreCommit1]]),
             (&[&[PreCommit2], &[PreCommit2]], &[&[PreCommit2], &[PreCommit2]]),
             (

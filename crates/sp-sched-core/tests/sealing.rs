@@ -246,7 +246,7 @@ fn the_host_s_other_workers_share_its_cores() {
     assert_eq!((waiting.state, waiting.detail.as_str()), ("assigned(1)", "its host needs 1 core, 0 of 2 free"));
     let explained = world.core().explain(waiting.task_id, UnixMs(world.now)).unwrap();
     let reasons: Vec<&str> = explained.verdicts.iter().map(|v| v.reason.as_str()).collect();
-    assert_eq!(reasons, ["its host needs 1 core, 0 of 2 free"; 2]);
+    assert!(reasons.iter().all(|r| r.ends_with("needs 1 core, 0 of 2 free")), "{reasons:?}");
     assert_eq!(explained.verdicts[0].users.len(), 2, "who uses it is named");
 }
 

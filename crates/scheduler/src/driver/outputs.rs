@@ -80,6 +80,8 @@ impl Outputs {
                 crash_point(CrashPoint::SchedulerBeforeAssign);
                 self.tell(worker, wire::assign(self.miner, *assignment));
             }
+            Effect::Start { worker, attempt } => self.tell(worker, wire::start(attempt)),
+            Effect::Stop { worker } => self.tell(worker, wire::stop()),
             Effect::Cancel { worker, attempt, reason } => self.tell(worker, wire::cancel(attempt, reason)),
             Effect::AckResult { worker, attempt } => {
                 crash_point(CrashPoint::SchedulerBeforeAck);
