@@ -47,7 +47,7 @@ impl Core {
             stores: reg.stores.clone(),
             data_url: reg.data_url.clone(),
             pid: reg.pid,
-            connected_ms: w.since.0,
+            connected_ms: now.since(w.since),
         }
     }
 

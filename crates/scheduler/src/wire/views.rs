@@ -36,7 +36,7 @@ pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
         host_id: host.to_string(),
         name,
         build,
-        class: class_name(class).to_owned(),
+        class: class.to_string(),
         builtin,
         connected,
         disabled_reason,
@@ -51,14 +51,6 @@ pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
         data_url,
         pid,
         connected_ms,
-    }
-}
-
-fn class_name(class: TaskClass) -> &'static str {
-    match class {
-        TaskClass::Sealing => "Sealing",
-        TaskClass::WindowPost => "WindowPost",
-        TaskClass::WinningPost => "WinningPost",
     }
 }
 

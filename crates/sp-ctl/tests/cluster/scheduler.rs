@@ -2,6 +2,7 @@
 
 use sp_proto::v1::scheduler_server::Scheduler;
 use sp_proto::v1::*;
+use sp_types::TaskClass;
 use tonic::{Request, Response, Status};
 
 use super::Cluster;
@@ -13,7 +14,7 @@ fn answer<T>(message: T) -> Answer<T> {
     Ok(Response::new(message))
 }
 
-fn worker(name: &str, class: &str, task: TaskKind) -> WorkerStatus {
+fn worker(name: &str, class: TaskClass, task: TaskKind) -> WorkerStatus {
     WorkerStatus {
         worker_id: format!("{name}-id"),
         name: name.into(),
@@ -54,9 +55,9 @@ impl Scheduler for Cluster {
     async fn list_workers(&self, _: Request<ListWorkersRequest>) -> Answer<ListWorkersReply> {
         self.called("ListWorkers")?;
         let workers = vec![
-            worker("seal-a", "Seal", TaskKind::PreCommit1),
-            worker("post-a", "WdPoSt", TaskKind::WindowPost),
-            worker("win-a", "WinPoSt", TaskKind::WinningPost),
+            worker("seal-a", TaskClass::Sealing, TaskKind::PreCommit1),
+            worker("post-a", TaskClass::WindowPost, TaskKind::WindowPost),
+            worker("win-a", TaskClass::WinningPost, TaskKind::WinningPost),
         ];
         answer(ListWorkersReply { workers })
     }
