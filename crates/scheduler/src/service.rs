@@ -15,7 +15,7 @@ use sp_state::State;
 use sp_types::{SectorSize, SessionId};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{About, Api};
+use crate::api::{About, Api, ComputeLimits};
 use crate::chain::Chain;
 use crate::driver::{Driver, DriverError, Handle, Parts};
 use crate::index::{IndexLink, Stores};
@@ -72,6 +72,7 @@ pub struct Service {
     chain: Arc<dyn Chain>,
     driver: Driver,
     handle: Handle,
+    compute_limits: ComputeLimits,
     server: Server,
     started: Monotonic,
 }
@@ -130,6 +131,7 @@ impl Service {
         let heartbeat_ms = options.heartbeat_ms;
         tracing::info!(%session, sectors = rows.sectors.len(), tasks = rows.tasks.len(), "state read");
         let parts = Parts {
+        let compute_limits = ComputeLimits::of(&config);
             env: env.clone(),
             config,
             rows,
@@ -145,7 +147,7 @@ impl Service {
             builder = builder.announce(Some(dir.clone()));
         }
         let server = builder.bind().await?;
-        Ok(Self { env, options, session, chain, driver, handle, server, started })
+        Ok(Self { env, options, session, compute_limits, chain, driver, handle, server, started })
     }
 
     /// Where it listens.
@@ -155,7 +157,7 @@ impl Service {
 
     /// Serves until `shutdown` completes, then drains. Ends early, with an error, when a decision cannot be made durable.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
-        let Self { env, options, session, chain, driver, handle, server, started } = self;
+        let Self { env, options, session, compute_limits, chain, driver, handle, server, started } = self;
         let stopping = CancellationToken::new();
         let _stop = stopping.clone().drop_guard();
         let stores = Stores::default();
@@ -178,7 +180,7 @@ impl Service {
         };
         let workers = WorkerService::new(env.clone(), handle.clone(), admittance, stopping.clone());
         let about = About::new(&options, started);
-        let api = Api::new(env.clone(), handle, chain, stores, about);
+        let api = Api::new(env.clone(), handle, chain, stores, about, compute_limits);
         let services = Services::new().with(sized!(WorkerServer::new(workers))).with(sized!(SchedulerServer::new(api)));
 
         // The driver outlives the drain a little, so that calls in progress get their answers.
