@@ -181,6 +181,35 @@ async fn requests_that_make_no_sense_change_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn files_of_sectors_that_nobody_knows_are_counted_and_found() {
+    let (env, _, _, index, _, mut scheduler) = cluster().await;
+    let foreign = v1::Replica {
+        miner: 1000,
+        sector: 300,
+        kind: kind(FileKind::Sealed),
+        store: cluster::STORE.into(),
+        root: vec![7; 32],
+        size_bytes: 2048,
+        primary: true,
+    };
+    index.declare(foreign.clone());
+    let operators = &mut scheduler.operators;
+    let mut counts = vec![];
+    for _ in 0..400 {
+        counts = operators.list_storage(v1::ListStorageRequest {}).await.unwrap().into_inner().counts;
+        if !counts.is_empty() {
+            break;
+        }
+        env.clock.sleep(std::time::Duration::from_millis(25)).await;
+    }
+    let expected = v1::ReplicaCount { store: cluster::STORE.into(), kind: kind(FileKind::Sealed), count: 1 };
+    assert_eq!(counts, [expected]);
+    let found = operators.find_storage(v1::FindStorageRequest { sector: 300 }).await.unwrap().into_inner().replicas;
+    assert_eq!(found[0].replica.as_ref(), Some(&foreign));
+    scheduler.stop(&env).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn attaching_goes_over_the_workers_stream() {
     let (env, _, _, _, _, scheduler) = cluster().await;
     let mut worker = FakeWorker::connect(&env, scheduler.address, register("run-1")).await;

@@ -101,6 +101,11 @@ impl Facts {
     }
 
     /// Replicas of the root that counts.
+    /// Every replica, of sectors that the scheduler does not know too.
+    pub(crate) fn all_replicas(&self) -> impl Iterator<Item = &ReplicaId> {
+        self.copy.replicas.values().flat_map(BTreeMap::keys)
+    }
+
     pub(crate) fn replicas_of<'a>(
         &'a self,
         sector: u64,

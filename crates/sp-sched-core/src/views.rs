@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{ChainEpoch, DeadlineIndex, FileKind, ReplicaId, SectorState, TaskKind};
+use sp_types::{ChainEpoch, DeadlineIndex, FileKind, ReplicaId, SectorState, StoreId, TaskKind};
 
 use crate::account::Books;
 use crate::core::{Core, Live};
@@ -259,6 +259,13 @@ impl Core {
     /// Names of sectors whose state is `state`; for counts.
     pub fn numbers_in(&self, state: SectorState) -> BTreeSet<u64> {
         self.sectors.values().filter(|s| s.state == state).map(|s| s.number).collect()
+    /// How many replicas of each kind lie on each store, those of sectors unknown here included.
+    pub fn replica_counts(&self) -> BTreeMap<(StoreId, FileKind), u64> {
+        let mut counts = BTreeMap::new();
+        self.facts.all_replicas().for_each(|id| *counts.entry((id.store.clone(), id.kind)).or_default() += 1);
+        counts
+    }
+
     }
 }
 

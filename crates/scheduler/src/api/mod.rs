@@ -76,9 +76,7 @@ impl Api {
         look: impl FnOnce(&Core, &Sector, UnixMs) -> T + Send + 'static,
     ) -> Result<T, Status> {
         let found = self.look(move |core, now| core.sector(number).map(|sector| look(core, sector, now))).await?;
-        found.ok_or_else(|| {
-            to_status(ErrorCode::UnknownSector, format!("there is no sector {number}; see `sp-ctl sectors list`"))
-        })
+        found.ok_or_else(|| unknown_sector(number))
     }
 
     /// Asks the core for something; a refusal is an error with its code.
@@ -88,6 +86,10 @@ impl Api {
             reply => Ok(reply),
         }
     }
+}
+
+fn unknown_sector(number: u64) -> Status {
+    to_status(ErrorCode::UnknownSector, format!("there is no sector {number}; see `sp-ctl sectors list`"))
 }
 
 /// The core answered something else than was asked for.

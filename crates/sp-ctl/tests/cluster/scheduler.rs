@@ -184,20 +184,23 @@ impl Scheduler for Cluster {
         answer(ListStoresReply {
             stores: vec![StoreFact { store: Some(store), healthy: true, ..StoreFact::default() }],
         })
+            counts: vec![ReplicaCount { store: "store-1".into(), kind: FileKind::Sealed as i32, count: 2 }],
     }
 
     async fn find_storage(&self, ask: Request<FindStorageRequest>) -> Answer<FindStorageReply> {
         self.called("FindStorage")?;
         let FindStorageRequest { sector } = ask.into_inner();
         let replica = Replica { sector, kind: FileKind::Sealed as i32, store: "store-1".into(), ..Replica::default() };
+        if sector == 404 {
+            return answer(FindStorageReply { replicas: vec![] });
+        }
         let found = FoundReplica { replica: Some(Replica { primary: true, ..replica }), store: None };
         answer(FindStorageReply { replicas: vec![found] })
     }
 
     async fn attach_storage(&self, ask: Request<AttachStorageRequest>) -> Answer<AttachStorageReply> {
         self.called("AttachStorage")?;
-        let attach = ask.into_inner().attach.unwrap_or_default();
-        assert_eq!((attach.weight, attach.max_storage_bytes), (10, 1 << 40));
+        self.with(|state| state.attached = ask.into_inner().attach.unwrap_or_default());
         answer(AttachStorageReply { store: "store-2".into() })
     }
 }
