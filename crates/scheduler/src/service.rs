@@ -20,6 +20,7 @@ use crate::chain::Chain;
 use crate::driver::{Driver, DriverError, Handle, Parts};
 use crate::index::{IndexLink, Stores};
 use crate::rows::{self, RowError, SCHEMA_VERSION, Schema};
+use crate::troubles::Troubles;
 use crate::verify::Verifier;
 use crate::workers::{Admittance, WorkerService};
 
@@ -48,6 +49,8 @@ pub struct ServiceOptions {
     pub always_keep_unsealed_copy: bool,
     /// Where `listen.json` goes; without it nothing is announced.
     pub announce: Option<PathBuf>,
+    /// What `sp-ctl info` tells of the built-in workers.
+    pub troubles: Troubles,
 }
 
 /// Why a scheduler cannot start or go on.
@@ -69,10 +72,10 @@ pub struct Service {
     env: Env,
     options: ServiceOptions,
     session: SessionId,
+    compute_limits: ComputeLimits,
     chain: Arc<dyn Chain>,
     driver: Driver,
     handle: Handle,
-    compute_limits: ComputeLimits,
     server: Server,
     started: Monotonic,
 }
@@ -92,6 +95,7 @@ impl ServiceOptions {
             heartbeat_ms: 2_000,
             always_keep_unsealed_copy: true,
             announce: None,
+            troubles: Troubles::default(),
         }
     }
 }
@@ -127,11 +131,11 @@ impl Service {
         let mut config = Config::new(miner, sector_size, schema.ticket_secret);
         config.lease_ms = options.lease_ms;
         config.always_keep_unsealed_copy = options.always_keep_unsealed_copy;
+        let compute_limits = ComputeLimits::of(&config);
         let session = SessionId::new(env.uuid()).expect("a UUID is a valid id");
         let heartbeat_ms = options.heartbeat_ms;
         tracing::info!(%session, sectors = rows.sectors.len(), tasks = rows.tasks.len(), "state read");
         let parts = Parts {
-        let compute_limits = ComputeLimits::of(&config);
             env: env.clone(),
             config,
             rows,
