@@ -140,7 +140,10 @@ impl Core {
             state,
             age_ms: now.since(running.map_or(job.started, |t| t.since)),
             fraction: progress.map_or(0.0, |p| p.fraction),
-            detail: progress.map(|p| p.detail.clone()).unwrap_or_default(),
+            detail: match running {
+                Some(t) if t.verifying.is_some() => part.undecided(),
+                _ => progress.map(|p| p.detail.clone()).unwrap_or_default(),
+            },
             reasons: if running.is_none() { vec![waits.to_owned()] } else { Vec::new() },
             failures: part.failed_tries,
             last_error: part.retries.last().cloned().unwrap_or_default(),
