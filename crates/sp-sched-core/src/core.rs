@@ -52,6 +52,8 @@ pub(crate) struct Live {
     pub(crate) seen: UnixMs,
     /// When the index was last asked to reserve for it.
     pub(crate) asked: UnixMs,
+    /// Times it was asked.
+    pub(crate) asks: u32,
     /// Its lease is lost.
     pub(crate) orphan: Option<Orphan>,
     /// Its result waits for the verifier.
@@ -102,7 +104,7 @@ pub(crate) struct Fence {
 
 impl Live {
     pub(crate) fn new(now: UnixMs) -> Self {
-        Self { progress: None, sent: None, resends: 0, seen: now, asked: now, orphan: None, verifying: None }
+        Self { progress: None, sent: None, resends: 0, seen: now, asked: now, asks: 0, orphan: None, verifying: None }
     }
 }
 
@@ -168,6 +170,7 @@ impl Core {
             Event::StoreGone(id) => self.facts.drop_store(&id),
             Event::Replica { id, size_bytes, primary } => self.on_replica(id, size_bytes, primary),
             Event::ReplicaGone(id) => self.on_replica_gone(&id),
+            Event::DeleteFailed { id, failure } => self.on_delete_failed(&id, &failure),
             Event::Reserved { attempt, refused } => self.on_reserved(attempt, refused),
             Event::Verified { attempt, verdict } => self.on_verified(attempt, verdict),
             Event::Chain { sector, reply } => self.on_chain(sector, reply),

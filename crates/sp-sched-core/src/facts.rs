@@ -62,6 +62,11 @@ impl Facts {
     }
 
     pub(crate) fn put_store(&mut self, fact: StoreFact) {
+        let before = self.store(&fact.id).map(|known| known.holders.clone()).unwrap_or_default();
+        if !fact.holders.is_empty() && fact.holders != before {
+            // Somebody else may do what nobody could.
+            self.deletes.iter_mut().filter(|(id, _)| id.store == fact.id).for_each(|(_, delete)| delete.forgive());
+        }
         self.newest().stores.insert(fact.id.clone(), fact);
     }
 
@@ -96,16 +101,16 @@ impl Facts {
         self.copy.replicas.get(&sector).into_iter().flatten()
     }
 
-    fn sectors(&self) -> impl Iterator<Item = u64> {
-        self.copy.replicas.keys().copied()
-    }
-
-    /// Replicas of the root that counts.
     /// Every replica, of sectors that the scheduler does not know too.
     pub(crate) fn all_replicas(&self) -> impl Iterator<Item = &ReplicaId> {
         self.copy.replicas.values().flat_map(BTreeMap::keys)
     }
 
+    fn sectors(&self) -> impl Iterator<Item = u64> {
+        self.copy.replicas.keys().copied()
+    }
+
+    /// Replicas of the root that counts.
     pub(crate) fn replicas_of<'a>(
         &'a self,
         sector: u64,

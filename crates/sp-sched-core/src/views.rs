@@ -100,7 +100,7 @@ impl Core {
                 ("orphaned", format!("its worker lost its lease; goes elsewhere in {wait_s} s"))
             }
             (None, Some(_), _) => ("orphaned", "its worker lost its lease; its result would still count".to_owned()),
-            (None, None, AttemptState::Reserving) => ("reserving", String::new()),
+            (None, None, AttemptState::Reserving) => ("reserving", self.reserving_detail(task, live)),
             (None, None, AttemptState::Granted) => {
                 (phase_name(progress), progress.map(|p| p.detail.clone()).unwrap_or_default())
             }
@@ -114,6 +114,16 @@ impl Core {
             fraction: progress.map_or(0.0, |p| p.fraction),
             detail,
             ..queued_view(task, now)
+        }
+    }
+
+    /// How often the index was asked for the task's space, and what came of it; empty the first time.
+    fn reserving_detail(&self, task: &Task, live: &Live) -> String {
+        let refusals = self.hints.get(&task.id).map_or(0, |h| h.refusals);
+        match (refusals.saturating_add(live.asks), refusals) {
+            (0 | 1, _) => String::new(),
+            (asked, 0) => format!("asked {asked} times, no answer"),
+            (asked, _) => format!("asked {asked} times, last: {}", task.last_error),
         }
     }
 
@@ -249,6 +259,13 @@ impl Core {
         self.facts.replicas(number).map(|(id, r)| (id.clone(), r.size_bytes, r.primary)).collect()
     }
 
+    /// How many replicas of each kind lie on each store, those of sectors unknown here included.
+    pub fn replica_counts(&self) -> BTreeMap<(StoreId, FileKind), u64> {
+        let mut counts = BTreeMap::new();
+        self.facts.all_replicas().for_each(|id| *counts.entry((id.store.clone(), id.kind)).or_default() += 1);
+        counts
+    }
+
     /// The index is there and its facts are complete.
     pub fn index_connected(&self) -> bool {
         self.facts.connected
@@ -262,13 +279,6 @@ impl Core {
     /// Names of sectors whose state is `state`; for counts.
     pub fn numbers_in(&self, state: SectorState) -> BTreeSet<u64> {
         self.sectors.values().filter(|s| s.state == state).map(|s| s.number).collect()
-    /// How many replicas of each kind lie on each store, those of sectors unknown here included.
-    pub fn replica_counts(&self) -> BTreeMap<(StoreId, FileKind), u64> {
-        let mut counts = BTreeMap::new();
-        self.facts.all_replicas().for_each(|id| *counts.entry((id.store.clone(), id.kind)).or_default() += 1);
-        counts
-    }
-
     }
 }
 

@@ -12,7 +12,7 @@ mod verify;
 mod views;
 
 pub(crate) use assign::{assign, cancel, registered, result_ack};
-pub(crate) use facts::{delete_replica, fact_event, fence, reserve};
+pub(crate) use facts::{answered_delete, delete_replica, fact_event, fence, reserve};
 pub(crate) use failure::{failure, failure_message};
 pub(crate) use post::{check_reply, post_reply};
 pub(crate) use register::{Admission, registration, renewal};
