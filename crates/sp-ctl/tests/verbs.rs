@@ -36,7 +36,7 @@ async fn info_and_sealing() {
     assert!(ran.out.contains("queued") && ran.out.contains("\n    seal-a: does not take C2\n"), "{}", ran.out);
     assert_eq!(json(&cluster, &["sealing", "jobs"]).await[0]["reasons"][0], "seal-a: does not take C2");
     let ran = cluster.ctl(&["sealing", "abort", "9.1", "--reason", "wrong file"]).await;
-    assert_eq!(ran.out, "aborting job 9.1: wrong file\n");
+    assert_eq!(ran.out, "aborting job 9.1, task C2, sector 3, running on host seal-b\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]

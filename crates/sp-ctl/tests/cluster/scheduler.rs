@@ -18,7 +18,7 @@ fn worker(name: &str, class: TaskClass, task: TaskKind) -> WorkerStatus {
     WorkerStatus {
         worker_id: format!("{name}-id"),
         name: name.into(),
-        class: class.into(),
+        class: class.to_string(),
         connected: true,
         tasks: vec![task as i32],
         capacity: Some(HostCapacity { memory_bytes: 8 << 30, cpus: 2, ..HostCapacity::default() }),
@@ -71,7 +71,8 @@ impl Scheduler for Cluster {
     async fn abort_job(&self, ask: Request<AbortJobRequest>) -> Answer<AbortJobReply> {
         self.called("AbortJob")?;
         let AbortJobRequest { id, reason } = ask.into_inner();
-        answer(AbortJobReply { description: format!("aborting job {id}: {reason}") })
+        assert_eq!(reason, "wrong file");
+        answer(AbortJobReply { description: format!("job {id}, task C2, sector 3, running on host seal-b") })
     }
 
     async fn pledge_sectors(&self, ask: Request<PledgeSectorsRequest>) -> Answer<PledgeSectorsReply> {
@@ -183,17 +184,17 @@ impl Scheduler for Cluster {
         let store = AttachedStore { store: "store-1".into(), can_seal: true, ..AttachedStore::default() };
         answer(ListStoresReply {
             stores: vec![StoreFact { store: Some(store), healthy: true, ..StoreFact::default() }],
-        })
             counts: vec![ReplicaCount { store: "store-1".into(), kind: FileKind::Sealed as i32, count: 2 }],
+        })
     }
 
     async fn find_storage(&self, ask: Request<FindStorageRequest>) -> Answer<FindStorageReply> {
         self.called("FindStorage")?;
         let FindStorageRequest { sector } = ask.into_inner();
-        let replica = Replica { sector, kind: FileKind::Sealed as i32, store: "store-1".into(), ..Replica::default() };
         if sector == 404 {
             return answer(FindStorageReply { replicas: vec![] });
         }
+        let replica = Replica { sector, kind: FileKind::Sealed as i32, store: "store-1".into(), ..Replica::default() };
         let found = FoundReplica { replica: Some(Replica { primary: true, ..replica }), store: None };
         answer(FindStorageReply { replicas: vec![found] })
     }
