@@ -13,6 +13,7 @@ mod driver;
 mod index;
 mod rows;
 mod service;
+mod troubles;
 mod verify;
 mod wire;
 mod workers;
@@ -24,4 +25,7 @@ pub use chain::{
 };
 pub use rows::SCHEMA_VERSION;
 pub use service::{Service, ServiceError, ServiceOptions};
-pub use verify::{Question, Verifier, VerifierOptions, VerifierProcesses, refuse_insecure_parameters};
+pub use troubles::Troubles;
+pub use verify::{
+    Question, Verifier, VerifierOptions, VerifierProcesses, parameters_are_insecure, refuse_insecure_parameters,
+};

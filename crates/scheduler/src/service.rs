@@ -15,11 +15,12 @@ use sp_state::State;
 use sp_types::{SectorSize, SessionId};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{About, Api};
+use crate::api::{About, Api, ComputeLimits};
 use crate::chain::Chain;
 use crate::driver::{Driver, DriverError, Handle, Parts};
 use crate::index::{IndexLink, Stores};
 use crate::rows::{self, RowError, SCHEMA_VERSION, Schema};
+use crate::troubles::Troubles;
 use crate::verify::Verifier;
 use crate::workers::{Admittance, WorkerService};
 
@@ -48,6 +49,8 @@ pub struct ServiceOptions {
     pub always_keep_unsealed_copy: bool,
     /// Where `listen.json` goes; without it nothing is announced.
     pub announce: Option<PathBuf>,
+    /// What `sp-ctl info` tells of the built-in workers.
+    pub troubles: Troubles,
 }
 
 /// Why a scheduler cannot start or go on.
@@ -69,6 +72,7 @@ pub struct Service {
     env: Env,
     options: ServiceOptions,
     session: SessionId,
+    compute_limits: ComputeLimits,
     chain: Arc<dyn Chain>,
     driver: Driver,
     handle: Handle,
@@ -91,6 +95,7 @@ impl ServiceOptions {
             heartbeat_ms: 2_000,
             always_keep_unsealed_copy: true,
             announce: None,
+            troubles: Troubles::default(),
         }
     }
 }
@@ -126,6 +131,7 @@ impl Service {
         let mut config = Config::new(miner, sector_size, schema.ticket_secret);
         config.lease_ms = options.lease_ms;
         config.always_keep_unsealed_copy = options.always_keep_unsealed_copy;
+        let compute_limits = ComputeLimits::of(&config);
         let session = SessionId::new(env.uuid()).expect("a UUID is a valid id");
         let heartbeat_ms = options.heartbeat_ms;
         tracing::info!(%session, sectors = rows.sectors.len(), tasks = rows.tasks.len(), "state read");
@@ -145,7 +151,7 @@ impl Service {
             builder = builder.announce(Some(dir.clone()));
         }
         let server = builder.bind().await?;
-        Ok(Self { env, options, session, chain, driver, handle, server, started })
+        Ok(Self { env, options, session, compute_limits, chain, driver, handle, server, started })
     }
 
     /// Where it listens.
@@ -155,7 +161,7 @@ impl Service {
 
     /// Serves until `shutdown` completes, then drains. Ends early, with an error, when a decision cannot be made durable.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
-        let Self { env, options, session, chain, driver, handle, server, started } = self;
+        let Self { env, options, session, compute_limits, chain, driver, handle, server, started } = self;
         let stopping = CancellationToken::new();
         let _stop = stopping.clone().drop_guard();
         let stores = Stores::default();
@@ -178,7 +184,7 @@ impl Service {
         };
         let workers = WorkerService::new(env.clone(), handle.clone(), admittance, stopping.clone());
         let about = About::new(&options, started);
-        let api = Api::new(env.clone(), handle, chain, stores, about);
+        let api = Api::new(env.clone(), handle, chain, stores, about, compute_limits);
         let services = Services::new().with(sized!(WorkerServer::new(workers))).with(sized!(SchedulerServer::new(api)));
 
         // The driver outlives the drain a little, so that calls in progress get their answers.

@@ -68,8 +68,8 @@ impl Cli {
             Noun::Sectors(noun) => noun.run(&context).await,
             Noun::Proving(noun) => noun.run(&context).await,
             Noun::Storage(noun) => noun.run(&context).await,
-            Noun::Params(verb) => verb.run(),
-            Noun::Verify(verb) => verb.run(),
+            Noun::Params(verb) => verb.run(&context),
+            Noun::Verify(verb) => verb.run(&context),
             Noun::Demo(verb) => verb.run().await,
         }
     }
@@ -90,5 +90,20 @@ mod tests {
         let cli = Cli::parse_from(["sp-ctl", "params", "check", "--sector-size", "2KiB", "--json"]);
         let Noun::Params(params) = cli.noun else { panic!("params expected") };
         assert_eq!(params.arguments(), ["check", "--sector-size", "2KiB", "--json"]);
+    }
+
+    #[test]
+    fn json_reaches_the_wrapped_program_wherever_it_stands() {
+        for line in ["sp-ctl --json params list", "sp-ctl params --json list", "sp-ctl params list --json"] {
+            let cli = Cli::parse_from(line.split(' '));
+            let Noun::Params(params) = &cli.noun else { panic!("params expected") };
+            assert!(cli.global.json || params.arguments().iter().any(|argument| argument == "--json"), "{line}");
+        }
+        for line in ["sp-ctl --json verify FILE", "sp-ctl verify --json FILE", "sp-ctl verify FILE --json"] {
+            let cli = Cli::parse_from(line.split(' '));
+            let Noun::Verify(verify) = &cli.noun else { panic!("verify expected") };
+            assert!(cli.global.json || verify.arguments().iter().any(|argument| argument == "--json"), "{line}");
+            assert!(verify.arguments().iter().any(|argument| argument == "FILE"), "{line}");
+        }
     }
 }

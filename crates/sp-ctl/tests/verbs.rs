@@ -36,7 +36,7 @@ async fn info_and_sealing() {
     assert!(ran.out.contains("queued") && ran.out.contains("\n    seal-a: does not take C2\n"), "{}", ran.out);
     assert_eq!(json(&cluster, &["sealing", "jobs"]).await[0]["reasons"][0], "seal-a: does not take C2");
     let ran = cluster.ctl(&["sealing", "abort", "9.1", "--reason", "wrong file"]).await;
-    assert_eq!(ran.out, "aborting job 9.1: wrong file\n");
+    assert_eq!(ran.out, "aborting job 9.1, task C2, sector 3, running on host seal-b\n");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,10 +75,39 @@ async fn storage() {
     assert!(ran.out.contains("Unsealed: 0; Sealed: 2; Caches: 0;"), "{}", ran.out);
     let ran = cluster.ctl(&["storage", "find", "1"]).await;
     assert!(ran.out.starts_with("In store-1 (Sealed)\n"), "{}", ran.out);
+    let ran = cluster.ctl(&["storage", "find", "404"]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{}", ran.err);
+    let ran = cluster.ctl(&["storage", "find", "404", "--json"]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (3, "[]\n"), "{}", ran.err);
+    cluster.with(|state| assert!(!state.calls.iter().any(|call| call == "ListSectors"), "one call lists storage"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attach_takes_lists_and_refuses_what_only_a_new_path_can_have() {
+    let cluster = Cluster::start().await;
     let attach = ["storage", "attach", "/data", "--worker", "seal-a", "--init", "--max-storage", "1TiB"];
     assert_eq!(cluster.ctl(&attach).await.code, 2);
-    let ran = cluster.ctl(&[&attach[..], &["--seal"]].concat()).await;
-    assert_eq!(ran.out, "Attached /data of worker seal-a as store-2\n");
+    let groups = ["--seal", "--groups", "g1,g2", "--groups", "g3", "--allow-to", "g4,g5"];
+    let ran = cluster.ctl(&[&attach[..], &groups].concat()).await;
+    assert_eq!(ran.out, "Attached /data of worker seal-a as store-2\n", "{}", ran.err);
+    cluster.with(|state| {
+        let attached = &state.attached;
+        assert_eq!((attached.weight, attached.max_storage_bytes), (10, 1 << 40));
+        assert_eq!((attached.groups.join(" "), attached.allow_to.join(" ")), ("g1 g2 g3".into(), "g4 g5".into()));
+    });
+    let old = ["storage", "attach", "/data", "--worker", "seal-a"];
+    assert_eq!(cluster.ctl(&old).await.code, 0);
+    for only_new in [
+        &["--seal"][..],
+        &["--store"],
+        &["--weight", "3"],
+        &["--max-storage", "1TiB"],
+        &["--groups", "g"],
+        &["--allow-to", "g"],
+    ] {
+        let ran = cluster.ctl(&[&old[..], only_new].concat()).await;
+        assert!(ran.code == 2 && ran.err.contains("--init"), "{only_new:?}: {}", ran.err);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

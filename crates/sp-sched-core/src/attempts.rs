@@ -66,7 +66,6 @@ impl Core {
         let now = self.now;
         let Some(live) = self.live.get_mut(&id) else { return };
         live.asked = now;
-        live.asks = live.asks.saturating_add(1);
         let Some((sector, outputs)) = self.attempt(id).and_then(|a| {
             let task = self.tasks.get(&id.task)?;
             Some((task.sector, a.outputs.clone()))
@@ -74,8 +73,21 @@ impl Core {
             return;
         };
         if self.facts.connected {
+            if let Some(live) = self.live.get_mut(&id) {
+                live.asks += 1;
+            }
             self.out.push(Effect::Reserve { attempt: id, sector, outputs });
         }
+    }
+
+    /// The index has not answered: it is asked again, but not for ever.
+    pub(crate) fn repeat_reservation(&mut self, id: AttemptId) {
+        let asks = self.live.get(&id).map_or(0, |live| live.asks);
+        if asks < self.config.soft_retry_limit {
+            return self.ask_reservation(id);
+        }
+        self.end_attempt(id, "the index does not answer");
+        self.charge(id.task, format!("the index did not answer {asks} requests for space"));
     }
 
     pub(crate) fn on_reserved(&mut self, id: AttemptId, refused: Option<Failure>) {
@@ -84,10 +96,15 @@ impl Core {
         if let Some(failure) = refused {
             let hints = self.hints.entry(id.task).or_default();
             hints.refusals += 1;
-            let wait_ms = self.config.retry_wait_ms(hints.refusals).min(self.config.answer_wait_ms);
+            let refusals = hints.refusals;
+            let wait_ms = self.config.retry_wait_ms(refusals).min(self.config.answer_wait_ms);
             self.end_attempt(id, "its space was refused");
-            self.postpone(id.task, wait_ms, format!("{name}: space refused: {}", failure.message));
-            return;
+            let reason = format!("{name}: space refused: {}", failure.message);
+            if refusals < self.config.soft_retry_limit {
+                return self.postpone(id.task, wait_ms, reason);
+            }
+            self.hints.entry(id.task).or_default().refusals = 0;
+            return self.charge(id.task, format!("{reason} ({refusals} times in a row)"));
         }
         self.hints.entry(id.task).or_default().refusals = 0;
         if !self.is_available(&worker) {

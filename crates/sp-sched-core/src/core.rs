@@ -104,6 +104,8 @@ pub(crate) struct Live {
     pub(crate) seen: UnixMs,
     /// When the index was last asked to reserve for it.
     pub(crate) asked: UnixMs,
+    /// Times it was asked.
+    pub(crate) asks: u32,
     /// Its lease is lost.
     pub(crate) orphan: Option<Orphan>,
     /// Its result waits for the verifier.
@@ -112,8 +114,6 @@ pub(crate) struct Live {
     pub(crate) started: UnixMs,
     /// The host that it fetches from, and how many bytes.
     pub(crate) fetches: Option<(HostId, u64)>,
-    /// Times the index was asked for its space.
-    pub(crate) asks: u32,
 }
 
 /// An attempt whose worker does not renew its lease.
@@ -252,6 +252,7 @@ impl Core {
             Event::StoreGone(id) => self.facts.drop_store(&id),
             Event::Replica { id, size_bytes, primary } => self.on_replica(id, size_bytes, primary),
             Event::ReplicaGone(id) => self.on_replica_gone(&id),
+            Event::DeleteFailed { id, failure } => self.on_delete_failed(&id, &failure),
             Event::Reserved { attempt, refused } => self.on_reserved(attempt, refused),
             Event::Verified { attempt, verdict } => self.on_verified(attempt, verdict),
             Event::Chain { sector, reply } => self.on_chain(sector, reply),

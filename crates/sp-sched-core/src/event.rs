@@ -45,6 +45,8 @@ pub enum Event {
     Replica { id: ReplicaId, size_bytes: u64, primary: bool },
     /// A replica is gone.
     ReplicaGone(ReplicaId),
+    /// The index could not delete a replica.
+    DeleteFailed { id: ReplicaId, failure: Failure },
     /// The index answered a reservation.
     Reserved { attempt: AttemptId, refused: Option<Failure> },
     /// The verifier answered. `Err`: it could not decide.

@@ -63,6 +63,11 @@ impl Facts {
     }
 
     pub(crate) fn put_store(&mut self, fact: StoreFact) {
+        let before = self.store(&fact.id).map(|known| known.holders.clone()).unwrap_or_default();
+        if !fact.holders.is_empty() && fact.holders != before {
+            // Somebody else may do what nobody could.
+            self.deletes.iter_mut().filter(|(id, _)| id.store == fact.id).for_each(|(_, delete)| delete.forgive());
+        }
         self.newest().put_store(fact);
     }
 
@@ -104,6 +109,11 @@ impl Facts {
 
     pub(crate) fn replicas(&self, sector: u64) -> impl Iterator<Item = (&ReplicaId, &Replica)> {
         self.copy.replicas.get(&sector).into_iter().flatten()
+    }
+
+    /// Every replica, of sectors that the scheduler does not know too.
+    pub(crate) fn all_replicas(&self) -> impl Iterator<Item = &ReplicaId> {
+        self.copy.replicas.values().flat_map(BTreeMap::keys)
     }
 
     fn sectors(&self) -> impl Iterator<Item = u64> {

@@ -119,8 +119,7 @@ impl Core {
         match sector.wanted_call() {
             Some(call) if self.chain.get(&number).is_some_and(|wait| wait.call == call) => {}
             Some(call) => {
-                let wait = ChainWait { call, ask_at: self.now, failures: 0, reason: String::new() };
-                self.chain.insert(number, wait);
+                self.chain.insert(number, ChainWait::new(call, self.now));
                 self.ask_chain(number);
             }
             None => drop(self.chain.remove(&number)),

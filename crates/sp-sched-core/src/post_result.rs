@@ -47,7 +47,7 @@ impl Core {
                 self.finish_part(place, proof, skipped);
             }
             Ok((proof, skipped)) => {
-                let proof = Proof { proof, skipped, ask_at: self.now, failures: 0 };
+                let proof = Proof { proof, skipped, ask_at: self.now, failures: 0, reason: String::new() };
                 if let Some(running) = self.part_mut(place).and_then(|p| p.running.as_mut()) {
                     running.verifying = Some(proof);
                 }
@@ -97,8 +97,9 @@ impl Core {
                 self.acknowledge(&worker, attempt);
                 self.fail_try(place, &reason);
             }
-            Err(_) => {
+            Err(reason) => {
                 verifying.failures += 1;
+                verifying.reason.clone_from(reason);
                 let failures = verifying.failures;
                 let ask_at = self.now.plus(self.config.retry_wait_ms(failures));
                 if let Some(verifying) = self.part_mut(place).and_then(|p| p.running.as_mut()?.verifying.as_mut()) {

@@ -80,6 +80,10 @@ impl Core {
 
     fn unseal(&mut self, number: u64) -> Result<Reply, Refused> {
         let sector = self.proving_sector(number)?;
+        if sector.data.is_none() {
+            let message = format!("sector {number} is a CC sector: there is no data in it that could be unsealed");
+            return Err((ErrorCode::WrongState, message));
+        }
         let copy = sector.file(FileKind::Unsealed);
         let there = copy.is_some_and(|f| self.facts.replicas_of(number, f).next().is_some());
         // While the index is away its last word counts.

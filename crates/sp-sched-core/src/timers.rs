@@ -161,7 +161,7 @@ impl Core {
     fn attempt_due(&mut self, id: AttemptId, due: Due) {
         let Some(created) = self.attempt(id).map(|a| a.created) else { return };
         match due {
-            Due::AskAgain => self.ask_reservation(id),
+            Due::AskAgain => self.repeat_reservation(id),
             Due::NeverSent => self.end_attempt(id, "its worker went away before it was sent"),
             Due::Orphan => {
                 let until = self.now.plus(self.config.orphan_wait_ms(self.now.since(created)));

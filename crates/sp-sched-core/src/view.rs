@@ -48,7 +48,7 @@ pub struct WorkerView {
     pub data_url: String,
     /// Process id.
     pub pid: u32,
-    /// Since when, unix ms.
+    /// How long its session has been registered.
     pub connected_ms: u64,
 }
 

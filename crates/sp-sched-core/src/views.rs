@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{ChainEpoch, DeadlineIndex, FileKind, ReplicaId, SectorState, TaskKind};
+use sp_types::{ChainEpoch, DeadlineIndex, FileKind, ReplicaId, SectorState, StoreId, TaskKind};
 
 use crate::core::{Core, Live};
 use crate::effect::ChainCall;
@@ -47,7 +47,7 @@ impl Core {
             stores: reg.stores.clone(),
             data_url: reg.data_url.clone(),
             pid: reg.pid,
-            connected_ms: w.since.0,
+            connected_ms: now.since(w.since),
         }
     }
 
@@ -108,7 +108,7 @@ impl Core {
                 ("orphaned", format!("its worker lost its lease; goes elsewhere in {wait_s} s"))
             }
             (None, Some(_), _) => ("orphaned", "its worker lost its lease; its result would still count".to_owned()),
-            (None, None, AttemptState::Reserving) => ("reserving", String::new()),
+            (None, None, AttemptState::Reserving) => ("reserving", self.reserving_detail(task, live)),
             (None, None, AttemptState::Granted)
                 if attempt.held && progress.is_none_or(|p| p.phase != Phase::Preparing) =>
             {
@@ -127,6 +127,16 @@ impl Core {
             fraction: progress.map_or(0.0, |p| p.fraction),
             detail,
             ..queued_view(task, now)
+        }
+    }
+
+    /// How often the index was asked for the task's space, and what came of it; empty the first time.
+    fn reserving_detail(&self, task: &Task, live: &Live) -> String {
+        let refusals = self.hints.get(&task.id).map_or(0, |h| h.refusals);
+        match (refusals.saturating_add(live.asks), refusals) {
+            (0 | 1, _) => String::new(),
+            (asked, 0) => format!("asked {asked} times, no answer"),
+            (asked, _) => format!("asked {asked} times, last: {}", task.last_error),
         }
     }
 
@@ -153,7 +163,10 @@ impl Core {
             state,
             age_ms: now.since(running.map_or(job.started, |t| t.since)),
             fraction: progress.map_or(0.0, |p| p.fraction),
-            detail: progress.map(|p| p.detail.clone()).unwrap_or_default(),
+            detail: match running {
+                Some(t) if t.verifying.is_some() => part.undecided(),
+                _ => progress.map(|p| p.detail.clone()).unwrap_or_default(),
+            },
             reasons: if running.is_none() { vec![waits.to_owned()] } else { Vec::new() },
             failures: part.failed_tries,
             last_error: part.retries.last().cloned().unwrap_or_default(),
@@ -251,6 +264,13 @@ impl Core {
     /// Every replica of a sector with its length, and whether it is a primary copy.
     pub fn replicas_of(&self, number: u64) -> Vec<(ReplicaId, u64, bool)> {
         self.facts.replicas(number).map(|(id, r)| (id.clone(), r.size_bytes, r.primary)).collect()
+    }
+
+    /// How many replicas of each kind lie on each store, those of sectors unknown here included.
+    pub fn replica_counts(&self) -> BTreeMap<(StoreId, FileKind), u64> {
+        let mut counts = BTreeMap::new();
+        self.facts.all_replicas().for_each(|id| *counts.entry((id.store.clone(), id.kind)).or_default() += 1);
+        counts
     }
 
     /// The index is there and its facts are complete.

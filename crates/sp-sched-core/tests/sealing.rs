@@ -102,6 +102,9 @@ fn unseal_runs_once_and_release_makes_it_run_again() {
     let mut world = World::new(4);
     let (w1, _) = two_workers(&mut world);
     three_sectors(&mut world);
+    let Reply::Failed { code, message } = world.answer(Request::Unseal { sector: 0 }) else { panic!("a CC sector") };
+    assert_eq!((code, message.contains("CC sector")), (ErrorCode::WrongState, true), "{message}");
+    assert_eq!(world.edges(0, "UNS asked for"), 0);
     assert_eq!(world.answer(Request::Unseal { sector: 2 }), Reply::Unsealing { ready: true });
     assert_eq!(world.answer(Request::ReleaseUnsealed { sector: 2 }), Reply::Released { replicas: 1 });
     assert_eq!(world.answer(Request::Unseal { sector: 2 }), Reply::Unsealing { ready: false });

@@ -4,7 +4,7 @@ use sp_proto::convert::ReplicaInfo;
 use sp_proto::v1;
 use sp_sched_core::model::{LogEntry, PieceData, Sector, UnixMs};
 use sp_sched_core::view::{JobView, WorkerView};
-use sp_types::{RegisteredSealProof, ReplicaId, TaskClass, TaskKind};
+use sp_types::{FileKind, RegisteredSealProof, ReplicaId, StoreId, TaskKind};
 
 /// A worker as `sp-ctl workers` shows it.
 pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
@@ -36,7 +36,7 @@ pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
         host_id: host.to_string(),
         name,
         build,
-        class: class_name(class).to_owned(),
+        class: class.to_string(),
         builtin,
         connected,
         disabled_reason,
@@ -51,14 +51,6 @@ pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
         data_url,
         pid,
         connected_ms,
-    }
-}
-
-fn class_name(class: TaskClass) -> &'static str {
-    match class {
-        TaskClass::Sealing => "Sealing",
-        TaskClass::WindowPost => "WindowPost",
-        TaskClass::WinningPost => "WinningPost",
     }
 }
 
@@ -151,6 +143,11 @@ fn log_entry(entry: LogEntry) -> v1::LogEntry {
         took_ms,
         message,
     }
+}
+
+/// Replicas of a kind on a store.
+pub(crate) fn replica_count(((store, kind), count): ((StoreId, FileKind), u64)) -> v1::ReplicaCount {
+    v1::ReplicaCount { store: store.to_string(), kind: v1::FileKind::from(kind) as i32, count }
 }
 
 /// A replica as the core knows it.

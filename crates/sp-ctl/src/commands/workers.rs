@@ -30,8 +30,8 @@ pub(crate) async fn list(context: &Context, half: Half) -> Result<(), CommandErr
     let mut rows: Vec<WorkerRow> = reply.workers.into_iter().map(WorkerRow::from).collect();
     rows.retain(|row| match half {
         Half::All => true,
-        Half::Sealing => row.is_sealing() || row.tasks.is_empty(),
-        Half::Proving => !row.is_sealing() || row.tasks.is_empty(),
+        Half::Sealing => row.may_seal(),
+        Half::Proving => row.may_prove(),
     });
     rows.sort_by(|a, b| a.worker_id.cmp(&b.worker_id));
     context.show(&rows, |paint| workers::text(&rows, paint))
