@@ -24,7 +24,7 @@ pub use chain::{
     LocalChainOptions, Opening, PERIOD_EPOCHS, period_start,
 };
 pub use rows::SCHEMA_VERSION;
-pub use service::{Service, ServiceError, ServiceOptions};
+pub use service::{Placement, Service, ServiceError, ServiceOptions};
 pub use troubles::Troubles;
 pub use verify::{
     Question, Verifier, VerifierOptions, VerifierProcesses, parameters_are_insecure, refuse_insecure_parameters,

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod options;
+mod placement;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -110,6 +111,7 @@ fn service_options(settings: &Settings) -> ServiceOptions {
         lease_ms: settings.lease_ms,
         heartbeat_ms: settings.heartbeat_ms,
         always_keep_unsealed_copy: settings.always_keep_unsealed_copy,
+        placement: settings.placement.clone(),
         announce: Some(settings.data_dir.clone()),
         troubles: Troubles::default(),
     }

@@ -10,9 +10,9 @@ use sp_net::server::{Server, Services};
 use sp_net::{Env, NetError, sized};
 use sp_proto::v1::scheduler_server::SchedulerServer;
 use sp_proto::v1::worker_server::WorkerServer;
-use sp_sched_core::Config;
+use sp_sched_core::{Assigner, Config};
 use sp_state::State;
-use sp_types::{SectorSize, SessionId};
+use sp_types::{ResourceTable, SectorSize, SessionId};
 use tokio_util::sync::CancellationToken;
 
 use crate::api::{About, Api, ComputeLimits};
@@ -47,10 +47,54 @@ pub struct ServiceOptions {
     pub heartbeat_ms: u64,
     /// Keep the unsealed copy of sectors with data once they are sealed.
     pub always_keep_unsealed_copy: bool,
+    /// How work is placed.
+    pub placement: Placement,
     /// Where `listen.json` goes; without it nothing is announced.
     pub announce: Option<PathBuf>,
     /// What `sp-ctl info` tells of the built-in workers.
     pub troubles: Troubles,
+}
+
+/// How work is placed; the default is Lotus's.
+#[derive(Debug, Clone)]
+pub struct Placement {
+    /// Who gets a task of several workers.
+    pub assigner: Assigner,
+    /// Seed of its draws.
+    pub assigner_seed: u64,
+    /// Scheduling windows of each worker.
+    pub windows: usize,
+    /// PC1 waits while so many sectors wait for PC2; 0: as many as its workers suggest.
+    pub pc2_backlog: usize,
+    /// The built-in worker's resources count.
+    pub filter_builtin_resources: bool,
+    /// Rows of the resource table for the whole cluster.
+    pub resources: ResourceTable,
+}
+
+impl Default for Placement {
+    fn default() -> Self {
+        Self {
+            assigner: Assigner::default(),
+            assigner_seed: 0,
+            windows: 2,
+            pc2_backlog: 0,
+            filter_builtin_resources: true,
+            resources: ResourceTable::default(),
+        }
+    }
+}
+
+impl Placement {
+    fn apply(&self, config: &mut Config) {
+        let Self { assigner, assigner_seed, windows, pc2_backlog, filter_builtin_resources, resources } = self;
+        config.assigner = *assigner;
+        config.assigner_seed = *assigner_seed;
+        config.windows = *windows;
+        config.pc2_backlog = *pc2_backlog;
+        config.filter_builtin_resources = *filter_builtin_resources;
+        config.resources = resources.clone();
+    }
 }
 
 /// Why a scheduler cannot start or go on.
@@ -94,6 +138,7 @@ impl ServiceOptions {
             lease_ms: 15_000,
             heartbeat_ms: 2_000,
             always_keep_unsealed_copy: true,
+            placement: Placement::default(),
             announce: None,
             troubles: Troubles::default(),
         }
@@ -131,6 +176,7 @@ impl Service {
         let mut config = Config::new(miner, sector_size, schema.ticket_secret);
         config.lease_ms = options.lease_ms;
         config.always_keep_unsealed_copy = options.always_keep_unsealed_copy;
+        options.placement.apply(&mut config);
         let compute_limits = ComputeLimits::of(&config);
         let session = SessionId::new(env.uuid()).expect("a UUID is a valid id");
         let heartbeat_ms = options.heartbeat_ms;

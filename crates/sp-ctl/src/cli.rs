@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{info, params, proving, sealing, sectors, storage, verify, workers};
+use crate::commands::{explain, info, params, proving, sealing, sectors, storage, tasks, verify, workers};
 use crate::context::Context;
 use crate::demo;
 use crate::error::CommandError;
@@ -32,8 +32,13 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Noun {
-    /// List every worker, what it does and how full it is.
-    Workers(workers::Workers),
+    /// List every worker, what it does and how full it is; or decide about one.
+    Workers(workers::WorkersNoun),
+    /// Say where a task is and why, and for every worker why it is not there.
+    Explain(explain::Explain),
+    /// Switch kinds of tasks on or off for a worker.
+    #[command(subcommand)]
+    Tasks(tasks::Tasks),
     /// Show the cluster: epoch, sectors per state, workers per class.
     Info(info::Info),
     /// Sealing workers and the jobs they do.
@@ -62,7 +67,9 @@ impl Cli {
     pub(crate) async fn run(self) -> Result<(), CommandError> {
         let context = Context::new(self.global);
         match self.noun {
-            Noun::Workers(verb) => verb.run(&context).await,
+            Noun::Workers(noun) => noun.run(&context).await,
+            Noun::Explain(verb) => verb.run(&context).await,
+            Noun::Tasks(noun) => noun.run(&context).await,
             Noun::Info(verb) => verb.run(&context).await,
             Noun::Sealing(noun) => noun.run(&context).await,
             Noun::Sectors(noun) => noun.run(&context).await,

@@ -40,6 +40,29 @@ async fn info_and_sealing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn explaining_and_deciding() {
+    let cluster = Cluster::start().await;
+    let explained = json(&cluster, &["explain", "9.1"]).await;
+    assert_eq!((&explained["task_id"], &explained["workers"][0]["needed"]), (&Value::from(9), &Value::from(29.0)));
+    let ran = cluster.ctl(&["explain", "9"]).await;
+    assert!(ran.out.contains("in the queue") && ran.out.contains("needs 29 cores, 28 of 32 free"), "{}", ran.out);
+    assert_eq!(json(&cluster, &["sealing", "priority", "9", "-5"]).await["priority"], -5);
+    for verb in [&["cordon"][..], &["uncordon"], &["drain", "--finish-pipelines"], &["stop"], &["forget"]] {
+        let arguments = [&["workers"], verb, &["seal-a"]].concat();
+        assert_eq!(json(&cluster, &arguments).await["worker_id"], "seal-a-id", "{arguments:?}");
+    }
+    let ran = cluster.ctl(&["tasks", "disable", "--worker", "seal-a", "PC1", "pru2"]).await;
+    assert_eq!(ran.out, "seal-a-id: PC1 PR2 disabled\n");
+    let ran = cluster.ctl(&["tasks", "disable", "--worker", "seal-a"]).await;
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    let ran = cluster.ctl(&["workers", "show", "seal-a"]).await;
+    assert!(ran.out.contains("\n\tTask types: PC1\n"), "{}", ran.out);
+    assert_eq!(cluster.ctl(&["workers", "show", "nobody"]).await.code, 3);
+    let diag = json(&cluster, &["sealing", "sched-diag"]).await;
+    assert_eq!(diag["SchedInfo"]["Requests"][0]["TaskType"], "seal/v0/commit/2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sectors() {
     let cluster = Cluster::start().await;
     let ran = cluster.ctl(&["sectors", "pledge", "--count", "2"]).await;

@@ -1,7 +1,7 @@
 //! Settings of the scheduler, all of them plain values.
 
 use crate::assigner::Assigner;
-use sp_types::{AttemptId, RegisteredSealProof, SectorSize, TaskKind};
+use sp_types::{AttemptId, RegisteredSealProof, ResourceTable, SectorSize, TaskKind};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -66,6 +66,8 @@ pub struct Config {
     pub fence_keep_ms: u64,
     /// Workers that are away are forgotten after this long.
     pub worker_keep_ms: u64,
+    /// Rows of the resource table for the whole cluster; a worker's own win over them.
+    pub resources: ResourceTable,
     /// How a task is given to one of several workers.
     pub assigner: Assigner,
     /// Seed of `Assigner::Random`.
@@ -114,6 +116,7 @@ impl Config {
             fences_limit: 10_000,
             fence_keep_ms: 24 * HOUR,
             worker_keep_ms: 24 * HOUR,
+            resources: ResourceTable::default(),
             assigner: Assigner::default(),
             assigner_seed: 0,
             windows: 2,

@@ -1,5 +1,6 @@
 //! What operators see of the core: plain figures, derived when asked for, never stored.
 
+use crate::model::WorkerRow;
 use sp_types::{
     AttemptId, HostCapacity, HostId, RegisteredSealProof, SessionId, StoreId, TaskClass, TaskId, TaskKind, WorkerId,
 };
@@ -48,6 +49,14 @@ pub struct WorkerView {
     pub data_url: String,
     /// Process id.
     pub pid: u32,
+    /// What operators decided about it.
+    pub row: WorkerRow,
+    /// Tasks in its windows.
+    pub windows: Vec<Vec<TaskId>>,
+    /// How many windows it may have.
+    pub windows_limit: usize,
+    /// Nothing is on it.
+    pub empty: bool,
     /// How long its session has been registered.
     pub connected_ms: u64,
 }

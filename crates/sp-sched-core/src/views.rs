@@ -47,8 +47,21 @@ impl Core {
             stores: reg.stores.clone(),
             data_url: reg.data_url.clone(),
             pid: reg.pid,
+            row: w.row.clone(),
+            windows: w.windows.iter().map(|window| window.tasks.iter().map(|b| b.task).collect()).collect(),
+            windows_limit: self.config.windows,
+            empty: self.is_empty(w),
             connected_ms: now.since(w.since),
         }
+    }
+
+    /// Nothing runs on the worker or is bound to it; while it finishes pipelines, no sector in progress has files there.
+    fn is_empty(&self, w: &Worker) -> bool {
+        let id = &w.reg.worker;
+        let idle = self.lookup.on_worker(id).next().is_none() && w.windows.is_empty();
+        let in_progress = |s: &&Sector| !s.state.is_settled();
+        let here = |s: &Sector| s.files.iter().any(|f| self.holds(id, s.number, f));
+        idle && (!w.row.finish_pipelines || !self.sectors.values().filter(in_progress).any(here))
     }
 
     fn counts(&self, w: &Worker) -> Vec<(TaskKind, sp_types::RegisteredSealProof, u32, u32)> {

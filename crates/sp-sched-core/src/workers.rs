@@ -121,7 +121,8 @@ impl Core {
     }
 
     /// A session begins: whatever was bound to the worker is bound anew, by what it accepts now.
-    fn take_in(&mut self, reg: Registration) {
+    fn take_in(&mut self, mut reg: Registration) {
+        reg.resources = reg.resources.over(&self.config.resources);
         let (id, host, now) = (reg.worker.clone(), reg.host.clone(), self.now);
         self.unbind_all(&id);
         let before = self.workers.remove(&id);

@@ -8,6 +8,7 @@ mod proven;
 mod proving;
 mod sectors;
 mod storage;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -114,6 +115,9 @@ calls! {
     list_workers(ListWorkersRequest) -> ListWorkersReply = on_list_workers;
     list_jobs(ListJobsRequest) -> ListJobsReply = on_list_jobs;
     abort_job(AbortJobRequest) -> AbortJobReply = on_abort_job;
+    explain_task(ExplainTaskRequest) -> ExplainTaskReply = on_explain_task;
+    set_priority(SetPriorityRequest) -> SetPriorityReply = on_set_priority;
+    edit_worker(EditWorkerRequest) -> EditWorkerReply = on_edit_worker;
     pledge_sectors(PledgeSectorsRequest) -> PledgeSectorsReply = on_pledge_sectors;
     add_piece(AddPieceRequest) -> AddPieceReply = on_add_piece;
     get_upload(GetUploadRequest) -> GetUploadReply = on_get_upload;

@@ -2,8 +2,9 @@
 
 use sp_proto::v1;
 use sp_sched_core::event::{Event, Phase, TaskOutput};
+use sp_sched_core::model::WorkerRow;
 use sp_sched_core::view::WorkerView;
-use sp_types::{ErrorCode, HostCapacity, HostId, SessionId, TaskClass, TaskKind, WorkerId};
+use sp_types::{ErrorCode, HostCapacity, HostId, SessionId, TaskClass, TaskId, TaskKind, WorkerId};
 
 use super::*;
 
@@ -67,6 +68,10 @@ fn worker(class: TaskClass) -> WorkerView {
         stores: vec![],
         data_url: String::new(),
         pid: 1,
+        row: WorkerRow::new(WorkerId::new("w1").expect("a valid id")),
+        windows: vec![vec![TaskId(7)]],
+        windows_limit: 2,
+        empty: false,
         connected_ms: 5,
     }
 }

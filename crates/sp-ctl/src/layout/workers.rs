@@ -30,6 +30,11 @@ pub(crate) struct WorkerRow {
     data_url: String,
     pid: u32,
     connected_ms: u64,
+    cordoned: bool,
+    draining: bool,
+    disabled_tasks: Vec<String>,
+    windows: Vec<Vec<u64>>,
+    empty: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,6 +96,11 @@ impl From<WorkerStatus> for WorkerRow {
             data_url: status.data_url,
             pid: status.pid,
             connected_ms: status.connected_ms,
+            cordoned: status.cordoned,
+            draining: status.draining,
+            disabled_tasks: status.disabled_tasks.into_iter().map(task_code).collect(),
+            windows: status.windows.into_iter().map(|w| w.tasks).collect(),
+            empty: status.empty,
         }
     }
 }

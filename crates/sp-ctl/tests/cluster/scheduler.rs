@@ -75,6 +75,38 @@ impl Scheduler for Cluster {
         answer(AbortJobReply { description: format!("job {id}, task C2, sector 3, running on host seal-b") })
     }
 
+    async fn explain_task(&self, ask: Request<ExplainTaskRequest>) -> Answer<ExplainTaskReply> {
+        self.called("ExplainTask")?;
+        let verdict = WorkerVerdict {
+            name: "seal-a".into(),
+            code: "cores".into(),
+            reason: "needs 29 cores, 28 of 32 free".into(),
+            needed: Some(29.0),
+            free: Some(28.0),
+            ..WorkerVerdict::default()
+        };
+        let task_id = ask.into_inner().task_id;
+        answer(ExplainTaskReply {
+            task_id,
+            place: "queue".into(),
+            verdicts: vec![verdict],
+            ..ExplainTaskReply::default()
+        })
+    }
+
+    async fn set_priority(&self, ask: Request<SetPriorityRequest>) -> Answer<SetPriorityReply> {
+        self.called("SetPriority")?;
+        assert_eq!(ask.into_inner(), SetPriorityRequest { task_id: 9, priority: -5 });
+        answer(SetPriorityReply {})
+    }
+
+    async fn edit_worker(&self, ask: Request<EditWorkerRequest>) -> Answer<EditWorkerReply> {
+        self.called("EditWorker")?;
+        let EditWorkerRequest { worker, edit } = ask.into_inner();
+        assert!(edit.is_some());
+        answer(EditWorkerReply { worker_id: format!("{worker}-id") })
+    }
+
     async fn pledge_sectors(&self, ask: Request<PledgeSectorsRequest>) -> Answer<PledgeSectorsReply> {
         self.called("PledgeSectors")?;
         answer(PledgeSectorsReply { sectors: (0..u64::from(ask.into_inner().count)).collect() })

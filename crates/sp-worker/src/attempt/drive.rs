@@ -121,7 +121,11 @@ async fn seal(node: &Node, attempt: &Attempt, times: &mut [u64; 2]) -> Result<Ou
     crash_point(CrashPoint::WorkerFetched);
     if attempt.is_held() {
         attempt.set_phase(AttemptPhase::Prepared, "its inputs are here; waits for room to compute");
-        attempt.unless_stopped(async { Ok(attempt.released().await) }).await?;
+        let released = async {
+            attempt.released().await;
+            Ok(())
+        };
+        attempt.unless_stopped(released).await?;
     }
     let began = node.env.clock.monotonic();
     node.fences.check(assignment.attempt)?;
