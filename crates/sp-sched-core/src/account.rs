@@ -215,7 +215,7 @@ impl Core {
     }
 
     /// Lotus's ResourceFiltering = disabled, for the built-in worker.
-    fn ignores_resources(&self, worker: &Worker) -> bool {
+    pub(crate) fn ignores_resources(&self, worker: &Worker) -> bool {
         worker.reg.builtin && !self.config.filter_builtin_resources
     }
 
