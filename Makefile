@@ -28,7 +28,7 @@ params: build
 	$(BIN)/sp-ctl params generate --sector-size 2KiB
 
 demo: build
-	$(BIN)/sp-ctl demo $(if $(KEEP),--keep) $(if $(DIR),--dir "$(DIR)")
+	$(BIN)/sp-ctl demo $(if $(filter-out 0 no false,$(KEEP)),--keep) $(if $(DIR),--dir "$(DIR)")
 
 test: build params
 	$(CARGO) test --locked --workspace --no-fail-fast

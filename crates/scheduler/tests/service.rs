@@ -75,7 +75,7 @@ async fn a_sector_is_sealed_verified_and_proven() {
     let found = scheduler.operators.find_storage(v1::FindStorageRequest { sector: number }).await.unwrap();
     assert!(found.into_inner().replicas.iter().any(|r| r.store.is_some()));
     let workers = scheduler.operators.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
-    assert!(workers[0].connected && workers[0].class == "Sealing");
+    assert!(workers[0].connected && workers[0].class == "Seal");
     scheduler.stop(&env).await;
 }
 
@@ -177,6 +177,35 @@ async fn requests_that_make_no_sense_change_nothing() {
     let status = operators.attach_storage(request).await.expect_err("refused");
     assert_eq!(code_of(&status), Some(ErrorCode::NotFound));
     assert!(operators.list_sectors(v1::ListSectorsRequest {}).await.unwrap().into_inner().sectors.is_empty());
+    scheduler.stop(&env).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_sectors_that_nobody_knows_are_counted_and_found() {
+    let (env, _, _, index, _, mut scheduler) = cluster().await;
+    let foreign = v1::Replica {
+        miner: 1000,
+        sector: 300,
+        kind: kind(FileKind::Sealed),
+        store: cluster::STORE.into(),
+        root: vec![7; 32],
+        size_bytes: 2048,
+        primary: true,
+    };
+    index.declare(foreign.clone());
+    let operators = &mut scheduler.operators;
+    let mut counts = vec![];
+    for _ in 0..400 {
+        counts = operators.list_storage(v1::ListStorageRequest {}).await.unwrap().into_inner().counts;
+        if !counts.is_empty() {
+            break;
+        }
+        env.clock.sleep(std::time::Duration::from_millis(25)).await;
+    }
+    let expected = v1::ReplicaCount { store: cluster::STORE.into(), kind: kind(FileKind::Sealed), count: 1 };
+    assert_eq!(counts, [expected]);
+    let found = operators.find_storage(v1::FindStorageRequest { sector: 300 }).await.unwrap().into_inner().replicas;
+    assert_eq!(found[0].replica.as_ref(), Some(&foreign));
     scheduler.stop(&env).await;
 }
 

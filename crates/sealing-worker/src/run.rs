@@ -14,6 +14,12 @@ use sp_worker::settings::{Usage, lotus_flag, lotus_value};
 /// Prefix of this binary's environment variables.
 pub(crate) const PREFIX: &str = "SP_SEALING_WORKER_";
 
+/// Lotus's variables that only a PoSt worker has a use for.
+const NOT_HERE: [(&str, &str); 2] = [
+    ("LOTUS_WORKER_POST_PARALLEL_READS", "a sealing worker does no PoSt; sp-post-worker reads it"),
+    ("LOTUS_WORKER_POST_READ_TIMEOUT", "a sealing worker does no PoSt; sp-post-worker reads it"),
+];
+
 sp_worker::worker_settings! {
     /// Settings of `run`.
     Settings, "SP_SEALING_WORKER_", {
@@ -72,7 +78,7 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
             "a sealing worker never does PoSt; start `sp-post-worker run --windowpost` (or --winningpost) beside it"
         ));
     }
-    launch::warn_of_useless_variables();
+    launch::warn_of_useless_variables(&NOT_HERE);
     let shared = settings.shared();
     let tasks = tasks(&settings);
     let sizes = launch::sector_sizes(&shared)?;

@@ -2,7 +2,7 @@
 
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, HostCapacity, HostId, PieceInfo, Randomness,
-    ReplicaId, ResourceTable, SessionId, StoreId, TaskKind, WorkerId,
+    ReplicaId, ResourceTable, SessionId, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 /// Ties an answer to the caller who waits for it.
@@ -45,6 +45,8 @@ pub enum Event {
     Replica { id: ReplicaId, size_bytes: u64, primary: bool },
     /// A replica is gone.
     ReplicaGone(ReplicaId),
+    /// The index could not delete a replica.
+    DeleteFailed { id: ReplicaId, failure: Failure },
     /// The index answered a reservation.
     Reserved { attempt: AttemptId, refused: Option<Failure> },
     /// The verifier answered. `Err`: it could not decide.
@@ -75,6 +77,18 @@ pub enum Request {
     /// Prove the challenged sector: the one at index `pick % n` of the n Proving sectors in order of number.
     /// `pick` is the chain's draw (first 8 bytes, little-endian, of sha256(prover id, randomness, LE64 0)).
     ComputeWinningPost { randomness: Randomness, pick: u64 },
+    /// Give a worker (by id, the start of one, or name) nothing new, or make it as before.
+    Cordon { worker: String, cordoned: bool },
+    /// Cordon it, so that it becomes empty; with `finish_pipelines` it goes on with the sectors that it has.
+    Drain { worker: String, finish_pipelines: bool },
+    /// Switch kinds of tasks on or off for a worker.
+    EnableTasks { worker: String, tasks: Vec<TaskKind>, enabled: bool },
+    /// Have an idle worker unregister everything and end.
+    StopWorker { worker: String },
+    /// A worker that is away will not come back.
+    ForgetWorker { worker: String },
+    /// Change the priority of a task.
+    SetPriority { task: TaskId, priority: i64 },
     /// Read one challenge of each sector.
     CheckDeadline { deadline: DeadlineIndex, randomness: Randomness },
 }

@@ -179,6 +179,10 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0u8..3).prop_map(|n| Event::StoreGone(store(n))),
         3 => replica().prop_map(|id| Event::Replica { id, size_bytes: 10, primary: true }),
         1 => replica().prop_map(Event::ReplicaGone),
+        1 => replica().prop_map(|id| Event::DeleteFailed {
+            id,
+            failure: Failure { code: ErrorCode::Unavailable, message: "read-only".to_owned() },
+        }),
         4 => (attempt(), refused).prop_map(|(attempt, refused)| Event::Reserved { attempt, refused }),
         3 => (attempt(), verdict).prop_map(|(attempt, verdict)| Event::Verified { attempt, verdict }),
         4 => chain(),

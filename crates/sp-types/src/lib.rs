@@ -17,7 +17,7 @@ mod size;
 mod task;
 
 pub use chain::{ChainEpoch, DeadlineIndex, PartitionIndex, Randomness};
-pub use error_code::ErrorCode;
+pub use error_code::{ErrorCode, Fault};
 pub use file_kind::{FileKind, FileKindSet, UnknownFileKind};
 pub use ids::{AttemptId, BadId, HostId, ReplicaId, ReplicaInfo, SessionId, StoreId, TaskId, WorkerId};
 pub use piece::{PieceInfo, largest_piece_at_most, padded_for};

@@ -97,6 +97,17 @@ impl ResourceTable {
         }
     }
 
+    /// Is this the name of an override?
+    pub fn is_override(name: &str) -> bool {
+        parse_name(name).is_some()
+    }
+
+    /// These rows where they say something, `base`'s everywhere else.
+    pub fn over(&self, base: &Self) -> Self {
+        let rows = base.overrides.iter().chain(&self.overrides);
+        Self::from_rows(rows.copied())
+    }
+
     /// The rows that differ from Lotus's table.
     pub fn overrides(&self) -> &[(TaskKind, SectorSize, ResourceRow)] {
         &self.overrides

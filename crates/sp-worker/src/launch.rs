@@ -55,9 +55,10 @@ pub fn sector_sizes(shared: &Shared) -> anyhow::Result<Vec<SectorSize>> {
     text.split(',').map(|size| size.parse().context("--sector-size")).collect()
 }
 
-/// Says which variables of Lotus and upstream are set and do nothing.
-pub fn warn_of_useless_variables() {
-    for line in upstream_env::without_effect(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
+/// Says which variables of Lotus and upstream are set and do nothing; `others` are those of this kind of worker alone.
+pub fn warn_of_useless_variables(others: &[(&str, &str)]) {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    for line in upstream_env::remarks(is_set, others) {
         tracing::warn!("{line}");
     }
 }

@@ -134,7 +134,15 @@ async fn obey(node: &Arc<Node>, command: Command) {
     match command {
         Command::Registered(_) => tracing::warn!("the scheduler registered this worker twice; ignored"),
         Command::Assign(assign) => node.assign(assign).await,
-        Command::Start(v1::Start { attempt }) => tracing::debug!(?attempt, "no attempt here waits for a start"),
+        Command::Start(v1::Start { attempt }) => {
+            if let Some(attempt) = attempt {
+                node.release(attempt.into());
+            }
+        }
+        Command::Stop(v1::Stop {}) => {
+            tracing::info!("an operator has stopped this worker");
+            node.stopping.cancel();
+        }
         Command::Cancel(v1::Cancel { attempt, reason }) => {
             if let Some(attempt) = attempt {
                 node.cancel(attempt.into(), &reason).await;

@@ -32,6 +32,8 @@ pub(crate) enum Input {
     Attached(v1::AttachReply),
     /// The index's stream is open: commands go here.
     IndexOpened(IndexStream),
+    /// The index has answered a delete, by the number it was asked under.
+    DeleteAnswered { request: u64, failed: Option<Failure> },
     /// The index's stream ended.
     IndexClosed { connection: u64, reason: String },
     /// The verifier has answered about an attempt.

@@ -1,6 +1,6 @@
 //! The loop: take what has happened, step the core, make the rows durable in one batch, act, answer questions.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +91,7 @@ impl Driver {
             calling: HashMap::new(),
             last_call: 0,
             last_delete: 0,
+            deleting: BTreeMap::new(),
         };
         let driver = Self { core, state, outputs, inputs, last_request: 0, started, restored };
         (driver, Handle::new(env, sender))
@@ -191,7 +192,17 @@ impl Driver {
                 }
             }
             Input::Attached(reply) => self.outputs.registry.attached(reply),
-            Input::IndexOpened(stream) => self.outputs.index.open(stream),
+            Input::IndexOpened(stream) => {
+                // Another stream answers nothing of the one before; the core orders anew what is still wanted.
+                self.outputs.deleting.clear();
+                self.outputs.index.open(stream);
+            }
+            Input::DeleteAnswered { request, failed } => {
+                if let Some((id, failure)) = self.outputs.delete_answered(request).zip(failed) {
+                    tracing::warn!(?id, code = %failure.code, failure.message, "the index could not delete a replica");
+                    self.step(Event::DeleteFailed { id, failure }, pending);
+                }
+            }
             Input::IndexClosed { connection, reason } => {
                 if self.outputs.index.close(connection) {
                     tracing::warn!(reason, "the index is away");

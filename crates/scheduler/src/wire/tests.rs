@@ -2,7 +2,9 @@
 
 use sp_proto::v1;
 use sp_sched_core::event::{Event, Phase, TaskOutput};
-use sp_types::{ErrorCode, TaskKind};
+use sp_sched_core::model::WorkerRow;
+use sp_sched_core::view::WorkerView;
+use sp_types::{ErrorCode, HostCapacity, HostId, SessionId, TaskClass, TaskId, TaskKind, WorkerId};
 
 use super::*;
 
@@ -33,6 +35,45 @@ fn a_worker_is_of_one_class() {
         assert!(error.contains("never two"), "{error}");
     }
     assert!(registration(register(&[])).is_err());
+}
+
+#[test]
+fn classes_are_named_as_users_know_them() {
+    // `sp-ctl sealing workers` and `proving workers` go by these words.
+    for (class, word) in
+        [(TaskClass::Sealing, "Seal"), (TaskClass::WindowPost, "WdPoSt"), (TaskClass::WinningPost, "WinPoSt")]
+    {
+        assert_eq!(worker_status(worker(class)).class, word);
+    }
+}
+
+fn worker(class: TaskClass) -> WorkerView {
+    WorkerView {
+        worker: WorkerId::new("w").expect("valid"),
+        session: SessionId::new("s").expect("valid"),
+        host: HostId::new("h").expect("valid"),
+        name: "name".into(),
+        build: String::new(),
+        class,
+        builtin: false,
+        connected: true,
+        disabled_reason: String::new(),
+        tasks: vec![],
+        capacity: HostCapacity::default(),
+        cpus_used: 0,
+        memory_min_used_bytes: 0,
+        memory_max_used_bytes: 0,
+        gpus_used: 0.0,
+        counts: vec![],
+        stores: vec![],
+        data_url: String::new(),
+        pid: 1,
+        row: WorkerRow::new(WorkerId::new("w1").expect("a valid id")),
+        windows: vec![vec![TaskId(7)]],
+        windows_limit: 2,
+        empty: false,
+        connected_ms: 5,
+    }
 }
 
 #[test]

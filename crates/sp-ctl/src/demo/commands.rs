@@ -12,8 +12,9 @@ use super::error::{DemoError, Result};
 use super::stage::Stage;
 use crate::sibling;
 
-/// No command of the demo takes longer; computing a proof is the longest.
-const COMMAND_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// No command of the demo takes longer; computing a proof is the longest, and what it waits for gives up before and
+/// says why.
+const COMMAND_LIMIT: Duration = Duration::from_secs(40 * 60);
 
 /// Runs commands against one scheduler.
 pub(super) struct Commands<'a> {

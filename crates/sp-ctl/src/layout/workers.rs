@@ -30,6 +30,11 @@ pub(crate) struct WorkerRow {
     data_url: String,
     pid: u32,
     connected_ms: u64,
+    cordoned: bool,
+    draining: bool,
+    disabled_tasks: Vec<String>,
+    windows: Vec<Vec<u64>>,
+    empty: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,6 +96,11 @@ impl From<WorkerStatus> for WorkerRow {
             data_url: status.data_url,
             pid: status.pid,
             connected_ms: status.connected_ms,
+            cordoned: status.cordoned,
+            draining: status.draining,
+            disabled_tasks: status.disabled_tasks.into_iter().map(task_code).collect(),
+            windows: status.windows.into_iter().map(|w| w.tasks).collect(),
+            empty: status.empty,
         }
     }
 }
@@ -108,8 +118,20 @@ impl From<&TaskCount> for Count {
 }
 
 impl WorkerRow {
-    pub(crate) fn is_sealing(&self) -> bool {
-        self.class == TaskClass::Sealing.to_string()
+    /// Belongs into the listing of sealing workers. One without tasks, or of a class that this build does not know, is in
+    /// both halves: nobody disappears.
+    pub(crate) fn may_seal(&self) -> bool {
+        self.class == TaskClass::Sealing.to_string() || !self.is_classed()
+    }
+
+    /// Belongs into the listing of PoSt workers.
+    pub(crate) fn may_prove(&self) -> bool {
+        self.class != TaskClass::Sealing.to_string() || !self.is_classed()
+    }
+
+    fn is_classed(&self) -> bool {
+        let known = [TaskClass::Sealing, TaskClass::WindowPost, TaskClass::WinningPost];
+        !self.tasks.is_empty() && known.iter().any(|class| class.to_string() == self.class)
     }
 }
 
@@ -233,6 +255,19 @@ mod tests {
             " ".repeat(64)
         );
         assert_eq!(text(&[WorkerRow::from(status())], &Paint::off()), expected);
+    }
+
+    #[test]
+    fn every_worker_is_in_a_half() {
+        let halves = |class: &str, tasks: Vec<i32>| {
+            let row = WorkerRow::from(WorkerStatus { class: class.into(), tasks, ..status() });
+            (row.may_seal(), row.may_prove())
+        };
+        assert_eq!(halves(&TaskClass::Sealing.to_string(), vec![3]), (true, false));
+        assert_eq!(halves(&TaskClass::WindowPost.to_string(), vec![17]), (false, true));
+        assert_eq!(halves(&TaskClass::WinningPost.to_string(), vec![18]), (false, true));
+        assert_eq!(halves("Seal", vec![]), (true, true), "one without tasks is in both, as in Lotus");
+        assert_eq!(halves("Brewing", vec![3]), (true, true), "a class of a newer scheduler");
     }
 
     #[test]

@@ -173,7 +173,8 @@ impl World {
         }
         let progress =
             |attempt: &AttemptId, phase| Progress { attempt: *attempt, phase, fraction: 0.5, detail: String::new() };
-        let computing = w.attempts.keys().map(|a| progress(a, Phase::Running));
+        let phase = |a: &Assignment| if a.hold { Phase::Prepared } else { Phase::Running };
+        let computing = w.attempts.iter().map(|(id, a)| progress(id, phase(a)));
         let returning = w.results.keys().map(|a| progress(a, Phase::Returning));
         let attempts = computing.chain(returning).collect();
         let event = Event::Renewed { worker: id.clone(), session: w.session_id(), attempts, capacity: None };
@@ -211,6 +212,24 @@ impl World {
         self.compute(id, attempt);
     }
 
+    /// A held attempt may compute.
+    pub fn started(&mut self, id: &WorkerId, attempt: AttemptId) {
+        let w = self.workers.get_mut(id).unwrap();
+        if !w.up || w.cut_off {
+            return;
+        }
+        if let Some(assignment) = w.attempts.get_mut(&attempt) {
+            assignment.hold = false;
+            self.compute(id, attempt);
+        }
+    }
+
+    pub fn stopped(&mut self, id: &WorkerId) {
+        let w = self.workers.get_mut(id).unwrap();
+        assert!(w.attempts.is_empty(), "{id} is stopped while it works");
+        self.kill_worker(id);
+    }
+
     pub fn cancelled(&mut self, id: &WorkerId, attempt: AttemptId) {
         let w = self.workers.get_mut(id).unwrap();
         if w.up && !w.cut_off {
@@ -229,7 +248,8 @@ impl World {
 
     fn compute(&mut self, id: &WorkerId, attempt: AttemptId) {
         let w = self.workers.get_mut(id).unwrap();
-        if w.hangs || !w.computing.insert(attempt) {
+        let held = w.attempts.get(&attempt).is_some_and(|a| a.hold);
+        if w.hangs || held || !w.computing.insert(attempt) {
             return;
         }
         let (session, most) = (w.session, w.compute_ms);
