@@ -4,6 +4,7 @@
 
 pub mod cluster;
 pub mod executions;
+pub mod figures;
 pub mod process;
 pub mod random;
 pub mod wait;

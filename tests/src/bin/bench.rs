@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
+use sp_tests::figures::Line;
 use sp_tests::{Cluster, Setup, process::bin_dir};
 
 /// Rounds of each comparison; `SP_BENCH_ROUNDS` changes it.
@@ -24,7 +25,7 @@ fn main() -> Result<()> {
             if !json {
                 println!("{}", line.text());
             }
-            report.push(line.json());
+            report.push(as_json(&line));
         }
     };
     show(overhead(rounds)?);
@@ -40,33 +41,8 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// One figure of the table.
-struct Line {
-    what: String,
-    unit: &'static str,
-    values: Vec<f64>,
-    promise: String,
-}
-
-impl Line {
-    fn new(what: &str, unit: &'static str, mut values: Vec<f64>, promise: impl Into<String>) -> Self {
-        values.sort_by(f64::total_cmp);
-        Self { what: what.to_owned(), unit, values, promise: promise.into() }
-    }
-
-    fn median(&self) -> f64 {
-        self.values[self.values.len() / 2]
-    }
-
-    fn json(&self) -> Value {
-        json!({ "what": self.what, "unit": self.unit, "values": self.values, "median": self.median(), "promise": self.promise })
-    }
-
-    fn text(&self) -> String {
-        let (first, last) = (self.values[0], self.values[self.values.len() - 1]);
-        let spread = format!("{first:.2} .. {last:.2}");
-        format!("{:<62} {:>9.2} {:<5} ({spread:<17}) {}", self.what, self.median(), self.unit, self.promise)
-    }
+fn as_json(line: &Line) -> Value {
+    json!({ "what": line.what, "unit": line.unit, "values": line.values, "median": line.median(), "promise": line.note })
 }
 
 /// Sealing one CC sector through the cluster, chain waits taken off, against upstream's calls in one plain process.
@@ -77,12 +53,12 @@ fn overhead(rounds: usize) -> Result<Vec<Line>> {
         plain.push(plain_seal()?);
         cluster.push(cluster_seal()?);
     }
-    let plain = Line::new("seal 2 KiB, upstream's calls in one process", "s", plain, "");
-    let cluster = Line::new("seal 2 KiB, through the cluster without chain waits", "s", cluster, "");
+    let plain = Line::new("seal 2 KiB, upstream's calls in one process", "s", plain);
+    let cluster = Line::new("seal 2 KiB, through the cluster without chain waits", "s", cluster);
     let allowed = plain.median() * 1.10 + 2.0;
     let rest = cluster.median() - plain.median();
     let promise = format!("promised: at most {:.2} s in all (1.10 x + 2 s)", allowed);
-    let difference = Line::new("cluster overhead (medians)", "s", vec![rest], promise);
+    let difference = Line::new("cluster overhead (medians)", "s", vec![rest]).note(promise);
     Ok(vec![plain, cluster, difference])
 }
 
@@ -115,7 +91,8 @@ fn parameters() -> Result<Vec<Line>> {
     let line = |v: &Value| {
         let what = v["what"].as_str().unwrap_or_default();
         let unit = if v["unit"] == "x" { "x" } else { "cpu-s" };
-        Line::new(what, unit, vec![v["value"].as_f64().unwrap_or(f64::NAN)], v["promise"].as_str().unwrap_or_default())
+        let value = v["value"].as_f64().unwrap_or(f64::NAN);
+        Line::new(what, unit, vec![value]).note(v["promise"].as_str().unwrap_or_default())
     };
     Ok(list.iter().map(line).collect())
 }
@@ -130,7 +107,7 @@ fn demo(what: &str, limit_s: u64, env: &[(&str, &std::path::Path)]) -> Result<Li
         bail!("the demo failed; run `make demo` to see why");
     }
     let took = start.elapsed().as_secs_f64();
-    Ok(Line::new(what, "s", vec![took], format!("promised: at most {limit_s} s")))
+    Ok(Line::new(what, "s", vec![took]).note(format!("promised: at most {limit_s} s")))
 }
 
 /// The demo with an empty parameter directory: it makes the parameters first.
@@ -150,7 +127,7 @@ fn compile() -> Result<Line> {
         bail!("it does not compile");
     }
     let took = start.elapsed().as_secs_f64();
-    Ok(Line::new("compiling everything from nothing", "s", vec![took], "promised: at most 720 s"))
+    Ok(Line::new("compiling everything from nothing", "s", vec![took]).note("promised: at most 720 s"))
 }
 
 /// Runs a program and parses the last line it prints.
