@@ -122,7 +122,13 @@ pub(crate) fn rows(config: &Config, plan: &[Planned]) -> Rows {
         .map(|(planned, number)| task_row(&task, number, planned.task))
         .collect();
     let next = plan.len() as u64;
-    Rows { sectors, tasks, fences: Vec::new(), counters: Counters { next_task: next + 1, next_sector: next } }
+    Rows {
+        sectors,
+        tasks,
+        fences: Vec::new(),
+        counters: Counters { next_task: next + 1, next_sector: next },
+        workers: Vec::new(),
+    }
 }
 
 /// Every fifth sector has data, which goes first.
