@@ -23,7 +23,7 @@ struct Running<'a> {
 /// What a task takes on this worker. Bases of running tasks are not counted, as in Lotus.
 fn demand(row: &ResourceRow, capacity: &HostCapacity) -> HostUse {
     HostUse {
-        cpus: row.threads(capacity.cpus, capacity.gpus.len()),
+        cpus: row.threads(capacity.cpus, capacity.usable_gpus().count()),
         memory_min_bytes: row.min_memory_bytes,
         memory_max_bytes: row.max_memory_bytes,
         gpus: row.gpu_utilization,
@@ -56,13 +56,13 @@ fn why_not(row: &ResourceRow, used: HostUse, capacity: &HostCapacity) -> Result<
         let (need, free, all) = (ByteSize(need), ByteSize(free), ByteSize(all));
         return Err(format!("needs {need} of virtual memory, {free} of {all} free"));
     }
-    let threads = row.threads(capacity.cpus, capacity.gpus.len());
+    let threads = row.threads(capacity.cpus, capacity.usable_gpus().count());
     let free = capacity.cpus.saturating_sub(used.cpus);
     if threads > free {
         let cores = if threads == 1 { "core" } else { "cores" };
         return Err(format!("needs {threads} {cores}, {free} of {} free", capacity.cpus));
     }
-    let gpus = capacity.gpus.len();
+    let gpus = capacity.usable_gpus().count();
     // Sums of tenths are not exact; a share of a billionth is nothing.
     if gpus > 0 && row.gpu_utilization > 0.0 && used.gpus + row.gpu_utilization > gpus as f64 + 1e-9 {
         let free = (gpus as f64 - used.gpus).max(0.0);
@@ -80,7 +80,7 @@ fn utilisation(used: HostUse, capacity: &HostCapacity) -> f64 {
     part(f64::from(used.cpus), f64::from(capacity.cpus))
         .max(part(memory as f64, capacity.memory_bytes as f64))
         .max(part(taken as f64, all_virtual as f64))
-        .max(part(used.gpus, capacity.gpus.len() as f64))
+        .max(part(used.gpus, capacity.usable_gpus().count() as f64))
 }
 
 /// Who takes what, summed up once for a pass through the queue and kept up to date while it goes on.
@@ -162,15 +162,7 @@ impl Core {
     fn host_capacity(&self, host: &HostId) -> HostCapacity {
         let mut all = HostCapacity::default();
         for w in self.workers.values().filter(|w| w.reg.host == *host) {
-            let own = &w.reg.capacity;
-            all.cpus = all.cpus.max(own.cpus);
-            all.memory_bytes = all.memory_bytes.max(own.memory_bytes);
-            all.memory_used_bytes = all.memory_used_bytes.max(own.memory_used_bytes);
-            all.swap_bytes = all.swap_bytes.max(own.swap_bytes);
-            all.swap_used_bytes = all.swap_used_bytes.max(own.swap_used_bytes);
-            if own.gpus.len() > all.gpus.len() {
-                all.gpus.clone_from(&own.gpus);
-            }
+            all.join(&w.reg.capacity);
         }
         all
     }
@@ -236,8 +228,22 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn host(cpus: u32, memory: u64, swap: u64, gpus: usize) -> HostCapacity {
-        let gpus = vec!["gpu".to_owned(); gpus];
-        HostCapacity { cpus, memory_bytes: memory * GIB, swap_bytes: swap * GIB, gpus, ..HostCapacity::default() }
+        let gpu = |n| sp_types::GpuDevice {
+            id: sp_types::GpuId::new(format!("GPU-{n}")).expect("an id"),
+            name: "gpu".into(),
+            index: n as u32,
+            memory_bytes: GIB,
+            memory_used_bytes: 0,
+            healthy: true,
+        };
+        HostCapacity {
+            cpus,
+            memory_bytes: memory * GIB,
+            swap_bytes: swap * GIB,
+            gpus: (0..gpus).map(gpu).collect(),
+            gpus_usable: true,
+            ..HostCapacity::default()
+        }
     }
 
     fn row(kind: TaskKind) -> ResourceRow {

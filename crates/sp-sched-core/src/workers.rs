@@ -1,6 +1,6 @@
 //! Workers: sessions, leases, and what becomes of the attempts that a worker brings along or has lost.
 
-use sp_types::{AttemptId, HostCapacity, HostId, SessionId, TaskClass, TaskKind, WorkerId};
+use sp_types::{AttemptId, HostCapacity, HostId, SessionId, TaskClass, TaskKind, WorkerId, WorkerLimits};
 
 use crate::core::Core;
 use crate::effect::Effect;
@@ -43,7 +43,8 @@ impl Worker {
     /// Why it gets no work; empty when it does.
     pub(crate) fn away_reason(&self, now: UnixMs, lease_ms: u64) -> String {
         if now >= self.lease_until(lease_ms) {
-            return format!("lease lost: no renewal for {} s", now.since(self.renewed) / 1_000);
+            let lost = format!("lease lost: no renewal for {} s", now.since(self.renewed) / 1_000);
+            return if self.stream { lost } else { format!("{lost}; disconnected: {}", self.gone_reason) };
         }
         if !self.stream {
             return format!("disconnected: {}", self.gone_reason);
@@ -112,17 +113,21 @@ impl Core {
         worker: &WorkerId,
         session: &SessionId,
         attempts: Vec<Progress>,
-        capacity: Option<HostCapacity>,
+        (capacity, limits): (Option<HostCapacity>, Option<WorkerLimits>),
     ) {
         let (now, lease_ms) = (self.now, self.config.lease_ms);
         let Some(known) = self.workers.get_mut(worker).filter(|w| w.reg.session == *session) else { return };
         let was_available = known.available(now, lease_ms);
         known.renewed = now;
-        let grown = capacity.as_ref().is_some_and(|new| *new != known.reg.capacity);
+        let changed = capacity.as_ref().is_some_and(|new| *new != known.reg.capacity)
+            || limits.as_ref().is_some_and(|new| *new != known.reg.limits);
         if let Some(capacity) = capacity {
             known.reg.capacity = capacity;
         }
-        self.replan |= !was_available || grown;
+        if let Some(limits) = limits {
+            known.reg.limits = limits;
+        }
+        self.replan |= !was_available || changed;
         for progress in attempts {
             self.on_progress(worker, progress);
         }

@@ -12,7 +12,7 @@ use sp_net::{Env, host, limits, shutdown};
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::{self, ExecRequest, ExecWarm};
 use sp_sectors::RealDisk;
-use sp_types::{HostCapacity, RegisteredSealProof, ResourceTable, SealFeature, SectorSize, TaskKind};
+use sp_types::{HostCapacity, RegisteredSealProof, ResourceTable, SealFeature, SectorSize, TaskKind, WorkerLimits};
 use tokio_util::sync::CancellationToken;
 
 use crate::children::{ChildConfig, ChildExecutor, end_leftovers};
@@ -113,6 +113,7 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
         pid: std::process::id(),
         build: env!("CARGO_PKG_VERSION").to_owned(),
         capacity: read_capacity(shared.no_swap)?,
+        limits: WorkerLimits::default(),
     };
     let stop = shutdown::signal()?;
     let worker = Worker::new(Env::real(), Arc::new(RealDisk), executor, options).await?;

@@ -63,8 +63,16 @@ struct Count {
 
 impl From<WorkerStatus> for WorkerRow {
     fn from(status: WorkerStatus) -> Self {
-        let HostCapacity { memory_bytes, memory_used_bytes, swap_bytes, swap_used_bytes, cpus, gpus } =
-            status.capacity.unwrap_or_default();
+        let HostCapacity {
+            memory_bytes,
+            memory_used_bytes,
+            swap_bytes,
+            swap_used_bytes,
+            cpus,
+            devices,
+            gpus_usable: _,
+        } = status.capacity.unwrap_or_default();
+        let gpus = devices.into_iter().map(|device| device.name).collect();
         let mut counts: Vec<Count> = status.counts.iter().map(Count::from).collect();
         counts.sort_by_key(|count| count.order);
         Self {
@@ -205,7 +213,7 @@ mod tests {
                 memory_bytes: 1008 << 30,
                 memory_used_bytes: 135_076_755_374,
                 cpus: 128,
-                gpus: vec!["NVIDIA GeForce RTX 3090".into()],
+                devices: vec![sp_proto::v1::GpuDevice { name: "NVIDIA GeForce RTX 3090".into(), ..Default::default() }],
                 ..HostCapacity::default()
             }),
             cpus_used: 16,
