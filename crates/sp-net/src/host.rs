@@ -11,6 +11,7 @@ use sp_types::{HostCapacity, HostId};
 mod cgroup;
 mod decide;
 mod facts;
+pub mod gpu;
 mod table;
 
 /// The machine could not be read.
