@@ -4,6 +4,7 @@ use sp_proto::v1::ListWorkersRequest;
 
 use crate::context::{Context, request};
 use crate::error::CommandError;
+use crate::layout::hosts;
 use crate::layout::workers::{self, WorkerRow};
 
 /// List workers, what they do and how full they are.
@@ -28,6 +29,8 @@ impl Workers {
 pub(crate) async fn list(context: &Context, half: Half) -> Result<(), CommandError> {
     let reply = context.scheduler().await?.list_workers(request(ListWorkersRequest {})).await?.into_inner();
     let mut rows: Vec<WorkerRow> = reply.workers.into_iter().map(WorkerRow::from).collect();
+    // Before the halves: a host's sum is of all its workers.
+    hosts::sum_up(&mut rows);
     rows.retain(|row| match half {
         Half::All => true,
         Half::Sealing => row.is_sealing() || row.tasks.is_empty(),
