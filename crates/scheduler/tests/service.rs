@@ -75,7 +75,7 @@ async fn a_sector_is_sealed_verified_and_proven() {
     let found = scheduler.operators.find_storage(v1::FindStorageRequest { sector: number }).await.unwrap();
     assert!(found.into_inner().replicas.iter().any(|r| r.store.is_some()));
     let workers = scheduler.operators.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
-    assert!(workers[0].connected && workers[0].class == "Sealing");
+    assert!(workers[0].connected && workers[0].class == "Seal");
     scheduler.stop(&env).await;
 }
 

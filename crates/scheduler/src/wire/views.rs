@@ -4,7 +4,7 @@ use sp_proto::convert::ReplicaInfo;
 use sp_proto::v1;
 use sp_sched_core::model::{LogEntry, PieceData, Sector, UnixMs};
 use sp_sched_core::view::{JobView, WorkerView};
-use sp_types::{RegisteredSealProof, ReplicaId, TaskClass, TaskKind};
+use sp_types::{RegisteredSealProof, ReplicaId, TaskKind};
 
 /// A worker as `sp-ctl workers` shows it.
 pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
@@ -38,7 +38,7 @@ pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
         host_id: host.to_string(),
         name,
         build,
-        class: class_name(class).to_owned(),
+        class: class.to_string(),
         builtin,
         connected,
         disabled_reason,
@@ -55,14 +55,6 @@ pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
         data_url,
         pid,
         connected_ms,
-    }
-}
-
-fn class_name(class: TaskClass) -> &'static str {
-    match class {
-        TaskClass::Sealing => "Sealing",
-        TaskClass::WindowPost => "WindowPost",
-        TaskClass::WinningPost => "WinningPost",
     }
 }
 
