@@ -12,7 +12,9 @@ use scheduler::{LocalChain, LocalChainOptions};
 use sp_net::Env;
 use sp_sectors::{Loss, MemDisk};
 use sp_state::{Memory, State};
-use sp_types::{DeadlineIndex, HostCapacity, HostId, RegisteredSealProof, ResourceTable, SectorSize, TaskKind};
+use sp_types::{
+    DeadlineIndex, HostCapacity, HostId, RegisteredSealProof, ResourceTable, SectorSize, TaskKind, WorkerLimits,
+};
 use sp_worker::Worker;
 use tokio::sync::Notify;
 
@@ -196,6 +198,7 @@ impl Process {
             pid: 1,
             build: "sim".into(),
             capacity: Arc::new(|| HostCapacity { memory_bytes: 64 << 30, cpus: 8, ..HostCapacity::default() }),
+            limits: WorkerLimits::default(),
         };
         let worker = Worker::new(env, disk, Arc::new(executor), options).await?;
         Ok(worker.run(self.stopped()).await?)

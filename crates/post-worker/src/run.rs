@@ -82,7 +82,7 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
     let sizes = launch::sector_sizes(&shared)?;
     let parameters = shared.parameters.clone().map_or_else(params::default_dir, Ok)?;
     check_parameters(&shared.network, kind, &parameters, &sizes)?;
-    let readers = launch::cores()?.min(4);
+    let readers = launch::cores(&shared)?.min(4);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(launch::launch(Launch {
         service: "sp-post-worker",
@@ -92,6 +92,7 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
         parameters,
         pools: vec![(Role::Prover, 1), (Role::Reader, readers)],
         warm: true,
+        gpus_usable: sp_executor::COMPUTES_ON_GPUS,
         post_parallel_reads: settings.post_parallel_reads.unwrap_or(PARALLEL_READS),
         post_read_timeout: settings.post_read_timeout.map_or(std::time::Duration::ZERO, |timeout| timeout.0),
     }))

@@ -81,7 +81,7 @@ impl Core {
                 if let Some(worker) = self.workers.get_mut(&id) {
                     worker.account = account;
                     worker.counts = counts;
-                    worker.idle = idle(&worker.reg.capacity);
+                    worker.idle = idle(&worker.share);
                 }
                 self.dirty.workers.insert(id);
             }
@@ -118,7 +118,7 @@ impl Core {
     /// What a task takes on this worker; of one that is not known, what Lotus's table says.
     pub(crate) fn takes(&self, worker: &WorkerId, (kind, proof): Class) -> HostUse {
         match self.workers.get(worker) {
-            Some(w) => demand(&w.reg.resources.row(kind, proof.size), &w.reg.capacity),
+            Some(w) => demand(&w.reg.resources.row(kind, proof.size), &w.share),
             None => demand(&ResourceTable::default().row(kind, proof.size), &HostCapacity::default()),
         }
     }
@@ -165,15 +165,7 @@ impl Core {
         let mut all = HostCapacity::default();
         let workers = self.hosts.get(host).into_iter().flat_map(|h| &h.workers);
         for w in workers.filter_map(|id| self.workers.get(id)) {
-            let own = &w.reg.capacity;
-            all.cpus = all.cpus.max(own.cpus);
-            all.memory_bytes = all.memory_bytes.max(own.memory_bytes);
-            all.memory_used_bytes = all.memory_used_bytes.max(own.memory_used_bytes);
-            all.swap_bytes = all.swap_bytes.max(own.swap_bytes);
-            all.swap_used_bytes = all.swap_used_bytes.max(own.swap_used_bytes);
-            if own.gpus.len() > all.gpus.len() {
-                all.gpus.clone_from(&own.gpus);
-            }
+            all.join(&w.reg.capacity);
         }
         all
     }
@@ -189,7 +181,7 @@ impl Core {
         if self.ignores_resources(worker) {
             return None;
         }
-        if let Some(short) = shortage(row, worker.account.computing(), &worker.reg.capacity) {
+        if let Some(short) = shortage(row, worker.account.computing(), &worker.share) {
             return Some((false, short));
         }
         let host = self.hosts.get(&worker.reg.host)?;
@@ -221,7 +213,7 @@ impl Core {
 
     /// Lotus's utilisation of a worker: what computes, what prepares, and every window, so it may be more than 1.
     pub(crate) fn utilisation(&self, worker: &Worker) -> f64 {
-        let capacity = &worker.reg.capacity;
+        let capacity = &worker.share;
         let windows: f64 = worker.windows.iter().map(|w| utilisation(w.used(), &worker.idle)).sum();
         utilisation(worker.account.computing(), capacity)
             + utilisation(worker.account.preparing, &worker.idle)
@@ -241,7 +233,7 @@ impl Core {
         let tries = self.posts.values().flat_map(|j| j.running()).filter(|(_, _, host)| **host == worker.reg.host);
         let proof = self.config.seal_proof();
         let used = tries.fold(HostUse::default(), |used, (kind, w, _)| sum(used, self.takes(w, (kind, proof))));
-        shortage(&row, used, &idle(&worker.reg.capacity))
+        shortage(&row, used, &idle(&worker.share))
     }
 
     /// Does what sealing takes of the host fit it? False may be the host's doing: it can shrink while it works.

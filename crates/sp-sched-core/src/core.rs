@@ -241,8 +241,8 @@ impl Core {
             Event::Request(id, request) => self.on_request(id, request),
             Event::WorkerRegistered(registration) => self.on_registered(*registration),
             Event::WorkerDisconnected { worker, session, reason } => self.on_disconnected(&worker, &session, &reason),
-            Event::Renewed { worker, session, attempts, capacity } => {
-                self.on_renewed(&worker, &session, attempts, capacity);
+            Event::Renewed { worker, session, attempts, capacity, limits } => {
+                self.on_renewed(&worker, &session, attempts, (capacity, limits));
             }
             Event::Result { worker, result } => self.on_result(&worker, *result),
             Event::IndexSnapshotBegin => self.facts.begin(),

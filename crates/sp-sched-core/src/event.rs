@@ -2,7 +2,7 @@
 
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, HostCapacity, HostId, PieceInfo, Randomness,
-    ReplicaId, ResourceTable, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+    ReplicaId, ResourceTable, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 /// Ties an answer to the caller who waits for it.
@@ -27,8 +27,14 @@ pub enum Event {
     WorkerRegistered(Box<Registration>),
     /// The session's stream ended. Its leases run on until they end.
     WorkerDisconnected { worker: WorkerId, session: SessionId, reason: String },
-    /// A lease renewal: what it holds and how far that is.
-    Renewed { worker: WorkerId, session: SessionId, attempts: Vec<Progress>, capacity: Option<HostCapacity> },
+    /// A lease renewal: what it holds, how far that is, and what has changed of its host and its share.
+    Renewed {
+        worker: WorkerId,
+        session: SessionId,
+        attempts: Vec<Progress>,
+        capacity: Option<HostCapacity>,
+        limits: Option<WorkerLimits>,
+    },
     /// An attempt's outcome. Answered by `Effect::AckResult` once nothing more is needed from the worker.
     Result { worker: WorkerId, result: Box<TaskResult> },
     /// The index is connected and its snapshot begins: forget its facts.
@@ -110,6 +116,8 @@ pub struct Registration {
     pub tasks: Vec<TaskKind>,
     /// What the host has.
     pub capacity: HostCapacity,
+    /// What the worker may take of that.
+    pub limits: WorkerLimits,
     /// Its resource table.
     pub resources: ResourceTable,
     /// Its data plane.

@@ -66,7 +66,7 @@ impl fmt::Display for Shortage {
 /// What a task takes on such a machine. Bases of running tasks are not counted, as in Lotus.
 pub(crate) fn demand(row: &ResourceRow, capacity: &HostCapacity) -> HostUse {
     HostUse {
-        cpus: row.threads(capacity.cpus, capacity.gpus.len()),
+        cpus: row.threads(capacity.cpus, capacity.usable_gpus().count()),
         memory_min_bytes: row.min_memory_bytes,
         memory_max_bytes: row.max_memory_bytes,
         gpus: row.gpu_utilization,
@@ -98,7 +98,7 @@ fn free(used: HostUse, capacity: &HostCapacity) -> Free {
         memory: capacity.memory_bytes.saturating_sub(used.memory_min_bytes),
         virtual_memory: all.saturating_sub(taken),
         cores: capacity.cpus.saturating_sub(used.cpus),
-        gpus: (capacity.gpus.len() as f64 - used.gpus).max(0.0),
+        gpus: (capacity.usable_gpus().count() as f64 - used.gpus).max(0.0),
     }
 }
 
@@ -115,12 +115,12 @@ pub(crate) fn shortage(row: &ResourceRow, used: HostUse, capacity: &HostCapacity
         let all = capacity.memory_bytes.saturating_add(capacity.swap_bytes);
         return short(Resource::VirtualMemory, need as f64, free.virtual_memory as f64, all as f64);
     }
-    let threads = row.threads(capacity.cpus, capacity.gpus.len());
+    let threads = row.threads(capacity.cpus, capacity.usable_gpus().count());
     if threads > free.cores {
         return short(Resource::Cores, f64::from(threads), f64::from(free.cores), f64::from(capacity.cpus));
     }
     // Sums of tenths are not exact; a share of a billionth is nothing.
-    let gpus = capacity.gpus.len();
+    let gpus = capacity.usable_gpus().count();
     if gpus > 0 && row.gpu_utilization > 0.0 && row.gpu_utilization > free.gpus + 1e-9 {
         return short(Resource::Gpus, row.gpu_utilization, free.gpus, gpus as f64);
     }
@@ -132,7 +132,7 @@ pub(crate) fn shortage(row: &ResourceRow, used: HostUse, capacity: &HostCapacity
 pub(crate) fn may_pass(small: &ResourceRow, waiting: &ResourceRow, used: HostUse, capacity: &HostCapacity) -> bool {
     let before = free(used, capacity);
     let after = free(sum(used, demand(small, capacity)), capacity);
-    let gpus = capacity.gpus.len();
+    let gpus = capacity.usable_gpus().count();
     let keeps = |need: f64, before: f64, after: f64| after >= need || after >= before;
     let base = waiting.base_min_memory_bytes;
     keeps((waiting.min_memory_bytes + base) as f64, before.memory as f64, after.memory as f64)
@@ -150,7 +150,7 @@ pub(crate) fn utilisation(used: HostUse, capacity: &HostCapacity) -> f64 {
     part(f64::from(used.cpus), f64::from(capacity.cpus))
         .max(part(memory as f64, capacity.memory_bytes as f64))
         .max(part(taken as f64, all_virtual as f64))
-        .max(part(used.gpus, capacity.gpus.len() as f64))
+        .max(part(used.gpus, capacity.usable_gpus().count() as f64))
 }
 
 #[cfg(test)]
@@ -161,8 +161,22 @@ mod tests {
     const GIB: u64 = 1 << 30;
 
     fn host(cpus: u32, memory: u64, swap: u64, gpus: usize) -> HostCapacity {
-        let gpus = vec!["gpu".to_owned(); gpus];
-        HostCapacity { cpus, memory_bytes: memory * GIB, swap_bytes: swap * GIB, gpus, ..HostCapacity::default() }
+        let gpu = |n| sp_types::GpuDevice {
+            id: sp_types::GpuId::new(format!("GPU-{n}")).expect("an id"),
+            name: "gpu".into(),
+            index: n as u32,
+            memory_bytes: GIB,
+            memory_used_bytes: 0,
+            healthy: true,
+        };
+        HostCapacity {
+            cpus,
+            memory_bytes: memory * GIB,
+            swap_bytes: swap * GIB,
+            gpus: (0..gpus).map(gpu).collect(),
+            gpus_usable: true,
+            ..HostCapacity::default()
+        }
     }
 
     fn row(kind: TaskKind) -> ResourceRow {

@@ -82,8 +82,7 @@ impl Core {
     fn can_go(&self, worker: &Worker, bound: &Bound, blocked: Option<&ResourceRow>) -> Option<Go> {
         let binding = self.bound.get(&bound.task)?;
         let passes = |waiting: &ResourceRow| {
-            passes_always(binding.class.0)
-                || may_pass(&bound.row, waiting, worker.account.computing(), &worker.reg.capacity)
+            passes_always(binding.class.0) || may_pass(&bound.row, waiting, worker.account.computing(), &worker.share)
         };
         if self.short_now(worker, &bound.row).is_none() && blocked.is_none_or(passes) {
             return Some(Go::Start);

@@ -2,7 +2,8 @@
 
 use crate::model::WorkerRow;
 use sp_types::{
-    AttemptId, HostCapacity, HostId, RegisteredSealProof, SessionId, StoreId, TaskClass, TaskId, TaskKind, WorkerId,
+    AttemptId, GpuId, HostCapacity, HostId, RegisteredSealProof, SessionId, StoreId, TaskClass, TaskId, TaskKind,
+    WorkerId, WorkerLimits,
 };
 
 /// Who can hand out a file: stores, each with the data plane of a worker that has it attached.
@@ -33,14 +34,18 @@ pub struct WorkerView {
     pub tasks: Vec<TaskKind>,
     /// What its host has.
     pub capacity: HostCapacity,
+    /// What the worker may take of it.
+    pub limits: WorkerLimits,
     /// Cores used by what runs on it.
     pub cpus_used: u32,
     /// Physical memory of what runs on it.
     pub memory_min_used_bytes: u64,
     /// Virtual memory of what runs on it.
     pub memory_max_used_bytes: u64,
-    /// GPU share used.
+    /// GPU share used; none where tasks run on the cores instead.
     pub gpus_used: f64,
+    /// GPUs that what runs on it computes on.
+    pub gpus_in_use: Vec<GpuId>,
     /// Count and limit per task and proof.
     pub counts: Vec<(TaskKind, RegisteredSealProof, u32, u32)>,
     /// Stores.

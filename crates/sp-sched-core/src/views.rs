@@ -27,6 +27,7 @@ impl Core {
         let reg = &w.reg;
         let used = w.account.computing();
         let disabled_reason = w.away_reason(now, self.config.lease_ms);
+        let on_gpus = reg.capacity.usable_gpus().next().is_some();
         WorkerView {
             worker: reg.worker.clone(),
             session: reg.session.clone(),
@@ -39,10 +40,13 @@ impl Core {
             disabled_reason,
             tasks: reg.tasks.clone(),
             capacity: reg.capacity.clone(),
+            limits: reg.limits.clone(),
             cpus_used: used.cpus,
             memory_min_used_bytes: used.memory_min_bytes,
             memory_max_used_bytes: used.memory_max_bytes,
-            gpus_used: used.gpus,
+            gpus_used: if on_gpus { used.gpus } else { 0.0 },
+            // Shares are not tied to a device yet.
+            gpus_in_use: vec![],
             counts: self.counts(w),
             stores: reg.stores.clone(),
             data_url: reg.data_url.clone(),

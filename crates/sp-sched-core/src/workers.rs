@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sp_types::{AttemptId, HostCapacity, HostId, SessionId, TaskClass, TaskKind, WorkerId};
+use sp_types::{AttemptId, HostCapacity, HostId, SessionId, TaskClass, TaskKind, WorkerId, WorkerLimits};
 
 use crate::account::Account;
 use crate::core::Core;
@@ -36,7 +36,8 @@ pub(crate) struct Worker {
     /// Attempts on it by class, and bound tasks by class.
     pub(crate) counts: BTreeMap<Class, u32>,
     pub(crate) bound_counts: BTreeMap<Class, u32>,
-    /// What it has with nothing on it.
+    /// What it may take of its host, and the same with nothing on it.
+    pub(crate) share: HostCapacity,
     pub(crate) idle: HostCapacity,
     /// Tasks it was given since the youngest worker joined, in all and by kind.
     pub(crate) given: u64,
@@ -64,7 +65,8 @@ impl Worker {
     /// Why it gets no work; empty when it does.
     pub(crate) fn away_reason(&self, now: UnixMs, lease_ms: u64) -> String {
         if now >= self.lease_until(lease_ms) {
-            return format!("lease lost: no renewal for {} s", now.since(self.renewed) / 1_000);
+            let lost = format!("lease lost: no renewal for {} s", now.since(self.renewed) / 1_000);
+            return if self.stream { lost } else { format!("{lost}; disconnected: {}", self.gone_reason) };
         }
         if !self.stream {
             return format!("disconnected: {}", self.gone_reason);
@@ -134,7 +136,8 @@ impl Core {
         let (given, given_by_kind) = before.map_or((least, BTreeMap::new()), |w| (w.given, w.given_by_kind));
         self.open.drop_worker(&id);
         let worker = Worker {
-            idle: idle(&reg.capacity),
+            idle: idle(&reg.capacity.limited(&reg.limits)),
+            share: reg.capacity.limited(&reg.limits),
             reg,
             stream: true,
             renewed: now,
@@ -185,17 +188,22 @@ impl Core {
         worker: &WorkerId,
         session: &SessionId,
         attempts: Vec<Progress>,
-        capacity: Option<HostCapacity>,
+        (capacity, limits): (Option<HostCapacity>, Option<WorkerLimits>),
     ) {
         let (now, lease_ms) = (self.now, self.config.lease_ms);
         let Some(known) = self.workers.get_mut(worker).filter(|w| w.reg.session == *session) else { return };
         let was_available = known.available(now, lease_ms);
         known.renewed = now;
         known.lapsed = false;
-        let grown = capacity.as_ref().is_some_and(|new| *new != known.reg.capacity);
+        let grown = capacity.as_ref().is_some_and(|new| *new != known.reg.capacity)
+            || limits.as_ref().is_some_and(|new| *new != known.reg.limits);
         if let Some(capacity) = capacity {
             known.reg.capacity = capacity;
         }
+        if let Some(limits) = limits {
+            known.reg.limits = limits;
+        }
+        known.share = known.reg.capacity.limited(&known.reg.limits);
         let host = known.reg.host.clone();
         self.replan |= !was_available || grown;
         if grown {

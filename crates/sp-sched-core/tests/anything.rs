@@ -12,7 +12,7 @@ use sp_sched_core::model::{Rows, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, HostCapacity, HostId, PieceInfo, Randomness,
-    ReplicaId, ResourceTable, SectorId, SectorSize, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+    ReplicaId, ResourceTable, SectorId, SectorSize, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 const SEALING: [TaskKind; 7] = [
@@ -93,6 +93,7 @@ fn registration() -> impl Strategy<Value = Event> {
                 build: String::new(),
                 tasks: tasks.to_vec(),
                 capacity: HostCapacity { memory_bytes: 1 << 30, cpus, ..HostCapacity::default() },
+                limits: WorkerLimits::default(),
                 resources: ResourceTable::default(),
                 data_url: format!("http://{n}"),
                 stores: vec![store(n)],
@@ -164,6 +165,7 @@ fn event() -> impl Strategy<Value = Event> {
         session: session(run),
         attempts,
         capacity: None,
+        limits: None,
     });
     let refused = prop::option::weighted(0.2, Just(Failure { code: ErrorCode::NoSpace, message: "full".to_owned() }));
     prop_oneof![

@@ -127,6 +127,7 @@ fn register(node: &Node, held: &[AttemptId], finished: Vec<v1::TaskResult>) -> v
         held: held.iter().map(|id| (*id).into()).collect(),
         finished,
         pid: options.pid,
+        limits: Some(options.limits.clone().into()),
     }
 }
 

@@ -185,6 +185,13 @@ impl Driver {
                 let reply = self.renew(&worker, &session, event, pending);
                 pending.renewals.push((answer, reply));
             }
+            Input::RenewalRefused { worker, session, reason } => {
+                if let Some(session) = self.outputs.registry.refuse(&worker, &session, &reason) {
+                    let reason = sp_net::status::message_of(&reason);
+                    tracing::warn!(%worker, reason, "worker put aside: its renewal makes no sense");
+                    self.step(Event::WorkerDisconnected { worker, session, reason }, pending);
+                }
+            }
             Input::Attach { worker, attach, answer } => {
                 self.outputs.registry.tidy();
                 if let Some((worker, undelivered)) = self.outputs.registry.attach(&worker, attach, answer) {

@@ -1,7 +1,10 @@
 //! The workers of a measurement: who they are, what they have, one store each.
 
 use sp_sched_core::event::{Registration, StoreFact};
-use sp_types::{HostCapacity, HostId, ResourceTable, SectorSize, SessionId, StoreId, TaskKind, WorkerId};
+use sp_types::{
+    GpuDevice, GpuId, HostCapacity, HostId, ResourceTable, SectorSize, SessionId, StoreId, TaskKind, WorkerId,
+    WorkerLimits,
+};
 
 /// Sectors of every measurement.
 pub(crate) const SIZE: SectorSize = SectorSize::GiB32;
@@ -47,7 +50,8 @@ pub(crate) fn large(number: usize) -> Site {
     let capacity = HostCapacity {
         memory_bytes: 2048 * GIB,
         cpus: 128,
-        gpus: vec!["NVIDIA A100-SXM4-80GB".to_owned(); 8],
+        gpus: gpus(8),
+        gpus_usable: true,
         ..HostCapacity::default()
     };
     let limited = AT_ONCE.map(|(kind, max_concurrent)| {
@@ -55,6 +59,19 @@ pub(crate) fn large(number: usize) -> Site {
         (kind, SIZE, sp_types::ResourceRow { max_concurrent, ..row })
     });
     Site { number, capacity, resources: ResourceTable::from_rows(limited), tasks: TASKS.to_vec() }
+}
+
+/// So many devices that tasks can be given.
+pub(crate) fn gpus(count: usize) -> Vec<GpuDevice> {
+    let device = |n: usize| GpuDevice {
+        id: GpuId::new(format!("GPU-{n}")).expect("an id"),
+        name: "NVIDIA A100-SXM4-80GB".to_owned(),
+        index: n as u32,
+        memory_bytes: 80 * GIB,
+        memory_used_bytes: 0,
+        healthy: true,
+    };
+    (0..count).map(device).collect()
 }
 
 /// So many large workers.
@@ -101,6 +118,7 @@ impl Site {
             build: "bench".to_owned(),
             tasks: self.tasks.clone(),
             capacity,
+            limits: WorkerLimits::default(),
             resources: self.resources.clone(),
             data_url: self.data_url(),
             stores: vec![self.store()],

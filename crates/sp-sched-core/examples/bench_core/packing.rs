@@ -5,7 +5,7 @@ use sp_types::{HostCapacity, ResourceTable, TaskKind};
 use crate::brute::{Item, best};
 use crate::dice::Dice;
 use crate::figures::{Line, Promise, Table, mean, percentile};
-use crate::fleet::{SIZE, Site, TASKS};
+use crate::fleet::{SIZE, Site, TASKS, gpus};
 use crate::options::Options;
 use crate::plan::Planned;
 use crate::world::World;
@@ -136,7 +136,8 @@ fn random_site(number: usize, dice: &mut Dice) -> Site {
         cpus: dice.pick(&[8, 16, 32, 64]),
         memory_bytes: dice.pick(&[64, 128, 256, 512]) * GIB,
         swap_bytes: dice.pick(&[0, 64, 256]) * GIB,
-        gpus: vec!["gpu".to_owned(); dice.below(3)],
+        gpus: gpus(dice.below(3)),
+        gpus_usable: true,
         ..HostCapacity::default()
     };
     Site { number, capacity, resources: ResourceTable::default(), tasks: TASKS.to_vec() }

@@ -163,7 +163,7 @@ impl World {
         let attempts = self.running[worker].iter().map(progress).collect();
         let site = &self.sites[worker];
         let (worker, session) = (site.worker(), site.session());
-        self.step(kind, Event::Renewed { worker, session, attempts, capacity: Some(capacity) })
+        self.step(kind, Event::Renewed { worker, session, attempts, capacity: Some(capacity), limits: None })
     }
 
     /// What its host has when nothing else runs there.

@@ -12,7 +12,7 @@ use sp_sched_core::model::{Counters, Rows, Sector, SectorFile, Task, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, FileKind, HostCapacity, HostId, ReplicaId, ResourceTable, SectorId, SectorSize,
-    SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+    SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 pub const GIB: u64 = 1 << 30;
@@ -178,6 +178,7 @@ impl Desk {
             build: String::new(),
             tasks: tasks.to_vec(),
             capacity,
+            limits: WorkerLimits::default(),
             resources,
             data_url: format!("http://{name}"),
             stores: vec![store(name)],
@@ -230,6 +231,7 @@ impl Desk {
                     session: SessionId::new("one").unwrap(),
                     attempts: self.progress_of(name),
                     capacity: None,
+                    limits: None,
                 });
             }
             self.step(Event::Wake);

@@ -6,7 +6,7 @@ use sp_sched_core::effect::{Assignment, TaskParams};
 use sp_sched_core::event::{Event, Failure, Phase, Progress, Registration, TaskDone, TaskOutput, TaskResult};
 use sp_types::{
     AttemptId, Commitment, ErrorCode, FileKind, HostCapacity, HostId, PieceInfo, ReplicaId, ResourceTable, SectorId,
-    SessionId, TaskKind, WorkerId,
+    SessionId, TaskKind, WorkerId, WorkerLimits,
 };
 
 use super::outside::GOOD;
@@ -155,6 +155,7 @@ impl World {
             build: "test".to_owned(),
             tasks: w.tasks(),
             capacity: HostCapacity { memory_bytes: 64 * gib, cpus: w.cpus, ..HostCapacity::default() },
+            limits: WorkerLimits::default(),
             resources: ResourceTable::default(),
             data_url: format!("http://{id}"),
             stores: if w.has_store() { vec![Self::store_of(id)] } else { vec![] },
@@ -177,7 +178,8 @@ impl World {
         let computing = w.attempts.iter().map(|(id, a)| progress(id, phase(a)));
         let returning = w.results.keys().map(|a| progress(a, Phase::Returning));
         let attempts = computing.chain(returning).collect();
-        let event = Event::Renewed { worker: id.clone(), session: w.session_id(), attempts, capacity: None };
+        let event =
+            Event::Renewed { worker: id.clone(), session: w.session_id(), attempts, capacity: None, limits: None };
         if !w.cut_off {
             self.tell(event);
         }

@@ -121,7 +121,7 @@ impl LightWorker {
         let used = self.figures.fetch_add(1, Ordering::SeqCst) % 1_000 * (1 << 20);
         let capacity = Some(v1::HostCapacity { memory_used_bytes: used, ..capacity() });
         let (worker_id, session_id) = (id_of(self.number), session_of(self.number));
-        let request = v1::RenewRequest { worker_id, session_id, attempts, capacity };
+        let request = v1::RenewRequest { worker_id, session_id, attempts, capacity, limits: None };
         let reply = self.client.renew(request).await?.into_inner();
         anyhow::ensure!(reply.known, "the scheduler does not know worker {}", self.number);
         Tally::count(&self.shared.tally.renewals);

@@ -12,6 +12,7 @@ use sp_proto::v1::{ForgetWorker, ListWorkersRequest, StopWorker, WorkerStatus};
 
 use crate::context::{Context, request};
 use crate::error::{CommandError, Exit};
+use crate::layout::hosts;
 use crate::layout::workers::{self, WorkerRow};
 
 /// List workers, what they do and how full they are.
@@ -81,6 +82,8 @@ async fn find(context: &Context, text: &str) -> Result<WorkerStatus, CommandErro
 pub(crate) async fn list(context: &Context, half: Half) -> Result<(), CommandError> {
     let reply = context.scheduler().await?.list_workers(request(ListWorkersRequest {})).await?.into_inner();
     let mut rows: Vec<WorkerRow> = reply.workers.into_iter().map(WorkerRow::from).collect();
+    // Before the halves: a host's sum is of all its workers.
+    hosts::sum_up(&mut rows);
     rows.retain(|row| match half {
         Half::All => true,
         Half::Sealing => row.may_seal(),
