@@ -198,6 +198,11 @@ impl Cluster {
         self.processes.remove(name).with_context(|| format!("{name} is not running"))?.kill9()
     }
 
+    /// SIGKILL to everything: what lies on the disks then is what the next start would find.
+    pub fn kill9_all(&mut self) -> Result<()> {
+        std::mem::take(&mut self.processes).values_mut().try_for_each(Process::kill9)
+    }
+
     /// SIGKILL to the executor children of a worker, by the process ids that it keeps; returns how many there were.
     pub fn kill9_executors(&self, name: &str) -> Result<usize> {
         let mut killed = 0;
@@ -276,6 +281,13 @@ impl Cluster {
         let list = sectors.as_array().or_else(|| sectors["sectors"].as_array()).context("no list")?.clone();
         let pair = |s: &Value| Some((s["number"].as_u64()?, s["state"].as_str()?.to_owned()));
         Ok(list.iter().filter_map(pair).collect())
+    }
+
+    /// Pledges sectors; gives their numbers once the scheduler has acknowledged them.
+    pub fn pledge(&self, count: u32) -> Result<Vec<u64>> {
+        let pledged = self.ctl_json(&["sectors", "pledge", "--count", &count.to_string()])?;
+        let numbers = pledged["sectors"].as_array().with_context(|| format!("no sectors in {pledged}"))?;
+        Ok(numbers.iter().filter_map(Value::as_u64).collect())
     }
 
     /// Waits until every one of these sectors is in one of these states.

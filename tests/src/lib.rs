@@ -5,8 +5,10 @@
 pub mod cluster;
 pub mod executions;
 pub mod figures;
+pub mod jobs;
 pub mod process;
 pub mod random;
+pub mod stores;
 pub mod wait;
 
 pub use cluster::{Cluster, Role, Setup};

@@ -80,6 +80,7 @@ async fn steps(node: &Node, attempt: &Attempt) -> Result<TaskResult, Failure> {
         }
         None => {
             let finished = compute(node, attempt).await?;
+            crash_point(CrashPoint::WorkerAnswered);
             let (ledger, record) = (node.ledger.clone(), finished.clone());
             node.env.blocking(move || ledger.save_finished(id, &record)).await?;
             let (task, sector) = (attempt.assignment.task, attempt.assignment.sector);

@@ -204,6 +204,7 @@ impl Actor {
         };
         reach(declaring, CrashPoint::IndexBeforeDeclare);
         reach(reserving, CrashPoint::IndexBeforeReserve);
+        reach(fencing, CrashPoint::IndexBeforeFence);
         if !rows.is_empty() {
             let state = self.state.clone();
             self.env.blocking(move || state.commit(rows::batch(&rows))).await?;
