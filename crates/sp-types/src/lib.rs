@@ -23,7 +23,9 @@ pub use error_code::{ErrorCode, Fault};
 pub use file_kind::{FileKind, FileKindSet, UnknownFileKind};
 pub use ids::{AttemptId, BadId, GpuId, HostId, ReplicaId, ReplicaInfo, SessionId, StoreId, TaskId, WorkerId};
 pub use piece::{PieceInfo, largest_piece_at_most, padded_for};
-pub use proof::{PostProof, PostType, RegisteredSealProof, SealFeature, SectorSize, UnknownProof};
+pub use proof::{
+    PostProof, PostType, RegisteredSealProof, RegisteredUpdateProof, SealFeature, SectorSize, UnknownProof,
+};
 pub use resources::{BadOverride, ResourceRow, ResourceTable};
 pub use sector::{BadSectorName, Commitment, ProverId, SectorId};
 pub use sector_state::SectorState;
