@@ -87,6 +87,18 @@ fn draw(rng: &mut Rng) -> Fault {
 }
 
 impl Fault {
+    /// What it is counted as.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Kill(_) => "kill",
+            Self::PowerCut(..) => "power cut",
+            Self::Stop(_) => "stop",
+            Self::Partition(..) => "partition",
+            Self::OneWay(..) => "one-way partition",
+            Self::Slow(..) => "slow link",
+        }
+    }
+
     /// The host, if it is about one.
     pub fn host(&self) -> Option<&'static str> {
         match self {

@@ -15,5 +15,6 @@ pub mod operator;
 pub mod piece;
 pub mod process;
 pub mod rng;
+pub mod runner;
 pub mod scenario;
 pub mod state;

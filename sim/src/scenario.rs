@@ -30,8 +30,8 @@ const OPERATOR: &str = "operator";
 pub struct Report {
     /// When all was done, ms since the beginning.
     pub took_ms: u64,
-    /// How many faults there were.
-    pub faults: usize,
+    /// How many faults there were, by kind.
+    pub faults: BTreeMap<&'static str, u64>,
     /// Everything that was seen to happen, as text: equal for equal seeds.
     pub trace: String,
 }
@@ -73,7 +73,7 @@ pub fn run(seed: u64) -> Result<Report, String> {
         if run.unfinished(&view).is_empty() {
             let wrong = run.wrong(&view);
             return match wrong.is_empty() {
-                true => Ok(Report { took_ms: now, faults: plan.len(), trace: run.trace(&view) }),
+                true => Ok(Report { took_ms: now, faults: counted(&plan), trace: run.trace(&view) }),
                 false => Err(run.complaint(seed, &plan, &view, "something is wrong", &wrong)),
             };
         }
@@ -81,6 +81,12 @@ pub fn run(seed: u64) -> Result<Report, String> {
     let (_, view) = run.window.look();
     let unfinished = run.unfinished(&view);
     Err(run.complaint(seed, &plan, &view, "not finished in time", &unfinished))
+}
+
+fn counted(plan: &[Planned]) -> BTreeMap<&'static str, u64> {
+    let mut counts = BTreeMap::new();
+    plan.iter().for_each(|planned| *counts.entry(planned.fault.kind()).or_default() += 1);
+    counts
 }
 
 impl Run {
