@@ -13,6 +13,7 @@ FIRST ?=
 WITHIN ?=
 TRACE ?=
 LOG ?=
+ALL ?=
 
 .PHONY: help build params demo test test-long test-grpc test-sim bench sim fmt lint deny
 
@@ -23,7 +24,7 @@ help:
 	@echo "make test-grpc                 reflection and health, asked by Python's gRPC (needs python3)"
 	@echo "make bench [COLD=1]            what the cluster costs, and how fast parameters are made"
 	@echo "make sim [SEEDS=N] [FIRST=M]   the services on a simulated network under faults, seeds M to M+N-1"
-	@echo "         [WITHIN=SECONDS] [TRACE=1] [LOG=info]"
+	@echo "         [WITHIN=SECONDS] [TRACE=1] [LOG=info] [ALL=1]"
 	@echo "make fmt | lint | deny         form, lints, licences (deny needs cargo-deny)"
 
 build:
@@ -56,7 +57,7 @@ bench: build params
 
 # A workspace of its own: what it needs must not reach the product. Without SEEDS as many of 200 as fit into 3 minutes.
 sim:
-	cd sim && SIM_SEEDS="$(SEEDS)" SIM_FIRST="$(FIRST)" SIM_WITHIN="$(WITHIN)" SIM_TRACE="$(TRACE)" SIM_LOG="$(LOG)" \
+	cd sim && SIM_SEEDS="$(SEEDS)" SIM_FIRST="$(FIRST)" SIM_WITHIN="$(WITHIN)" SIM_TRACE="$(TRACE)" SIM_LOG="$(LOG)" SIM_ALL="$(ALL)" \
 		$(CARGO) run --locked
 
 # The simulation's own tests: that it repeats itself, and the model of leases and fences.

@@ -5,6 +5,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
+use sp_sim::child;
 use sp_sim::runner::{self, Order};
 use tracing_subscriber::EnvFilter;
 
@@ -35,6 +36,19 @@ fn order() -> Result<Order, String> {
 }
 
 fn main() -> ExitCode {
+    // `SIM_LOG=info` shows what the services say; best with one seed.
+    let filter = EnvFilter::try_new(text("SIM_LOG").as_deref().unwrap_or("off"));
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .without_time()
+        .with_ansi(false)
+        .init();
+    if let Some(seed) = text(child::SEED).and_then(|seed| seed.parse().ok()) {
+        child::run(seed);
+        return ExitCode::SUCCESS;
+    }
     let order = match order() {
         Ok(order) => order,
         Err(problem) => {
@@ -42,10 +56,6 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    // `SIM_LOG=info` shows what the services say; best with one seed.
-    let filter = EnvFilter::try_new(text("SIM_LOG").as_deref().unwrap_or("off"));
-    let filter = filter.unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).without_time().with_ansi(false).init();
     let totals = runner::run(&order);
     println!("{totals}");
     ExitCode::from(u8::from(!totals.failed.is_empty()))

@@ -1,16 +1,21 @@
 //! Many seeds: spread over the cores, counted, and reported so that any of them can be repeated.
-// Threads, clocks and the standard output are the real ones here: this is outside of every simulation.
+//!
+//! Every seed has a process of its own. tokio numbers its tasks over the whole process and drops them by that number when
+//! a host crashes, so what ran before would change what a seed does; and a seed that aborts or never ends takes no other
+//! along.
+// Threads, clocks, processes and the standard output are the real ones here: this is outside of every simulation.
 #![allow(clippy::disallowed_methods)]
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Write};
+use std::io::Read;
 use std::ops::Range;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::scenario::{self, Report};
+use crate::child::{self, Told};
 
 /// A seed that takes longer than this turns in circles: no simulated time passes any more.
 const STUCK: Duration = Duration::from_secs(180);
@@ -41,9 +46,13 @@ pub struct Totals {
     /// Seeds asked for.
     pub wanted: u64,
     /// Faults by kind.
-    pub faults: BTreeMap<&'static str, u64>,
+    pub faults: BTreeMap<String, u64>,
     /// Seeds in which something was wrong, with what was.
     pub failed: BTreeMap<u64, String>,
+    /// Known defects that showed.
+    pub known: BTreeMap<String, u64>,
+    /// Times that more ran on a machine than fits, attempts that had ended among it.
+    pub crowded: u64,
     /// Simulated time.
     pub simulated_ms: u64,
     /// Real time.
@@ -59,11 +68,18 @@ struct Shared<'a> {
     next: AtomicU64,
     over: AtomicBool,
     totals: Mutex<Totals>,
-    /// Of each thread: its seed and when that began.
-    current: Vec<Mutex<Option<(u64, Instant)>>>,
+    /// Of each thread: its seed.
+    current: Vec<Mutex<Option<Current>>>,
 }
 
-/// Runs the seeds. Failures are printed as they come; a seed that never ends ends the process.
+/// A seed that runs.
+struct Current {
+    seed: u64,
+    since: Instant,
+    process: Child,
+}
+
+/// Runs the seeds. Failures are printed as they come.
 pub fn run(order: &Order) -> Totals {
     let wanted = order.seeds.end.saturating_sub(order.seeds.start);
     let shared = Shared {
@@ -74,7 +90,6 @@ pub fn run(order: &Order) -> Totals {
         totals: Mutex::new(Totals { first: order.seeds.start, wanted, ..Totals::default() }),
         current: (0..order.threads).map(|_| Mutex::default()).collect(),
     };
-    let before = cpu_time();
     std::thread::scope(|scope| {
         let workers: Vec<_> = (0..order.threads)
             .map(|number| {
@@ -92,7 +107,6 @@ pub fn run(order: &Order) -> Totals {
     });
     let mut totals = shared.totals.into_inner().unwrap_or_else(PoisonError::into_inner);
     totals.wall = shared.begun.elapsed();
-    totals.cpu = cpu_time().saturating_sub(before);
     totals
 }
 
@@ -104,11 +118,25 @@ pub fn repeat(seed: u64) -> String {
 impl Shared<'_> {
     fn work(&self, number: usize) {
         while let Some(seed) = self.take() {
-            *lock(&self.current[number]) = Some((seed, Instant::now()));
-            let outcome = catch_unwind(AssertUnwindSafe(|| scenario::run(seed)));
+            let told = self.run_one(number, seed).unwrap_or_else(|e| Told::failed(format!("cannot be run: {e}")));
             *lock(&self.current[number]) = None;
-            self.note(seed, outcome.unwrap_or_else(|panic| Err(format!("a panic: {}", text_of(&*panic)))));
+            self.note(seed, told);
         }
+    }
+
+    /// Runs a seed in a process and reads what that says; the watcher ends it if it takes too long.
+    fn run_one(&self, number: usize, seed: u64) -> std::io::Result<Told> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let mut process = command.env(child::SEED, seed.to_string()).stdout(Stdio::piped()).spawn()?;
+        let output = process.stdout.take();
+        *lock(&self.current[number]) = Some(Current { seed, since: Instant::now(), process });
+        let mut text = Vec::new();
+        if let Some(mut output) = output {
+            output.read_to_end(&mut text)?;
+        }
+        let ended = lock(&self.current[number]).take().map(|mut current| current.process.wait()).transpose()?;
+        let ended = ended.map_or_else(|| "was lost".to_owned(), |status| status.to_string());
+        Ok(child::read(&String::from_utf8_lossy(&text), &ended))
     }
 
     fn take(&self) -> Option<u64> {
@@ -119,43 +147,43 @@ impl Shared<'_> {
         (seed < self.order.seeds.end).then_some(seed)
     }
 
-    fn note(&self, seed: u64, outcome: Result<Report, String>) {
+    fn note(&self, seed: u64, told: Told) {
         let mut totals = lock(&self.totals);
         totals.seeds += 1;
-        match outcome {
-            Ok(report) => {
-                totals.simulated_ms += report.took_ms;
-                for (kind, count) in &report.faults {
-                    *totals.faults.entry(kind).or_default() += count;
-                }
-                if self.order.trace {
-                    println!("seed {seed}: {} ms\n{}", report.took_ms, report.trace);
-                }
+        totals.simulated_ms += told.took_ms;
+        totals.cpu += Duration::from_millis(told.cpu_ms);
+        totals.crowded += told.crowded;
+        add(&mut totals.faults, &told.faults);
+        add(&mut totals.known, &told.known);
+        if told.ok {
+            if self.order.trace {
+                println!("seed {seed}: {} ms\n{}", told.took_ms, told.text);
             }
-            Err(complaint) => {
-                println!("seed {seed} FAILED; again: {}\n{complaint}\n", repeat(seed));
-                let first = complaint.lines().next().unwrap_or_default().to_owned();
-                totals.failed.insert(seed, first);
-            }
+            return;
         }
+        println!("seed {seed} FAILED; again: {}\n{}\n", repeat(seed), told.text);
+        totals.failed.insert(seed, told.text.lines().next().unwrap_or_default().to_owned());
     }
 
-    /// Says how far the run is, and ends it when a seed turns in circles.
+    /// Says how far the run is, and ends seeds that turn in circles.
     fn watch(&self) {
         let mut told = Instant::now();
         while !self.over.load(Ordering::SeqCst) {
             std::thread::sleep(LOOK_EVERY);
-            let current: Vec<_> = self.current.iter().filter_map(|seed| *lock(seed)).collect();
-            if let Some((seed, _)) = current.iter().find(|(_, since)| since.elapsed() > STUCK) {
-                println!("seed {seed} FAILED: it does not end; again: {}", repeat(*seed));
-                std::process::exit(1);
+            let mut lowest = self.next.load(Ordering::SeqCst).min(self.order.seeds.end);
+            for current in &self.current {
+                let mut current = lock(current);
+                let Some(Current { seed, since, process }) = &mut *current else { continue };
+                lowest = lowest.min(*seed);
+                if since.elapsed() > STUCK {
+                    // Its reader then finds no result.
+                    let _ = process.kill();
+                }
             }
             if told.elapsed() >= NEWS_EVERY {
                 told = Instant::now();
-                let next = self.next.load(Ordering::SeqCst).min(self.order.seeds.end);
-                let done = current.iter().map(|(seed, _)| *seed).min().unwrap_or(next);
                 let failed = lock(&self.totals).failed.len();
-                eprintln!("sim: every seed below {done} is done, {failed} failed");
+                eprintln!("sim: every seed below {lowest} is done, {failed} failed");
             }
         }
     }
@@ -165,11 +193,9 @@ impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let next = self.first + self.seeds;
         writeln!(f, "seeds            {} ({} to {})", self.seeds, self.first, next.saturating_sub(1))?;
-        let mut kinds = String::new();
-        for (kind, count) in &self.faults {
-            write!(kinds, "\n  {kind:<22} {count:>8}")?;
-        }
-        writeln!(f, "faults           {}{kinds}", self.faults.values().sum::<u64>())?;
+        writeln!(f, "faults           {}{}", self.faults.values().sum::<u64>(), list(&self.faults))?;
+        writeln!(f, "known defects    {}{}", self.known.values().sum::<u64>(), list(&self.known))?;
+        writeln!(f, "crowded machines {} (attempts that had ended still ran)", self.crowded)?;
         writeln!(f, "violations       {}", self.failed.len())?;
         for (seed, what) in &self.failed {
             writeln!(f, "  {what}\n    again: {}", repeat(*seed))?;
@@ -185,16 +211,18 @@ impl fmt::Display for Totals {
     }
 }
 
+fn add(sum: &mut BTreeMap<String, u64>, more: &BTreeMap<String, u64>) {
+    more.iter().for_each(|(kind, count)| *sum.entry(kind.clone()).or_default() += count);
+}
+
+fn list(counts: &BTreeMap<String, u64>) -> String {
+    let mut lines = String::new();
+    for (kind, count) in counts {
+        let _ = write!(lines, "\n  {kind:<30} {count:>8}");
+    }
+    lines
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn text_of(panic: &(dyn std::any::Any + Send)) -> String {
-    let text = panic.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without words".into())
-}
-
-fn cpu_time() -> Duration {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    Duration::new(time.tv_sec.unsigned_abs(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
