@@ -98,8 +98,11 @@ impl Core {
         let returning: Vec<AttemptId> = finished.iter().map(|r| r.attempt).collect();
         let mut keep = Vec::new();
         let mut send = Vec::new();
-        for attempt in self.granted_on(&id) {
+        // Those that still wait for their space move too: they will run where the worker is now.
+        for attempt in self.lookup.on_worker(&id).collect::<Vec<_>>() {
             self.move_attempt(attempt, &host);
+        }
+        for attempt in self.granted_on(&id) {
             let Some(live) = self.live.get_mut(&attempt) else { continue };
             if held.contains(&attempt) {
                 live.orphan = None;
@@ -243,6 +246,8 @@ impl Core {
                 }
                 self.wind_attempt(id);
             }
+            // Nobody waits for its result any more: without this it would be kept for ever.
+            None if progress.phase == Phase::Returning => self.acknowledge(worker, id),
             None => {
                 let reason = "this attempt has ended".to_owned();
                 self.out.push(Effect::Cancel { worker: worker.clone(), attempt: id, reason });
