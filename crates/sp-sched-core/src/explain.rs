@@ -158,7 +158,7 @@ impl Core {
         match self.short_now(worker, &row) {
             Some((true, short)) => Some(Refusal::short(short, "its host ")),
             Some((false, short)) => Some(Refusal::short(short, "")),
-            None if self.window_for(worker, &row).is_none() => {
+            None if self.window_for(worker, need.class, &row).is_none() => {
                 Some(Refusal::new("windows", "its windows are full of tasks that came first".to_owned()))
             }
             None => None,

@@ -72,7 +72,7 @@ impl Core {
     fn open_score(&self, worker: &Worker, class: Class) -> Option<Score> {
         let row = self.row(worker, class);
         self.gate(worker, class, &row).ok()?;
-        self.window_for(worker, &row)?;
+        self.window_for(worker, class, &row)?;
         Some((worker.reg.builtin, self.score(worker, class, &row)))
     }
 
@@ -99,9 +99,13 @@ impl Core {
     }
 
     /// The window that takes such a task: one that was opened in this step and has room, or a new one.
-    pub(crate) fn window_for(&self, worker: &Worker, row: &ResourceRow) -> Option<usize> {
+    /// The high tier empties the pipe: it never waits for a window behind tasks that wait for room themselves.
+    pub(crate) fn window_for(&self, worker: &Worker, class: Class, row: &ResourceRow) -> Option<usize> {
         if self.short_when_idle(worker, row).is_some() {
             return None;
+        }
+        if class.0.order() < 0 && !worker.windows.is_empty() {
+            return Some(0);
         }
         let has_room = |w: &Window| !w.closed && w.takes(row, &worker.idle);
         let opened = worker.windows.iter().position(has_room);

@@ -143,7 +143,7 @@ impl Core {
         let mut best: Option<(Rank, Class, Candidate)> = None;
         for class in self.classes.iter().copied() {
             let row = self.row(worker, class);
-            if self.window_for(worker, &row).is_none() || self.gate(worker, class, &row).is_err() {
+            if self.window_for(worker, class, &row).is_none() || self.gate(worker, class, &row).is_err() {
                 continue;
             }
             let score = self.score(worker, class, &row);
@@ -190,7 +190,7 @@ impl Core {
     fn overdue_for(&self, id: &WorkerId, class: Class) -> Option<(TaskId, Candidate)> {
         let worker = self.workers.get(id)?;
         let row = self.row(worker, class);
-        if self.window_for(worker, &row).is_none() || self.short_now(worker, &row).is_some() {
+        if self.window_for(worker, class, &row).is_none() || self.short_now(worker, &row).is_some() {
             return None;
         }
         self.gate(worker, class, &row).ok()?;
@@ -214,7 +214,7 @@ impl Core {
         let Candidate { worker: worker_id, outputs, missing_bytes, .. } = candidate;
         let (Some(task), Some(worker)) = (self.tasks.get(&id), self.workers.get(&worker_id)) else { return };
         let row = self.row(worker, class);
-        let Some(at) = self.window_for(worker, &row) else { return };
+        let Some(at) = self.window_for(worker, class, &row) else { return };
         let (rank, takes) = (rank(task), self.takes(&worker_id, class));
         self.queue.remove(id);
         outputs.iter().for_each(|slot| *self.asked.entry(slot.store.clone()).or_default() += slot.reserved_bytes);

@@ -120,6 +120,21 @@ fn finalize_passes_tasks_that_wait_for_room() {
 }
 
 #[test]
+fn finalize_does_not_wait_for_a_window() {
+    // Two C2 compute, four are bound in both windows; then FIN comes.
+    let mut desk = Desk::new(|_| {}, &[[Committing2; 6].as_slice(), &[FinalizeSector]].concat());
+    let kinds = [TaskKind::Commit2, TaskKind::Finalize];
+    let machine = HostCapacity { memory_bytes: 1_024 * GIB, cpus: 2, ..HostCapacity::default() };
+    desk.join_with("a", &kinds, machine, table(&[("C2_MAX_PARALLELISM", "1")]), |_| {});
+    let holders: Vec<(u64, &str)> = (0..6).map(|n| (n, "a")).collect();
+    desk.index(&["a"], &holders);
+    assert_eq!(desk.news(), ["C2 0 on a", "C2 1 on a"]);
+    assert_eq!(desk.core.workers(UnixMs(desk.now))[0].windows.len(), 2, "both windows are full");
+    desk.index(&["a"], &[holders, vec![(6, "a")]].concat());
+    assert_eq!(desk.news(), ["FIN 6 on a"]);
+}
+
+#[test]
 fn inputs_are_brought_while_others_compute() {
     let mut desk = Desk::new(|_| {}, &[PreCommit2, PreCommit2]);
     desk.join("a", &[PC1], lotus_machine());
