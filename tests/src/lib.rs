@@ -5,6 +5,7 @@
 pub mod cluster;
 pub mod executions;
 pub mod jobs;
+pub mod parameters;
 pub mod process;
 pub mod random;
 pub mod stores;
