@@ -9,10 +9,13 @@ use sp_proto::v1;
 use sp_sectors::{Disk, MemDisk, Store};
 use sp_types::{FileKind, ReplicaInfo, SectorId};
 
-use crate::fake::{Made, Seal, is_valid, unsealed_of};
+use crate::fake::{End, Made, Seal, Start, is_valid, unsealed_of};
 use crate::operator::View;
 use crate::piece;
 use crate::process::{DATA_DIR, MINER};
+
+/// The stages of every sector.
+const STAGES: [&str; 6] = ["AP", "PC1", "PC2", "C1", "C2", "FIN"];
 
 /// Disks by the name of their host.
 pub type Disks<'a> = BTreeMap<&'a str, &'a MemDisk>;
@@ -73,6 +76,28 @@ pub fn wrong(view: &View, made: &Made, disks: &Disks<'_>) -> Vec<String> {
     wrong.extend(found.difference(&known).map(|r| format!("{r} is on a disk, and the index does not know it")));
     for sector in &view.sectors {
         wrong.extend(wrong_files(sector, made, &on_disk));
+    }
+    wrong
+}
+
+/// A stage whose answer is recorded does not run again: not for the attempt that has the record, and for the sector no
+/// more often than its failures and the faults of the run account for.
+pub fn ran_again(view: &View, starts: &[Start], faults: usize) -> Vec<String> {
+    let recorded = starts.iter().filter(|start| start.recorded_before);
+    let mut wrong: Vec<String> = recorded.map(|s| format!("ran again although recorded: {s:?}")).collect();
+    for sector in view.sectors.iter().filter_map(|s| s.summary.as_ref()) {
+        for stage in STAGES {
+            let of_stage: Vec<_> = starts.iter().filter(|s| (s.sector, s.stage) == (sector.number, stage)).collect();
+            let count = |how: Option<End>| of_stage.iter().filter(|start| start.ended == how).count();
+            let answered = count(Some(End::Answered));
+            if answered == 0 {
+                wrong.push(format!("sector {} is done, and {stage} never answered rightly", sector.number));
+            }
+            // An answer is lost, or a start is killed, by a fault only.
+            if answered + count(None) > 1 + faults {
+                wrong.push(format!("sector {}: {stage} ran again under {faults} faults: {of_stage:?}", sector.number));
+            }
+        }
     }
     wrong
 }
@@ -164,4 +189,26 @@ fn root_of(seal: &Seal, kind: FileKind) -> [u8; 32] {
     };
     written.expect("an empty disk takes them");
     sp_sectors::Manifest::of_path(&disk, kind, path).expect("it was just written").root()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_ran_again_without_a_fault_is_named() {
+        let summary = v1::SectorSummary { number: 1, ..Default::default() };
+        let sectors = vec![v1::SectorStatusReply { summary: Some(summary), ..Default::default() }];
+        let view = View { sectors, ..View::default() };
+        let start = |stage, ended| Start { stage, sector: 1, attempt: "1.1".into(), recorded_before: false, ended };
+        let mut starts: Vec<_> = STAGES.iter().map(|stage| start(stage, Some(End::Answered))).collect();
+        starts.extend([start("PC1", Some(End::Failed)), start("C2", Some(End::Lied))]);
+        assert_eq!(ran_again(&view, &starts, 0), Vec::<String>::new());
+        let recorded = Start { recorded_before: true, ..start("AP", Some(End::Failed)) };
+        for more in [start("PC2", Some(End::Answered)), start("PC2", None), recorded] {
+            let wrong = ran_again(&view, &[&starts[..], &[more]].concat(), 0);
+            assert!(wrong.len() == 1 && wrong[0].contains("ran again"), "{wrong:?}");
+        }
+        assert_eq!(ran_again(&view, &starts[1..], 0).len(), 1, "no AP at all");
+    }
 }

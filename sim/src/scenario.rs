@@ -11,6 +11,7 @@ use turmoil::Sim;
 
 use crate::checks;
 use crate::env::env;
+use crate::fake::Start;
 use crate::faults::{CALM_MS, Fault, Planned, plan};
 use crate::operator::{self, View, Window};
 use crate::process::{Process, Stage, cast};
@@ -71,7 +72,7 @@ pub fn run(seed: u64) -> Result<Report, String> {
         }
         seen = number;
         if run.unfinished(&view).is_empty() {
-            let wrong = run.wrong(&view);
+            let wrong = run.wrong(&view, plan.len());
             return match wrong.is_empty() {
                 true => Ok(Report { took_ms: now, faults: plan.len(), trace: run.trace(&view) }),
                 false => Err(run.complaint(seed, &plan, &view, "something is wrong", &wrong)),
@@ -159,10 +160,12 @@ impl Run {
     }
 
     /// After a last power cut everywhere: what was acknowledged must be there (law L8).
-    fn wrong(&self, view: &View) -> Vec<String> {
+    fn wrong(&self, view: &View, faults: usize) -> Vec<String> {
         self.processes.values().for_each(|process| process.disk.crash(Loss::Unsynced));
         let disks = self.processes.values().map(|p| (p.name, &p.disk)).collect();
-        checks::wrong(view, &self.stage.made, &disks)
+        let mut wrong = checks::wrong(view, &self.stage.made, &disks);
+        wrong.extend(checks::ran_again(view, &self.stage.started.list(), faults));
+        wrong
     }
 
     fn trace(&self, view: &View) -> String {
@@ -171,8 +174,9 @@ impl Run {
             let calls = process.disk.calls();
             let _ = writeln!(trace, "{}: {} starts, {calls} calls of its disk", process.name, process.starts());
         }
-        for started in self.stage.started.list() {
-            let _ = writeln!(trace, "executor: {started}");
+        for Start { stage, sector, attempt, ended, .. } in self.stage.started.list() {
+            let how = ended.map_or_else(|| "killed".to_owned(), |end| format!("{end:?}").to_lowercase());
+            let _ = writeln!(trace, "executor: {stage} of {sector} ({attempt}): {how}");
         }
         for sector in &view.sectors {
             let summary = sector.summary.clone().unwrap_or_default();

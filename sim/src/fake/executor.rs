@@ -1,8 +1,9 @@
 //! The fake executor: takes simulated time, may die half-way, may return a wrong proof and say that it verified it.
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use sp_env::BoxFuture;
@@ -16,14 +17,41 @@ use tokio::sync::oneshot;
 
 use super::seal::Made;
 use super::stages::Plan;
+use crate::process::DATA_DIR;
 use crate::rng::Rng;
 
 /// While set, executors die and lie now and then.
 pub type Mishaps = Arc<AtomicBool>;
 
-/// What was started, in order: `PC1 of 2 (5.1)`.
+/// One start of an executor.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Start {
+    /// Short name of the stage.
+    pub stage: &'static str,
+    /// Number of the sector.
+    pub sector: u64,
+    /// On whose behalf, as text.
+    pub attempt: String,
+    /// The worker held a durable record of this attempt's answer already: it should not have asked again.
+    pub recorded_before: bool,
+    /// How it ended; none if its process was killed first.
+    pub ended: Option<End>,
+}
+
+/// How a start ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum End {
+    /// With the right answer.
+    Answered,
+    /// With a wrong answer, on purpose.
+    Lied,
+    /// Without an answer: it died, was cancelled, took too long, or said why it cannot.
+    Failed,
+}
+
+/// Every start of a run, in order.
 #[derive(Clone, Default)]
-pub struct Started(Arc<Mutex<Vec<String>>>);
+pub struct Started(Arc<Mutex<Vec<Start>>>);
 
 /// Parts of a hundred.
 const DIES_PERCENT: u64 = 6;
@@ -46,12 +74,23 @@ pub struct FakeExecutor {
 
 impl Started {
     /// Everything so far.
-    pub fn list(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    pub fn list(&self) -> Vec<Start> {
+        self.lock().clone()
     }
 
-    fn note(&self, what: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(what);
+    /// Gives its place in the list.
+    fn begin(&self, start: Start) -> usize {
+        let mut list = self.lock();
+        list.push(start);
+        list.len() - 1
+    }
+
+    fn end(&self, at: usize, how: End) {
+        self.lock()[at].ended = Some(how);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Start>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -71,9 +110,10 @@ impl Executor for FakeExecutor {
 
 impl FakeExecutor {
     async fn carry_out(&self, job: Job) -> Result<Outcome, ExecError> {
-        let (name, usual_ms) = Plan::stage_of(&job.request);
+        let (stage, usual_ms) = Plan::stage_of(&job.request);
         let attempt = job.request.attempt.map(|a| format!("{}.{}", a.task, a.number)).unwrap_or_default();
-        self.started.note(format!("{name} of {} ({attempt})", job.request.sector));
+        let (sector, recorded_before) = (job.request.sector, self.is_recorded(&attempt));
+        let at = self.started.begin(Start { stage, sector, attempt, recorded_before, ended: None });
         let mut rng = self.chance();
         let takes = Duration::from_millis(rng.range(usual_ms / 2, usual_ms * 2));
         let mishaps = self.mishaps.load(Ordering::SeqCst);
@@ -81,10 +121,21 @@ impl FakeExecutor {
         let work = self.work(job.request, takes, dies);
         let outcome = tokio::select! {
             biased;
-            () = job.cancel.cancelled() => return Err(ExecError::Cancelled),
-            outcome = self.env.timeout(job.limit, work) => outcome.unwrap_or(Err(ExecError::TimedOut(job.limit)))?,
+            () = job.cancel.cancelled() => Err(ExecError::Cancelled),
+            outcome = self.env.timeout(job.limit, work) => outcome.unwrap_or(Err(ExecError::TimedOut(job.limit))),
         };
-        Ok(if lies { spoil(outcome) } else { outcome })
+        let outcome = match outcome {
+            Ok(Outcome::Proof(proof)) if lies => (End::Lied, Ok(spoil(proof))),
+            Ok(outcome) => (End::Answered, Ok(outcome)),
+            Err(error) => (End::Failed, Err(error)),
+        };
+        self.started.end(at, outcome.0);
+        outcome.1
+    }
+
+    /// Does the worker hold the executor's answer to this attempt on its disk?
+    fn is_recorded(&self, attempt: &str) -> bool {
+        self.disk.metadata(&Path::new(DATA_DIR).join("attempts").join(attempt).join("finished")).is_ok()
     }
 
     async fn work(&self, request: ExecRequest, takes: Duration, dies: bool) -> Result<Outcome, ExecError> {
@@ -124,12 +175,7 @@ fn refused(stage: &str, error: &io::Error) -> ExecError {
 }
 
 /// A well-formed wrong proof whose maker claims that he verified it.
-fn spoil(outcome: Outcome) -> Outcome {
-    match outcome {
-        Outcome::Proof(ProofOutput { mut proof, .. }) => {
-            proof[0] ^= 0x20;
-            Outcome::Proof(ProofOutput { proof, self_verified: true })
-        }
-        other => other,
-    }
+fn spoil(mut output: ProofOutput) -> Outcome {
+    output.proof[0] ^= 0x20;
+    Outcome::Proof(ProofOutput { self_verified: true, ..output })
 }

@@ -6,7 +6,7 @@ mod seal;
 mod stages;
 mod verifier;
 
-pub use executor::{FakeExecutor, Mishaps, Started};
+pub use executor::{End, FakeExecutor, Mishaps, Start, Started};
 pub(crate) use seal::unsealed_of;
 pub use seal::{Made, Seal};
 pub use verifier::FakeVerifier;
