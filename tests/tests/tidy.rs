@@ -149,3 +149,33 @@ fn patterns_are_understood() {
     assert!(exists("crates/sp-env/src/crash.rs") && exists("tests/tests/*.rs") && exists("crates/<crate>/src/"));
     assert!(!exists("crates/sp-env/src/none.rs") && !exists("tests/tests/*.none") && !exists("crates/<crate>/none"));
 }
+
+#[test]
+fn every_field_and_call_of_the_contract_has_a_comment() {
+    let dir = root().join("proto/sp/v1");
+    let mut mute = vec![];
+    let mut said = 0;
+    for entry in std::fs::read_dir(&dir).unwrap().map(Result::unwrap) {
+        let text = std::fs::read_to_string(entry.path()).unwrap();
+        let mut above = "";
+        for (at, line) in text.lines().map(str::trim).enumerate() {
+            if is_field(line) || line.starts_with("rpc ") {
+                said += 1;
+                if !above.starts_with("//") {
+                    mute.push(format!("{}:{}: {line}", entry.file_name().display(), at + 1));
+                }
+            }
+            above = line;
+        }
+    }
+    assert!(said > 300, "only {said} fields and calls were found in {}", dir.display());
+    assert!(mute.is_empty(), "without a comment in the line above:\n  {}", mute.join("\n  "));
+}
+
+/// `repeated Foo bar = 3;`, also with options; values of enums have no type and are none.
+fn is_field(line: &str) -> bool {
+    let Some((left, right)) = line.split_once(" = ") else { return false };
+    let number: String = right.chars().take_while(char::is_ascii_digit).collect();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "_.<>, ".contains(c);
+    !number.is_empty() && left.contains(' ') && left.chars().all(plain) && !left.starts_with("option ")
+}
