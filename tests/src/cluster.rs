@@ -264,12 +264,25 @@ impl Cluster {
         serde_json::from_slice(&output.stdout).with_context(|| format!("sp-ctl {} printed no JSON", args.join(" ")))
     }
 
+    /// Workers as `sp-ctl workers` lists them.
+    pub fn workers(&self) -> Result<Vec<Value>> {
+        let workers = self.ctl_json(&["workers"])?;
+        Ok(workers.as_array().with_context(|| format!("no list: {workers}"))?.clone())
+    }
+
+    /// Waits until the scheduler says of this worker that it is connected, or that it is not.
+    pub fn wait_for_connection(&self, name: &str, connected: bool) -> Result<()> {
+        wait::until(&format!("{name} to be connected: {connected}"), Duration::from_secs(60), || {
+            let is = |w: &Value| w["name"] == name && w["connected"] == true;
+            Ok((self.workers()?.iter().any(is) == connected).then_some(()))
+        })
+        .with_context(|| self.tails())
+    }
+
     /// Waits until this many workers (built-in ones apart) are connected.
     pub fn wait_for_workers(&self, count: usize) -> Result<()> {
         wait::until("the workers to connect", Duration::from_secs(60), || {
-            let workers = self.ctl_json(&["workers"])?;
-            let list = workers.as_array().or_else(|| workers["workers"].as_array()).cloned().unwrap_or_default();
-            let connected = list.iter().filter(|w| w["builtin"] != true && w["connected"] == true).count();
+            let connected = self.workers()?.iter().filter(|w| w["builtin"] != true && w["connected"] == true).count();
             if connected >= count { Ok(Some(())) } else { bail!("{connected} of {count} connected") }
         })
         .with_context(|| self.tails())

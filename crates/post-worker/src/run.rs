@@ -130,17 +130,18 @@ fn task(settings: &Settings) -> anyhow::Result<(TaskKind, params::Kind)> {
     }
 }
 
+/// The network first: whoever named the wrong directory is not to be told how to complete it.
 fn check_parameters(network: &str, kind: params::Kind, dir: &Path, sizes: &[SectorSize]) -> anyhow::Result<()> {
-    for size in sizes {
-        params::check_structure(kind, *size, dir)
-            .with_context(|| format!("proving needs the {kind} PoSt parameters"))?;
-    }
     if network != "dev" && params::is_insecure(dir) {
         bail!(
             "the parameters in {} are INSECURE development parameters; network {network} refuses them: give the \
              directory of the published ones with --parameters DIR",
             dir.display()
         );
+    }
+    for size in sizes {
+        params::check_structure(kind, *size, dir)
+            .with_context(|| format!("proving needs the {kind} PoSt parameters"))?;
     }
     Ok(())
 }
