@@ -77,14 +77,10 @@ sim: sim-there
 test-sim: sim-there
 	cd sim && $(CARGO) test --locked
 
-
 # A workspace of its own: its patched dependencies must not reach the product. Cargo would take the one above if it were
 # missing, and its flags are found only from there.
 sim-there:
 	@test -f sim/Cargo.toml || { echo "sim/Cargo.toml is missing" >&2; exit 1; }
-
-sim: sim-there
-	cd sim && $(CARGO) test --locked
 
 fmt: sim-there
 	$(CARGO) fmt --all
