@@ -197,6 +197,18 @@ impl Core {
         }
     }
 
+    /// A worker that has attempts and has not registered since the scheduler started, by its full id.
+    fn unseen(&self, text: &str) -> Option<WorkerId> {
+        let id = WorkerId::new(text).ok()?;
+        let known = self.lookup.on_worker(&id).next().is_some();
+        known.then_some(id)
+    }
+
+    /// Everything that the worker works on, proofs included.
+    pub(crate) fn load_of(&self, worker: &WorkerId) -> usize {
+        self.lookup.on_worker(worker).count() + self.post_load(worker)
+    }
+
     fn edit_worker(&mut self, text: &str, edit: impl FnOnce(&mut WorkerRow)) -> Result<Reply, Refused> {
         let id = self.named(text)?;
         let mut row = self.row_of_worker(&id);
@@ -230,7 +242,15 @@ impl Core {
 
     fn stop_worker(&mut self, text: &str) -> Result<Reply, Refused> {
         let id = self.named(text)?;
-        let busy = self.lookup.on_worker(&id).count();
+        if self.workers.get(&id).is_some_and(|w| w.reg.builtin) {
+            let message = format!(
+                "{} is built-in and would be started again; switch it off in the scheduler's configuration \
+                 (DisableBuiltinWindowPoSt, DisableBuiltinWinningPoSt, no-builtin-sealing)",
+                self.worker_name(&id)
+            );
+            return Err((ErrorCode::WrongState, message));
+        }
+        let busy = self.load_of(&id);
         if busy > 0 {
             let message = format!(
                 "{busy} attempts are on it; `sp-ctl workers drain` it and wait, or `sp-ctl sealing abort` them first"
@@ -238,13 +258,20 @@ impl Core {
             return Err((ErrorCode::WrongState, message));
         }
         self.unbind_all(&id);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            // Nothing is given to it while it leaves.
+            worker.stream = false;
+            worker.gone_reason = "an operator has stopped it".to_owned();
+        }
+        self.dirty.workers.insert(id.clone());
+        self.dirty.takers = true;
         self.out.push(Effect::Stop { worker: id.clone() });
         Ok(Reply::Worker { worker: id })
     }
 
     /// The worker will not come back: its attempts are given up at once, its row goes.
     fn forget_worker(&mut self, text: &str) -> Result<Reply, Refused> {
-        let id = self.named(text)?;
+        let id = self.named(text).or_else(|unknown| self.unseen(text).ok_or(unknown))?;
         if self.is_available(&id) {
             return Err((ErrorCode::WrongState, format!("{} is connected; stop it first", self.worker_name(&id))));
         }

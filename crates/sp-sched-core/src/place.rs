@@ -8,7 +8,7 @@ use crate::assigner::{Assigner, draw};
 use crate::attempts::LOST_INPUTS;
 use crate::core::Core;
 use crate::explain::Refusal;
-use crate::model::{OutputSlot, SectorFile, Task};
+use crate::model::{OutputSlot, SectorFile, Task, UnixMs};
 use crate::queue::{Class, Rank, rank, stays};
 use crate::timers::Bell;
 use crate::window::{Bound, Window};
@@ -164,9 +164,14 @@ impl Core {
     fn wants(&self, task: &Task, worker: &Worker, score: u64) -> Option<Candidate> {
         let need = self.need(task).ok()?;
         let candidate = self.judge(task, &need, worker, score).ok()?;
-        let avoided =
-            candidate.failures > 0 && self.now < task.not_before.plus(AVOID_MS) && self.others_take(task, worker);
+        let avoided = candidate.failures > 0 && self.now < self.avoided_until(task) && self.others_take(task, worker);
         (!avoided).then_some(candidate)
+    }
+
+    /// Until when the task is kept for workers that it has not failed on.
+    pub(crate) fn avoided_until(&self, task: &Task) -> UnixMs {
+        let failed = self.hints.get(&task.id).is_some_and(|h| !h.here.is_empty());
+        if failed { task.not_before.plus(AVOID_MS) } else { task.not_before }
     }
 
     fn others_take(&self, task: &Task, worker: &Worker) -> bool {

@@ -62,7 +62,7 @@ impl Core {
     /// Nothing runs on the worker or is bound to it; while it finishes pipelines, no sector in progress has files there.
     fn is_empty(&self, w: &Worker) -> bool {
         let id = &w.reg.worker;
-        let idle = self.lookup.on_worker(id).next().is_none() && w.windows.is_empty();
+        let idle = self.load_of(id) == 0 && w.windows.is_empty();
         let in_progress = |s: &&Sector| !s.state.is_settled();
         let here = |s: &Sector| s.files.iter().any(|f| self.holds(id, s.number, f));
         idle && (!w.row.finish_pipelines || !self.sectors.values().filter(in_progress).any(here))
