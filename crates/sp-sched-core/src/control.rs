@@ -10,7 +10,6 @@ use crate::effect::{Effect, Reply};
 use crate::event::Request;
 use crate::explain::Refusal;
 use crate::model::{Task, UnixMs, WorkerRow};
-use crate::place::begins_sealing;
 use crate::requests::Refused;
 use crate::timers::Bell;
 use crate::workers::Worker;
@@ -115,7 +114,7 @@ impl Core {
 
     /// A stage that is full stops the intake: PC1 does not start while PC2 has more waiting than its workers take.
     pub(crate) fn may_go_on(&self, task: &Task) -> Result<(), Refusal> {
-        if !begins_sealing(task.kind) {
+        if !feeds_pc2(task.kind) {
             return Ok(());
         }
         let (backlog, limit) = (self.backlog(), self.backlog_limit());
@@ -152,7 +151,7 @@ impl Core {
         if room == 0 {
             return;
         }
-        for class in self.classes.iter().copied().filter(|c| begins_sealing(c.0)) {
+        for class in self.classes.iter().copied().filter(|c| feeds_pc2(c.0)) {
             let waiting: Vec<_> = self.queue.of_class(class, &[]).take(room).map(|rank| rank.4).collect();
             self.dirty.tasks.extend(waiting);
         }
@@ -293,6 +292,11 @@ impl Core {
         self.dirty.tasks.insert(id);
         Ok(Reply::Done)
     }
+}
+
+/// The kind that makes work for PC2; it is held back while PC2 has too much.
+fn feeds_pc2(kind: TaskKind) -> bool {
+    kind == TaskKind::PreCommit1
 }
 
 /// Kinds that go on with a sector that has begun.

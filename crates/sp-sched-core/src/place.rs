@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sp_types::{ErrorCode, FileKind, HostId, StoreId, TaskId, TaskKind, WorkerId};
+use sp_types::{ErrorCode, FileKind, HostId, StoreId, TaskId, WorkerId};
 
 use crate::assigner::{Assigner, draw};
 use crate::attempts::LOST_INPUTS;
@@ -93,7 +93,9 @@ impl Core {
             if best.as_ref().is_none_or(|b| candidate.key() < b.key()) {
                 best = Some(candidate.clone());
             }
-            drawn.push(candidate);
+            if self.draws() {
+                drawn.push(candidate);
+            }
         }
         let failures = best.as_ref()?.failures;
         drawn.retain(|c| c.failures == failures);
@@ -360,9 +362,4 @@ impl Core {
 
 pub(crate) fn names(kinds: impl IntoIterator<Item = FileKind>) -> String {
     kinds.into_iter().map(FileKind::name).collect::<Vec<_>>().join(", ")
-}
-
-/// Tasks that finish what is in flight, so that they are never held back for it.
-pub(crate) fn begins_sealing(kind: TaskKind) -> bool {
-    matches!(kind, TaskKind::PreCommit1)
 }

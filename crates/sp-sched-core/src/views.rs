@@ -109,7 +109,7 @@ impl Core {
         JobView {
             worker: Some(binding.worker.clone()),
             host_name: self.worker_name(&binding.worker),
-            state: if window <= 1 { "assigned(1)" } else { "assigned(2)" },
+            state: assigned(window),
             detail: self.why_bound(task.id),
             reasons: vec![format!("{}: {}", self.worker_name(&binding.worker), self.why_bound(task.id))],
             ..queued_view(task, now)
@@ -304,6 +304,12 @@ impl Core {
     pub fn numbers_in(&self, state: SectorState) -> BTreeSet<u64> {
         self.sectors.values().filter(|s| s.state == state).map(|s| s.number).collect()
     }
+}
+
+/// Lotus's name of a task in a window, 1 for the first.
+fn assigned(window: usize) -> &'static str {
+    const NAMES: [&str; 4] = ["assigned(1)", "assigned(2)", "assigned(3)", "assigned(4)"];
+    NAMES.get(window.saturating_sub(1)).copied().unwrap_or("assigned(5+)")
 }
 
 fn phase_name(progress: Option<&Progress>) -> &'static str {
