@@ -21,7 +21,9 @@ pub use error_code::ErrorCode;
 pub use file_kind::{FileKind, FileKindSet, UnknownFileKind};
 pub use ids::{AttemptId, BadId, HostId, ReplicaId, ReplicaInfo, SessionId, StoreId, TaskId, WorkerId};
 pub use piece::{PieceInfo, largest_piece_at_most, padded_for};
-pub use proof::{PostProof, PostType, RegisteredSealProof, SealFeature, SectorSize, UnknownProof};
+pub use proof::{
+    PostProof, PostType, RegisteredSealProof, RegisteredUpdateProof, SealFeature, SectorSize, UnknownProof,
+};
 pub use resources::{BadOverride, HostCapacity, ResourceRow, ResourceTable};
 pub use sector::{BadSectorName, Commitment, ProverId, SectorId};
 pub use sector_state::SectorState;
