@@ -71,7 +71,7 @@ async fn act(env: &Env, view: &View, sectors: usize) -> Result<(), Status> {
         return piece::add(env).await;
     }
     if summaries.len() < sectors {
-        answer(env, scheduler(env)?.pledge_sectors(v1::PledgeSectorsRequest { count: 1 })).await?;
+        answer(env, scheduler(env)?.pledge_sectors(v1::PledgeSectorsRequest { count: 1, priority: None })).await?;
     }
     for summary in summaries.iter().filter(|s| s.data_bytes > 0 && s.state == "Packing") {
         piece::bring(env, summary.number).await?;

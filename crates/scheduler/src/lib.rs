@@ -11,6 +11,7 @@ mod builtin;
 mod chain;
 mod driver;
 mod index;
+mod policy;
 mod rows;
 mod service;
 mod verify;
@@ -22,6 +23,7 @@ pub use chain::{
     CHALLENGE_LOOKBACK, Chain, ChainFailure, DEADLINE_EPOCHS, FAULT_CUTOFF, LocalChain, LocalChainError,
     LocalChainOptions, Opening, PERIOD_EPOCHS, period_start,
 };
+pub use policy::SealingOptions;
 pub use rows::SCHEMA_VERSION;
 pub use service::{Service, ServiceError, ServiceOptions};
 pub use verify::{Question, Verifier, VerifierOptions, VerifierProcesses, refuse_insecure_parameters};

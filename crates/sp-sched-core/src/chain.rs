@@ -31,7 +31,9 @@ impl Core {
         let Some(wait) = self.chain.get(&number) else { return };
         let (call, failures) = (wait.call.clone(), wait.failures);
         match (call, reply) {
-            (_, ChainReply::Failed { reason }) => return self.chain_failed(number, failures + 1, reason),
+            (call, ChainReply::Failed { reason }) => {
+                return self.chain_failed(number, &call, failures.saturating_add(1), reason);
+            }
             (ChainCall::Ticket, ChainReply::Ticket { ticket, epoch }) => {
                 if let Some(sector) = self.sector_mut(number) {
                     sector.ticket = Some((ticket, epoch));
@@ -41,6 +43,7 @@ impl Core {
             (ChainCall::PreCommit { .. }, ChainReply::PreCommitted { seed_epoch }) => {
                 if let Some(sector) = self.sector_mut(number) {
                     sector.seed_epoch = Some(seed_epoch);
+                    sector.trouble.counts.remove(&SectorState::PreCommitFailed);
                 }
                 self.log(number, "pre-committed".to_owned(), format!("seed at epoch {seed_epoch}"));
             }
@@ -51,11 +54,14 @@ impl Core {
             }
             (ChainCall::Commit { .. }, ChainReply::Committed { deadline }) => {
                 let partition = self.free_partition(deadline);
-                if let Some(sector) = self.sector_mut(number) {
-                    sector.location = Some((deadline, partition));
-                }
+                let next = self.sealed_state(number).unwrap_or(SectorState::Proving);
+                let Some(sector) = self.sector_mut(number) else { return };
+                sector.location = Some((deadline, partition));
+                sector.trouble.counts.remove(&SectorState::CommitFailed);
+                // With FinalizeEarly its files are as they are to stay.
+                let early = sector.state == SectorState::SubmitCommit;
                 let place = format!("deadline {deadline}, partition {partition}");
-                self.advance(number, SectorState::FinalizeSector, None, &place);
+                self.advance(number, if early { next } else { SectorState::FinalizeSector }, None, &place);
             }
             // An answer to a call that is no longer asked.
             _ => return,
@@ -63,10 +69,12 @@ impl Core {
         self.drive(number);
     }
 
-    fn chain_failed(&mut self, number: u64, failures: u32, reason: String) {
-        if failures >= self.config.chain_retry_limit {
-            self.fail_sector(number, &format!("the chain refused {failures} times, last: {reason}"));
-            return;
+    /// What is only read is asked for again until the chain is there; what was to be published has failed.
+    fn chain_failed(&mut self, number: u64, call: &ChainCall, failures: u32, reason: String) {
+        match call {
+            ChainCall::PreCommit { .. } => return self.fail_phase(number, SectorState::PreCommitFailed, &reason),
+            ChainCall::Commit { .. } => return self.fail_phase(number, SectorState::CommitFailed, &reason),
+            ChainCall::Ticket | ChainCall::Seed { .. } => {}
         }
         let ask_at = self.now.plus(self.config.retry_wait_ms(failures));
         if let Some(wait) = self.chain.get_mut(&number) {
@@ -79,11 +87,10 @@ impl Core {
     /// The first partition of the deadline with room.
     fn free_partition(&self, deadline: DeadlineIndex) -> PartitionIndex {
         let room = self.config.sector_size.sectors_per_partition();
-        let gone = [SectorState::Removing, SectorState::Removed];
         let mut index = 0;
         loop {
             let here = Some((deadline, PartitionIndex(index)));
-            let taken = self.sectors.values().filter(|s| s.location == here && !gone.contains(&s.state)).count();
+            let taken = self.sectors.values().filter(|s| s.location == here && !s.state.is_gone()).count();
             if taken < room {
                 return PartitionIndex(index);
             }

@@ -12,6 +12,7 @@ use crate::facts::Facts;
 use crate::model::{Attempt, Counters, FenceRow, Rows, Sector, Task, UnixMs};
 use crate::out::Out;
 use crate::post_job::PostJob;
+use crate::recover::Retries;
 use crate::workers::Worker;
 
 /// The scheduler. Feed it events with `step`; look at it through the views.
@@ -32,6 +33,7 @@ pub struct Core {
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) facts: Facts,
     pub(crate) chain: BTreeMap<u64, ChainWait>,
+    pub(crate) retries: Retries,
     pub(crate) posts: BTreeMap<RequestId, PostJob>,
     pub(crate) untidy: BTreeSet<u64>,
     pub(crate) out: Out,
@@ -126,6 +128,7 @@ impl Core {
             workers: BTreeMap::new(),
             facts: Facts::default(),
             chain: BTreeMap::new(),
+            retries: Retries::default(),
             posts: BTreeMap::new(),
             untidy: BTreeSet::new(),
             out: Out::default(),

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use sp_invariants::{Law, check, delete_keeps_a_copy};
-use sp_types::{FileKind, ReplicaId, SectorState, StoreId};
+use sp_types::{FileKind, ReplicaId, StoreId};
 
 use crate::core::Core;
 use crate::effect::Effect;
 use crate::model::{Sector, UnixMs};
 
 /// The kinds that the pipeline makes; others are nobody's garbage.
-const OURS: [FileKind; 4] = [FileKind::Unsealed, FileKind::Sealed, FileKind::Cache, FileKind::Vanilla];
+const OURS: [FileKind; 6] =
+    [FileKind::Unsealed, FileKind::Sealed, FileKind::Cache, FileKind::Update, FileKind::UpdateCache, FileKind::Vanilla];
 
 /// Deletes that were ordered and not yet seen done, with the time to order them again.
 pub(crate) type Deletes = BTreeMap<ReplicaId, UnixMs>;
@@ -39,6 +40,7 @@ impl Core {
                 self.facts.deletes.insert(id.clone(), again);
                 self.out.push(Effect::DeleteReplica { replica: id, reason: reason.to_owned() });
             }
+            self.finish_removal(number);
         }
     }
 
@@ -55,11 +57,16 @@ impl Core {
 
     fn garbage_of(&self, sector: &Sector) -> BTreeMap<ReplicaId, &'static str> {
         let mut garbage = BTreeMap::new();
-        if matches!(sector.state, SectorState::Failed | SectorState::Removing | SectorState::Removed) {
-            // The operator decides.
+        let replicas = self.facts.replicas(sector.number).map(|(id, _)| id);
+        if sector.state.is_gone() {
+            // The operator has decided. That holds for stores that come back later, too.
+            garbage.extend(replicas.map(|id| (id.clone(), "its sector is removed")));
             return garbage;
         }
-        let replicas = self.facts.replicas(sector.number).map(|(id, _)| id);
+        if sector.state.is_stopped() {
+            // The operator is going to.
+            return garbage;
+        }
         // A root of zeros is a foreign file that nobody has read whole yet.
         for id in replicas.filter(|id| OURS.contains(&id.kind) && id.root != [0; 32]) {
             if self.is_being_written(sector.number, id.kind, &id.store) {
@@ -76,7 +83,7 @@ impl Core {
                 }
             }
         }
-        if !self.tasks.values().any(|t| t.sector == sector.number) {
+        if self.tasks_of(sector.number).next().is_none() {
             self.add_duplicates(sector, &mut garbage);
         }
         garbage
@@ -84,8 +91,7 @@ impl Core {
 
     /// An attempt that lives may have published it already, though its result is not here yet.
     fn is_being_written(&self, sector: u64, kind: FileKind, store: &StoreId) -> bool {
-        let tasks = self.tasks.values().filter(|t| t.sector == sector);
-        let outputs = tasks.flat_map(|t| &t.attempts).flat_map(|a| &a.outputs);
+        let outputs = self.tasks_of(sector).flat_map(|t| &t.attempts).flat_map(|a| &a.outputs);
         outputs.into_iter().any(|o| o.kind == kind && o.store == *store)
     }
 

@@ -33,9 +33,13 @@ struct Need {
 }
 
 impl Need {
-    /// C1 and FIN never move data: they run where it lies.
-    fn stays(&self) -> bool {
-        matches!(self.kind, TaskKind::Commit1 | TaskKind::Finalize)
+    /// C1, FIN and FRU never move data: they run where it lies. PR1 runs where the update lies.
+    fn stays(&self, kind: FileKind) -> bool {
+        match self.kind {
+            TaskKind::Commit1 | TaskKind::Finalize | TaskKind::FinalizeReplicaUpdate => true,
+            TaskKind::ProveReplicaUpdate1 => matches!(kind, FileKind::Update | FileKind::UpdateCache),
+            _ => false,
+        }
     }
 
     fn missing(&self, worker: &WorkerId) -> impl Iterator<Item = &SectorFile> {
@@ -148,7 +152,7 @@ impl Core {
             return Err("had it when its lease was lost".to_owned());
         }
         let missing: Vec<&SectorFile> = need.missing(&reg.worker).collect();
-        if need.stays() && !missing.is_empty() {
+        if missing.iter().any(|f| need.stays(f.kind)) {
             return Err(format!("does not hold {}", names(missing.iter().map(|f| f.kind))));
         }
         let sector = self.sectors.get(&task.sector).ok_or("its sector is gone")?;
@@ -179,7 +183,7 @@ impl Core {
         if kinds.is_empty() {
             return Ok(Vec::new());
         }
-        let finalize = need.kind == TaskKind::Finalize;
+        let finalize = matches!(need.kind, TaskKind::Finalize | TaskKind::FinalizeReplicaUpdate);
         let bytes = |kind: FileKind| match finalize {
             true => kind.finalized_bytes(need.proof.size.bytes()),
             false => kind.sealing_bytes(need.proof.size.bytes()),

@@ -37,6 +37,7 @@ impl Core {
         }
         let calls: Vec<u64> = self.chain.iter().filter(|(_, wait)| wait.ask_at <= now).map(|(n, _)| *n).collect();
         calls.into_iter().for_each(|number| self.ask_chain(number));
+        self.run_retries();
         self.post_timers();
         self.forget();
     }
@@ -52,6 +53,7 @@ impl Core {
             .chain(queue)
             .chain(inputs.map(|since| since.plus(self.config.input_wait_ms)))
             .chain(chain)
+            .chain(self.retry_due())
             .chain(self.post_due())
             .chain(self.facts_due())
             .chain(self.forget_due())

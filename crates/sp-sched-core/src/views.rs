@@ -162,7 +162,8 @@ impl Core {
     /// What a sector waits for, in words; empty when it waits for nothing.
     pub fn waiting_for(&self, number: u64, now: UnixMs) -> String {
         let now = now.max(self.now);
-        let mut waits: Vec<String> = Vec::new();
+        let trouble = self.sectors.get(&number).map(|s| self.trouble_text(s)).filter(|text| !text.is_empty());
+        let mut waits: Vec<String> = trouble.into_iter().collect();
         if let Some(wait) = self.chain.get(&number) {
             waits.push(match &wait.call {
                 ChainCall::Ticket => "the chain: ticket".to_owned(),
@@ -174,7 +175,7 @@ impl Core {
                 waits.push(format!("asked {} times, last: {}", wait.failures + 1, wait.reason));
             }
         }
-        let mut tasks = self.tasks.values().filter(|t| t.sector == number).peekable();
+        let mut tasks = self.tasks_of(number).peekable();
         if tasks.peek().is_some() {
             let books = self.books();
             tasks.for_each(|task| waits.extend(self.task_jobs(task, now, &books).iter().map(job_text)));
@@ -184,11 +185,12 @@ impl Core {
 
     /// Where piece bytes of a sector are wanted. None: there is no such sector, or it holds no data.
     pub fn upload(&self, number: u64) -> Option<UploadView> {
-        let sector = self.sectors.get(&number).filter(|s| s.data.is_some())?;
-        if !sector.pieces.is_empty() {
+        let sector = self.sectors.get(&number)?;
+        let (_, arrived) = sector.upload()?;
+        if arrived {
             return Some(UploadView::Accepted);
         }
-        let task = self.tasks.values().find(|t| (t.sector, t.kind) == (number, TaskKind::AddPiece));
+        let task = self.tasks_of(number).find(|t| t.kind == TaskKind::AddPiece);
         let ready = task.iter().flat_map(|t| &t.attempts).find(|a| self.takes_upload(a));
         let here = ready.and_then(|a| {
             let data_url = self.workers.get(&a.worker)?.reg.data_url.clone();
@@ -215,7 +217,7 @@ impl Core {
     /// Deadlines with sectors: the numbers of each partition, rising. A partition may have become empty.
     pub fn deadlines(&self) -> BTreeMap<DeadlineIndex, Vec<Vec<u64>>> {
         let mut deadlines: BTreeMap<DeadlineIndex, Vec<Vec<u64>>> = BTreeMap::new();
-        for sector in self.sectors.values().filter(|s| s.state == SectorState::Proving) {
+        for sector in self.sectors.values().filter(|s| s.is_proven()) {
             let Some((deadline, partition)) = sector.location else { continue };
             let partitions = deadlines.entry(deadline).or_default();
             let at = partition.0 as usize;

@@ -23,7 +23,7 @@ impl Verifier for FakeVerifier {
         let verdict = match question {
             Question::Seal(seal) => Ok(is_valid(&self.made, seal)),
             Question::Warm(_) => Ok(true),
-            Question::Post(_) => Err("the fake verifier knows seals only".to_owned()),
+            Question::Post(_) | Question::Update(_) => Err("the fake verifier knows seals only".to_owned()),
         };
         Box::pin(async move {
             thinking.await;

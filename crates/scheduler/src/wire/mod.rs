@@ -17,8 +17,8 @@ pub(crate) use failure::{failure, failure_message};
 pub(crate) use post::{check_reply, post_reply};
 pub(crate) use register::{Admission, registration, renewal};
 pub(crate) use results::task_result;
-pub(crate) use verify::{verify_post, verify_seal, verify_warm};
-pub(crate) use views::{job, replica, sector_status, sector_summary, worker_status};
+pub(crate) use verify::{verify_post, verify_seal, verify_update, verify_warm};
+pub(crate) use views::{job, replica, sector_status, sector_summary, state_count, worker_status};
 
 use sp_proto::convert::WireError;
 
