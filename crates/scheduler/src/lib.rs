@@ -14,6 +14,7 @@ mod index;
 mod policy;
 mod rows;
 mod service;
+mod troubles;
 mod verify;
 mod wire;
 mod workers;
@@ -25,5 +26,8 @@ pub use chain::{
 };
 pub use policy::SealingOptions;
 pub use rows::SCHEMA_VERSION;
-pub use service::{Service, ServiceError, ServiceOptions};
-pub use verify::{Question, Verifier, VerifierOptions, VerifierProcesses, refuse_insecure_parameters};
+pub use service::{Placement, Service, ServiceError, ServiceOptions};
+pub use troubles::Troubles;
+pub use verify::{
+    Question, Verifier, VerifierOptions, VerifierProcesses, parameters_are_insecure, refuse_insecure_parameters,
+};

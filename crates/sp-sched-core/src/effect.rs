@@ -21,6 +21,10 @@ pub enum Effect {
     Reserve { attempt: AttemptId, sector: u64, outputs: Vec<OutputSlot> },
     /// Give a task to a worker.
     Assign { worker: WorkerId, assignment: Box<Assignment> },
+    /// A held attempt may compute.
+    Start { worker: WorkerId, attempt: AttemptId },
+    /// Have the worker take its stores back from the index and end.
+    Stop { worker: WorkerId },
     /// Stop an attempt.
     Cancel { worker: WorkerId, attempt: AttemptId, reason: String },
     /// The result is dealt with; the worker may forget it.
@@ -56,6 +60,10 @@ pub enum Reply {
     Moved(SectorState),
     /// RegenSectorKey: true when the replica before the update is there already.
     Regenerating { ready: bool },
+    /// A decision about this worker is durable.
+    Worker { worker: WorkerId },
+    /// It is done.
+    Done,
     /// Abort: what was ended, in words.
     Aborted { description: String },
     /// Window or winning PoSt, verified.
@@ -119,6 +127,8 @@ pub struct Assignment {
     pub params: TaskParams,
     /// Limit.
     pub time_limit_ms: u64,
+    /// Bring the inputs, then wait for `Effect::Start`.
+    pub hold: bool,
 }
 
 /// A file that a task reads.

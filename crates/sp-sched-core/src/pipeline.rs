@@ -6,6 +6,7 @@ use crate::chain::ChainWait;
 use crate::core::Core;
 use crate::event::{TaskDone, TaskOutput};
 use crate::model::{LogEntry, PieceData, Sector, SectorFile, Task, Trouble};
+use crate::timers::Bell;
 
 pub(crate) use crate::sector::output_kinds;
 
@@ -23,18 +24,16 @@ impl Core {
         number
     }
 
-    /// The tasks of a sector.
-    pub(crate) fn tasks_of(&self, number: u64) -> impl Iterator<Item = &Task> {
-        self.tasks.values().filter(move |t| t.sector == number)
-    }
-
     /// Sees to it that what the sector's state asks for is under way. Harmless when it is.
     pub(crate) fn drive(&mut self, number: u64) {
         let Some(sector) = self.sectors.get(&number) else { return };
-        self.retries.set(number, sector.trouble.retry_at);
-        match sector.state {
+        let (state, seed_known) = (sector.state, sector.seed.is_some());
+        if let Some(at) = sector.trouble.retry_at {
+            self.wind(at, Bell::Sector(number));
+        }
+        match state {
             // A sector that went back keeps its seed: the chain holds it to it.
-            SectorState::WaitSeed if sector.seed.is_some() => {
+            SectorState::WaitSeed if seed_known => {
                 self.advance(number, SectorState::Committing1, None, "seed known");
             }
             // AP has filled the sector already.
@@ -53,8 +52,7 @@ impl Core {
         match sector.wanted_call() {
             Some(call) if self.chain.get(&number).is_some_and(|wait| wait.call == call) => {}
             Some(call) => {
-                let wait = ChainWait { call, ask_at: self.now, failures: 0, reason: String::new() };
-                self.chain.insert(number, wait);
+                self.chain.insert(number, ChainWait::new(call, self.now));
                 self.ask_chain(number);
             }
             None => drop(self.chain.remove(&number)),
@@ -85,9 +83,7 @@ impl Core {
             failures: 0,
             last_error: String::new(),
         };
-        self.tasks.insert(id, task);
-        self.out.tasks.insert(id);
-        self.replan = true;
+        self.add_task(task);
     }
 
     /// Ends every task of the sector that its state does not ask for.

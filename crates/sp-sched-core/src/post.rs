@@ -95,7 +95,7 @@ impl Core {
         }
         let nobody = candidates.is_empty();
         let load = |w: &Worker| self.post_load(&w.reg.worker);
-        candidates.retain(|w| load(w) == 0 || self.has_post_room(w, kind).is_ok());
+        candidates.retain(|w| load(w) == 0 || self.post_shortage(w, kind).is_none());
         candidates.sort_by_key(|w| (part.failures_on(&w.reg.worker), load(w), w.reg.worker.clone()));
         match candidates.first() {
             Some(worker) => Choice::Give(worker.reg.worker.clone()),
@@ -116,7 +116,9 @@ impl Core {
         part.nobody_since = None;
         let attempt = AttemptId { task: part.task, number: part.last_number };
         let worker_id = worker.clone();
+        let on = host.clone();
         part.running = Some(Try { attempt, worker: worker_id, host, since: now, progress: None, verifying: None });
+        self.touch_host(&on);
         if let Some(assignment) = self.post_assignment(place, attempt, worker) {
             self.out.push(Effect::Assign { worker: worker.clone(), assignment: Box::new(assignment) });
         }
@@ -147,6 +149,7 @@ impl Core {
             outputs: Vec::new(),
             params,
             time_limit_ms: self.config.time_limit_ms(job.kind.task()),
+            hold: false,
         })
     }
 

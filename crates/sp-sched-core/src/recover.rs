@@ -1,14 +1,13 @@
 //! What follows when a phase of a sector fails: again after a growing wait, a step back, or a stop for the operator.
 //! Nothing is ever removed because of a failure count.
 
-use std::collections::{BTreeMap, BTreeSet};
-
 use sp_types::{FileKind, SectorState as S, TaskId, TaskKind};
 
 use crate::attempts::LOST_INPUTS;
 use crate::core::Core;
-use crate::model::{Sector, UnixMs};
+use crate::model::Sector;
 use crate::sector::is_aside;
+use crate::timers::Bell;
 
 /// Failures of PC2 after which PC1 makes its inputs anew.
 const PC2_FAILURES: u32 = 3;
@@ -22,35 +21,6 @@ enum Plan {
     Again,
     Back(S),
     Stop,
-}
-
-/// When sectors that wait by time alone go on.
-#[derive(Debug, Clone, Default)]
-pub(crate) struct Retries {
-    at: BTreeMap<u64, UnixMs>,
-    order: BTreeSet<(UnixMs, u64)>,
-}
-
-impl Retries {
-    pub(crate) fn set(&mut self, number: u64, at: Option<UnixMs>) {
-        if let Some(old) = self.at.remove(&number) {
-            self.order.remove(&(old, number));
-        }
-        if let Some(at) = at {
-            self.at.insert(number, at);
-            self.order.insert((at, number));
-        }
-    }
-
-    pub(crate) fn next(&self) -> Option<UnixMs> {
-        self.order.first().map(|(at, _)| *at)
-    }
-
-    fn take_due(&mut self, now: UnixMs) -> Option<u64> {
-        let (_, number) = self.order.first().copied().filter(|(at, _)| *at <= now)?;
-        self.set(number, None);
-        Some(number)
-    }
 }
 
 impl Core {
@@ -233,27 +203,23 @@ impl Core {
         let waits = self.sectors.get(&number).filter(|s| s.state.is_failure());
         if let Some(resume) = waits.and_then(|s| s.trouble.resume) {
             self.enter_state(number, resume, None, "");
-            self.retries.set(number, None);
         }
     }
 
-    /// Sectors whose wait is over go on.
-    pub(crate) fn run_retries(&mut self) {
-        while let Some(number) = self.retries.take_due(self.now) {
-            let Some(sector) = self.sectors.get(&number) else { continue };
-            let (state, resume) = (sector.state, sector.trouble.resume);
-            match (state, resume) {
-                (S::Removing, _) => self.removal_is_slow(number),
-                (S::RemoveFailed, _) => self.remove_again(number),
-                (S::ReleaseSectorKey, _) => self.drive(number),
-                (_, Some(resume)) if state.is_failure() => self.advance(number, resume, None, "tries again"),
-                _ => {}
-            }
+    /// A sector whose wait is over goes on.
+    pub(crate) fn sector_bell(&mut self, number: u64) {
+        let Some(sector) = self.sectors.get(&number) else { return };
+        let (state, resume) = (sector.state, sector.trouble.resume);
+        let Some(at) = sector.trouble.retry_at else { return };
+        match (state, resume) {
+            // It rings for an earlier wait.
+            _ if at > self.now => self.wind(at, Bell::Sector(number)),
+            (S::Removing, _) => self.removal_is_slow(number),
+            (S::RemoveFailed, _) => self.remove_again(number),
+            (S::ReleaseSectorKey, _) => self.drive(number),
+            (_, Some(resume)) if state.is_failure() => self.advance(number, resume, None, "tries again"),
+            _ => {}
         }
-    }
-
-    pub(crate) fn retry_due(&self) -> Option<UnixMs> {
-        self.retries.next()
     }
 
     /// The update counts; the replica before it goes once no proof reads it any more.
@@ -264,8 +230,7 @@ impl Core {
         let Some(sector) = self.sector_mut(number) else { return };
         if in_use {
             sector.trouble.retry_at = Some(until);
-            self.retries.set(number, Some(until));
-            return;
+            return self.wind(until, Bell::Sector(number));
         }
         sector.drop_files(&[FileKind::Sealed]);
         self.untidy.insert(number);
@@ -333,7 +298,7 @@ impl Sector {
 
     /// For rows of before, which do not say: the first phase whose outcome is not there.
     fn first_unfinished(&self) -> S {
-        match S::all().find(|s| s.fails_to() == Some(self.state)) {
+        match S::ALL.into_iter().find(|s| s.fails_to() == Some(self.state)) {
             Some(at_work) if self.state != S::CommitFailed => at_work,
             _ if self.state == S::CommitFailed => S::Committing2,
             _ if self.pieces.is_empty() => S::Packing,

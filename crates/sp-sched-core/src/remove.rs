@@ -7,13 +7,13 @@ use sp_types::{ErrorCode, SectorState};
 use crate::core::Core;
 use crate::effect::Reply;
 use crate::model::{LogEntry, Sector};
-use crate::requests::Refusal;
+use crate::requests::Refused;
 
 impl Core {
     // === remove ===
 
     /// From now on nothing of the sector counts: every replica that is known, or becomes known, is deleted by name.
-    pub(crate) fn remove(&mut self, number: u64) -> Result<Reply, Refusal> {
+    pub(crate) fn remove(&mut self, number: u64) -> Result<Reply, Refused> {
         let state = self.known(number)?.state;
         if state == SectorState::RemoveFailed {
             self.remove_again(number);
@@ -36,6 +36,8 @@ impl Core {
 
     pub(crate) fn remove_again(&mut self, number: u64) {
         self.let_go(number);
+        let deletes = self.facts.deletes.iter_mut().filter(|(id, _)| id.sector.number == number);
+        deletes.for_each(|(_, delete)| delete.forgive());
         self.advance(number, SectorState::Removing, None, "tries again");
     }
 
@@ -71,7 +73,7 @@ impl Core {
     // === force ===
 
     /// Any state but those that have no way on; what the sector did until now ends.
-    pub(crate) fn force_state(&mut self, number: u64, to: SectorState) -> Result<Reply, Refusal> {
+    pub(crate) fn force_state(&mut self, number: u64, to: SectorState) -> Result<Reply, Refused> {
         let from = self.known(number)?.state;
         let refuse = |why: &str| Err((ErrorCode::WrongState, format!("sector {number} is {from}; {why}")));
         match to {
@@ -104,7 +106,7 @@ impl Core {
     // === retry ===
 
     /// What failed, or waits, is tried now, and may fail as often as at first.
-    pub(crate) fn retry(&mut self, number: u64) -> Result<Reply, Refusal> {
+    pub(crate) fn retry(&mut self, number: u64) -> Result<Reply, Refused> {
         let sector = self.known(number)?;
         let state = sector.state;
         if state == SectorState::RemoveFailed {
@@ -130,11 +132,9 @@ impl Core {
         for id in tasks {
             if let Some(task) = self.task_mut(id) {
                 task.not_before = task.not_before.min(now);
+                self.dirty.tasks.insert(id);
             }
         }
-        if self.chain.contains_key(&number) {
-            self.ask_chain(number);
-        }
-        self.replan = true;
+        self.ask_chain_anew(number);
     }
 }

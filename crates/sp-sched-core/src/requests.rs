@@ -9,7 +9,7 @@ use crate::model::{PieceData, Sector};
 use crate::post_job::{PostKind, PostSector};
 
 /// A request that is refused: code and message.
-pub(crate) type Refusal = (ErrorCode, String);
+pub(crate) type Refused = (ErrorCode, String);
 
 impl Core {
     pub(crate) fn on_request(&mut self, id: RequestId, request: Request) {
@@ -37,6 +37,7 @@ impl Core {
                 self.deadline_post(id, PostKind::Check(deadline), deadline, randomness).map(|()| None)
             }
             Request::ComputeWinningPost { randomness, pick } => self.winning_post(id, randomness, pick).map(|()| None),
+            other => self.control(other).map(Some),
         };
         match answer {
             // A PoSt answers when it is proven.
@@ -46,7 +47,7 @@ impl Core {
         }
     }
 
-    fn pledge(&mut self, count: u32, priority: Option<i64>) -> Result<Reply, Refusal> {
+    fn pledge(&mut self, count: u32, priority: Option<i64>) -> Result<Reply, Refused> {
         let limit = self.config.pledge_limit;
         if count == 0 || count > limit {
             return Err((ErrorCode::BadRequest, format!("cannot pledge {count} sectors; ask for 1 to {limit}")));
@@ -55,13 +56,13 @@ impl Core {
         Ok(Reply::Sectors((0..count).map(|_| self.new_sector(None, priority)).collect()))
     }
 
-    fn add_piece(&mut self, data: PieceData, priority: Option<i64>) -> Result<Reply, Refusal> {
+    fn add_piece(&mut self, data: PieceData, priority: Option<i64>) -> Result<Reply, Refused> {
         self.fits_sector(&data)?;
         self.has_sealing_room(self.config.max_sealing_sectors_for_deals, 1)?;
         Ok(Reply::Sectors(vec![self.new_sector(Some(data), priority)]))
     }
 
-    pub(crate) fn fits_sector(&self, data: &PieceData) -> Result<(), Refusal> {
+    pub(crate) fn fits_sector(&self, data: &PieceData) -> Result<(), Refused> {
         let PieceData { data_bytes, name, .. } = data;
         if *data_bytes == 0 {
             return Err((ErrorCode::EmptyPiece, format!("`{name}` is empty; there is nothing to seal")));
@@ -79,7 +80,7 @@ impl Core {
     }
 
     /// The limits on sectors being sealed, updated or failed; a full pipeline stops the intake, not the disks.
-    pub(crate) fn has_sealing_room(&self, max: u64, more: u32) -> Result<(), Refusal> {
+    pub(crate) fn has_sealing_room(&self, max: u64, more: u32) -> Result<(), Refused> {
         if max == 0 {
             return Ok(());
         }
@@ -91,13 +92,13 @@ impl Core {
         Err((ErrorCode::Unavailable, format!("too many sectors sealing (curSealing: {sealing}, max: {max})")))
     }
 
-    pub(crate) fn known(&self, number: u64) -> Result<&Sector, Refusal> {
+    pub(crate) fn known(&self, number: u64) -> Result<&Sector, Refused> {
         let unknown = || (ErrorCode::UnknownSector, format!("there is no sector {number}; see `sp-ctl sectors list`"));
         self.sectors.get(&number).ok_or_else(unknown)
     }
 
     /// A sector that is proven and that nothing is done with.
-    pub(crate) fn resting_sector(&self, number: u64) -> Result<&Sector, Refusal> {
+    pub(crate) fn resting_sector(&self, number: u64) -> Result<&Sector, Refused> {
         let sector = self.known(number)?;
         if matches!(sector.state, SectorState::Proving | SectorState::Available) {
             return Ok(sector);
@@ -115,8 +116,12 @@ impl Core {
         self.tasks_of(number).any(|t| t.kind == TaskKind::Unseal)
     }
 
-    fn unseal(&mut self, number: u64) -> Result<Reply, Refusal> {
+    fn unseal(&mut self, number: u64) -> Result<Reply, Refused> {
         let sector = self.resting_sector(number)?;
+        if sector.stored_data().is_none() {
+            let message = format!("sector {number} is a CC sector: there is no data in it that could be unsealed");
+            return Err((ErrorCode::WrongState, message));
+        }
         // While the index is away its last word counts.
         let copy = sector.file(FileKind::Unsealed).filter(|_| !self.facts.connected);
         if copy.is_some() || self.knows(sector, FileKind::Unsealed) {
@@ -139,7 +144,7 @@ impl Core {
         Ok(Reply::Unsealing { ready: false })
     }
 
-    fn release_unsealed(&mut self, number: u64) -> Result<Reply, Refusal> {
+    fn release_unsealed(&mut self, number: u64) -> Result<Reply, Refused> {
         let sector = self.resting_sector(number)?;
         let refuse = |why: &str| Err((ErrorCode::WrongState, format!("sector {number} {why}")));
         if self.tasks_of(number).next().is_some() {
@@ -160,7 +165,7 @@ impl Core {
 
     // === abort ===
 
-    fn abort(&mut self, text: &str, reason: &str) -> Result<Reply, Refusal> {
+    fn abort(&mut self, text: &str, reason: &str) -> Result<Reply, Refused> {
         let missing = || (ErrorCode::NotFound, format!("there is no job {text}; see `sp-ctl sealing jobs`"));
         let why = if reason.is_empty() { "aborted by an operator".to_owned() } else { format!("aborted: {reason}") };
         let description = if let Ok(id) = text.parse::<AttemptId>() {
@@ -206,7 +211,7 @@ impl Core {
 
     // === PoSt ===
 
-    fn has_post_room_left(&self) -> Result<(), Refusal> {
+    fn has_post_room_left(&self) -> Result<(), Refused> {
         if self.posts.len() < self.config.post_requests_limit {
             return Ok(());
         }
@@ -220,7 +225,7 @@ impl Core {
         kind: PostKind,
         deadline: DeadlineIndex,
         randomness: Randomness,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Refused> {
         self.has_post_room_left()?;
         if deadline.0 >= DeadlineIndex::COUNT {
             let message = format!("there is no deadline {deadline}; they are 0 to {}", DeadlineIndex::COUNT - 1);
@@ -239,7 +244,7 @@ impl Core {
         Ok(())
     }
 
-    fn winning_post(&mut self, id: RequestId, randomness: Randomness, pick: u64) -> Result<(), Refusal> {
+    fn winning_post(&mut self, id: RequestId, randomness: Randomness, pick: u64) -> Result<(), Refused> {
         self.has_post_room_left()?;
         let proving: Vec<PostSector> = self.sectors.keys().filter_map(|n| self.post_sector(*n)).collect();
         if proving.is_empty() {

@@ -5,13 +5,13 @@ use sp_types::{ErrorCode, FileKind, SectorState, TaskKind};
 use crate::core::Core;
 use crate::effect::Reply;
 use crate::model::{DATA_PRIORITY, PieceData, Sector, Update};
-use crate::requests::Refusal;
+use crate::requests::Refused;
 
 /// What an update makes.
 const UPDATE_KINDS: [FileKind; 4] = [FileKind::Unsealed, FileKind::Update, FileKind::UpdateCache, FileKind::Vanilla];
 
 impl Core {
-    pub(crate) fn snap(&mut self, number: u64, data: PieceData, priority: Option<i64>) -> Result<Reply, Refusal> {
+    pub(crate) fn snap(&mut self, number: u64, data: PieceData, priority: Option<i64>) -> Result<Reply, Refused> {
         self.fits_sector(&data)?;
         let sector = self.known(number)?;
         let same = sector.update.as_ref().is_some_and(|u| u.accepted.is_none() && u.data == data);
@@ -35,7 +35,7 @@ impl Core {
         Ok(Reply::Moved(self.known(number)?.state))
     }
 
-    pub(crate) fn mark_for_update(&mut self, number: u64) -> Result<Reply, Refusal> {
+    pub(crate) fn mark_for_update(&mut self, number: u64) -> Result<Reply, Refused> {
         let sector = self.known(number)?;
         if sector.data.is_some() || sector.update.is_some() {
             let message = format!("sector {number} holds data; only a CC sector can be updated");
@@ -52,7 +52,7 @@ impl Core {
         Ok(Reply::Moved(SectorState::Available))
     }
 
-    pub(crate) fn abort_upgrade(&mut self, number: u64) -> Result<Reply, Refusal> {
+    pub(crate) fn abort_upgrade(&mut self, number: u64) -> Result<Reply, Refused> {
         let state = self.known(number)?.state;
         match state {
             SectorState::Available => self.advance(number, SectorState::Proving, None, "not for an update any more"),
@@ -90,7 +90,7 @@ impl Core {
     }
 
     /// Makes the replica before the update anew, out of the update and its data.
-    pub(crate) fn regen_sector_key(&mut self, number: u64) -> Result<Reply, Refusal> {
+    pub(crate) fn regen_sector_key(&mut self, number: u64) -> Result<Reply, Refused> {
         let sector = self.resting_sector(number)?;
         if !sector.is_updated() {
             let message = format!("sector {number} was never updated; its sealed file is what it proves");
@@ -116,7 +116,7 @@ impl Core {
     }
 }
 
-fn not_available(sector: &Sector) -> Refusal {
+fn not_available(sector: &Sector) -> Refused {
     let Sector { number, state, .. } = sector;
     let what = match state {
         SectorState::Proving if sector.data.is_none() && sector.update.is_none() => {

@@ -13,6 +13,7 @@ use sp_sched_core::{Config, Core};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, HostCapacity, HostId, PieceInfo, Randomness,
     ReplicaId, ResourceTable, SectorId, SectorSize, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+    WorkerLimits,
 };
 
 const SEALING: [TaskKind; 12] = [
@@ -102,6 +103,7 @@ fn registration() -> impl Strategy<Value = Event> {
                 build: String::new(),
                 tasks: tasks.to_vec(),
                 capacity: HostCapacity { memory_bytes: 1 << 30, cpus, ..HostCapacity::default() },
+                limits: WorkerLimits::default(),
                 resources: ResourceTable::default(),
                 data_url: format!("http://{n}"),
                 stores: vec![store(n)],
@@ -153,7 +155,7 @@ fn request() -> impl Strategy<Value = Request> {
 
 /// What operators do to sectors, forcing them into any state included.
 fn operator_request() -> impl Strategy<Value = Request> {
-    let states: Vec<SectorState> = SectorState::all().collect();
+    let states: Vec<SectorState> = SectorState::ALL.to_vec();
     let snap = |(sector, data_bytes)| {
         let (digest, name) = ([2; 32], "g".to_owned());
         Request::Snap { sector, data_bytes, digest, name, priority: None }
@@ -197,6 +199,7 @@ fn event() -> impl Strategy<Value = Event> {
         session: session(run),
         attempts,
         capacity: None,
+        limits: None,
     });
     let refused = prop::option::weighted(0.2, Just(Failure { code: ErrorCode::NoSpace, message: "full".to_owned() }));
     prop_oneof![
@@ -212,6 +215,10 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0u8..3).prop_map(|n| Event::StoreGone(store(n))),
         3 => replica().prop_map(|id| Event::Replica { id, size_bytes: 10, primary: true }),
         1 => replica().prop_map(Event::ReplicaGone),
+        1 => replica().prop_map(|id| Event::DeleteFailed {
+            id,
+            failure: Failure { code: ErrorCode::Unavailable, message: "read-only".to_owned() },
+        }),
         4 => (attempt(), refused).prop_map(|(attempt, refused)| Event::Reserved { attempt, refused }),
         3 => (attempt(), verdict).prop_map(|(attempt, verdict)| Event::Verified { attempt, verdict }),
         4 => chain(),

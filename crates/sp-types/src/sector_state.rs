@@ -179,9 +179,15 @@ const FAILURES: [(SectorState, SectorState); 15] = [
 
 impl SectorState {
     /// Every state.
-    pub fn all() -> impl Iterator<Item = Self> {
-        NAMES.into_iter().map(|(state, _)| state)
-    }
+    pub const ALL: [Self; NAMES.len()] = {
+        let mut all = [S::Packing; NAMES.len()];
+        let mut at = 0;
+        while at < all.len() {
+            all[at] = NAMES[at].0;
+            at += 1;
+        }
+        all
+    };
 
     /// May a sector go from `self` to `to` by itself or as an operator asks? The published graph. (An operator may
     /// force more with `sectors update-state`; that is logged as such.)
@@ -213,6 +219,11 @@ impl SectorState {
     /// Waits for the operator, whatever happens.
     pub fn is_stopped(self) -> bool {
         matches!(self, S::FailedUnrecoverable | S::Failed)
+    }
+
+    /// No task of the pipeline is under way or follows by itself.
+    pub fn is_settled(self) -> bool {
+        self.is_stopped() || self.is_gone() || matches!(self, S::Proving | S::Available)
     }
 
     /// On the way from Available to the acceptance of an update.
@@ -272,10 +283,11 @@ mod tests {
     #[test]
     fn the_published_edges() {
         let of = |from: SectorState| {
-            let to: Vec<_> = SectorState::all().filter(|to| from.may_become(*to)).map(|s| s.to_string()).collect();
+            let to: Vec<_> =
+                SectorState::ALL.into_iter().filter(|to| from.may_become(*to)).map(|s| s.to_string()).collect();
             format!("{from}: {}", to.join(" "))
         };
-        let all: Vec<String> = SectorState::all().map(of).collect();
+        let all: Vec<String> = SectorState::ALL.into_iter().map(of).collect();
         let anew = "Packing PreCommit1 PreCommit2 WaitSeed Committing1 Committing2 CommitFinalize SubmitCommit \
                     FinalizeSector Removing";
         let expected = [
@@ -321,7 +333,7 @@ mod tests {
 
     #[test]
     fn names_round_trip_and_every_state_has_one() {
-        for (at, state) in SectorState::all().enumerate() {
+        for (at, state) in SectorState::ALL.into_iter().enumerate() {
             assert_eq!((state as usize, state.to_string().to_uppercase().parse()), (at, Ok(state)));
         }
         assert!("Sealed".parse::<SectorState>().is_err_and(|e| e.contains("`Sealed`") && e.contains("WaitSeed")));
@@ -329,7 +341,7 @@ mod tests {
 
     #[test]
     fn failures_lead_back_and_only_who_works_fails() {
-        for state in SectorState::all() {
+        for state in SectorState::ALL.into_iter() {
             assert!(!(state.is_failure() && state.fails_to().is_some()), "{state}");
             if let Some(failure) = state.fails_to() {
                 assert!(failure.is_failure() && failure.may_become(state) && state.may_become(failure), "{state}");

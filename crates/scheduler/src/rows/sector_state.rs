@@ -44,6 +44,6 @@ pub(super) fn encode(state: SectorState) -> Stored {
 }
 
 pub(super) fn decode(number: i32) -> Result<SectorState, WireError> {
-    let known = SectorState::all().find(|s| encode(*s) as i32 == number);
+    let known = SectorState::ALL.into_iter().find(|s| encode(*s) as i32 == number);
     known.ok_or_else(|| WireError::Invalid { field: "state", reason: format!("unknown sector state {number}") })
 }

@@ -79,7 +79,7 @@ fn log_entry() -> impl Strategy<Value = LogEntry> {
 }
 
 fn sector_state() -> impl Strategy<Value = SectorState> {
-    one_of(&SectorState::all().collect::<Vec<_>>())
+    one_of(&SectorState::ALL)
 }
 
 fn update() -> impl Strategy<Value = Update> {
@@ -155,8 +155,8 @@ fn output() -> impl Strategy<Value = OutputSlot> {
 
 fn attempt() -> impl Strategy<Value = Attempt> {
     let state = one_of(&[AttemptState::Reserving, AttemptState::Granted]);
-    (attempt_id(), id(), id(), state, vec(output(), 0..3), any::<u64>(), text()).prop_map(
-        |(id, worker, host, state, outputs, created, upload_ticket)| Attempt {
+    (attempt_id(), id(), id(), state, vec(output(), 0..3), any::<u64>(), text(), any::<bool>()).prop_map(
+        |(id, worker, host, state, outputs, created, upload_ticket, held)| Attempt {
             id,
             worker: WorkerId::new(worker).expect("made of allowed characters"),
             host: HostId::new(host).expect("made of allowed characters"),
@@ -164,6 +164,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
             outputs,
             created: UnixMs(created),
             upload_ticket,
+            held,
         },
     )
 }
@@ -316,7 +317,7 @@ fn rows_of_version_1_are_read_and_raised() {
 /// Numbers in rows never change their meaning.
 #[test]
 fn every_state_keeps_its_number() {
-    let numbers: Vec<i32> = SectorState::all().map(|s| super::sector_state::encode(s) as i32).collect();
+    let numbers: Vec<i32> = SectorState::ALL.into_iter().map(|s| super::sector_state::encode(s) as i32).collect();
     let expected = [
         1, 2, 3, 4, 5, 6, 12, 13, 7, 8, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33,
         34, 9, 10, 11,

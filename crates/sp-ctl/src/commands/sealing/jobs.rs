@@ -35,8 +35,20 @@ struct JobRow {
 }
 
 /// States in the order of the listing: what ends first comes first.
-const STATE_ORDER: [&str; 9] =
-    ["orphaned", "returning", "verifying", "publishing", "running", "preparing", "waiting", "reserving", "queued"];
+const STATE_ORDER: [&str; 12] = [
+    "orphaned",
+    "returning",
+    "verifying",
+    "publishing",
+    "running",
+    "prepared",
+    "preparing",
+    "waiting",
+    "reserving",
+    "assigned(1)",
+    "assigned(2)",
+    "queued",
+];
 
 impl Jobs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {

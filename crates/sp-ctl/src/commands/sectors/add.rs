@@ -7,7 +7,7 @@ use serde::Serialize;
 use sp_proto::v1::{AddPieceRequest, SectorSummary};
 use sp_types::SectorState;
 
-use super::wait::wait_for;
+use super::wait::{state_of, wait_for};
 use crate::context::{Context, request};
 use crate::error::CommandError;
 use crate::output;
@@ -54,7 +54,7 @@ impl Add {
         let proving = |summary: &SectorSummary| summary.state == SectorState::Proving.to_string();
         let state = match wait {
             true => wait_for(&mut scheduler, sector, timeout, proving).await?.state,
-            false => "Packing".to_owned(),
+            false => state_of(&mut scheduler, sector).await,
         };
         let added = Added { sector, data_bytes: source.size_bytes, data_digest: hex::encode(source.digest), state };
         context.show(&added, |_| format!("Added {} as the piece of sector {sector}\n", file.display()))

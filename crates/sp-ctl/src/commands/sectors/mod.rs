@@ -2,6 +2,7 @@
 
 mod abort_upgrade;
 mod add;
+mod history;
 mod list;
 mod mark_for_update;
 mod moved;

@@ -8,6 +8,13 @@ use crate::context::{Scheduler, request};
 use crate::error::{CommandError, Exit};
 use crate::output;
 
+/// The state now. What was asked for is done: that nobody answers at this moment is no failure any more.
+pub(super) async fn state_of(scheduler: &mut Scheduler, number: u64) -> String {
+    let reply = scheduler.sector_status(request(SectorStatusRequest { number, log: false })).await;
+    let summary = reply.ok().and_then(|reply| reply.into_inner().summary);
+    summary.map_or_else(|| "unknown".to_owned(), |summary| summary.state)
+}
+
 /// Waits until `done`. Gives up when the sector waits for its operator, or when nothing has changed for `limit`.
 pub(super) async fn wait_for(
     scheduler: &mut Scheduler,
