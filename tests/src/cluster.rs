@@ -324,6 +324,26 @@ impl Cluster {
     }
 }
 
+impl Drop for Cluster {
+    /// The built-in workers outlive a scheduler that is killed, so that the next one can adopt them: none will come.
+    fn drop(&mut self) {
+        // Best effort: a test that ends must not fail for what it leaves behind.
+        let _ = self.kill9_all();
+        let records = std::fs::read_dir(self.data_dir("scheduler").join("builtin")).into_iter().flatten().flatten();
+        for record in records.filter(|entry| entry.path().extension().is_some_and(|e| e == "json")) {
+            let text = std::fs::read(record.path()).unwrap_or_default();
+            let pid = serde_json::from_slice::<Value>(&text).ok().and_then(|v| v["pid"].as_i64());
+            let Some(pid) = pid.and_then(|pid| i32::try_from(pid).ok()) else { continue };
+            // Another process may have the number by now; ours names the directory of this cluster.
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let ours = String::from_utf8_lossy(&command).contains(&*self.dir.path().to_string_lossy());
+            if let Some(pid) = rustix::process::Pid::from_raw(pid).filter(|_| ours) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
+    }
+}
+
 /// Sends an `AddPiece` with this file name past `sp-ctl`; returns the refusal, or an error if it was taken.
 pub fn raw_add_piece(cluster: &Cluster, name: &str) -> Result<String> {
     use sp_proto::v1::scheduler_client::SchedulerClient;

@@ -53,6 +53,23 @@ pub fn read(logs: &[PathBuf]) -> Result<Executions> {
     Ok(executions)
 }
 
+/// Attempt and phase of what executors of this run of the worker have begun, and neither they nor the worker have ended.
+pub fn at_work(log: &Path) -> Result<Vec<(String, String)>> {
+    let mut open = BTreeMap::new();
+    for line in lines(log)? {
+        if line.contains(" started service=") {
+            open.clear();
+        }
+        let Some(attempt) = field(&line, "attempt") else { continue };
+        if line.contains("executor start ") {
+            open.insert(attempt, field(&line, "task").unwrap_or_default());
+        } else if ["executor finish ", " failed attempt=", " dropped attempt="].iter().any(|end| line.contains(end)) {
+            open.remove(&attempt);
+        }
+    }
+    Ok(open.into_iter().collect())
+}
+
 /// Was the last that an executor did for this attempt to begin with it? So it is when it was killed at work.
 pub fn cut_short(log: &Path, attempt: &str) -> Result<bool> {
     let lines = lines(log)?;
@@ -119,6 +136,12 @@ mod tests {
              executor finish attempt=2.1 task=PC1 sector=0 took_ms=3 ok\n\
              crash point executor-finished\n");
         assert!(cut_short(&path, "1.1").unwrap() && !cut_short(&path, "2.1").unwrap());
+        assert_eq!(at_work(&path).unwrap(), [("1.1".to_owned(), "AP".to_owned())]);
+        for end in ["WARN drive: failed attempt=1.1 task=AP", "INFO logs: started service=\"sp-sealing-worker\""] {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let (_dir, ended) = log(&format!("{text}{end}\n"));
+            assert!(at_work(&ended).unwrap().is_empty() && cut_short(&ended, "1.1").unwrap());
+        }
         assert_eq!(phase_of_crash(std::slice::from_ref(&path), "executor-finished").unwrap().as_deref(), Some("PC1"));
         assert_eq!(phase_of_crash(&[path], "executor-started").unwrap(), None);
     }

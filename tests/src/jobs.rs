@@ -1,4 +1,6 @@
-//! What the scheduler says is under way, and whether it was a given process that had it in hand when it died.
+//! What is under way, and whether it was a given process that had it in hand when it was killed.
+
+use std::collections::BTreeSet;
 
 use anyhow::{Context, Result};
 use serde_json::Value;
@@ -43,32 +45,48 @@ impl Victim {
         }
     }
 
-    /// Is this job in its hands, so that a kill now would meet it? Every attempt is in the hands of scheduler and index.
-    pub fn has(&self, job: &Job) -> bool {
+    /// Attempt and phase of everything that is in its hands, so that a kill now would meet it. Every attempt is in the
+    /// hands of scheduler and index.
+    pub fn at_work(&self, cluster: &Cluster) -> Result<Vec<(String, String)>> {
         match self {
-            Self::Service(_) => job.state != "queued",
-            Self::Worker(name) => job.worker == *name && AT_WORK.contains(&job.state.as_str()),
-            Self::Executors(name) => job.worker == *name && job.state == "running",
+            Self::Service(_) => {
+                let given = list(cluster)?.into_iter().filter(|job| job.state != "queued");
+                Ok(given.map(|job| (job.id, job.phase)).collect())
+            }
+            Self::Worker(name) | Self::Executors(name) => executions::at_work(&cluster.log(name)),
         }
     }
 
-    /// Those of `jobs`, as they were listed at the kill, that it did meet. The listing is a heartbeat old: what a worker
-    /// was at is checked against what it left behind.
-    pub fn met(&self, cluster: &Cluster, jobs: &[Job]) -> Result<Vec<Job>> {
-        let mut met = vec![];
-        for job in jobs.iter().filter(|job| self.has(job)) {
-            let so = match self {
-                Self::Service(_) => true,
-                Self::Worker(name) => {
-                    let dir = cluster.data_dir(name);
-                    dir.join("attempts").join(&job.id).is_dir() && !dir.join("results").join(&job.id).exists()
+    /// Phases that a kill has met; `before` is what it was at before.
+    pub fn met(&self, cluster: &Cluster, before: &[(String, String)]) -> Result<BTreeSet<String>> {
+        let mut met = BTreeSet::new();
+        match self {
+            Self::Service(_) => met.extend(before.iter().map(|(_, phase)| phase.clone())),
+            Self::Executors(name) => {
+                for (attempt, phase) in before {
+                    if executions::cut_short(&cluster.log(name), attempt)? {
+                        met.insert(phase.clone());
+                    }
                 }
-                Self::Executors(name) => executions::cut_short(&cluster.log(name), &job.id)?,
-            };
-            met.extend(so.then(|| job.clone()));
+            }
+            Self::Worker(name) => {
+                // The scheduler lives on and still knows what the worker said last, which is a heartbeat old; its log
+                // says what its executors were at. What it had done by then is not on its disk any more.
+                let told =
+                    list(cluster)?.into_iter().filter(|j| j.worker == *name && AT_WORK.contains(&j.state.as_str()));
+                let at_work = executions::at_work(&cluster.log(name))?;
+                let all = told.map(|job| (job.id, job.phase)).chain(at_work);
+                met.extend(all.filter(|(id, _)| holds(cluster, name, id)).map(|(_, phase)| phase));
+            }
         }
         Ok(met)
     }
+}
+
+/// Does this worker's disk say that it has the attempt, and no result of it yet?
+fn holds(cluster: &Cluster, worker: &str, attempt: &str) -> bool {
+    let dir = cluster.data_dir(worker);
+    dir.join("attempts").join(attempt).is_dir() && !dir.join("results").join(attempt).exists()
 }
 
 /// Everything that `sealing jobs` lists.

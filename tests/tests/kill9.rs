@@ -44,7 +44,7 @@ fn many_kills_lose_nothing() {
 fn run(plan: &Plan) {
     let mut random = Random::from_env();
     // Frequent heartbeats, so that the listing of jobs says what workers are at now.
-    let scheduler = ["--heartbeat", "100ms"].map(String::from).to_vec();
+    let scheduler = ["--heartbeat", "50ms"].map(String::from).to_vec();
     let with_c2 = Setup { crash_points: true, scheduler, ..Setup::two_sealing() };
     let mut without_c2 = with_c2.clone();
     // First AP to C1: a C2 takes all cores for most of a minute and would be all that a kill ever meets.
@@ -58,16 +58,15 @@ fn run(plan: &Plan) {
         trial.named_kill(points.swap_remove(at));
         trial.random_kill(&mut random, &mut aims);
     }
-    let acknowledged: Vec<u64> = trial.acknowledged.iter().copied().collect();
-    trial.cluster.wait_for_state(&acknowledged, &AFTER_C1, Duration::from_secs(300)).unwrap();
+    trial.wait_for_c1();
 
     trial.change_flags(&with_c2);
     trial.kill_during_c2();
     if points.is_empty() {
         trial.named_kill(CrashPoint::SchedulerVerified);
     }
-    let wanted = &acknowledged[..plan.sectors_to_proving.min(acknowledged.len())];
-    trial.cluster.wait_for_state(wanted, &["Proving"], Duration::from_secs(600)).unwrap();
+    let wanted: Vec<u64> = trial.acknowledged.iter().copied().take(plan.sectors_to_proving).collect();
+    trial.cluster.wait_for_state(&wanted, &["Proving"], Duration::from_secs(1200)).unwrap();
     for number in wanted {
         let proof = trial.cluster.ctl_json(&["sectors", "proof", &number.to_string()]).unwrap();
         assert_eq!(proof["proof"].as_str().unwrap().len(), 384, "192 bytes of proof in hex");
@@ -133,37 +132,35 @@ impl Trial {
                 pledged = numbers.is_ok();
                 self.acknowledged.extend(numbers.unwrap_or_default());
             }
-            let listed = jobs::list(&self.cluster);
+            let seen = Victim::Service("any".to_owned()).at_work(&self.cluster);
             if token.exists() {
-                before = listed.unwrap_or_default();
+                before = seen.unwrap_or_default();
             }
             Ok((!token.exists()).then_some(()))
         });
         crashed.unwrap_or_else(|e| panic!("{e:#}\n{}", self.cluster.tails()));
         std::thread::sleep(Duration::from_millis(100));
-        let met = self.met_at(point, before);
-        let dead = self.cluster.restart_dead().unwrap();
-        let who = dead.first().map_or("executor", String::as_str);
+        let (who, met) = self.met_at(point, &before);
         println!("{who} died at {} during {met:?}", point.name());
-        self.pairs.extend(met);
+        self.note(&who, met);
+        self.cluster.restart_dead().unwrap();
         self.named += 1;
     }
 
-    /// Pairs of the process that has just died at this point: `before` is the last listing before.
-    fn met_at(&mut self, point: CrashPoint, before: Vec<Job>) -> Vec<(String, String)> {
+    /// Which process has just died at this point, and in which phases; `before` is what was last seen before.
+    fn met_at(&mut self, point: CrashPoint, before: &[(String, String)]) -> (String, BTreeSet<String>) {
         if point.name().starts_with("executor-") {
             let phase = executions::phase_of_crash(&self.cluster.sealing_logs(), point.name()).unwrap();
-            return phase.into_iter().map(|phase| ("executor".to_owned(), phase)).collect();
+            return ("executor".to_owned(), phase.into_iter().collect());
         }
         let dead = ["scheduler", "index", "seal-a", "seal-b"].into_iter().find(|name| !self.cluster.alive(name));
-        let victim = match dead {
-            Some(name) if name.starts_with("seal") => Victim::Worker(name.to_owned()),
-            Some(name) => Victim::Service(name.to_owned()),
-            None => return vec![],
-        };
-        // The scheduler lives on when a worker dies, and still knows what the worker said last.
-        let jobs = if matches!(victim, Victim::Worker(_)) { jobs::list(&self.cluster).unwrap() } else { before };
-        pairs(&self.cluster, &victim, &jobs)
+        let name = dead.unwrap_or_else(|| panic!("nobody died at {}", point.name())).to_owned();
+        let victim = if name.starts_with("seal") { Victim::Worker(name) } else { Victim::Service(name) };
+        (victim.label().to_owned(), victim.met(&self.cluster, before).unwrap())
+    }
+
+    fn note(&mut self, process: &str, phases: BTreeSet<String>) {
+        self.pairs.extend(phases.into_iter().map(|phase| (process.to_owned(), phase)));
     }
 
     /// Kills one process while it has a job of one phase in hand, if it can be found at it.
@@ -176,41 +173,40 @@ impl Trial {
                 break;
             }
         }
-        std::thread::sleep(Duration::from_millis(random.below(40)));
+        std::thread::sleep(Duration::from_millis(random.below(10)));
         let met = self.kill(&victim, Duration::from_millis(random.below(1500)));
         println!("{victim:?} killed at a random time, aimed at {phase}, during {met:?}");
-        self.pairs.extend(met);
+        self.note(victim.label(), met);
         self.random += 1;
     }
 
     fn comes_by(&self, victim: &Victim, phase: &str) -> bool {
         let start = Instant::now();
         while start.elapsed() < Duration::from_secs(4) {
-            let jobs = jobs::list(&self.cluster).unwrap_or_default();
-            if jobs.iter().any(|job| job.phase == phase && victim.has(job)) {
+            let at_work = victim.at_work(&self.cluster).unwrap_or_default();
+            if at_work.iter().any(|(_, at)| at == phase) {
                 return true;
             }
+            std::thread::sleep(Duration::from_millis(1));
         }
         false
     }
 
-    /// Kills, and restarts after a while; gives the pairs that were hit.
-    fn kill(&mut self, victim: &Victim, down: Duration) -> Vec<(String, String)> {
-        let mut jobs = jobs::list(&self.cluster).unwrap_or_default();
+    /// Kills, and restarts after a while; gives the phases that were hit.
+    fn kill(&mut self, victim: &Victim, down: Duration) -> BTreeSet<String> {
+        let before = victim.at_work(&self.cluster).unwrap_or_default();
         let name = match victim {
             Victim::Executors(worker) => {
                 let killed = self.cluster.kill9_executors(worker).unwrap();
-                // So that the log has what they had begun.
+                // So that the log has what they had ended before.
                 std::thread::sleep(Duration::from_millis(50));
-                return if killed > 0 { pairs(&self.cluster, victim, &jobs) } else { vec![] };
+                let met = victim.met(&self.cluster, &before).unwrap();
+                return if killed > 0 { met } else { BTreeSet::new() };
             }
             Victim::Service(name) | Victim::Worker(name) => name,
         };
         self.cluster.kill9(name).unwrap();
-        if matches!(victim, Victim::Worker(_)) {
-            jobs = jobs::list(&self.cluster).unwrap_or_default();
-        }
-        let met = pairs(&self.cluster, victim, &jobs);
+        let met = victim.met(&self.cluster, &before).unwrap();
         std::thread::sleep(down);
         self.cluster.restart_dead().unwrap();
         met
@@ -220,14 +216,13 @@ impl Trial {
     fn kill_during_c2(&mut self) {
         let victim = Victim::Worker("seal-b".to_owned());
         let running = wait::until("a C2 to run", Duration::from_secs(300), || {
-            let jobs = jobs::list(&self.cluster)?;
-            Ok(jobs.iter().any(|job| job.phase == "C2" && job.state == "running" && victim.has(job)).then_some(()))
+            Ok(victim.at_work(&self.cluster)?.iter().any(|(_, phase)| phase == "C2").then_some(()))
         });
         running.unwrap_or_else(|e| panic!("{e:#}\n{}", self.cluster.tails()));
         let met = self.kill(&victim, Duration::ZERO);
         println!("{victim:?} killed during {met:?}");
-        assert!(met.iter().any(|(_, phase)| phase == "C2"), "the kill did not meet the C2 that was seen to run");
-        self.pairs.extend(met);
+        assert!(met.contains("C2"), "the kill did not meet the C2 that was seen to run");
+        self.note(victim.label(), met);
         self.random += 1;
     }
 
@@ -243,9 +238,16 @@ impl Trial {
         }
     }
 
-    /// No more C2, and nobody at work.
+    /// Every acknowledged sector gets at least as far as C2.
+    fn wait_for_c1(&mut self) {
+        let acknowledged: Vec<u64> = self.acknowledged.iter().copied().collect();
+        self.cluster.wait_for_state(&acknowledged, &AFTER_C1, Duration::from_secs(300)).unwrap();
+    }
+
+    /// No more C2, the sectors that were pledged last caught up, and nobody at work.
     fn come_to_rest(&mut self, without_c2: &Setup) {
         self.change_flags(without_c2);
+        self.wait_for_c1();
         let rest = wait::until("all work to end", Duration::from_secs(120), || {
             let at_work: Vec<Job> =
                 jobs::list(&self.cluster)?.into_iter().filter(|job| job.state != "queued").collect();
@@ -302,10 +304,4 @@ impl Trial {
             }
         }
     }
-}
-
-/// Process and phase of every job of `jobs` that a kill of `victim` met.
-fn pairs(cluster: &Cluster, victim: &Victim, jobs: &[Job]) -> Vec<(String, String)> {
-    let met = victim.met(cluster, jobs).unwrap();
-    met.into_iter().map(|job| (victim.label().to_owned(), job.phase)).collect()
 }

@@ -10,7 +10,6 @@ use crate::effect::{Effect, Reply};
 use crate::event::Request;
 use crate::explain::Refusal;
 use crate::model::{Task, UnixMs, WorkerRow};
-use crate::place::begins_sealing;
 use crate::requests::Refused;
 use crate::timers::Bell;
 use crate::workers::Worker;
@@ -115,7 +114,7 @@ impl Core {
 
     /// A stage that is full stops the intake: PC1 does not start while PC2 has more waiting than its workers take.
     pub(crate) fn may_go_on(&self, task: &Task) -> Result<(), Refusal> {
-        if !begins_sealing(task.kind) {
+        if !feeds_pc2(task.kind) {
             return Ok(());
         }
         let (backlog, limit) = (self.backlog(), self.backlog_limit());
@@ -152,7 +151,7 @@ impl Core {
         if room == 0 {
             return;
         }
-        for class in self.classes.iter().copied().filter(|c| begins_sealing(c.0)) {
+        for class in self.classes.iter().copied().filter(|c| feeds_pc2(c.0)) {
             let waiting: Vec<_> = self.queue.of_class(class, &[]).take(room).map(|rank| rank.4).collect();
             self.dirty.tasks.extend(waiting);
         }
@@ -197,6 +196,18 @@ impl Core {
         }
     }
 
+    /// A worker that has attempts and has not registered since the scheduler started, by its full id.
+    fn unseen(&self, text: &str) -> Option<WorkerId> {
+        let id = WorkerId::new(text).ok()?;
+        let known = self.lookup.on_worker(&id).next().is_some();
+        known.then_some(id)
+    }
+
+    /// Everything that the worker works on, proofs included.
+    pub(crate) fn load_of(&self, worker: &WorkerId) -> usize {
+        self.lookup.on_worker(worker).count() + self.post_load(worker)
+    }
+
     fn edit_worker(&mut self, text: &str, edit: impl FnOnce(&mut WorkerRow)) -> Result<Reply, Refused> {
         let id = self.named(text)?;
         let mut row = self.row_of_worker(&id);
@@ -230,7 +241,15 @@ impl Core {
 
     fn stop_worker(&mut self, text: &str) -> Result<Reply, Refused> {
         let id = self.named(text)?;
-        let busy = self.lookup.on_worker(&id).count();
+        if self.workers.get(&id).is_some_and(|w| w.reg.builtin) {
+            let message = format!(
+                "{} is built-in and would be started again; switch it off in the scheduler's configuration \
+                 (DisableBuiltinWindowPoSt, DisableBuiltinWinningPoSt, no-builtin-sealing)",
+                self.worker_name(&id)
+            );
+            return Err((ErrorCode::WrongState, message));
+        }
+        let busy = self.load_of(&id);
         if busy > 0 {
             let message = format!(
                 "{busy} attempts are on it; `sp-ctl workers drain` it and wait, or `sp-ctl sealing abort` them first"
@@ -238,13 +257,20 @@ impl Core {
             return Err((ErrorCode::WrongState, message));
         }
         self.unbind_all(&id);
+        if let Some(worker) = self.workers.get_mut(&id) {
+            // Nothing is given to it while it leaves.
+            worker.stream = false;
+            worker.gone_reason = "an operator has stopped it".to_owned();
+        }
+        self.dirty.workers.insert(id.clone());
+        self.dirty.takers = true;
         self.out.push(Effect::Stop { worker: id.clone() });
         Ok(Reply::Worker { worker: id })
     }
 
     /// The worker will not come back: its attempts are given up at once, its row goes.
     fn forget_worker(&mut self, text: &str) -> Result<Reply, Refused> {
-        let id = self.named(text)?;
+        let id = self.named(text).or_else(|unknown| self.unseen(text).ok_or(unknown))?;
         if self.is_available(&id) {
             return Err((ErrorCode::WrongState, format!("{} is connected; stop it first", self.worker_name(&id))));
         }
@@ -266,6 +292,11 @@ impl Core {
         self.dirty.tasks.insert(id);
         Ok(Reply::Done)
     }
+}
+
+/// The kind that makes work for PC2; it is held back while PC2 has too much.
+fn feeds_pc2(kind: TaskKind) -> bool {
+    kind == TaskKind::PreCommit1
 }
 
 /// Kinds that go on with a sector that has begun.

@@ -313,6 +313,8 @@ impl Core {
             if std::mem::take(&mut self.dirty.takers) {
                 self.count_takers();
                 self.dirty.relief = true;
+                // Where nobody else is left, whoever was put aside has to do.
+                self.dirty.workers.extend(self.asides.keys().map(|(worker, _)| worker.clone()));
             }
             if std::mem::take(&mut self.dirty.relief) {
                 self.relieve();

@@ -23,7 +23,7 @@ pub enum Effect {
     Assign { worker: WorkerId, assignment: Box<Assignment> },
     /// A held attempt may compute.
     Start { worker: WorkerId, attempt: AttemptId },
-    /// Have the worker take its stores back from the index and end.
+    /// Have the worker end; it has nothing left to do.
     Stop { worker: WorkerId },
     /// Stop an attempt.
     Cancel { worker: WorkerId, attempt: AttemptId, reason: String },

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use sp_types::{ErrorCode, FileKind, HostId, StoreId, TaskId, TaskKind, WorkerId};
+use sp_types::{ErrorCode, FileKind, HostId, StoreId, TaskId, WorkerId};
 
 use crate::assigner::{Assigner, draw};
 use crate::attempts::LOST_INPUTS;
 use crate::core::Core;
 use crate::explain::Refusal;
-use crate::model::{OutputSlot, SectorFile, Task};
+use crate::model::{OutputSlot, SectorFile, Task, UnixMs};
 use crate::queue::{Class, Rank, rank, stays_with};
 use crate::timers::Bell;
 use crate::window::{Bound, Window};
@@ -93,7 +93,9 @@ impl Core {
             if best.as_ref().is_none_or(|b| candidate.key() < b.key()) {
                 best = Some(candidate.clone());
             }
-            drawn.push(candidate);
+            if self.draws() {
+                drawn.push(candidate);
+            }
         }
         let failures = best.as_ref()?.failures;
         drawn.retain(|c| c.failures == failures);
@@ -164,9 +166,14 @@ impl Core {
     fn wants(&self, task: &Task, worker: &Worker, score: u64) -> Option<Candidate> {
         let need = self.need(task).ok()?;
         let candidate = self.judge(task, &need, worker, score).ok()?;
-        let avoided =
-            candidate.failures > 0 && self.now < task.not_before.plus(AVOID_MS) && self.others_take(task, worker);
+        let avoided = candidate.failures > 0 && self.now < self.avoided_until(task) && self.others_take(task, worker);
         (!avoided).then_some(candidate)
+    }
+
+    /// Until when the task is kept for workers that it has not failed on.
+    pub(crate) fn avoided_until(&self, task: &Task) -> UnixMs {
+        let failed = self.hints.get(&task.id).is_some_and(|h| !h.here.is_empty());
+        if failed { task.not_before.plus(AVOID_MS) } else { task.not_before }
     }
 
     fn others_take(&self, task: &Task, worker: &Worker) -> bool {
@@ -355,9 +362,4 @@ impl Core {
 
 pub(crate) fn names(kinds: impl IntoIterator<Item = FileKind>) -> String {
     kinds.into_iter().map(FileKind::name).collect::<Vec<_>>().join(", ")
-}
-
-/// Tasks that finish what is in flight, so that they are never held back for it.
-pub(crate) fn begins_sealing(kind: TaskKind) -> bool {
-    matches!(kind, TaskKind::PreCommit1)
 }

@@ -114,6 +114,11 @@ impl Core {
             self.wind(at, Bell::Task(id));
             return false;
         }
+        if self.avoided_until(task) > self.now {
+            // Whoever it failed on may have it then; nothing else might wake the scheduler up for it.
+            self.wind(self.avoided_until(task), Bell::Task(id));
+        }
+        let Some(task) = self.tasks.get(&id) else { return false };
         let (rank, stores) = (rank(task), stays(task.kind).then(|| self.stores_of_inputs(task)));
         self.queue.insert(class, rank, stores);
         true

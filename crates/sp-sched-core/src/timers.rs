@@ -192,6 +192,7 @@ impl Core {
                 worker.lapsed = true;
             }
             self.dirty.workers.insert(id);
+            self.dirty.takers = true;
         }
         let gone = self.workers.iter().filter(|(_, w)| w.renewed.plus(keep_ms) <= now);
         let gone: Vec<WorkerId> = gone.map(|(id, _)| id.clone()).collect();

@@ -62,7 +62,7 @@ impl Core {
     /// Nothing runs on the worker or is bound to it; while it finishes pipelines, no sector in progress has files there.
     fn is_empty(&self, w: &Worker) -> bool {
         let id = &w.reg.worker;
-        let idle = self.lookup.on_worker(id).next().is_none() && w.windows.is_empty();
+        let idle = self.load_of(id) == 0 && w.windows.is_empty();
         let in_progress = |s: &&Sector| !s.state.is_settled() && !s.is_stopped();
         let here = |s: &Sector| s.files.iter().any(|f| self.holds(id, s.number, f));
         idle && (!w.row.finish_pipelines || !self.sectors.values().filter(in_progress).any(here))
@@ -109,7 +109,7 @@ impl Core {
         JobView {
             worker: Some(binding.worker.clone()),
             host_name: self.worker_name(&binding.worker),
-            state: if window <= 1 { "assigned(1)" } else { "assigned(2)" },
+            state: assigned(window),
             detail: self.why_bound(task.id),
             reasons: vec![format!("{}: {}", self.worker_name(&binding.worker), self.why_bound(task.id))],
             ..queued_view(task, now)
@@ -306,6 +306,12 @@ impl Core {
     pub fn numbers_in(&self, state: SectorState) -> BTreeSet<u64> {
         self.sectors.values().filter(|s| s.state == state).map(|s| s.number).collect()
     }
+}
+
+/// Lotus's name of a task in a window, 1 for the first.
+fn assigned(window: usize) -> &'static str {
+    const NAMES: [&str; 4] = ["assigned(1)", "assigned(2)", "assigned(3)", "assigned(4)"];
+    NAMES.get(window.saturating_sub(1)).copied().unwrap_or("assigned(5+)")
 }
 
 fn phase_name(progress: Option<&Progress>) -> &'static str {

@@ -277,6 +277,59 @@ fn a_host_that_keeps_failing_is_put_aside_where_others_can_do_it() {
 }
 
 #[test]
+fn a_host_put_aside_works_again_when_the_others_leave() {
+    let mut desk = Desk::new(|_| {}, &[Committing2; 8]);
+    let c2 = TaskKind::Commit2;
+    let machine = HostCapacity { memory_bytes: 1_024 * GIB, cpus: 400, ..HostCapacity::default() };
+    let one = table(&[("C2_32G_MAX_CONCURRENT", "1")]);
+    for name in ["a", "b"] {
+        desk.join_with(name, &[c2], machine.clone(), one.clone(), |_| {});
+    }
+    let holders: Vec<(u64, &str)> = (0..8).map(|n| (n, "a")).collect();
+    desk.index(&["a", "b"], &holders);
+    for _ in 0..3 {
+        let number = desk.given.values().find(|(w, _)| w.as_str() == "a").unwrap().1.sector;
+        desk.fail(c2, number, Failure { code: ErrorCode::ExecutorFailed, message: "died".to_owned() });
+    }
+    desk.news();
+    assert!(desk.given.values().all(|(w, _)| w.as_str() == "b"));
+    // b falls silent; a renews without any change that could wake the scheduler up.
+    desk.pass(20_000, &["a"]);
+    assert!(desk.news().iter().any(|line| line.ends_with(" on a")), "nobody else could do it now");
+}
+
+#[test]
+fn a_task_that_failed_somewhere_is_not_kept_from_there_for_ever() {
+    // b could take C2 by its kind, but has no store for what it would fetch; a failed once and is full for a while.
+    let mut desk = Desk::new(|c| c.windows = 1, &[PreCommit2, PreCommit2]);
+    desk.join_with("a", &[PC2], lotus_machine(), table(&[("PC2_32G_MAX_CONCURRENT", "1")]), |_| {});
+    desk.join("b", &[PC2], lotus_machine());
+    desk.index(&["a"], &[(0, "a"), (1, "a")]);
+    assert_eq!(desk.news(), ["PC2 0 on a"]);
+    desk.fail(PC2, 0, Failure { code: ErrorCode::ExecutorFailed, message: "died".to_owned() });
+    assert_eq!(desk.news(), ["PC2 1 on a"]);
+    desk.pass(2_000, &["a", "b"]);
+    desk.finish(PC2, 1, 0, 1);
+    assert!(desk.news().is_empty(), "left to b for a minute");
+    desk.pass(70_000, &["a", "b"]);
+    assert_eq!(desk.news(), ["PC2 0 on a"]);
+}
+
+#[test]
+fn a_worker_not_seen_since_the_restart_can_be_forgotten_by_its_id() {
+    let mut desk = Desk::new(|_| {}, &[PreCommit1]);
+    desk.join("a", &[PC1], lotus_machine());
+    desk.index(&["a", "b"], &[(0, "b")]);
+    assert_eq!(desk.news(), ["PC1 0 on a"]);
+    desk.restart();
+    desk.join("b", &[PC1], lotus_machine());
+    desk.index(&["a", "b"], &[(0, "b")]);
+    assert!(desk.news().is_empty(), "a may come back");
+    assert!(matches!(desk.ask(Request::ForgetWorker { worker: "a".to_owned() }), Reply::Worker { .. }));
+    assert_eq!(desk.news(), ["PC1 0 on b"]);
+}
+
+#[test]
 fn cordon_drain_disable_and_stop() {
     let mut desk = Desk::new(|_| {}, &[PreCommit1, PreCommit1, Committing1]);
     desk.join("a", &[PC1, PC2, TaskKind::Commit1], lotus_machine());

@@ -98,9 +98,17 @@ pub(crate) fn measure(options: &Options, table: &mut Table) {
     ));
     // The first run warms caches and is thrown away.
     drop(steady.run(options.heartbeats));
+    steady.world.results.clear();
     let runs: Vec<_> = (0..options.runs).map(|_| steady.run(options.heartbeats)).collect();
     for (kind, name) in PROMISED.into_iter().chain(OTHERS) {
         show(table, &runs, kind, name);
+    }
+    // Where the slow ones come from, if there are any.
+    for task in TASKS {
+        let of_task = |(kind, cost): &(_, Cost)| (*kind == task).then(|| cost.cpu_us());
+        let mut costs: Vec<f64> = steady.world.results.iter().filter_map(of_task).collect();
+        let (p50, worst) = (percentile(&mut costs, 0.5), percentile(&mut costs, 1.0));
+        println!("    results of {task}: p50 {p50:.0} us, worst {worst:.0} us of {}", costs.len());
     }
 }
 

@@ -83,7 +83,7 @@ impl Case {
         world.register_all(|site| site.capacity.clone());
         world.connect_index();
         world.settle();
-        world.running().map(|(_, assignment)| assignment.sector).collect()
+        world.computing().map(|assignment| assignment.sector).collect()
     }
 
     /// What was started over the best; none when nothing can be started.

@@ -20,8 +20,9 @@ struct Wave {
 }
 
 impl Wave {
-    /// Hands in what the index answers, and sums up.
+    /// Lets the core end, hands in what the index answers, and sums up.
     fn end(mut world: World, before: usize, deciding: Cost) -> Self {
+        let deciding = [deciding, world.let_it_end()].into_iter().sum();
         let longest = world.log.iter().map(|(_, cost)| cost.cpu.as_secs_f64() * 1e3).fold(0.0, f64::max);
         let placed = world.placed - before;
         world.log.clear();
@@ -43,16 +44,13 @@ pub(crate) fn measure(options: &Options, table: &mut Table) {
     let mut ready = away.clone();
     ready.connect_index();
     ready.log.clear();
-    // Everybody is there, but other programs use all memory.
+    // Everybody is there, but with so little memory that nothing fits, not even when nothing else runs.
     let mut busy = ready.clone();
-    busy.register_all(|site| {
-        let memory_used_bytes = site.capacity.memory_bytes;
-        sp_types::HostCapacity { memory_used_bytes, ..site.capacity.clone() }
-    });
+    busy.register_all(|site| sp_types::HostCapacity { memory_bytes: 1 << 10, ..site.capacity.clone() });
     busy.settle();
     let waves = |wave: &dyn Fn() -> Wave| -> Vec<Wave> { (0..options.runs).map(|_| wave()).collect() };
     show(table, "workers register one by one", waves(&|| register(ready.clone())));
-    show(table, "heartbeats say that hosts are free", waves(&|| free(busy.clone(), workers)));
+    show(table, "heartbeats tell of more memory", waves(&|| free(busy.clone(), workers)));
     show(table, "the index is back, one event", waves(&|| index_back(away.clone())));
 }
 

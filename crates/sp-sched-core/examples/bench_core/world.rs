@@ -16,6 +16,9 @@ use crate::fleet::Site;
 use crate::plan::{self, Planned};
 use crate::work;
 
+/// What a step leaves over is taken up this much later at most.
+const PUT_OFF_MS: u64 = 10;
+
 /// Kinds of events, as the tables name them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
@@ -51,7 +54,7 @@ pub(crate) struct World {
     sites: Rc<Vec<Site>>,
     plan: Rc<Vec<Planned>>,
     numbers: Rc<HashMap<WorkerId, usize>>,
-    /// What each worker runs, the oldest first.
+    /// What each worker has, the oldest first; `hold` is taken off what may compute.
     running: Vec<VecDeque<Assignment>>,
     answers: VecDeque<Event>,
     wake_at: Option<UnixMs>,
@@ -61,6 +64,8 @@ pub(crate) struct World {
     pub(crate) placed: usize,
     /// Every timed step.
     pub(crate) log: Vec<(Kind, Cost)>,
+    /// Results among them, by the task.
+    pub(crate) results: Vec<(TaskKind, Cost)>,
 }
 
 impl World {
@@ -83,6 +88,7 @@ impl World {
             generation: 0,
             placed: 0,
             log: Vec::new(),
+            results: Vec::new(),
         };
         world.take(effects);
         world
@@ -91,8 +97,9 @@ impl World {
     /// Everything connected, everything that can be placed placed: every worker is full and the rest waits.
     pub(crate) fn full(sites: Vec<Site>, plan: Vec<Planned>) -> Self {
         let mut world = Self::new(sites, plan);
-        world.connect_index();
         world.register_all(|site| site.capacity.clone());
+        world.connect_index();
+        world.let_it_end();
         world.settle();
         world.log.clear();
         world
@@ -109,9 +116,9 @@ impl World {
         self.plan.iter().filter(|p| !p.idle).count().saturating_sub(running)
     }
 
-    /// Attempts that workers have.
-    pub(crate) fn running(&self) -> impl Iterator<Item = (usize, &Assignment)> {
-        self.running.iter().enumerate().flat_map(|(at, held)| held.iter().map(move |a| (at, a)))
+    /// Attempts that compute.
+    pub(crate) fn computing(&self) -> impl Iterator<Item = &Assignment> {
+        self.running.iter().flatten().filter(|a| !a.hold)
     }
 
     // === events ===
@@ -130,6 +137,16 @@ impl World {
         while let Some(event) = self.answers.pop_front() {
             self.step(kind_of(&event), event);
         }
+    }
+
+    /// Lets the core end what it has put off to a later step because one step had too much of it.
+    pub(crate) fn let_it_end(&mut self) -> Cost {
+        let mut cost = Cost::default();
+        while let Some(at) = self.wake_at.filter(|at| *at <= self.now.plus(PUT_OFF_MS)) {
+            (self.now, self.wake_at) = (self.now.max(at), None);
+            cost = [cost, self.step(Kind::Wake, Event::Wake)].into_iter().sum();
+        }
+        cost
     }
 
     /// The index connects: every store, every file, and the end of its snapshot, which is what is returned.
@@ -187,19 +204,21 @@ impl World {
         self.step(Kind::NewTask, Event::Request(RequestId(id), request));
     }
 
-    /// The oldest attempt of this kind (or, if there is none, of any kind) of a worker ends well: its files appear in
-    /// the index, then comes its result.
+    /// The oldest attempt of this kind (or, if there is none, of any kind) that a worker computes ends well: its files
+    /// appear in the index, then comes its result.
     pub(crate) fn finish(&mut self, worker: usize, kind: TaskKind) {
         let held = &mut self.running[worker];
-        let oldest = held.iter().position(|a| a.task == kind).unwrap_or(0);
+        let oldest = |of: &dyn Fn(&Assignment) -> bool| held.iter().position(|a| !a.hold && of(a));
+        let Some(oldest) = oldest(&|a| a.task == kind).or_else(|| oldest(&|_| true)) else { return };
         let Some(assignment) = held.remove(oldest) else { return };
         self.generation += 1;
         let (facts, result) = work::done(&assignment, self.generation);
         for event in facts {
             self.step(Kind::Fact, event);
         }
-        let worker = self.sites[worker].worker();
-        self.step(Kind::Result, Event::Result { worker, result: Box::new(result) });
+        let (worker, task) = (self.sites[worker].worker(), assignment.task);
+        let cost = self.step(Kind::Result, Event::Result { worker, result: Box::new(result) });
+        self.results.push((task, cost));
     }
 
     /// Time goes on; what was to happen by then happens.
@@ -225,6 +244,7 @@ impl World {
                     self.placed += usize::from(assignment.outputs.is_empty());
                     self.running[self.numbers[&worker]].push_back(*assignment);
                 }
+                Effect::Start { worker, attempt } => self.start(&worker, attempt),
                 Effect::Cancel { worker, attempt, .. } => self.forget(&worker, attempt),
                 Effect::VerifySeal(seal) => {
                     self.answers.push_back(Event::Verified { attempt: seal.attempt, verdict: Ok(true) });
@@ -239,6 +259,11 @@ impl World {
         }
     }
 
+    fn start(&mut self, worker: &WorkerId, attempt: AttemptId) {
+        let held = &mut self.running[self.numbers[worker]];
+        held.iter_mut().filter(|a| a.attempt == attempt).for_each(|a| a.hold = false);
+    }
+
     fn forget(&mut self, worker: &WorkerId, attempt: AttemptId) {
         if let Some(number) = self.numbers.get(worker) {
             self.running[*number].retain(|a| a.attempt != attempt);
@@ -247,7 +272,8 @@ impl World {
 }
 
 fn progress(assignment: &Assignment) -> Progress {
-    Progress { attempt: assignment.attempt, phase: Phase::Running, fraction: 0.5, detail: String::new() }
+    let phase = if assignment.hold { Phase::Prepared } else { Phase::Running };
+    Progress { attempt: assignment.attempt, phase, fraction: 0.5, detail: String::new() }
 }
 
 fn kind_of(event: &Event) -> Kind {

@@ -8,7 +8,7 @@ use sp_sched_core::effect::{Assignment, Effect, Reply};
 use sp_sched_core::event::{
     Event, Failure, Registration, Request, RequestId, StoreFact, TaskDone, TaskOutput, TaskResult,
 };
-use sp_sched_core::model::{Counters, Rows, Sector, SectorFile, Task, UnixMs};
+use sp_sched_core::model::{Counters, RowChange, Rows, Sector, SectorFile, Task, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, FileKind, HostCapacity, HostId, ReplicaId, ResourceTable, SectorId, SectorSize,
@@ -28,6 +28,16 @@ pub struct Desk {
     pub replies: BTreeMap<u64, Reply>,
     pub stopped: Vec<WorkerId>,
     requests: u64,
+    config: Config,
+    rows: Saved,
+}
+
+/// Rows as a database would hold them.
+#[derive(Default)]
+struct Saved {
+    sectors: BTreeMap<u64, Sector>,
+    tasks: BTreeMap<TaskId, Task>,
+    counters: Counters,
 }
 
 /// Files that a sector in this state has.
@@ -121,12 +131,17 @@ impl Desk {
     pub fn new(change: impl FnOnce(&mut Config), states: &[SectorState]) -> Self {
         let mut config = Config::new(1000, SIZE, [7; 32]);
         change(&mut config);
-        let sectors = states.iter().zip(0..).map(|(state, n)| sector(n, *state, &config)).collect();
-        let tasks = states.iter().zip(0..).map(|(state, n)| task(n + 1, n, kind_of(*state))).collect();
+        let sectors = states.iter().zip(0..).map(|(state, n)| sector(n, *state, &config)).collect::<Vec<_>>();
+        let tasks = states.iter().zip(0..).map(|(state, n)| task(n + 1, n, kind_of(*state))).collect::<Vec<_>>();
         let next = states.len() as u64;
         let counters = Counters { next_task: next + 1, next_sector: next };
+        let saved = Saved {
+            sectors: Vec::clone(&sectors).into_iter().map(|s: Sector| (s.number, s)).collect(),
+            tasks: Vec::clone(&tasks).into_iter().map(|t: Task| (t.id, t)).collect(),
+            counters,
+        };
         let rows = Rows { sectors, tasks, counters, ..Rows::default() };
-        let (core, _) = Core::restore(config, rows, UnixMs(1_000));
+        let (core, _) = Core::restore(config.clone(), rows, UnixMs(1_000));
         Self {
             core,
             now: 1_000,
@@ -135,6 +150,26 @@ impl Desk {
             replies: BTreeMap::new(),
             stopped: vec![],
             requests: 0,
+            config,
+            rows: saved,
+        }
+    }
+
+    /// The scheduler's process ends and starts again with what was durable; nobody has registered yet.
+    pub fn restart(&mut self) {
+        let Saved { sectors, tasks, counters } = &self.rows;
+        let (sectors, tasks) = (sectors.values().cloned().collect(), tasks.values().cloned().collect());
+        let rows = Rows { sectors, tasks, counters: *counters, ..Rows::default() };
+        self.core = Core::restore(self.config.clone(), rows, UnixMs(self.now)).0;
+    }
+
+    fn save(&mut self, change: RowChange) {
+        match change {
+            RowChange::PutSector(sector) => drop(self.rows.sectors.insert(sector.number, *sector)),
+            RowChange::PutTask(task) => drop(self.rows.tasks.insert(task.id, *task)),
+            RowChange::DeleteTask(id) => drop(self.rows.tasks.remove(&id)),
+            RowChange::PutCounters(counters) => self.rows.counters = counters,
+            _ => {}
         }
     }
 
@@ -142,6 +177,7 @@ impl Desk {
         let effects = self.core.step(UnixMs(self.now), event);
         for effect in effects {
             match effect {
+                Effect::Persist(change) => self.save(change),
                 Effect::Reserve { attempt, .. } => self.step(Event::Reserved { attempt, refused: None }),
                 Effect::Assign { worker, assignment } => {
                     if !assignment.hold {

@@ -143,7 +143,13 @@ impl LightWorker {
 
     /// It may compute: that takes no time.
     fn start(&self, attempt: Option<v1::AttemptId>) {
-        let found = attempt.and_then(|a| self.with_held(|held| held.get(&(a.task, a.number)).cloned()));
+        let found = attempt.and_then(|a| {
+            self.with_held(|held| {
+                let assign = held.get_mut(&(a.task, a.number))?;
+                assign.hold = false;
+                Some(assign.clone())
+            })
+        });
         let Some(assign) = found else { return };
         self.mark(&assign, Step::Received);
         if self.shared.answering.load(Ordering::SeqCst) {
@@ -230,8 +236,8 @@ fn register(number: usize) -> v1::Register {
 }
 
 fn progress(assign: &v1::Assign) -> v1::AttemptProgress {
-    let phase = v1::AttemptPhase::Running as i32;
-    v1::AttemptProgress { attempt: assign.attempt, phase, fraction: 0.5, detail: String::new() }
+    let phase = if assign.hold { v1::AttemptPhase::Prepared } else { v1::AttemptPhase::Running };
+    v1::AttemptProgress { attempt: assign.attempt, phase: phase as i32, fraction: 0.5, detail: String::new() }
 }
 
 fn output(assign: &v1::Assign) -> Output {
