@@ -92,13 +92,16 @@ async fn updating_repairing_and_removing_sectors() {
     let ran = cluster.ctl(&["sectors", "regen-key", "1"]).await;
     assert_eq!(ran.out, "Sector 1: GSK is queued, see `sp-ctl sealing jobs`\n");
     assert_eq!(cluster.ctl(&["sectors", "retry", "1"]).await.out, "Sector 1 is PreCommit1\n");
-    assert_eq!(cluster.ctl(&["sectors", "remove", "1"]).await.out, "Sector 1 is Removing\n");
-    let force = ["sectors", "update-state", "1", "precommit1"];
-    let ran = cluster.ctl(&force).await;
-    assert_eq!((ran.code, ran.err.contains("--really-do-it")), (2, true), "{}", ran.err);
-    assert!(!cluster.with(|state| state.calls.contains(&"UpdateSectorState".to_owned())));
-    let ran = cluster.ctl(&[&force[..], &["--really-do-it"]].concat()).await;
-    assert_eq!(ran.out, "Sector 1 is PreCommit1\n");
+    for (verb, call, becomes) in [
+        (&["sectors", "update-state", "1", "precommit1"][..], "UpdateSectorState", "PreCommit1"),
+        (&["sectors", "remove", "1"][..], "RemoveSector", "Removing"),
+    ] {
+        let ran = cluster.ctl(verb).await;
+        assert_eq!((ran.code, ran.err.contains("--really-do-it")), (2, true), "{}", ran.err);
+        assert!(!cluster.with(|state| state.calls.contains(&call.to_owned())), "{call}");
+        let ran = cluster.ctl(&[verb, &["--really-do-it"]].concat()).await;
+        assert_eq!(ran.out, format!("Sector 1 is {becomes}\n"));
+    }
     assert_eq!(cluster.ctl(&["sectors", "update-state", "1", "Sealed", "--really-do-it"]).await.code, 2);
 }
 

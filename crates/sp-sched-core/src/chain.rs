@@ -73,6 +73,7 @@ impl Core {
                 if let Some(sector) = self.sector_mut(number) {
                     sector.seed_epoch = Some(seed_epoch);
                     sector.trouble.counts.remove(&SectorState::PreCommitFailed);
+                    (sector.failures, sector.last_error) = (0, String::new());
                 }
                 self.log(number, "pre-committed".to_owned(), format!("seed at epoch {seed_epoch}"));
             }

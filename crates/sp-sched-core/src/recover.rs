@@ -106,7 +106,10 @@ impl Core {
 
     fn fall_into(&mut self, number: u64, failure: S, message: &str) {
         match self.sectors.get(&number).is_some_and(|s| s.state == failure) {
-            true => self.drive(number),
+            true => {
+                self.log(number, format!("{failure} still"), message.to_owned());
+                self.drive(number);
+            }
             false => self.advance(number, failure, None, message),
         }
     }
@@ -179,11 +182,12 @@ impl Core {
         self.stop(task.sector, failure.unwrap_or(S::FailedUnrecoverable), reason);
     }
 
-    /// No more tries until an operator says so. Who is proven stays in the failure state; nothing else changes for it.
+    /// No more tries until an operator says so. Who is sealed stays in the failure state; nothing else changes for it.
     fn stop(&mut self, number: u64, failure: S, reason: &str) {
         self.chain.remove(&number);
         let Some(sector) = self.sector_mut(number) else { return };
-        let to = if sector.is_proven() || failure == S::FinalizeFailed { failure } else { S::FailedUnrecoverable };
+        let sealed = sector.is_proven() || failure.is_update() || failure == S::FinalizeFailed;
+        let to = if sealed { failure } else { S::FailedUnrecoverable };
         sector.trouble.resume = Some(sector.at_work());
         sector.trouble.retry_at = None;
         reason.clone_into(&mut sector.last_error);
@@ -251,7 +255,7 @@ impl Core {
             (state, _) if sector.is_stopped() => {
                 let other = match state.is_update() {
                     true => format!("`sp-ctl sectors abort-upgrade {number}` keeps it as it was"),
-                    false => format!("`sp-ctl sectors remove {number}` gives it up"),
+                    false => format!("`sp-ctl sectors remove {number} --really-do-it` gives it up"),
                 };
                 format!(
                     "the operator, after {} failures: {}. See `sp-ctl sectors status {number} --log`; \

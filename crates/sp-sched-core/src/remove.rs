@@ -80,7 +80,13 @@ impl Core {
             _ if from.is_gone() => return refuse("its files are deleted, there is nothing to go on with"),
             SectorState::Removing => return self.remove(number),
             SectorState::Failed | SectorState::RemoveFailed | SectorState::Removed => {
-                return refuse(&format!("no sector is put into {to}; `sp-ctl sectors remove {number}` removes it"));
+                return refuse(&format!(
+                    "no sector is put into {to}; `sp-ctl sectors remove {number} --really-do-it` removes it"
+                ));
+            }
+            _ if to.is_update() && self.known(number)?.is_updated() => {
+                // What follows might drop the update, with the data that counts.
+                return refuse("its update counts already, and is not made twice");
             }
             _ if to.is_update() && self.known(number)?.update.is_none() => {
                 return refuse(&format!("it has no update; `sp-ctl sectors snap {number} FILE` begins one"));
@@ -89,7 +95,8 @@ impl Core {
         }
         self.chain.remove(&number);
         if let Some(sector) = self.sector_mut(number) {
-            (sector.trouble.resume, sector.trouble.retry_at) = (None, None);
+            let resume = to.is_stopped().then(|| sector.at_work());
+            (sector.trouble.resume, sector.trouble.retry_at) = (resume, None);
             if to <= SectorState::Committing1 {
                 // What was proven before says nothing about what is made now.
                 sector.proof.clear();
@@ -113,6 +120,13 @@ impl Core {
             self.remove_again(number);
         } else if state.is_failure() || state.is_stopped() {
             let resume = sector.resumes();
+            if !state.may_become(resume) {
+                let message = format!(
+                    "sector {number} was {resume} when it was forced into {state}; \
+                     `sp-ctl sectors update-state {number} {resume} --really-do-it` takes it back"
+                );
+                return Err((ErrorCode::WrongState, message));
+            }
             if let Some(sector) = self.sector_mut(number) {
                 (sector.trouble.steps_back, sector.trouble.invalid_proofs) = (0, 0);
                 sector.trouble.counts.clear();

@@ -28,8 +28,8 @@ impl Core {
         sector.priority = priority.unwrap_or(DATA_PRIORITY);
         sector.update =
             Some(Update { data, pieces: Vec::new(), comm_d: None, comm_r: None, proof: Vec::new(), accepted: None });
-        // A copy of the zeros, if somebody has unsealed them.
-        sector.drop_files(&[FileKind::Unsealed]);
+        // A copy of the zeros, if somebody has unsealed them, and what is left of an update that was forced away.
+        sector.drop_files(&UPDATE_KINDS);
         self.end_all_tasks(number, "its sector is being updated");
         self.advance(number, SectorState::SnapDealsAddPiece, None, &what);
         Ok(Reply::Moved(self.known(number)?.state))

@@ -222,6 +222,8 @@ fn a_state_can_be_forced_and_the_log_says_who_did_it() {
     assert!(world.run_until(600_000, |w| w.all_proving(1)), "{}", world.describe());
     assert_eq!(world.workers[&worker].computed[&(TaskKind::PreCommit1, 0)], 2);
     assert_eq!(world.answer(force(SectorState::FailedUnrecoverable)), Reply::Moved(SectorState::FailedUnrecoverable));
+    let (_, message) = refusal(&mut world, Request::Retry { sector: 0 });
+    assert!(message.contains("update-state 0 Proving"), "{message}");
     assert_eq!(world.answer(force(SectorState::Proving)), Reply::Moved(SectorState::Proving));
     for state in [SectorState::Failed, SectorState::Removed, SectorState::UpdateReplica] {
         assert_eq!(refusal(&mut world, force(state)).0, ErrorCode::WrongState, "{state}");

@@ -276,6 +276,29 @@ fn requests_that_make_no_sense_change_nothing() {
 }
 
 #[test]
+fn force_never_loses_an_update_that_counts_and_leaves_nothing_of_one_that_does_not() {
+    let mut world = updatable(14);
+    let force = |state| Request::ForceState { sector: 0, state };
+    world.answer(snap());
+    let proving = |w: &World| w.core().sector(0).is_some_and(|s| s.files.iter().any(|f| f.kind == FileKind::Vanilla));
+    assert!(world.run_until(600_000, proving), "{}", world.describe());
+    world.answer(force(SectorState::Available));
+    let name = "cat.jpg".to_owned();
+    world.answer(Request::Snap { sector: 0, data_bytes: 99, digest: [7; 32], name, priority: None });
+    assert!(world.run_until(600_000, updated), "{}", world.describe());
+    for kind in [TaskKind::ReplicaUpdate, TaskKind::ProveReplicaUpdate1] {
+        let runs: u32 = world.workers.values().filter_map(|w| w.computed.get(&(kind, 0))).sum();
+        assert_eq!(runs, 2, "{kind}: what was made of the first update says nothing about the second");
+    }
+
+    for state in [SectorState::UpdateReplica, SectorState::AbortUpgrade] {
+        let (code, message) = refusal(&mut world, force(state));
+        assert_eq!(code, ErrorCode::WrongState, "{state}: {message}");
+    }
+    assert_eq!(world.database.sectors[&0].stored_data().map(|d| d.name.as_str()), Some("cat.jpg"));
+}
+
+#[test]
 fn the_limit_on_updates_stops_the_intake() {
     let mut world = updatable(11);
     world.config.max_upgrading_sectors = 1;

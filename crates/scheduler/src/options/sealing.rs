@@ -7,7 +7,7 @@ use sp_net::config::{ConfigError, second_flag, second_value};
 
 macro_rules! keys {
     ($(#[$doc:meta])* $name:ident {
-        flags { $($(#[$flag_help:meta])* $flag:ident $flag_key:literal $flag_env:literal $flag_lotus:literal,)+ }
+        flags { $($(#[$flag_help:meta])* $flag:ident $flag_key:literal $flag_env:literal $($flag_lotus:literal)?,)+ }
         numbers { $($(#[$help:meta])* $number:ident $key:literal $env:literal $lotus:literal,)+ }
     }) => {
         $(#[$doc])*
@@ -29,7 +29,8 @@ macro_rules! keys {
             pub(super) fn over(self, file: Self) -> Result<Self, ConfigError> {
                 Ok(Self {
                     $($flag: match self.$flag {
-                        None => second_flag($flag_env, $flag_lotus)?.or(file.$flag),
+                        // Not every switch has a name in Lotus.
+                        None => None$(.or(second_flag($flag_env, $flag_lotus)?))?.or(file.$flag),
                         set => set,
                     },)+
                     $($number: match self.$number {
@@ -62,7 +63,7 @@ keys! {
             /// Sealed CC sectors become Available, ready for an update, not Proving
             make_cc_sectors_available "MakeCCSectorsAvailable" "SP_SCHEDULER_MAKE_CC_SECTORS_AVAILABLE" "LOTUS_SEALING_MAKECCSECTORSAVAILABLE",
             /// Delete the sealed file of before an update once the update counts, if an unsealed copy is kept (Lotus always does)
-            release_sector_key "ReleaseSectorKey" "SP_SCHEDULER_RELEASE_SECTOR_KEY" "",
+            release_sector_key "ReleaseSectorKey" "SP_SCHEDULER_RELEASE_SECTOR_KEY",
         }
         numbers {
             /// Make no CC sector while so many are being sealed or updated, failed ones included; 0 is no limit [default: 0]

@@ -3,9 +3,9 @@
 use sp_proto::v1::UpdateSectorStateRequest;
 use sp_types::SectorState;
 
-use super::moved::Moved;
+use super::moved::{Moved, said_so};
 use crate::context::{Context, request};
-use crate::error::{CommandError, Exit};
+use crate::error::CommandError;
 
 /// Put a sector into a state by force, whatever state it is in. For repairs: what it did until then ends.
 #[derive(Debug, clap::Args)]
@@ -22,12 +22,7 @@ pub(crate) struct UpdateState {
 impl UpdateState {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let Self { number, state, really_do_it } = self;
-        if !really_do_it {
-            // Lotus's words.
-            let text = "pass --really-do-it to actually execute this action";
-            return Err(CommandError::new(Exit::Usage, text.to_owned())
-                .hint(format!("to try again what failed, `sp-ctl sectors retry {number}` is enough")));
-        }
+        said_so(really_do_it, || format!("to try again what failed, `sp-ctl sectors retry {number}` is enough"))?;
         let ask = UpdateSectorStateRequest { number, state: state.to_string() };
         let reply = context.scheduler().await?.update_sector_state(request(ask)).await?.into_inner();
         Moved::new(number, reply).show(context)
