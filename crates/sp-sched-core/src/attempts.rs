@@ -1,6 +1,6 @@
 //! The life of a task given away: reserving, granted, orphaned, ended. An end is durable and covers all before it.
 
-use sp_types::{AttemptId, ErrorCode, Fault, StoreId, TaskId, WorkerId};
+use sp_types::{AttemptId, ErrorCode, Fault, StoreId, TaskId, TaskKind, WorkerId};
 
 use crate::account::Use;
 use crate::core::{Core, Fence, Live, Orphan};
