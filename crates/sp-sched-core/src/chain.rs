@@ -99,11 +99,15 @@ impl Core {
         self.drive(number);
     }
 
-    /// What is only read is asked for again until the chain is there; what was to be published has failed.
+    /// What is only read is asked for again, up to a limit; what was to be published has failed.
     fn chain_failed(&mut self, number: u64, call: &ChainCall, failures: u32, reason: String) {
         match call {
             ChainCall::PreCommit { .. } => return self.fail_phase(number, SectorState::PreCommitFailed, &reason),
             ChainCall::Commit { .. } => return self.fail_phase(number, SectorState::CommitFailed, &reason),
+            ChainCall::Ticket | ChainCall::Seed { .. } if failures >= self.config.chain_retry_limit => {
+                let reason = format!("the chain was asked {failures} times in vain, last: {reason}");
+                return self.stop(number, SectorState::FailedUnrecoverable, &reason);
+            }
             ChainCall::Ticket | ChainCall::Seed { .. } => {}
         }
         let ask_at = self.now.plus(self.config.retry_wait_ms(failures));

@@ -131,6 +131,7 @@ impl Core {
             }
             _ => sector.drop_files(&[FileKind::Vanilla]),
         }
+        self.untidy.insert(number);
     }
 
     /// Files that the phase reads are lost: back to the phase that makes them. False when there is no such way, or it
@@ -183,7 +184,7 @@ impl Core {
     }
 
     /// No more tries until an operator says so. Who is sealed stays in the failure state; nothing else changes for it.
-    fn stop(&mut self, number: u64, failure: S, reason: &str) {
+    pub(crate) fn stop(&mut self, number: u64, failure: S, reason: &str) {
         self.chain.remove(&number);
         let Some(sector) = self.sector_mut(number) else { return };
         let sealed = sector.is_proven() || failure.is_update() || failure == S::FinalizeFailed;

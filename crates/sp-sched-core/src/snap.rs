@@ -30,6 +30,7 @@ impl Core {
             Some(Update { data, pieces: Vec::new(), comm_d: None, comm_r: None, proof: Vec::new(), accepted: None });
         // A copy of the zeros, if somebody has unsealed them, and what is left of an update that was forced away.
         sector.drop_files(&UPDATE_KINDS);
+        self.untidy.insert(number);
         self.end_all_tasks(number, "its sector is being updated");
         self.advance(number, SectorState::SnapDealsAddPiece, None, &what);
         Ok(Reply::Moved(self.known(number)?.state))
@@ -110,6 +111,7 @@ impl Core {
         if let Some(sector) = self.sector_mut(number) {
             sector.drop_files(&[FileKind::Sealed, FileKind::Cache]);
         }
+        self.untidy.insert(number);
         self.log(number, "GSK asked for".to_owned(), String::new());
         self.ensure_task(number, TaskKind::RegenSectorKey);
         Ok(Reply::Regenerating { ready: false })
