@@ -18,23 +18,25 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use turmoil::net::{TcpListener, TcpStream};
 
+use crate::machine::Machine;
 use crate::rng::Rng;
 
 /// When every run begins: 2026-01-01 00:00 UTC.
 const BEGIN_UNIX_MS: u64 = 1_767_225_600_000;
 
-/// Blocking work starts at most so much later than asked for.
-const DISK_DELAY_MS: u64 = 4;
-
 struct SimClock {
     start: Instant,
     start_unix_ms: u64,
+    machine: Arc<Machine>,
 }
 
 #[derive(Clone)]
 struct Chance(Arc<Mutex<Rng>>);
 
-struct SimTasks(Chance);
+struct SimTasks {
+    chance: Chance,
+    machine: Arc<Machine>,
+}
 
 struct Stopper(CancellationToken);
 
@@ -48,16 +50,24 @@ struct SimListener {
 }
 
 /// The machine as a process sees it that starts now on the current host. Call it there.
-pub fn env(host: &str, mut rng: Rng, clock_skew_ms: u64) -> Env {
+pub fn env(host: &str, machine: &Arc<Machine>, mut rng: Rng) -> Env {
     let since_begin = turmoil::sim_elapsed().unwrap_or_default();
-    let start_unix_ms = BEGIN_UNIX_MS + clock_skew_ms + since_begin.as_millis() as u64;
-    let disk = Chance(Arc::new(Mutex::new(Rng::new(rng.value(), "disk", 0))));
+    let start_unix_ms = BEGIN_UNIX_MS + since_begin.as_millis() as u64;
+    let chance = Chance(Arc::new(Mutex::new(Rng::new(rng.value(), "disk", 0))));
     Env {
-        clock: Arc::new(SimClock { start: Instant::now(), start_unix_ms }),
+        clock: Arc::new(SimClock { start: Instant::now(), start_unix_ms, machine: machine.clone() }),
         entropy: Arc::new(Chance(Arc::new(Mutex::new(rng)))),
-        tasks: Arc::new(SimTasks(disk)),
+        tasks: Arc::new(SimTasks { chance, machine: machine.clone() }),
         net: Arc::new(SimNet { own: turmoil::lookup(host) }),
     }
+}
+
+/// The same with the clock of another machine.
+pub fn with_clock_of(env: &Env, machine: &Arc<Machine>) -> Env {
+    let since_begin = turmoil::sim_elapsed().unwrap_or_default();
+    let start_unix_ms = BEGIN_UNIX_MS + since_begin.as_millis() as u64;
+    let clock = SimClock { start: Instant::now(), start_unix_ms, machine: machine.clone() };
+    Env { clock: Arc::new(clock), ..env.clone() }
 }
 
 impl Clock for SimClock {
@@ -66,7 +76,7 @@ impl Clock for SimClock {
     }
 
     fn unix_ms(&self) -> u64 {
-        self.start_unix_ms + self.start.elapsed().as_millis() as u64
+        (self.start_unix_ms + self.start.elapsed().as_millis() as u64).saturating_add_signed(self.machine.clock_ms())
     }
 
     fn sleep(&self, duration: Duration) -> BoxFuture<()> {
@@ -106,7 +116,8 @@ impl Tasks for SimTasks {
     }
 
     fn run_blocking(&self, work: Box<dyn FnOnce() + Send>) -> BoxFuture<()> {
-        let delay = Duration::from_millis(self.0.with(|rng| rng.range(0, DISK_DELAY_MS)));
+        let longest = self.machine.disk_delay_ms();
+        let delay = Duration::from_millis(self.chance.with(|rng| rng.range(0, longest)));
         let running = tokio::spawn(async move {
             tokio::time::sleep(delay).await;
             work();

@@ -2,6 +2,8 @@
 
 use sp_sectors::Loss;
 
+use crate::cast::{Cast, Weather};
+use crate::known;
 use crate::rng::Rng;
 
 /// No fault begins later than this ...
@@ -10,34 +12,47 @@ const LAST_MS: u64 = 45_000;
 /// ... and every one is over by now.
 pub const CALM_MS: u64 = 65_000;
 
-/// Hosts with something to lose.
-const HOSTS: [&str; 4] = ["index", "scheduler", "worker-a", "worker-b"];
+/// A storm lasts this long, and there is no calm after it.
+pub const STORM_MS: u64 = 150_000;
 
-/// Links that services use.
-const LINKS: [(&str, &str); 6] = [
-    ("index", "scheduler"),
-    ("index", "worker-a"),
-    ("index", "worker-b"),
-    ("scheduler", "worker-a"),
-    ("scheduler", "worker-b"),
-    ("worker-a", "worker-b"),
-];
+/// The longest fault.
+const LONGEST_MS: u64 = 20_000;
 
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
     /// The process is killed; the kernel closes its sockets.
     Kill(&'static str),
-    /// The machine loses power: silence on the network, unsynced writes gone.
-    PowerCut(&'static str, Loss),
     /// The process is asked to stop.
     Stop(&'static str),
+    /// The machine loses power: silence on the network, unsynced writes gone.
+    PowerCut(&'static str, Loss),
+    /// The same in the middle of what the host's process does to its disk: after so many more changes.
+    CutInCalls(&'static str, u64, Loss),
     /// No message passes between two hosts.
     Partition(&'static str, &'static str),
     /// None passes in this direction.
     OneWay(&'static str, &'static str),
+    /// Messages wait, and all come at the end.
+    Stall(&'static str, &'static str),
     /// Every message takes so many milliseconds.
     Slow(&'static str, &'static str, u64),
+    /// The machine's wall clock is set by so many milliseconds, once.
+    Clock(&'static str, i64),
+    /// The host's disk has no room.
+    DiskFull(&'static str),
+    /// Everything that blocks on this machine takes up to so many milliseconds.
+    DiskSlow(&'static str, u64),
+    /// The next sync of the host's disk fails.
+    SyncError(&'static str),
+    /// The chain refuses.
+    ChainDown,
+    /// The chain does what it is asked and says that it did not.
+    ChainForgetful,
+    /// The verifier cannot decide.
+    VerifierDown,
+    /// The verifier thinks so many milliseconds longer.
+    VerifierSlow(u64),
 }
 
 /// When a fault begins and ends, ms since the run began.
@@ -51,17 +66,20 @@ pub struct Planned {
     pub fault: Fault,
 }
 
-/// The faults of a run, by their beginning. No host and no link has two at once.
-pub fn plan(seed: u64) -> Vec<Planned> {
+/// The faults of a run, by their beginning.
+pub fn plan(seed: u64, cast: &Cast) -> Vec<Planned> {
     let mut rng = Rng::new(seed, "faults", 0);
-    let wanted = rng.range(6, 14);
+    // As dense over a storm as otherwise.
+    let (wanted, last_ms) = match cast.stormy {
+        true => (rng.range(20, 50), STORM_MS),
+        false => (rng.range(6, 18), LAST_MS),
+    };
     let mut plan: Vec<Planned> = Vec::new();
     for _ in 0..wanted {
-        let from_ms = rng.range(500, LAST_MS);
-        let fault = draw(&mut rng);
-        let longest = if matches!(fault, Fault::Slow(..)) { CALM_MS - LAST_MS } else { 20_000 };
-        let planned = Planned { from_ms, to_ms: from_ms + rng.range(200, longest), fault };
-        if plan.iter().all(|other| !planned.disturbs(other)) {
+        let Some(fault) = draw(&mut rng, cast) else { break };
+        let from_ms = rng.range(500, last_ms);
+        let planned = Planned { from_ms, to_ms: from_ms + rng.range(200, LONGEST_MS), fault };
+        if plan.iter().all(|other| !planned.disturbs(other, cast)) {
             plan.push(planned);
         }
     }
@@ -69,48 +87,127 @@ pub fn plan(seed: u64) -> Vec<Planned> {
     plan
 }
 
-fn draw(rng: &mut Rng) -> Fault {
-    let host = *rng.pick(&HOSTS);
-    let (a, b) = *rng.pick(&LINKS);
-    match rng.range(0, 100) {
-        0..30 => Fault::Kill(host),
-        30..50 => {
-            let loss = if rng.percent(50) { Loss::Unsynced } else { Loss::Some(rng.value()) };
-            Fault::PowerCut(host, loss)
+type Draw = fn(&mut Rng, &Cast) -> Fault;
+
+/// None when the weather is fine.
+fn draw(rng: &mut Rng, cast: &Cast) -> Option<Fault> {
+    let Weather { kills, power, links, disks, clocks, helpers, .. } = cast.weather;
+    let groups: [(bool, u64, Draw); 6] = [
+        (kills, 30, draw_kill),
+        (power, 20, draw_power),
+        (links, 30, draw_link),
+        (disks, 20, draw_disk),
+        (clocks, 8, draw_clock),
+        (helpers, 12, draw_helper),
+    ];
+    let all: u64 = groups.iter().filter(|(on, ..)| *on).map(|(_, weight, _)| weight).sum();
+    let mut left = if all == 0 { return None } else { rng.range(0, all) };
+    for (_, weight, draw) in groups.iter().filter(|(on, ..)| *on) {
+        if left < *weight {
+            return Some(draw(rng, cast));
         }
-        50..60 => Fault::Stop(host),
-        60..78 => Fault::Partition(a, b),
-        78..84 => Fault::OneWay(a, b),
-        84..90 => Fault::OneWay(b, a),
+        left -= weight;
+    }
+    None
+}
+
+fn draw_kill(rng: &mut Rng, cast: &Cast) -> Fault {
+    let host = *rng.pick(&cast.hosts());
+    if rng.percent(75) { Fault::Kill(host) } else { Fault::Stop(host) }
+}
+
+fn draw_power(rng: &mut Rng, cast: &Cast) -> Fault {
+    let loss = if rng.percent(30) { Loss::Unsynced } else { Loss::Some(rng.value()) };
+    let (host, machine) = (*rng.pick(&cast.hosts()), rng.pick(&cast.machines()).0);
+    match rng.percent(50) {
+        true => Fault::CutInCalls(host, rng.range(0, 200), loss),
+        false => Fault::PowerCut(machine, loss),
+    }
+}
+
+fn draw_link(rng: &mut Rng, cast: &Cast) -> Fault {
+    let hosts = cast.hosts();
+    let a = *rng.pick(&hosts);
+    let others: Vec<_> = hosts.iter().filter(|host| **host != a).copied().collect();
+    let b = *rng.pick(&others);
+    match rng.range(0, 100) {
+        0..35 => Fault::Partition(a, b),
+        35..60 => Fault::OneWay(a, b),
+        60..80 => Fault::Stall(a, b),
         _ => Fault::Slow(a, b, rng.range(100, 1_500)),
     }
 }
 
+fn draw_disk(rng: &mut Rng, cast: &Cast) -> Fault {
+    let host = *rng.pick(&cast.hosts());
+    match rng.range(0, 100) {
+        0..40 => Fault::DiskFull(host),
+        40..70 => Fault::SyncError(host),
+        _ => Fault::DiskSlow(rng.pick(&cast.machines()).0, rng.range(100, 3_000)),
+    }
+}
+
+fn draw_clock(rng: &mut Rng, cast: &Cast) -> Fault {
+    let (by_ms, back) = (rng.range(1_000, 4 * 3_600_000) as i64, rng.percent(50));
+    let machine = rng.pick(&cast.machines()).0;
+    Fault::Clock(machine, if back && known::clock_may_go_back(machine) { -by_ms } else { by_ms })
+}
+
+fn draw_helper(rng: &mut Rng, _: &Cast) -> Fault {
+    match rng.range(0, 4) {
+        0 => Fault::ChainDown,
+        1 => Fault::ChainForgetful,
+        2 => Fault::VerifierDown,
+        _ => Fault::VerifierSlow(rng.range(1_000, 15_000)),
+    }
+}
+
 impl Fault {
-    /// The host, if it is about one.
-    pub fn host(&self) -> Option<&'static str> {
+    /// What it is counted as.
+    pub fn kind(&self) -> &'static str {
         match self {
-            Self::Kill(host) | Self::PowerCut(host, _) | Self::Stop(host) => Some(host),
-            _ => None,
+            Self::Kill(_) => "kill",
+            Self::Stop(_) => "stop",
+            Self::PowerCut(..) => "power cut",
+            Self::CutInCalls(..) => "power cut between disk calls",
+            Self::Partition(..) => "partition",
+            Self::OneWay(..) => "one-way partition",
+            Self::Stall(..) => "stalled link",
+            Self::Slow(..) => "slow link",
+            Self::Clock(..) => "clock set",
+            Self::DiskFull(_) => "disk full",
+            Self::DiskSlow(..) => "slow disk",
+            Self::SyncError(_) => "failed sync",
+            Self::ChainDown => "chain down",
+            Self::ChainForgetful => "chain forgetful",
+            Self::VerifierDown => "verifier down",
+            Self::VerifierSlow(_) => "slow verifier",
         }
     }
 
-    fn touches(&self) -> Vec<&'static str> {
+    /// Hosts whose processes it takes down.
+    pub fn downs(&self, cast: &Cast) -> Vec<&'static str> {
+        let machines = cast.machines();
+        let of_machine = |name: &str| machines.iter().find(|(m, _)| *m == name).map(|(_, hosts)| hosts.clone());
+        let machine_of =
+            |host| machines.iter().find(|(_, hosts)| hosts.contains(&host)).map(|(_, hosts)| hosts.clone());
         match *self {
-            Self::Kill(host) | Self::PowerCut(host, _) | Self::Stop(host) => vec![host],
-            Self::Partition(a, b) | Self::OneWay(a, b) | Self::Slow(a, b, _) => vec![a, b],
+            Self::Kill(host) | Self::Stop(host) => vec![host],
+            Self::PowerCut(machine, _) => of_machine(machine).unwrap_or_default(),
+            Self::CutInCalls(host, ..) => machine_of(host).unwrap_or_default(),
+            _ => vec![],
         }
     }
 }
 
 impl Planned {
-    /// At the same time, and on the same host or link. A power cut uses all links of its host.
-    fn disturbs(&self, other: &Self) -> bool {
+    /// At the same time as another that it cannot be told apart from: two that take down one process, or two of one
+    /// kind. Everything else may come together.
+    fn disturbs(&self, other: &Self, cast: &Cast) -> bool {
         let apart = self.to_ms < other.from_ms || other.to_ms < self.from_ms;
-        let (ours, theirs) = (self.fault.touches(), other.fault.touches());
-        let shared = ours.iter().filter(|name| theirs.contains(name)).count();
-        let both_links = ours.len() == 2 && theirs.len() == 2;
-        !apart && if both_links { shared == 2 } else { shared > 0 }
+        let (ours, theirs) = (self.fault.downs(cast), other.fault.downs(cast));
+        let alike = ours.is_empty() && std::mem::discriminant(&self.fault) == std::mem::discriminant(&other.fault);
+        !apart && (alike || ours.iter().any(|host| theirs.contains(host)))
     }
 }
 
@@ -120,12 +217,15 @@ mod tests {
 
     #[test]
     fn plans_follow_from_the_seed_and_end_in_time() {
+        let mut kinds = std::collections::BTreeSet::new();
         for seed in 0..500 {
-            let plan = plan(seed);
-            assert_eq!(plan, super::plan(seed));
-            assert!(!plan.is_empty());
-            assert!(plan.iter().all(|p| p.from_ms < p.to_ms && p.to_ms <= CALM_MS), "{plan:?}");
+            let cast = Cast::of(seed);
+            let plan = plan(seed, &cast);
+            assert_eq!(plan, super::plan(seed, &cast));
+            let end = if cast.stormy { STORM_MS + LONGEST_MS } else { CALM_MS };
+            assert!(plan.iter().all(|p| p.from_ms < p.to_ms && p.to_ms <= end), "{plan:?}");
+            kinds.extend(plan.iter().map(|planned| planned.fault.kind()));
         }
-        assert_ne!(plan(1), plan(2));
+        assert_eq!(kinds.len(), 16, "{kinds:?}");
     }
 }

@@ -1,19 +1,30 @@
 //! The production services on a simulated network, disk and clock, under faults, one run per seed.
 //!
-//! A run has one index, one scheduler, two workers and one operator. Executors and the verifier are fake; everything
-//! else is what the binaries run. The same seed gives the same run.
+//! A run has one index, one scheduler, two or three workers and one operator. Executors, verifier and chain are fake;
+//! everything else is what the binaries run. The same seed gives the same run.
 #![forbid(unsafe_code)]
 
 #[cfg(not(tokio_unstable))]
 compile_error!("runs would not repeat: build in this directory, or add `--cfg tokio_unstable` to RUSTFLAGS");
 
+pub mod cast;
 pub mod checks;
+pub mod child;
+pub mod disk;
 pub mod env;
 pub mod fake;
 pub mod faults;
+pub mod known;
+pub mod links;
+pub mod machine;
 pub mod operator;
 pub mod piece;
 pub mod process;
 pub mod rng;
+pub mod runner;
 pub mod scenario;
-pub mod state;
+pub mod stage;
+pub mod vault;
+pub mod watch;
+mod whims;
+pub mod world;

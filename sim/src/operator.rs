@@ -1,4 +1,5 @@
-//! The operator: makes sectors through the scheduler's API, brings the data of one, and looks, once a second, at everything there is to see.
+//! The operator: makes sectors through the scheduler's API, brings the data of one, does this and that, and looks, once
+//! a second, at everything there is to see.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -12,6 +13,9 @@ use tonic::{Response, Status};
 
 use crate::piece;
 use crate::process::{INDEX_URL, SCHEDULER_URL};
+use crate::stage::Stage;
+use crate::watch::Watch;
+use crate::whims;
 
 /// Longest wait for an answer.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -47,17 +51,26 @@ impl Window {
 }
 
 /// Works for ever.
-pub async fn run(env: Env, sectors: usize, window: Window) {
+pub async fn run(env: Env, sectors: usize, window: Window, stage: Stage) {
+    let mut eyes = None;
     loop {
-        match look(&env).await {
+        match look(&env, &mut eyes).await {
             Ok(view) => {
-                let done = act(&env, &view, sectors).await;
+                stage.watch.listed(&numbers(&view));
+                let mut done = act(&env, &view, sectors, &stage.watch).await;
+                if done.is_ok() && stage.mood.operators() {
+                    done = whims::follow(&env, &view, &stage.watch).await;
+                }
                 window.show(view);
                 if let Err(status) = done {
                     tracing::info!(%status, "not done; looking again");
                 }
             }
-            Err(status) => tracing::debug!(%status, "nothing to see"),
+            Err(status) => {
+                tracing::debug!(%status, "nothing to see");
+                // Its connections may be dead without knowing it.
+                eyes = None;
+            }
         }
         env.clock.sleep(LOOK_EVERY).await;
     }
@@ -65,13 +78,14 @@ pub async fn run(env: Env, sectors: usize, window: Window) {
 
 /// Makes the sectors that are missing, the first one with data, and brings the data. One at a time: a request whose
 /// answer is lost may have been heard.
-async fn act(env: &Env, view: &View, sectors: usize) -> Result<(), Status> {
+async fn act(env: &Env, view: &View, sectors: usize, watch: &Watch) -> Result<(), Status> {
     let summaries: Vec<_> = view.sectors.iter().filter_map(|s| s.summary.as_ref()).collect();
     if !summaries.iter().any(|s| s.data_bytes > 0) {
-        return piece::add(env).await;
+        watch.promised(&[piece::add(env).await?]);
+        return Ok(());
     }
     if summaries.len() < sectors {
-        answer(env, scheduler(env)?.pledge_sectors(v1::PledgeSectorsRequest { count: 1 })).await?;
+        pledge(env, watch).await?;
     }
     for summary in summaries.iter().filter(|s| s.data_bytes > 0 && s.state == "Packing") {
         piece::bring(env, summary.number).await?;
@@ -79,9 +93,24 @@ async fn act(env: &Env, view: &View, sectors: usize) -> Result<(), Status> {
     Ok(())
 }
 
-async fn look(env: &Env) -> Result<View, Status> {
-    let mut scheduler = scheduler(env)?;
-    let mut index = sized!(IndexClient::new(channel(env, INDEX_URL)?));
+pub(crate) async fn pledge(env: &Env, watch: &Watch) -> Result<(), Status> {
+    let made = answer(env, scheduler(env)?.pledge_sectors(v1::PledgeSectorsRequest { count: 1 })).await?;
+    watch.promised(&made.sectors);
+    Ok(())
+}
+
+fn numbers(view: &View) -> Vec<u64> {
+    view.sectors.iter().filter_map(|s| s.summary.as_ref()).map(|s| s.number).collect()
+}
+
+/// Connections that are kept while they are good.
+type Eyes = (SchedulerClient<Channel>, IndexClient<Channel>);
+
+async fn look(env: &Env, eyes: &mut Option<Eyes>) -> Result<View, Status> {
+    let (scheduler, index) = match eyes {
+        Some(eyes) => eyes,
+        None => eyes.insert((scheduler(env)?, sized!(IndexClient::new(channel(env, INDEX_URL)?)))),
+    };
     let mut view = View::default();
     for sector in answer(env, scheduler.list_sectors(v1::ListSectorsRequest {})).await?.sectors {
         let number = sector.number;

@@ -24,12 +24,11 @@ pub fn data() -> Vec<u8> {
     (0..DATA_BYTES).map(|at| (at % 251) as u8).collect()
 }
 
-/// Makes a sector for it.
-pub(crate) async fn add(env: &Env) -> Result<(), Status> {
+/// Makes a sector for it; gives its number.
+pub(crate) async fn add(env: &Env) -> Result<u64, Status> {
     let data_digest = blake2s_simd::blake2s(&data()).as_bytes().to_vec();
     let request = v1::AddPieceRequest { data_bytes: DATA_BYTES as u64, data_digest, name: "piece".into() };
-    answer(env, scheduler(env)?.add_piece(request)).await?;
-    Ok(())
+    Ok(answer(env, scheduler(env)?.add_piece(request)).await?.sector)
 }
 
 /// Sends it if a worker waits for it now; goes on where an earlier try stopped.

@@ -2,200 +2,202 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
-use std::time::{Duration, UNIX_EPOCH};
 
-use sp_sectors::Loss;
-use turmoil::Sim;
-
-use crate::checks;
-use crate::env::env;
-use crate::faults::{CALM_MS, Fault, Planned, plan};
-use crate::operator::{self, View, Window};
-use crate::process::{Process, Stage, cast};
-use crate::rng::Rng;
-
-/// Sectors of a run.
-const SECTORS: usize = 3;
+use crate::cast::Cast;
+use crate::checks::{self, Disks};
+use crate::faults::{CALM_MS, Planned, STORM_MS, plan};
+use crate::known;
+use crate::operator::View;
+use crate::world::World;
 
 /// Once the faults are over, everything is done within this.
 const SETTLE_MS: u64 = 600_000;
 
-const TICK: Duration = Duration::from_millis(10);
-const OPERATOR: &str = "operator";
+/// The files are looked at this often.
+const LOOK_EVERY_MS: u64 = 1_000;
+
+/// Lines of the trace that a complaint shows.
+const EXCERPT_LINES: usize = 120;
 
 /// What is left of a run that came right.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Report {
     /// When all was done, ms since the beginning.
     pub took_ms: u64,
-    /// How many faults there were.
-    pub faults: usize,
+    /// How many faults there were, by kind.
+    pub faults: BTreeMap<&'static str, u64>,
+    /// Times that more ran on a machine than fits, attempts that had ended among it.
+    pub crowded: u64,
+    /// Known defects that showed.
+    pub known: BTreeMap<&'static str, u64>,
     /// Everything that was seen to happen, as text: equal for equal seeds.
     pub trace: String,
 }
 
 /// A run in progress.
 struct Run {
-    sim: Sim<'static>,
-    processes: BTreeMap<&'static str, Arc<Process>>,
-    stage: Stage,
-    window: Window,
+    seed: u64,
+    cast: Cast,
+    plan: Vec<Planned>,
+    world: World,
 }
 
 /// Runs one seed; the error says what is wrong, with everything needed to find out why.
 pub fn run(seed: u64) -> Result<Report, String> {
-    let plan = plan(seed);
-    let mut run = Run::new(seed);
-    let mut begins = plan.iter().peekable();
-    let mut ends: Vec<&Planned> = Vec::new();
-    run.stage.mishaps.store(true, Ordering::SeqCst);
-    let (mut now, mut seen) = (0, 0);
-    while now < CALM_MS + SETTLE_MS {
-        while let Some(planned) = begins.next_if(|p| p.from_ms <= now) {
-            run.begin(planned.fault);
-            ends.push(planned);
-        }
-        let (over, still): (Vec<_>, _) = ends.into_iter().partition(|p| p.to_ms <= now);
-        ends = still;
-        over.into_iter().for_each(|planned| run.end(planned.fault));
-        if now >= CALM_MS {
-            run.stage.mishaps.store(false, Ordering::SeqCst);
-        }
-        run.sim.step().map_err(|error| format!("seed {seed}: a process failed: {error}\n{plan:#?}"))?;
-        now += TICK.as_millis() as u64;
-        let (number, view) = run.window.look();
-        if number == seen || now < CALM_MS {
-            continue;
-        }
-        seen = number;
-        if run.unfinished(&view).is_empty() {
-            let wrong = run.wrong(&view);
-            return match wrong.is_empty() {
-                true => Ok(Report { took_ms: now, faults: plan.len(), trace: run.trace(&view) }),
-                false => Err(run.complaint(seed, &plan, &view, "something is wrong", &wrong)),
-            };
-        }
-    }
-    let (_, view) = run.window.look();
-    let unfinished = run.unfinished(&view);
-    Err(run.complaint(seed, &plan, &view, "not finished in time", &unfinished))
+    let cast = Cast::of(seed);
+    let (plan, world) = (plan(seed, &cast), World::new(seed, &cast));
+    Run { seed, cast, plan, world }.play()
 }
 
 impl Run {
-    fn new(seed: u64) -> Self {
-        let mut builder = turmoil::Builder::new();
-        builder
-            .rng_seed(seed)
-            .epoch(UNIX_EPOCH)
-            .tick_duration(TICK)
-            .simulation_duration(Duration::from_secs(86_400))
-            .min_message_latency(Duration::from_millis(1))
-            .max_message_latency(Duration::from_millis(30))
-            .tcp_capacity(4096)
-            .enable_random_order();
-        let mut sim = builder.build();
-        let (stage, window) = (Stage::default(), Window::default());
-        let processes = cast(seed, &stage);
-        for (name, process) in &processes {
-            let process = process.clone();
-            sim.host(*name, move || process.clone().run());
+    fn play(mut self) -> Result<Report, String> {
+        self.set_moods(true);
+        if self.cast.stormy {
+            self.suffer_until(STORM_MS)?;
+            return self.judge_storm();
         }
-        let shown = window.clone();
-        sim.client(OPERATOR, async move {
-            operator::run(env(OPERATOR, Rng::new(seed, OPERATOR, 0), 0), SECTORS, shown).await;
-            Ok(())
-        });
-        Self { sim, processes, stage, window }
+        self.suffer_until(CALM_MS)?;
+        self.set_moods(false);
+        self.settle()
     }
 
-    fn others(&self, host: &str) -> Vec<&'static str> {
-        self.processes.keys().copied().chain([OPERATOR]).filter(|name| *name != host).collect()
+    fn set_moods(&self, on: bool) {
+        let (mood, weather) = (&self.world.stage.mood, self.cast.weather);
+        mood.set_executors(on && weather.executors);
+        mood.set_messages(on && weather.messages);
+        mood.set_operators(on && weather.operators);
     }
 
-    fn begin(&mut self, fault: Fault) {
-        tracing::info!(?fault, at = ?self.sim.elapsed(), "begins");
-        match fault {
-            Fault::Kill(host) => self.kill(host, Loss::Nothing),
-            Fault::PowerCut(host, loss) => {
-                // First the silence: a machine without power closes no connection.
-                self.others(host).into_iter().for_each(|other| self.sim.partition(host, other));
-                self.kill(host, loss);
+    /// Faults come and go as planned.
+    fn suffer_until(&mut self, end_ms: u64) -> Result<(), String> {
+        let plan = self.plan.clone();
+        let mut begins = plan.iter().peekable();
+        let mut under_way: Vec<&Planned> = Vec::new();
+        while self.world.now_ms < end_ms {
+            let now = self.world.now_ms;
+            while let Some(planned) = begins.next_if(|p| p.from_ms <= now) {
+                self.world.begin(planned.fault);
+                under_way.push(planned);
             }
-            Fault::Stop(host) => self.processes[host].ask_to_stop(),
-            Fault::Partition(a, b) => self.sim.partition(a, b),
-            Fault::OneWay(a, b) => self.sim.partition_oneway(a, b),
-            Fault::Slow(a, b, ms) => self.sim.set_link_latency(a, b, Duration::from_millis(ms)),
+            let (over, still): (Vec<_>, _) = under_way.into_iter().partition(|p| p.to_ms <= now);
+            under_way = still;
+            over.into_iter().for_each(|planned| self.world.end(planned.fault));
+            self.step()?;
+            self.world.blow_fuses(under_way.iter().copied());
         }
+        under_way.into_iter().for_each(|planned| self.world.end(planned.fault));
+        Ok(())
     }
 
-    fn kill(&mut self, host: &'static str, loss: Loss) {
-        let process = &self.processes[host];
-        process.die();
-        self.sim.crash(host);
-        process.lose(loss);
-    }
-
-    fn end(&mut self, fault: Fault) {
-        tracing::info!(?fault, at = ?self.sim.elapsed(), "ends");
-        match fault {
-            Fault::Kill(host) | Fault::PowerCut(host, _) | Fault::Stop(host) => {
-                self.others(host).into_iter().for_each(|other| self.sim.repair(host, other));
-                if self.sim.is_host_running(host) {
-                    // It takes too long to stop.
-                    self.kill(host, Loss::Nothing);
-                }
-                self.sim.bounce(host);
+    /// Nothing goes wrong any more: everything must finish (law L11).
+    fn settle(&mut self) -> Result<Report, String> {
+        let (mut seen, _) = self.world.window.look();
+        while self.world.now_ms < CALM_MS + SETTLE_MS {
+            self.step()?;
+            let (number, view) = self.world.window.look();
+            if number == seen {
+                continue;
             }
-            Fault::Partition(a, b) | Fault::OneWay(a, b) => self.sim.repair(a, b),
-            Fault::Slow(a, b, _) => self.sim.set_link_latency(a, b, Duration::from_millis(5)),
+            seen = number;
+            if self.unfinished(&view).is_empty() {
+                return self.judge(&view);
+            }
         }
+        let (_, view) = self.world.window.look();
+        Err(self.complaint("law L11 (progress): not finished in time", &self.unfinished(&view)))
+    }
+
+    fn step(&mut self) -> Result<(), String> {
+        if let Err(error) = self.world.step() {
+            return Err(self.complaint(&error, &[]));
+        }
+        let watch = self.world.stage.watch.clone();
+        if self.world.now_ms.is_multiple_of(LOOK_EVERY_MS) && self.world.all_run() {
+            checks::look(&watch, &self.disks());
+        }
+        match watch.is_clean() {
+            true => Ok(()),
+            false => Err(self.complaint("a law is broken", &[])),
+        }
+    }
+
+    fn disks(&self) -> Disks<'_> {
+        self.world.processes.values().filter(|p| p.is_worker()).map(|p| (p.name, p.files())).collect()
     }
 
     fn unfinished(&self, view: &View) -> Vec<String> {
-        let disks = self.processes.values().map(|p| (p.name, &p.disk)).collect();
-        checks::unfinished(view, SECTORS, &disks)
+        let workers = self.world.processes.values().filter(|p| p.is_worker());
+        let tidy = workers.filter(|p| !known::leftovers_may_stay(p.trouble.has_refused()));
+        let tidy = tidy.map(|p| (p.name, p.files())).collect();
+        checks::unfinished(view, self.cast.sectors, &tidy, &self.world.stage.watch)
     }
 
-    /// After a last power cut everywhere: what was acknowledged must be there (law L8).
-    fn wrong(&self, view: &View) -> Vec<String> {
-        self.processes.values().for_each(|process| process.disk.crash(Loss::Unsynced));
-        let disks = self.processes.values().map(|p| (p.name, &p.disk)).collect();
-        checks::wrong(view, &self.stage.made, &disks)
+    /// All is done. After a last power cut everywhere: what was acknowledged must be there (law L8).
+    fn judge(&mut self, view: &View) -> Result<Report, String> {
+        self.world.end_all();
+        let faults = self.plan.len() as u64 + self.world.stage.watch.all_injected().values().sum::<u64>();
+        let wrong = checks::wrong(view, &self.world.stage, &self.disks(), faults);
+        self.conclude(&wrong)
     }
 
-    fn trace(&self, view: &View) -> String {
-        let mut trace = String::new();
-        for process in self.processes.values() {
-            let calls = process.disk.calls();
+    /// Nothing need be done. What was acknowledged must be there all the same.
+    fn judge_storm(&mut self) -> Result<Report, String> {
+        self.world.end_all();
+        let wrong = checks::lost(&self.world.stage.watch, &self.disks());
+        self.conclude(&wrong)
+    }
+
+    fn conclude(&mut self, wrong: &[String]) -> Result<Report, String> {
+        let unreadable = self.world.processes.values().filter(|p| !p.is_worker() && p.starts() > 0);
+        let unreadable: Vec<String> = unreadable.filter_map(|p| p.reopen().err()).collect();
+        let wrong: Vec<String> = wrong.iter().cloned().chain(unreadable).collect();
+        if !wrong.is_empty() || !self.world.stage.watch.is_clean() {
+            return Err(self.complaint("something is wrong at the end", &wrong));
+        }
+        let watch = &self.world.stage.watch;
+        let mut faults = watch.all_injected();
+        self.plan.iter().for_each(|planned| *faults.entry(planned.fault.kind()).or_default() += 1);
+        let (crowded, known) = (watch.crowded(), watch.known_defects());
+        Ok(Report { took_ms: self.world.now_ms, faults, crowded, known, trace: self.trace() })
+    }
+
+    fn trace(&self) -> String {
+        let mut trace = format!("{:?}\n{}", self.cast, self.world.stage.watch.trace());
+        for process in self.world.processes.values() {
+            let calls = process.files().calls();
             let _ = writeln!(trace, "{}: {} starts, {calls} calls of its disk", process.name, process.starts());
         }
-        for started in self.stage.started.list() {
-            let _ = writeln!(trace, "executor: {started}");
-        }
+        let (_, view) = self.world.window.look();
         for sector in &view.sectors {
             let summary = sector.summary.clone().unwrap_or_default();
             let _ = writeln!(trace, "sector {}: {} {}", summary.number, summary.state, summary.waiting);
             for entry in &sector.log {
                 let attempt = entry.attempt.map(|a| format!("{}.{}", a.task, a.number)).unwrap_or_default();
-                let v1_entry =
-                    (entry.unix_ms, &entry.event, attempt, &entry.worker_name, entry.took_ms, &entry.message);
-                let _ = writeln!(trace, "  {v1_entry:?}");
+                let line = (entry.unix_ms, &entry.event, attempt, &entry.worker_name, entry.took_ms, &entry.message);
+                let _ = writeln!(trace, "  {line:?}");
             }
         }
         trace
     }
 
-    fn complaint(&self, seed: u64, plan: &[Planned], view: &View, what: &str, details: &[String]) -> String {
-        let mut text = format!("seed {seed}: {what}\n");
+    fn complaint(&self, what: &str, details: &[String]) -> String {
+        let mut text = format!("seed {}: {what}", self.seed);
+        if let Some(breach) = self.world.stage.watch.breaches().first() {
+            let _ = write!(text, "; at {breach}");
+        }
+        text += &format!("\n{:?}\n", self.cast);
         details.iter().for_each(|detail| text += &format!("- {detail}\n"));
-        plan.iter().for_each(|planned| text += &format!("fault {planned:?}\n"));
+        self.world.stage.watch.breaches().iter().for_each(|breach| text += &format!("! {breach}\n"));
+        self.plan.iter().for_each(|planned| text += &format!("fault {planned:?}\n"));
+        let (_, view) = self.world.window.look();
         view.jobs.iter().for_each(|job| text += &format!("job {job:?}\n"));
         view.replicas.iter().for_each(|replica| {
             let root = replica.root.iter().take(4).map(|b| format!("{b:02x}")).collect::<String>();
             text += &format!("replica {}/{:?}/{}/{root}\n", replica.sector, replica.kind(), replica.store);
         });
-        text + &self.trace(view)
+        let trace = self.trace();
+        let lines: Vec<&str> = trace.lines().collect();
+        let first = lines.len().saturating_sub(EXCERPT_LINES);
+        text + "...\n" + &lines[first..].join("\n")
     }
 }

@@ -14,6 +14,7 @@ mod redb_file;
 pub use batch::{Batch, Condition};
 pub use error::{CommitError, OpenError, StateError};
 pub use memory::Memory;
+pub use redb::StorageBackend;
 pub use redb_file::Redb;
 
 /// Longest key, bytes.

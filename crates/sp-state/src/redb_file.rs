@@ -2,14 +2,14 @@
 //!
 //! Only begin, insert, remove, range and commit are used: savepoints, multimaps and non-durable commits are where redb
 //! had its bugs.
-// A state file is opened here for real; a simulation uses `Memory`.
+// A state file is opened here for real; a simulation brings its own storage.
 #![allow(clippy::disallowed_methods)]
 
 use std::fs::{self, File};
 use std::ops::Bound;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, TableDefinition};
+use redb::{Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, TableDefinition};
 
 use crate::{Batch, CommitError, OpenError, Row, State, StateError, scan_start};
 
@@ -41,13 +41,32 @@ impl Redb {
             DatabaseError::DatabaseAlreadyOpen => OpenError::Taken { path: path.clone() },
             other => unusable(&path, other),
         })?;
-        let found = read_schema(&database).map_err(|e| unusable(&path, e))?;
-        let found = found.ok_or_else(|| unusable(&path, "it has no schema version, so it is not a state of ours"))?;
+        Self::take(database, &path, schema)
+    }
+
+    /// The same on storage that the caller brings, a simulated disk; a state is made on it when it is empty. Making one
+    /// is not atomic here: publish such storage only once this has returned, as [`Self::open`] does with its file.
+    pub fn on(storage: impl StorageBackend, schema: u32) -> Result<Self, OpenError> {
+        let path = Path::new("(storage of the caller)");
+        let unusable = |error: &dyn std::fmt::Display| unusable(path, error);
+        let empty = storage.len().map_err(|e| unusable(&e))? == 0;
+        let created = Database::builder().set_cache_size(CACHE_BYTES).create_with_backend(storage);
+        let database = created.map_err(|e| unusable(&e))?;
+        if empty {
+            write_schema(&database, schema).map_err(|e| unusable(&e))?;
+        }
+        Self::take(database, path, schema)
+    }
+
+    /// Checks whose state it is.
+    fn take(database: Database, path: &Path, schema: u32) -> Result<Self, OpenError> {
+        let found = read_schema(&database).map_err(|e| unusable(path, e))?;
+        let found = found.ok_or_else(|| unusable(path, "it has no schema version, so it is not a state of ours"))?;
         if found > schema {
-            return Err(OpenError::Newer { path, found, known: schema });
+            return Err(OpenError::Newer { path: path.to_owned(), found, known: schema });
         }
         if found < schema {
-            write_schema(&database, schema).map_err(|e| unusable(&path, e))?;
+            write_schema(&database, schema).map_err(|e| unusable(path, e))?;
         }
         Ok(Self { database, schema_found: found })
     }

@@ -93,3 +93,13 @@ fn child_that_is_killed() {
         println!("committed {}", number + 1);
     }
 }
+
+#[test]
+fn a_state_may_lie_on_storage_of_the_caller() {
+    let state = Redb::on(redb::backends::InMemoryBackend::new(), 2).expect("made");
+    let mut batch = sp_state::Batch::new();
+    batch.put("key", "value");
+    state.commit(batch).expect("written");
+    assert_eq!(state.get(b"key").expect("read"), Some(b"value".to_vec()));
+    assert_eq!(state.schema_found(), 2);
+}

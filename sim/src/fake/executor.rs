@@ -1,29 +1,26 @@
 //! The fake executor: takes simulated time, may die half-way, may return a wrong proof and say that it verified it.
 
 use std::io;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use sp_env::BoxFuture;
+use sp_invariants::Law;
 use sp_net::Env;
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{ExecRequest, Failure, ProofOutput};
 use sp_sectors::Disk;
-use sp_types::ErrorCode;
+use sp_types::{AttemptId, ErrorCode, HostCapacity, SectorSize, TaskId, TaskKind};
 use sp_worker::executor::{ExecError, Executor, Job};
 use tokio::sync::oneshot;
 
-use super::seal::Made;
 use super::stages::Plan;
+use crate::cast::Part;
+use crate::process::DATA_DIR;
 use crate::rng::Rng;
-
-/// While set, executors die and lie now and then.
-pub type Mishaps = Arc<AtomicBool>;
-
-/// What was started, in order: `PC1 of 2 (5.1)`.
-#[derive(Clone, Default)]
-pub struct Started(Arc<Mutex<Vec<String>>>);
+use crate::stage::Stage;
+use crate::watch::{End, Running, Seat, Watch};
 
 /// Parts of a hundred.
 const DIES_PERCENT: u64 = 6;
@@ -36,23 +33,14 @@ pub struct FakeExecutor {
     pub env: Env,
     /// Its files.
     pub disk: Arc<dyn Disk>,
-    /// Whom it tells of replicas.
-    pub made: Made,
-    /// Whether it misbehaves.
-    pub mishaps: Mishaps,
-    /// Where it tells what it starts.
-    pub started: Started,
-}
-
-impl Started {
-    /// Everything so far.
-    pub fn list(&self) -> Vec<String> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn note(&self, what: String) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(what);
-    }
+    /// What everybody shares.
+    pub stage: Stage,
+    /// The machine, for the board.
+    pub machine: &'static str,
+    /// What it has.
+    pub capacity: HostCapacity,
+    /// Whose it is.
+    pub part: Part,
 }
 
 impl Executor for FakeExecutor {
@@ -71,35 +59,77 @@ impl Executor for FakeExecutor {
 
 impl FakeExecutor {
     async fn carry_out(&self, job: Job) -> Result<Outcome, ExecError> {
-        let (name, usual_ms) = Plan::stage_of(&job.request);
-        let attempt = job.request.attempt.map(|a| format!("{}.{}", a.task, a.number)).unwrap_or_default();
-        self.started.note(format!("{name} of {} ({attempt})", job.request.sector));
+        let Some((task, usual_ms)) = Plan::stage_of(&job.request) else {
+            return Err(ExecError::Crashed("the fake executor does sealing tasks only".into()));
+        };
+        let attempt = attempt_of(&job.request);
+        let recorded = self.is_recorded(attempt);
+        let number = self.stage.watch.executor_begins(task, job.request.sector, attempt, recorded);
+        let seat = self.sit_down(task, &job.request);
+        let (how, result) = match self.compute(task, usual_ms, job).await {
+            Ok((outcome, true)) => (End::Lied, Ok(outcome)),
+            Ok((outcome, false)) => (End::Answered, Ok(outcome)),
+            Err(error) => (End::Failed, Err(error)),
+        };
+        seat.leave();
+        self.stage.watch.executor_ends(number, how);
+        result
+    }
+
+    /// Does the worker hold the answer to this attempt on its disk?
+    fn is_recorded(&self, attempt: AttemptId) -> bool {
+        let record = Path::new(DATA_DIR).join("attempts").join(attempt.to_string()).join("finished");
+        self.disk.metadata(&record).is_ok()
+    }
+
+    /// The outcome, and whether it is a lie.
+    async fn compute(&self, task: TaskKind, usual_ms: u64, job: Job) -> Result<(Outcome, bool), ExecError> {
         let mut rng = self.chance();
         let takes = Duration::from_millis(rng.range(usual_ms / 2, usual_ms * 2));
-        let mishaps = self.mishaps.load(Ordering::SeqCst);
+        let mishaps = self.stage.mood.executors();
         let (dies, lies) = (mishaps && rng.percent(DIES_PERCENT), mishaps && rng.percent(LIES_PERCENT));
-        let work = self.work(job.request, takes, dies);
+        let work = self.work(task, job.request, takes, dies);
         let outcome = tokio::select! {
             biased;
             () = job.cancel.cancelled() => return Err(ExecError::Cancelled),
             outcome = self.env.timeout(job.limit, work) => outcome.unwrap_or(Err(ExecError::TimedOut(job.limit)))?,
         };
-        Ok(if lies { spoil(outcome) } else { outcome })
+        Ok(match outcome {
+            Outcome::Proof(proof) if lies => (spoil(proof, &self.stage.watch), true),
+            outcome => (outcome, false),
+        })
     }
 
-    async fn work(&self, request: ExecRequest, takes: Duration, dies: bool) -> Result<Outcome, ExecError> {
-        let (name, _) = Plan::stage_of(&request);
-        let failed = |e: io::Error| refused(name, &e);
+    /// Tells the board what runs from now on.
+    fn sit_down(&self, task: TaskKind, request: &ExecRequest) -> Seat {
+        let attempt = attempt_of(request);
+        let Part { name, ref resources, .. } = self.part;
+        self.stage.watch.note(format!("{name} runs {task} of {attempt}, sector {}", request.sector));
+        let row = resources.row(task, SectorSize::KiB2);
+        let (machine, capacity) = (self.machine, self.capacity.clone());
+        self.stage.watch.seat(Running { machine, capacity, worker: name, attempt, task, row })
+    }
+
+    async fn work(
+        &self,
+        task: TaskKind,
+        request: ExecRequest,
+        takes: Duration,
+        dies: bool,
+    ) -> Result<Outcome, ExecError> {
+        let watch = self.stage.watch.clone();
+        let failed = |e: io::Error| refused(task, &e, &watch);
         let disk = self.disk.clone();
         let plan = Arc::new(self.env.blocking(move || Plan::read(&*disk, &request)).await.map_err(failed)?);
         self.env.clock.sleep(takes / 2).await;
         let (disk, begun) = (self.disk.clone(), plan.clone());
         self.env.blocking(move || begun.begin(&*disk)).await.map_err(failed)?;
         if dies {
+            self.stage.watch.injected("executor dies");
             return Err(ExecError::Crashed("on purpose".into()));
         }
         self.env.clock.sleep(takes / 2).await;
-        let (disk, made) = (self.disk.clone(), self.made.clone());
+        let (disk, made) = (self.disk.clone(), self.stage.made.clone());
         let finish = move || {
             let outcome = plan.finish(&*disk)?;
             plan.sealed.iter().for_each(|seal| made.note(seal.clone()));
@@ -115,21 +145,26 @@ impl FakeExecutor {
     }
 }
 
-fn refused(stage: &str, error: &io::Error) -> ExecError {
+/// What a stage cannot do. A file that is not what it must be was visible unverified (law L10).
+fn refused(task: TaskKind, error: &io::Error, watch: &Watch) -> ExecError {
     let code = match error.kind() {
         io::ErrorKind::NotFound => ErrorCode::FileMissing,
+        io::ErrorKind::StorageFull => ErrorCode::NoSpace,
         _ => ErrorCode::ExecutorFailed,
     };
-    ExecError::Refused(Failure { code: code.as_str().to_owned(), message: format!("{stage}: {error}") })
+    if error.kind() == io::ErrorKind::InvalidData {
+        watch.broken(Law::L10, format!("{task}: {error}"));
+    }
+    ExecError::Refused(Failure { code: code.as_str().to_owned(), message: format!("{task}: {error}") })
 }
 
 /// A well-formed wrong proof whose maker claims that he verified it.
-fn spoil(outcome: Outcome) -> Outcome {
-    match outcome {
-        Outcome::Proof(ProofOutput { mut proof, .. }) => {
-            proof[0] ^= 0x20;
-            Outcome::Proof(ProofOutput { proof, self_verified: true })
-        }
-        other => other,
-    }
+fn spoil(mut output: ProofOutput, watch: &Watch) -> Outcome {
+    watch.injected("wrong proof");
+    output.proof[0] ^= 0x20;
+    Outcome::Proof(ProofOutput { self_verified: true, ..output })
+}
+
+fn attempt_of(request: &ExecRequest) -> AttemptId {
+    request.attempt.map_or(AttemptId { task: TaskId(0), number: 0 }, AttemptId::from)
 }

@@ -7,12 +7,14 @@ use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{
     AddPieceOutput, ExecAddPiece, ExecCommit1, ExecCommit2, ExecFinalize, ExecPreCommit1, ExecPreCommit2, ExecRequest,
-    NoOutput, Piece, PreCommit1Output, PreCommit2Output, ProofOutput,
+    ExecUnseal, NoOutput, Piece, PreCommit1Output, PreCommit2Output, ProofOutput,
 };
 use sp_sectors::Disk;
+use sp_types::TaskKind;
 
 use super::files::{Step, read, sync};
 use super::seal::{LAYERS, P_AUX, SECTOR_BYTES, Seal, T_AUX, TREE_C, TREE_R_LAST, comm_d, proof_of, unsealed_of};
+use crate::piece;
 
 /// A stage that has read and checked its inputs.
 pub(super) struct Plan {
@@ -29,17 +31,18 @@ impl Plan {
         Self { steps, outputs: outputs.iter().map(PathBuf::from).collect(), outcome, sealed: None }
     }
 
-    /// Short name of the stage and its usual time, ms.
-    pub(super) fn stage_of(request: &ExecRequest) -> (&'static str, u64) {
-        match request.op {
-            Some(Op::AddPiece(_)) => ("AP", 1_500),
-            Some(Op::PreCommit1(_)) => ("PC1", 10_000),
-            Some(Op::PreCommit2(_)) => ("PC2", 7_000),
-            Some(Op::Commit1(_)) => ("C1", 2_000),
-            Some(Op::Commit2(_)) => ("C2", 8_000),
-            Some(Op::Finalize(_)) => ("FIN", 1_500),
-            _ => ("other", 10),
-        }
+    /// The task and its usual time, ms.
+    pub(super) fn stage_of(request: &ExecRequest) -> Option<(TaskKind, u64)> {
+        Some(match request.op {
+            Some(Op::AddPiece(_)) => (TaskKind::AddPiece, 1_500),
+            Some(Op::PreCommit1(_)) => (TaskKind::PreCommit1, 10_000),
+            Some(Op::PreCommit2(_)) => (TaskKind::PreCommit2, 7_000),
+            Some(Op::Commit1(_)) => (TaskKind::Commit1, 2_000),
+            Some(Op::Commit2(_)) => (TaskKind::Commit2, 8_000),
+            Some(Op::Finalize(_)) => (TaskKind::Finalize, 1_500),
+            Some(Op::Unseal(_)) => (TaskKind::Unseal, 4_000),
+            _ => return None,
+        })
     }
 
     pub(super) fn read(disk: &dyn Disk, request: &ExecRequest) -> io::Result<Self> {
@@ -50,6 +53,7 @@ impl Plan {
             Some(Op::Commit1(op)) => commit_1(disk, request, op),
             Some(Op::Commit2(op)) => commit_2(disk, op),
             Some(Op::Finalize(op)) => finalize(disk, op),
+            Some(Op::Unseal(op)) => unseal(disk, request, op),
             _ => Err(io::Error::other("the fake executor seals, and does nothing else")),
         }
     }
@@ -136,6 +140,17 @@ fn finalize(disk: &dyn Disk, op: &ExecFinalize) -> io::Result<Plan> {
     Ok(Plan::new(steps, &[&op.cache], Outcome::None(NoOutput {})))
 }
 
+fn unseal(disk: &dyn Disk, request: &ExecRequest, op: &ExecUnseal) -> io::Result<Plan> {
+    let seal = seal(request, &op.ticket, &op.comm_d);
+    expect("the sealed file", &read(disk, Path::new(&op.sealed))?, &seal.sealed())?;
+    expect_cache(disk, Path::new(&op.cache), &seal, &[P_AUX, T_AUX])?;
+    let data = [vec![], piece::data()].into_iter().map(|data| unsealed_of(&data));
+    let unsealed = data.into_iter().find(|unsealed| comm_d(unsealed) == op.comm_d);
+    let unsealed = unsealed.ok_or_else(|| io::Error::other("nobody ever added data with this comm_d"))?;
+    let outcome = Outcome::None(NoOutput {});
+    Ok(Plan::new(vec![Step::Create((&op.unsealed).into(), unsealed)], &[&op.unsealed], outcome))
+}
+
 fn seal(request: &ExecRequest, ticket: &[u8], comm_d: &[u8]) -> Seal {
     let ExecRequest { miner, sector, .. } = *request;
     Seal { miner, sector, ticket: ticket.to_vec(), comm_d: comm_d.to_vec() }
@@ -148,6 +163,6 @@ fn expect_cache(disk: &dyn Disk, cache: &Path, seal: &Seal, names: &[&str]) -> i
 fn expect(what: &str, found: &[u8], wanted: &[u8]) -> io::Result<()> {
     match found == wanted {
         true => Ok(()),
-        false => Err(io::Error::other(format!("{what} is not what an earlier stage made"))),
+        false => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{what} is not what an earlier stage made"))),
     }
 }

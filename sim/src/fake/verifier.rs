@@ -8,6 +8,7 @@ use sp_net::Env;
 use sp_proto::v1::VerifySeal;
 
 use super::seal::{Made, Seal};
+use crate::stage::Mood;
 
 /// The verifier of one run of the scheduler.
 pub struct FakeVerifier {
@@ -15,12 +16,18 @@ pub struct FakeVerifier {
     pub env: Env,
     /// What was made.
     pub made: Made,
+    /// How it behaves.
+    pub mood: Mood,
 }
+
+/// How long it thinks.
+const THINKS_MS: u64 = 50;
 
 impl Verifier for FakeVerifier {
     fn verify(&self, question: Question) -> BoxFuture<Result<bool, String>> {
-        let thinking = self.env.clock.sleep(Duration::from_millis(50));
+        let thinking = self.env.clock.sleep(Duration::from_millis(THINKS_MS + self.mood.verifier_ms()));
         let verdict = match question {
+            Question::Seal(_) if self.mood.verifier_down() => Err("the fake verifier is down".to_owned()),
             Question::Seal(seal) => Ok(is_valid(&self.made, seal)),
             Question::Warm(_) => Ok(true),
             Question::Post(_) => Err("the fake verifier knows seals only".to_owned()),
