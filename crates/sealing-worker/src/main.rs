@@ -1,4 +1,4 @@
-//! `sp-sealing-worker`: runs the sealing tasks, AP to FIN and UNS. Options and wiring only.
+//! `sp-sealing-worker`: runs the sealing tasks: AP to FIN, UNS, and the snaps from RU to FRU. Options and wiring only.
 #![forbid(unsafe_code)]
 
 mod executor;

@@ -4,12 +4,17 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use proofs_core::params;
+use proofs_core::params::{self, Kind};
 use sp_net::config;
 use sp_types::{SectorSize, TaskKind};
 use sp_worker::executor::Role;
 use sp_worker::launch::{self, Launch};
 use sp_worker::settings::{Usage, lotus_flag, lotus_value};
+
+/// What every sealing worker takes. Of Lotus's such tasks FUS and GET are missing, since no assignment carries them: data
+/// that is not kept is deleted by way of the index, and every attempt fetches its own inputs.
+const ALWAYS: [TaskKind; 4] =
+    [TaskKind::Commit1, TaskKind::Finalize, TaskKind::ProveReplicaUpdate1, TaskKind::FinalizeReplicaUpdate];
 
 /// Prefix of this binary's environment variables.
 pub(crate) const PREFIX: &str = "SP_SEALING_WORKER_";
@@ -38,16 +43,16 @@ sp_worker::worker_settings! {
         /// Take UNS: unseal [default: true]
         #[arg(long, env = "SP_SEALING_WORKER_UNSEAL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         unseal: bool,
-        /// Take RU: snap new data into sectors (not in this build yet) [default: true]
+        /// Take RU: snap new data into sealed sectors [default: true]
         #[arg(long, env = "SP_SEALING_WORKER_REPLICA_UPDATE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         replica_update: bool,
-        /// Take PR2: prove a snap (not in this build yet) [default: true]
+        /// Take PR2: prove a snap [default: true]
         #[arg(long, env = "SP_SEALING_WORKER_PROVE_REPLICA_UPDATE2", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         prove_replica_update2: bool,
-        /// Take GSK: regenerate a sector key (not in this build yet) [default: true]
+        /// Take GSK: get the replica before a snap back out of its update [default: true]
         #[arg(long, env = "SP_SEALING_WORKER_REGEN_SECTOR_KEY", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         regen_sector_key: bool,
-        /// Take only the tasks that every sealing worker takes (C1, FIN) and those asked for
+        /// Take only the tasks that every sealing worker takes (C1, FIN, PR1, FRU) and those asked for
         #[arg(long, env = "SP_SEALING_WORKER_NO_DEFAULT", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         no_default: bool,
         /// Lotus's way to a PoSt worker
@@ -100,7 +105,7 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
     }))
 }
 
-/// The tasks that are switched on and that this build can do.
+/// The tasks that are switched on, and those that every sealing worker takes.
 fn tasks(settings: &Settings) -> Vec<TaskKind> {
     let default = !settings.no_default.unwrap_or(false);
     let optional = [
@@ -109,26 +114,28 @@ fn tasks(settings: &Settings) -> Vec<TaskKind> {
         (settings.precommit2, TaskKind::PreCommit2),
         (settings.commit, TaskKind::Commit2),
         (settings.unseal, TaskKind::Unseal),
-    ];
-    let not_yet = [
         (settings.replica_update, TaskKind::ReplicaUpdate),
         (settings.prove_replica_update2, TaskKind::ProveReplicaUpdate2),
         (settings.regen_sector_key, TaskKind::RegenSectorKey),
     ];
-    for (_, task) in not_yet.iter().filter(|(asked, _)| *asked == Some(true)) {
-        tracing::warn!("{task} is switched on, but this build cannot do it yet; it is not offered to the scheduler");
-    }
     let chosen = optional.into_iter().filter(|(asked, _)| asked.unwrap_or(default)).map(|(_, task)| task);
-    chosen.chain([TaskKind::Commit1, TaskKind::Finalize]).collect()
+    chosen.chain(ALWAYS).collect()
 }
 
-/// C2 without its parameters would fail hours into a sector: better not to start. A worker without C2 needs none, but
-/// development parameters on a real network are a mistake on any worker: C2 is one setting away.
+/// A proof without its parameters would fail hours into a sector: better not to start. A worker that proves nothing needs
+/// none, but development parameters on a real network are a mistake on any worker: a proof is one setting away.
 fn check_parameters(network: &str, tasks: &[TaskKind], dir: &Path, sizes: &[SectorSize]) -> anyhow::Result<()> {
-    if tasks.contains(&TaskKind::Commit2) {
-        for size in sizes {
-            let needs = "C2 (--commit) needs the PoRep parameters";
-            params::check_structure(params::Kind::Porep, *size, dir).context(needs)?;
+    let needs = [
+        (TaskKind::Commit2, Kind::Porep, "C2 (--commit) needs the PoRep parameters"),
+        (
+            TaskKind::ProveReplicaUpdate2,
+            Kind::Update,
+            "PR2 needs the update parameters (--prove-replica-update2=false for a worker that proves no snaps)",
+        ),
+    ];
+    for (task, kind, reason) in needs {
+        for size in sizes.iter().filter(|_| tasks.contains(&task)) {
+            params::check_structure(kind, *size, dir).context(reason)?;
         }
     }
     if network != "dev" && params::is_insecure(dir) {
@@ -185,19 +192,30 @@ mod tests {
 
     #[test]
     fn task_flags_switch_on_and_off() {
-        assert_eq!(chosen(&[]), ["AP", "PC1", "PC2", "C2", "UNS", "C1", "FIN"]);
-        assert_eq!(chosen(&["--addpiece=false", "--commit=false"]), ["PC1", "PC2", "UNS", "C1", "FIN"]);
-        assert_eq!(chosen(&["--no-default", "--precommit1"]), ["PC1", "C1", "FIN"]);
-        assert_eq!(chosen(&["--no-default", "--addpiece=true", "--replica-update"]), ["AP", "C1", "FIN"]);
+        let always = ["C1", "FIN", "PR1", "FRU"];
+        let with = |tasks: &[&'static str]| [tasks, &always].concat();
+        assert_eq!(chosen(&[]), with(&["AP", "PC1", "PC2", "C2", "UNS", "RU", "PR2", "GSK"]));
+        let off = ["--addpiece=false", "--commit=false", "--prove-replica-update2=false"];
+        assert_eq!(chosen(&off), with(&["PC1", "PC2", "UNS", "RU", "GSK"]));
+        assert_eq!(chosen(&["--no-default", "--precommit1"]), with(&["PC1"]));
+        let snap = ["--no-default", "--addpiece=true", "--replica-update", "--regen-sector-key"];
+        assert_eq!(chosen(&snap), with(&["AP", "RU", "GSK"]));
+        assert!(ALWAYS.iter().all(|task| task.always_on()));
     }
 
     #[test]
-    fn development_parameters_are_refused_on_real_networks_with_and_without_c2() {
+    fn development_parameters_are_refused_on_real_networks_with_and_without_proofs() {
         let dir = tempfile::tempdir().unwrap();
         let check = |network, tasks: &[TaskKind]| check_parameters(network, tasks, dir.path(), &[SectorSize::KiB2]);
-        // None at all: only C2 misses them.
-        assert!(check("mainnet", &[TaskKind::Commit1]).is_ok());
-        assert!(check("dev", &[TaskKind::Commit2]).is_err());
+        // None at all: only the proofs miss them.
+        assert!(check("mainnet", &[TaskKind::Commit1, TaskKind::ProveReplicaUpdate1]).is_ok());
+        for (task, words) in [
+            (TaskKind::Commit2, "C2 (--commit) needs the PoRep parameters"),
+            (TaskKind::ProveReplicaUpdate2, "needs the update parameters"),
+        ] {
+            let refused = check("dev", &[task]).unwrap_err().to_string();
+            assert!(refused.contains(words), "{refused}");
+        }
         std::fs::write(dir.path().join(params::INSECURE_MARKER), "").unwrap();
         assert!(check("dev", &[TaskKind::Commit1]).is_ok());
         let refused = check("mainnet", &[TaskKind::Commit1]).unwrap_err().to_string();

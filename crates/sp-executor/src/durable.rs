@@ -1,8 +1,12 @@
 //! Makes what a stage wrote durable: every file, then the directories that name them.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::path::Path;
+
+use sp_types::ErrorCode;
+
+use crate::Refused;
 
 /// Flushes a file, or a directory with everything in it, and the directory that holds it.
 pub(crate) fn sync_tree(path: &Path) -> io::Result<()> {
@@ -11,6 +15,13 @@ pub(crate) fn sync_tree(path: &Path) -> io::Result<()> {
         Some(parent) => File::open(parent).and_then(|d| d.sync_all()).map_err(|e| named(parent, &e)),
         None => Ok(()),
     }
+}
+
+/// Writes a file that is not there yet, durable when it returns.
+pub(crate) fn write_new(stage: &str, path: &Path, bytes: &[u8]) -> Result<(), Refused> {
+    let written = File::create_new(path).and_then(|mut file| file.write_all(bytes));
+    written.map_err(|e| Refused::new(ErrorCode::ExecutorFailed, format!("{stage}: {}: {e}", path.display())))?;
+    Ok(sync_tree(path)?)
 }
 
 fn sync_down(path: &Path) -> io::Result<()> {

@@ -9,13 +9,14 @@
 mod durable;
 mod post;
 mod sealing;
+mod snap;
 
 use proofs_core::stages::{SectorContext, StageError};
 use sp_proto::convert::{self, WireError};
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{ExecRequest, ExecWarm, Failure, NoOutput};
-use sp_types::{ErrorCode, PostProof, PostType, ProverId, TaskKind};
+use sp_types::{ErrorCode, PostProof, PostType, ProverId, RegisteredUpdateProof, TaskKind};
 
 /// Stages of this build compute on GPUs. As long as they do not, no worker offers its devices to tasks.
 pub const COMPUTES_ON_GPUS: bool = false;
@@ -68,7 +69,13 @@ fn dispatch(options: Options, request: &ExecRequest) -> Result<Outcome, Refused>
         Op::Commit1(op) => sealing::commit_1(&context(request)?, op),
         Op::Commit2(op) => sealing::commit_2(&context(request)?, op, options.wrong_proofs),
         Op::Finalize(op) => sealing::finalize(op),
-        Op::Unseal(op) => sealing::unseal(&context(request)?, op),
+        Op::Unseal(op) if op.update.is_empty() => sealing::unseal(&context(request)?, op),
+        Op::Unseal(op) => snap::unseal(update_proof(request)?, op),
+        Op::ReplicaUpdate(op) => snap::replica_update(update_proof(request)?, op),
+        Op::ProveReplicaUpdate1(op) => snap::prove_1(update_proof(request)?, op),
+        Op::ProveReplicaUpdate2(op) => snap::prove_2(update_proof(request)?, op, options.wrong_proofs),
+        Op::FinalizeReplicaUpdate(op) => snap::finalize(op),
+        Op::RegenSectorKey(op) => snap::regen_sector_key(update_proof(request)?, op),
         Op::ReadPiece(op) => sealing::read_piece(op),
         Op::Vanilla(op) => post::vanilla(request.miner, request.sector, op),
         Op::CheckVanilla(op) => post::check_vanilla(request.miner, request.sector, op),
@@ -87,6 +94,11 @@ fn context(request: &ExecRequest) -> Result<SectorContext, Refused> {
     })
 }
 
+/// Under which proof the sector is snapped.
+fn update_proof(request: &ExecRequest) -> Result<RegisteredUpdateProof, Refused> {
+    Ok(convert::seal_proof(request.seal_proof)?.into())
+}
+
 /// Checks the parameters of the tasks, which also brings them into the page cache's reach.
 fn warm(seal_proof: u64, op: &ExecWarm) -> Result<Outcome, Refused> {
     let seal_proof = convert::seal_proof(seal_proof)?;
@@ -94,6 +106,7 @@ fn warm(seal_proof: u64, op: &ExecWarm) -> Result<Outcome, Refused> {
         let post = |post_type| PostProof { size: seal_proof.size, post_type };
         match convert::task_kind(*task)? {
             TaskKind::Commit2 => proofs_core::stages::require_seal_parameters(seal_proof)?,
+            TaskKind::ProveReplicaUpdate2 => proofs_core::stages::require_update_parameters(seal_proof.into())?,
             TaskKind::GenerateWindowPost => proofs_core::stages::require_post_parameters(post(PostType::Window))?,
             TaskKind::GenerateWinningPost => proofs_core::stages::require_post_parameters(post(PostType::Winning))?,
             _ => {}

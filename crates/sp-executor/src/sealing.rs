@@ -1,7 +1,7 @@
 //! Requests of the sealing pipeline, AP to UNS, and reads out of unsealed files.
 
 use std::fs::{self, File};
-use std::io::{BufReader, Write};
+use std::io::BufReader;
 use std::path::Path;
 
 use proofs_core::stages::{self, SealCommitments, SectorContext};
@@ -13,7 +13,7 @@ use sp_proto::v1::{
 };
 use sp_types::{Commitment, ErrorCode, PieceInfo};
 
-use crate::durable::sync_tree;
+use crate::durable::{sync_tree, write_new};
 use crate::{Refused, spoil};
 
 /// Most that one read of a piece may ask for, bytes: what fits into one message of the data plane.
@@ -63,17 +63,12 @@ pub(crate) fn commit_1(context: &SectorContext, op: &ExecCommit1) -> Result<Outc
     let pieces = pieces(&op.pieces)?;
     let (cache, sealed) = (Path::new(&op.cache), Path::new(&op.sealed));
     let bytes = stages::c1(context, ticket, seed, &comms, &pieces, cache, sealed)?;
-    let out = Path::new(&op.vanilla);
-    let written = File::create_new(out).and_then(|mut file| file.write_all(&bytes));
-    written.map_err(|e| Refused::new(ErrorCode::ExecutorFailed, format!("C1: {}: {e}", out.display())))?;
-    sync_tree(out)?;
+    write_new("C1", Path::new(&op.vanilla), &bytes)?;
     Ok(Outcome::None(NoOutput {}))
 }
 
 pub(crate) fn commit_2(context: &SectorContext, op: &ExecCommit2, wrong: bool) -> Result<Outcome, Refused> {
-    let vanilla =
-        fs::read(&op.vanilla).map_err(|e| Refused::new(ErrorCode::FileMissing, format!("C2: {}: {e}", op.vanilla)))?;
-    let mut proof = stages::c2(context, &vanilla)?;
+    let mut proof = stages::c2(context, &read_vanilla("C2", &op.vanilla)?)?;
     if wrong {
         spoil(&mut proof);
     }
@@ -108,8 +103,13 @@ pub(crate) fn read_piece(op: &ExecReadPiece) -> Result<Outcome, Refused> {
     Ok(Outcome::Data(bytes))
 }
 
-fn pieces(wire: &[Piece]) -> Result<Vec<PieceInfo>, WireError> {
+pub(crate) fn pieces(wire: &[Piece]) -> Result<Vec<PieceInfo>, WireError> {
     wire.iter().cloned().map(PieceInfo::try_from).collect()
+}
+
+/// What C1 or PR1 wrote.
+pub(crate) fn read_vanilla(stage: &str, path: &str) -> Result<Vec<u8>, Refused> {
+    fs::read(path).map_err(|e| Refused::new(ErrorCode::FileMissing, format!("{stage}: {path}: {e}")))
 }
 
 fn open(stage: &str, path: &str) -> Result<File, Refused> {

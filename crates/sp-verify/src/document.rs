@@ -1,4 +1,5 @@
-//! Proof documents: the JSON of `sp-ctl sectors proof --json` and `sp-ctl proving compute ... --json`.
+//! Proof documents: the JSON of `sp-ctl sectors proof --json` (a seal's or an update's) and of `sp-ctl proving compute
+//! ... --json`.
 //!
 //! Bytes are hex, proof types upstream's names. Fields that say nothing about the proof (`worker`, `took_ms`) are
 //! ignored.
@@ -6,12 +7,12 @@
 use std::collections::BTreeSet;
 use std::str::FromStr;
 
-use proofs_core::stages::{PostSector, SectorContext};
+use proofs_core::stages::{PostSector, SectorContext, UpdateCommitments};
 use serde::Deserialize;
 use serde_json::Value;
 use sp_types::{Commitment, PostProof, ProverId, Randomness, RegisteredSealProof};
 
-use crate::judge::{Post, Seal, Statement};
+use crate::judge::{Post, Seal, Statement, Update};
 
 /// Why a text is no proof document.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +39,18 @@ struct SealDocument {
     seed: String,
     comm_d: String,
     comm_r: String,
+    proof: String,
+}
+
+/// Of an update; whose it is does not enter the proof.
+#[derive(Deserialize)]
+struct UpdateDocument {
+    miner: Option<Miner>,
+    sector: Option<u64>,
+    update_proof_type: String,
+    comm_r_old: String,
+    comm_r_new: String,
+    comm_d_new: String,
     proof: String,
 }
 
@@ -98,14 +111,26 @@ enum Miner {
     Address(String),
 }
 
+impl Miner {
+    fn id(self) -> Result<u64, DocumentError> {
+        match self {
+            Self::Id(id) => Ok(id),
+            Self::Address(text) => {
+                let id = text.strip_prefix("t0").or_else(|| text.strip_prefix("f0")).unwrap_or(&text);
+                id.parse().map_err(|_| wrong("miner", "an id address such as t01000, or its number"))
+            }
+        }
+    }
+}
+
 /// The claims of a document. There may be none left when every sector was skipped.
 pub(crate) fn parse(text: &str) -> Result<Claims, DocumentError> {
     let value: Value = serde_json::from_str(text)?;
     if value.get("partitions").is_some() {
-        post(value)
-    } else {
-        Ok(Claims { statements: vec![seal(value)?], nothing: Vec::new() })
+        return post(value);
     }
+    let one = if value.get("update_proof_type").is_some() { update(value)? } else { seal(value)? };
+    Ok(Claims { statements: vec![one], nothing: Vec::new() })
 }
 
 fn seal(value: Value) -> Result<Statement, DocumentError> {
@@ -118,6 +143,22 @@ fn seal(value: Value) -> Result<Statement, DocumentError> {
         seed: bytes32("seed", &document.seed)?,
         comm_d: Commitment(bytes32("comm_d", &document.comm_d)?),
         comm_r: Commitment(bytes32("comm_r", &document.comm_r)?),
+        proof: bytes("proof", &document.proof)?,
+    })))
+}
+
+fn update(value: Value) -> Result<Statement, DocumentError> {
+    let document: UpdateDocument = serde_json::from_value(value)?;
+    document.miner.map(Miner::id).transpose()?;
+    let comms = UpdateCommitments {
+        comm_r_old: Commitment(bytes32("comm_r_old", &document.comm_r_old)?),
+        comm_r_new: Commitment(bytes32("comm_r_new", &document.comm_r_new)?),
+        comm_d_new: Commitment(bytes32("comm_d_new", &document.comm_d_new)?),
+    };
+    Ok(Statement::Update(Box::new(Update {
+        proof_type: name("update_proof_type", "a registered update proof", &document.update_proof_type)?,
+        sector: document.sector,
+        comms,
         proof: bytes("proof", &document.proof)?,
     })))
 }
@@ -153,14 +194,7 @@ fn sector(sector: &Sector) -> Result<PostSector, DocumentError> {
 
 fn prover_id(text: &str, miner: Option<Miner>) -> Result<ProverId, DocumentError> {
     let prover_id = ProverId(bytes32("prover_id", text)?);
-    let miner = match miner {
-        None => return Ok(prover_id),
-        Some(Miner::Id(miner)) => miner,
-        Some(Miner::Address(text)) => {
-            let id = text.strip_prefix("t0").or_else(|| text.strip_prefix("f0")).unwrap_or(&text);
-            id.parse().map_err(|_| wrong("miner", "an id address such as t01000, or its number"))?
-        }
-    };
+    let Some(miner) = miner.map(Miner::id).transpose()? else { return Ok(prover_id) };
     if ProverId::of_miner(miner) == prover_id { Ok(prover_id) } else { Err(DocumentError::OtherMiner { miner }) }
 }
 
@@ -208,12 +242,19 @@ mod tests {
         })
     }
 
+    fn update_document() -> Value {
+        json!({
+            "miner": "t01000", "sector": 7, "update_proof_type": "StackedDrg2KiBV1",
+            "comm_r_old": hex32(1), "comm_r_new": hex32(2), "comm_d_new": hex32(3), "proof": "00ff",
+        })
+    }
+
     fn error(document: &Value) -> String {
         parse(&document.to_string()).err().expect("must be refused").to_string()
     }
 
     #[test]
-    fn both_documents_are_read() {
+    fn every_document_is_read() {
         let statements = parse(&seal_document().to_string()).unwrap().statements;
         let [Statement::Seal(seal)] = statements.as_slice() else { panic!("one seal") };
         assert_eq!((seal.ctx.number, seal.ctx.prover_id, seal.seed), (7, ProverId::of_miner(1000), [2; 32]));
@@ -226,6 +267,13 @@ mod tests {
         let [Statement::Post(first), Statement::Post(second)] = statements.as_slice() else { panic!("two") };
         assert_eq!((first.partition, first.sectors[0].number, first.randomness.bytes()[31]), (0, 1, 0x3f));
         assert_eq!((second.partition, second.sectors.len()), (1, 0));
+
+        let statements = parse(&update_document().to_string()).unwrap().statements;
+        let [Statement::Update(update)] = statements.as_slice() else { panic!("one update") };
+        assert_eq!((update.sector, update.proof.as_slice()), (Some(7), &[0, 255][..]));
+        let UpdateCommitments { comm_r_old, comm_r_new, comm_d_new } = update.comms;
+        assert_eq!([comm_r_old, comm_r_new, comm_d_new].map(|comm| comm.0), [1, 2, 3].map(|byte| [byte; 32]));
+        assert_eq!(statements[0].to_string(), "update of sector 7 (StackedDrg2KiBV1)");
     }
 
     #[test]
@@ -254,6 +302,16 @@ mod tests {
             ("sector", json!("x"), "sectors proof N --json"),
         ] {
             let mut document = seal_document();
+            document[field] = value;
+            assert!(error(&document).contains(expected), "{}", error(&document));
+        }
+        for (field, value, expected) in [
+            ("update_proof_type", json!("StackedDrg2KiBV1_1"), "`update_proof_type` is not a registered update proof"),
+            ("comm_r_old", json!("ab"), "`comm_r_old` is not 32 bytes"),
+            ("miner", json!("t3abc"), "`miner` is not an id address"),
+            ("comm_d_new", json!(null), "sectors proof N --json"),
+        ] {
+            let mut document = update_document();
             document[field] = value;
             assert!(error(&document).contains(expected), "{}", error(&document));
         }

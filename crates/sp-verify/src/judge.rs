@@ -5,9 +5,13 @@ use std::fmt;
 use blstrs::{G1Affine, G2Affine};
 use group::prime::PrimeCurveAffine;
 use proofs_core::stages::{
-    PostSector, SectorContext, StageError, verify_seal, verify_window_post, verify_winning_post,
+    PostSector, SectorContext, StageError, UpdateCommitments, verify_seal, verify_update, verify_window_post,
+    verify_winning_post,
 };
-use sp_types::{Commitment, PostProof, PostType, ProverId, Randomness, RegisteredSealProof, SealFeature, SectorSize};
+use sp_types::{
+    Commitment, ErrorCode, PostProof, PostType, ProverId, Randomness, RegisteredSealProof, RegisteredUpdateProof,
+    SealFeature, SectorSize,
+};
 
 /// A claim with its proof.
 pub(crate) enum Statement {
@@ -15,6 +19,8 @@ pub(crate) enum Statement {
     Seal(Box<Seal>),
     /// These sectors are stored: one window PoSt partition, or one winning PoSt.
     Post(Post),
+    /// This replica became that one by this data.
+    Update(Box<Update>),
 }
 
 /// A claim about a seal.
@@ -38,12 +44,22 @@ pub(crate) struct Post {
     pub(crate) proof: Vec<u8>,
 }
 
+/// A claim about a snap update.
+pub(crate) struct Update {
+    pub(crate) proof_type: RegisteredUpdateProof,
+    /// Whose it is, where that is known: it does not enter the proof.
+    pub(crate) sector: Option<u64>,
+    pub(crate) comms: UpdateCommitments,
+    pub(crate) proof: Vec<u8>,
+}
+
 impl Statement {
     /// Upstream's verdict; an error when it could not be reached.
     pub(crate) fn judge(&self) -> Result<bool, StageError> {
         match self {
             Self::Seal(seal) => verify_seal(&seal.ctx, &seal.comm_r, &seal.comm_d, seal.ticket, seal.seed, &seal.proof),
             Self::Post(post) => post.judge(),
+            Self::Update(update) => verify_update(update.proof_type, &update.comms, &update.proof),
         }
     }
 }
@@ -74,6 +90,10 @@ impl fmt::Display for Statement {
                 }
                 write!(f, "{}) of sectors {}", post.proof_type, sectors.join(", "))
             }
+            Self::Update(update) => match update.sector {
+                Some(number) => write!(f, "update of sector {number} ({})", update.proof_type),
+                None => write!(f, "update ({})", update.proof_type),
+            },
         }
     }
 }
@@ -95,6 +115,21 @@ pub(crate) fn warm_seal(proof: RegisteredSealProof) -> Result<(), StageError> {
         proof: wrong_snark().repeat(partitions),
     };
     Statement::Seal(Box::new(seal)).judge().map(drop)
+}
+
+/// The same for the update proof of a size. Not everybody snaps: a key that is not there is not missed until it is needed.
+pub(crate) fn warm_update(proof_type: RegisteredUpdateProof) -> Result<(), StageError> {
+    let partitions = match proof_type.size {
+        SectorSize::KiB2 => 1,
+        SectorSize::MiB8 => 4,
+        _ => 16,
+    };
+    let [comm_r_old, comm_r_new, comm_d_new] = [1, 2, 3].map(|byte| Commitment([byte; 32]));
+    let comms = UpdateCommitments { comm_r_old, comm_r_new, comm_d_new };
+    match verify_update(proof_type, &comms, &wrong_snark().repeat(partitions)) {
+        Err(error) if error.code() == ErrorCode::BadParameters => Ok(()),
+        judged => judged.map(drop),
+    }
 }
 
 /// The same for a PoSt proof.

@@ -6,17 +6,17 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 use proofs_core::params::is_insecure;
-use proofs_core::stages::{PostSector, SectorContext};
+use proofs_core::stages::{PostSector, SectorContext, UpdateCommitments};
 use sp_net::child::{guard_parent, move_stdout_aside};
 use sp_net::frame::blocking::{read, write};
 use sp_proto::convert::{WireError, bytes32, required, seal_proof};
 use sp_proto::v1::verify_request::What;
 use sp_proto::v1::verify_response::Verdict;
-use sp_proto::v1::{Failure, VerifyPost, VerifyRequest, VerifyResponse, VerifySeal, VerifyWarm};
+use sp_proto::v1::{Failure, VerifyPost, VerifyRequest, VerifyResponse, VerifySeal, VerifyUpdate, VerifyWarm};
 use sp_types::{Commitment, ErrorCode, PostProof, ProverId, Randomness};
 
 use crate::ServeArgs;
-use crate::judge::{Post, Seal, Statement, warm_post, warm_seal};
+use crate::judge::{Post, Seal, Statement, Update, warm_post, warm_seal, warm_update};
 
 /// Serves one parent. The answers have a stdout of their own: what libraries print goes to stderr.
 pub(crate) fn run(args: &ServeArgs, dir: &Path) -> anyhow::Result<ExitCode> {
@@ -51,6 +51,7 @@ fn answer(what: Option<What>) -> Result<Verdict, Failure> {
     let statement = match required("what", what).map_err(bad_request)? {
         What::Seal(message) => seal(message).map_err(bad_request)?,
         What::Post(message) => post(message).map_err(bad_request)?,
+        What::Update(message) => update(message).map_err(bad_request)?,
         What::Warm(message) => return warm(&message),
         What::Update(_) => {
             let message = "this verifier does not know update proofs".to_owned();
@@ -88,11 +89,23 @@ fn post(message: VerifyPost) -> Result<Statement, WireError> {
     }))
 }
 
+fn update(message: VerifyUpdate) -> Result<Statement, WireError> {
+    let VerifyUpdate { seal_proof: sealed_under, comm_r_old, comm_r_new, comm_d_new, proof } = message;
+    let comms = UpdateCommitments {
+        comm_r_old: Commitment(bytes32("comm_r_old", &comm_r_old)?),
+        comm_r_new: Commitment(bytes32("comm_r_new", &comm_r_new)?),
+        comm_d_new: Commitment(bytes32("comm_d_new", &comm_d_new)?),
+    };
+    Ok(Statement::Update(Box::new(Update { proof_type: seal_proof(sealed_under)?.into(), sector: None, comms, proof })))
+}
+
 /// Loads verifying keys; the answer is valid when all are loaded.
 fn warm(message: &VerifyWarm) -> Result<Verdict, Failure> {
     // Zero is no accepted seal proof: it says that there is none to warm.
     if message.seal_proof != 0 {
-        warm_seal(seal_proof(message.seal_proof).map_err(bad_request)?).map_err(failure)?;
+        let proof = seal_proof(message.seal_proof).map_err(bad_request)?;
+        warm_seal(proof).map_err(failure)?;
+        warm_update(proof.into()).map_err(failure)?;
     }
     for name in &message.post_proofs {
         warm_post(post_proof(name).map_err(bad_request)?).map_err(failure)?;

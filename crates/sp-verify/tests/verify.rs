@@ -263,6 +263,80 @@ fn seal_message() -> v1::VerifySeal {
     v1::VerifySeal { seal_proof: 5, miner: MINER, sector: 1, ticket, seed, comm_d, comm_r, proof: vec![0; 192] }
 }
 
+/// A snap of a 2 KiB sector, proven once under the development parameters, which are the same everywhere.
+const UPDATE: &str = include_str!("update.json");
+
+/// Under the parameters that `make params` makes: to make those of updates here would take minutes.
+#[test]
+fn an_update_is_judged_from_a_document_and_over_the_pipe() {
+    let dir = TempDir::new().unwrap();
+    let file = dir.path().join("claim.json");
+    let parameters = Path::new(&std::env::var_os("HOME").unwrap()).join(".cache/sp-cluster/parameters-dev");
+    let judge = |document: &Value, parameters: &Path| {
+        fs::write(&file, document.to_string()).unwrap();
+        run(&["verify", path(&file), "--dir", path(parameters)])
+    };
+    let document: Value = serde_json::from_str(UPDATE).unwrap();
+    let valid = judge(&document, &parameters);
+    assert_eq!(code(&valid), 0, "{valid:?}");
+    assert!(String::from_utf8_lossy(&valid.stdout).contains("valid: update of sector 60 (StackedDrg2KiBV1)"));
+    let proof = document["proof"].as_str().unwrap();
+    for (field, value) in [
+        ("comm_r_old", document["comm_r_new"].clone()),
+        ("comm_r_new", document["comm_r_old"].clone()),
+        ("comm_d_new", document["comm_r_old"].clone()),
+        ("proof", json!(&proof[2..])),
+        ("proof", json!(format!("{}{}", &proof[192..], &proof[..192]))),
+    ] {
+        let mut changed = document.clone();
+        changed[field] = value;
+        assert_eq!(code(&judge(&changed, &parameters)), 1, "{field}");
+    }
+    let undecided = judge(&document, dir.path());
+    assert_eq!(code(&undecided), 2);
+    assert!(String::from_utf8_lossy(&undecided.stderr).contains(".vk is missing"), "{undecided:?}");
+
+    let bytes = |field: &str| hex::decode(document[field].as_str().unwrap()).unwrap();
+    let update = v1::VerifyUpdate {
+        seal_proof: 5,
+        comm_r_old: bytes("comm_r_old"),
+        comm_r_new: bytes("comm_r_new"),
+        comm_d_new: bytes("comm_d_new"),
+        proof: bytes("proof"),
+    };
+    let swapped = v1::VerifyUpdate { comm_r_old: update.comm_r_new.clone(), ..update.clone() };
+    let short = v1::VerifyUpdate { comm_d_new: vec![1], ..update.clone() };
+    let questions = [
+        What::Warm(v1::VerifyWarm { seal_proof: 5, post_proofs: vec![] }),
+        What::Update(update),
+        What::Update(swapped),
+        What::Update(short),
+    ];
+    let verdicts = asked(&parameters, questions);
+    assert_eq!(verdicts[..3], [true, true, false].map(Verdict::Valid));
+    assert!(matches!(&verdicts[3], Verdict::Failed(failure) if failure.code == "SP-BAD-REQUEST"), "{verdicts:?}");
+}
+
+/// Answers of a serving child, which ends after them.
+fn asked(parameters: &Path, questions: impl IntoIterator<Item = What>) -> Vec<Verdict> {
+    let mut child = Command::new(PROVER)
+        .args(["serve", "--parent", &std::process::id().to_string()])
+        .env("FIL_PROOFS_PARAMETER_CACHE", parameters)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let (mut requests, mut answers) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+    let mut ask = |what: What| {
+        write(&mut requests, &v1::VerifyRequest { request: 1, what: Some(what) }).unwrap();
+        read::<v1::VerifyResponse>(&mut answers).unwrap().expect("an answer").verdict.unwrap()
+    };
+    let verdicts = questions.into_iter().map(&mut ask).collect();
+    drop(requests);
+    assert!(child.wait().unwrap().success());
+    verdicts
+}
+
 #[test]
 fn parameter_tools_report_in_words_and_json() {
     let dir = TempDir::new().unwrap();

@@ -16,6 +16,7 @@ use crate::executor::{Job, Role};
 use crate::failure::Failure;
 use crate::node::Node;
 use crate::options::READ_TIMEOUT;
+use crate::stores::Stores;
 
 /// What is asked of a sector.
 #[derive(Debug, Clone)]
@@ -63,33 +64,53 @@ pub(crate) async fn read_local(
     cancel: &CancellationToken,
 ) -> Result<Vec<u8>, Failure> {
     let (stores, sector) = (node.stores.clone(), question.sector);
-    let candidates = node.env.blocking(move || {
-        let paths = |kind| -> Vec<PathBuf> {
-            stores.find(sector, kind).iter().map(|(store, _)| store.replica_path(sector, kind)).collect()
-        };
-        let (sealed, caches) = (paths(FileKind::Sealed), paths(FileKind::Cache));
-        let pairs =
-            sealed.into_iter().flat_map(|s| caches.iter().map(move |c| (s.clone(), c.clone())).collect::<Vec<_>>());
-        pairs.collect::<Vec<_>>()
-    });
-    let mut failure = Failure::new(ErrorCode::FileMissing, format!("{} is not in a store of this worker", sector));
-    for (sealed, cache) in candidates.await {
+    let candidates = node.env.blocking(move || candidates(&stores, sector)).await;
+    let mut failures = Vec::new();
+    for (replica, cache) in candidates {
         let vanilla = ExecVanilla {
             post_proof: question.post_proof.clone(),
             randomness: question.randomness.clone(),
             comm_r: question.comm_r.clone(),
-            sealed: text(&sealed)?,
+            sealed: text(&replica)?,
             cache: text(&cache)?,
         };
         let request = question.request(Op::Vanilla(vanilla));
         let job = Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone() };
         match node.executor.run(job).await {
             Ok(Outcome::Data(bytes)) => return Ok(bytes),
-            Ok(_) => failure = Failure::new(ErrorCode::ExecutorFailed, "the executor answered with no vanilla proof"),
-            Err(error) => failure = error.into(),
+            Ok(_) => {
+                failures.push(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with no vanilla proof"))
+            }
+            Err(error) => failures.push(error.into()),
         }
     }
-    Err(failure)
+    Err(why_none(failures, sector))
+}
+
+/// Every replica of the sector here with every cache directory of its sort. Both sorts of a snapped sector may be here
+/// and only comm_r says which is asked for; the executor tells the wrong one at once. The update comes first: it is what
+/// is proven from the end of the snap on.
+fn candidates(stores: &Stores, sector: SectorId) -> Vec<(PathBuf, PathBuf)> {
+    let paths = |kind| -> Vec<PathBuf> {
+        stores.find(sector, kind).iter().map(|(store, _)| store.replica_path(sector, kind)).collect()
+    };
+    let sorts = [(FileKind::Update, FileKind::UpdateCache), (FileKind::Sealed, FileKind::Cache)];
+    let pairs = sorts.into_iter().flat_map(|(replica, cache)| {
+        let caches = paths(cache);
+        let with_each =
+            move |replica: PathBuf| -> Vec<_> { caches.iter().map(|c| (replica.clone(), c.clone())).collect() };
+        paths(replica).into_iter().flat_map(with_each).collect::<Vec<_>>()
+    });
+    pairs.collect()
+}
+
+/// One failure for all copies. That a copy is of another replica is told last: of a snapped sector one always is.
+fn why_none(mut failures: Vec<Failure>, sector: SectorId) -> Failure {
+    failures.sort_by_key(|failure| failure.code == ErrorCode::DigestMismatch);
+    let missing = (ErrorCode::FileMissing, format!("{sector} is not in a store of this worker"));
+    let texts: Vec<_> = failures.iter().map(|failure| failure.message.as_str()).collect();
+    let (code, message) = failures.first().map_or(missing, |first| (first.code, texts.join("; ")));
+    Failure::new(code, message)
 }
 
 /// The vanilla proof from the data plane of another worker, judged here: one bad proof would spoil a whole partition.

@@ -1,6 +1,8 @@
 //! A whole worker among fakes: attempts from assignment to acknowledgement, over crashes at every step.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, unreachable_pub)]
 
+#[path = "worker/snap.rs"]
+mod snap;
 mod support;
 
 use std::sync::Arc;
@@ -393,7 +395,7 @@ async fn holder_of(bytes: &[u8]) -> (Machine, ReplicaInfo, String) {
     let fakes = Fakes::start().await;
     let mut holder = Machine::new(&fakes, &ALL);
     let sealed = holder.publish(FileKind::Sealed, bytes);
-    cache_beside(&holder);
+    holder.publish(FileKind::Cache, b"aux");
     holder.start();
     (holder, sealed, fakes.registered(1).await.data_url)
 }
@@ -412,17 +414,6 @@ async fn window_post(fakes: &Fakes, id: &str, sectors: &[u64], sealed: &ReplicaI
     let result = fakes.result(id).await;
     let Some(Output::Post(post)) = &done(&result).output else { panic!("{result:?}") };
     post.clone()
-}
-
-/// A cache for the published sealed file.
-fn cache_beside(machine: &Machine) {
-    let store = machine.store();
-    let attempt = "901.1".parse().unwrap();
-    let dir = store.work(attempt).unwrap().path(SECTOR, FileKind::Cache);
-    machine.disk.create_dir_all(&dir).unwrap();
-    machine.disk.create_new(&dir.join("p_aux")).unwrap().write_at(b"aux", 0).unwrap();
-    store.publish(attempt, &[(SECTOR, FileKind::Cache)]).unwrap();
-    store.discard(attempt).unwrap();
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod drive;
 mod fetch;
 mod prepare;
 mod request;
+mod snap;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -12,13 +12,25 @@ use sp_proto::v1::{
 use sp_types::{ErrorCode, FileKind, TaskKind};
 
 use super::prepare::Files;
+use super::snap;
 use crate::assignment::Assignment;
 use crate::executor::Role;
 use crate::failure::Failure;
 
 /// The request that runs a sealing task. PoSt tasks go another way.
 pub(super) fn request(assignment: &Assignment, files: &Files) -> Result<ExecRequest, Failure> {
-    let op = match &assignment.params {
+    Ok(ExecRequest {
+        request: 0,
+        attempt: Some(assignment.attempt.into()),
+        seal_proof: assignment.seal_proof.id(),
+        miner: assignment.sector.miner,
+        sector: assignment.sector.number,
+        op: Some(op(assignment, files)?),
+    })
+}
+
+fn op(assignment: &Assignment, files: &Files) -> Result<Op, Failure> {
+    Ok(match &assignment.params {
         Params::AddPiece(p) => Op::AddPiece(ExecAddPiece {
             source: files.upload.as_deref().map_or_else(|| Ok(String::new()), text)?,
             data_bytes: p.data_bytes,
@@ -56,27 +68,17 @@ pub(super) fn request(assignment: &Assignment, files: &Files) -> Result<ExecRequ
             cache: files.input(FileKind::Cache)?,
             scratch: files.scratch()?,
             unsealed: files.output(FileKind::Unsealed)?,
+            update: if p.updated { files.input(FileKind::Update)? } else { String::new() },
         }),
-        Params::ReplicaUpdate(_)
-        | Params::ProveReplicaUpdate1(_)
-        | Params::ProveReplicaUpdate2(_)
-        | Params::FinalizeReplicaUpdate(_)
-        | Params::RegenSectorKey(_) => {
-            let message = format!("this build does not do {}", assignment.task);
-            return Err(Failure::new(ErrorCode::BadRequest, message));
-        }
+        Params::ReplicaUpdate(p) => snap::replica_update(p, files)?,
+        Params::ProveReplicaUpdate1(p) => snap::prove_1(p, files)?,
+        Params::ProveReplicaUpdate2(p) => snap::prove_2(p, files)?,
+        Params::FinalizeReplicaUpdate(_) => snap::finalize(files)?,
+        Params::RegenSectorKey(p) => snap::regen_sector_key(p, files)?,
         Params::WindowPost(_) | Params::WinningPost(_) | Params::Check(_) => {
             let message = format!("a sealing task with the parameters of a PoSt ({})", assignment.task);
             return Err(Failure::new(ErrorCode::BadRequest, message));
         }
-    };
-    Ok(ExecRequest {
-        request: 0,
-        attempt: Some(assignment.attempt.into()),
-        seal_proof: assignment.seal_proof.id(),
-        miner: assignment.sector.miner,
-        sector: assignment.sector.number,
-        op: Some(op),
     })
 }
 
@@ -96,6 +98,7 @@ pub(super) fn output_of(outcome: Outcome) -> Result<Output, Failure> {
         Outcome::PreCommit1(output) => Ok(Output::PreCommit1(output)),
         Outcome::PreCommit2(output) => Ok(Output::PreCommit2(output)),
         Outcome::Proof(output) => Ok(Output::Proof(output)),
+        Outcome::ReplicaUpdate(output) => Ok(Output::ReplicaUpdate(output)),
         Outcome::Failed(failure) => Err(Failure::from_wire(&failure)),
         Outcome::Data(_) | Outcome::Valid(_) => {
             Err(Failure::new(ErrorCode::ExecutorFailed, "the executor answered another question"))

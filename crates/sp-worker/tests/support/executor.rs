@@ -7,13 +7,18 @@ use std::sync::Mutex;
 use sp_env::BoxFuture;
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::exec_response::Outcome;
-use sp_proto::v1::{AddPieceOutput, NoOutput, PreCommit2Output, ProofOutput};
+use sp_proto::v1::{
+    AddPieceOutput, ExecVanilla, Failure, NoOutput, PreCommit2Output, ProofOutput, ReplicaUpdateOutput,
+};
 use sp_sectors::{Disk, MemDisk, read_all};
 use sp_worker::executor::{ExecError, Executor, Job};
 use tokio::sync::watch;
 
 /// A vanilla proof that no check passes.
 pub const FORGED: &[u8] = b"forged";
+
+/// What of an update's cache FRU removes.
+pub const TREE_D: &str = "sc-02-data-tree-d.dat";
 
 pub struct FakeExecutor {
     disk: MemDisk,
@@ -52,7 +57,10 @@ impl Executor for FakeExecutor {
         let (disk, mut open) = (self.disk.clone(), self.open.subscribe());
         Box::pin(async move {
             tokio::select! {
-                _ = open.wait_for(|open| *open) => Ok(pretend(&disk, &op)),
+                _ = open.wait_for(|open| *open) => match pretend(&disk, &op) {
+                    Outcome::Failed(failure) => Err(ExecError::Refused(failure)),
+                    outcome => Ok(outcome),
+                },
                 () = job.cancel.cancelled() => Err(ExecError::Cancelled),
             }
         })
@@ -67,6 +75,9 @@ fn name(op: &Op) -> &'static str {
         Op::Vanilla(_) => "vanilla",
         Op::CheckVanilla(_) => "check",
         Op::WindowPost(_) => "WDP",
+        Op::FinalizeReplicaUpdate(_) => "FRU",
+        Op::RegenSectorKey(_) => "GSK",
+        Op::Unseal(_) => "UNS",
         _ => "other",
     }
 }
@@ -93,10 +104,46 @@ fn pretend(disk: &MemDisk, op: &Op) -> Outcome {
             let proof = read_all(disk, Path::new(&op.vanilla), 64 << 20).unwrap();
             Outcome::Proof(ProofOutput { proof: proof[..4].to_vec(), self_verified: true })
         }
-        Op::Vanilla(op) => Outcome::Data(read_all(disk, Path::new(&op.sealed), 1 << 20).unwrap()),
+        Op::Vanilla(op) => vanilla(disk, op),
         Op::CheckVanilla(op) => Outcome::Valid(op.vanilla != FORGED),
         Op::WindowPost(op) => Outcome::Proof(ProofOutput { proof: op.vanilla.concat(), self_verified: true }),
+        Op::ReplicaUpdate(op) => {
+            let old = [&op.sealed, &op.unsealed].map(|path| read_all(disk, Path::new(path), 1 << 20).unwrap());
+            write(disk, &op.update, &old.concat());
+            disk.create_dir_all(Path::new(&op.update_cache)).unwrap();
+            for name in ["p_aux", TREE_D] {
+                write(disk, &format!("{}/{name}", op.update_cache), name.as_bytes());
+            }
+            Outcome::ReplicaUpdate(ReplicaUpdateOutput { comm_r: vec![4; 32], comm_d: vec![3; 32] })
+        }
+        Op::FinalizeReplicaUpdate(op) => {
+            disk.remove_file(&Path::new(&op.update_cache).join(TREE_D)).unwrap();
+            Outcome::None(NoOutput {})
+        }
+        Op::RegenSectorKey(op) => {
+            // What it goes by, so that the test sees that it was there.
+            let p_aux = read_all(disk, &Path::new(&op.cache).join("p_aux"), 100).unwrap();
+            write(disk, &op.sealed, &p_aux);
+            Outcome::None(NoOutput {})
+        }
+        Op::Unseal(op) => {
+            let from = if op.update.is_empty() { &op.sealed } else { &op.update };
+            write(disk, &op.unsealed, &read_all(disk, Path::new(from), 1 << 20).unwrap());
+            Outcome::None(NoOutput {})
+        }
         _ => Outcome::None(NoOutput {}),
+    }
+}
+
+/// The replica's bytes. One that begins with 32 equal bytes has these for its commitment and answers for no other.
+fn vanilla(disk: &MemDisk, op: &ExecVanilla) -> Outcome {
+    let replica = read_all(disk, Path::new(&op.sealed), 1 << 20).unwrap();
+    match replica.first_chunk::<32>() {
+        Some(named) if *named == [named[0]; 32] && *named != *op.comm_r => {
+            let message = format!("{} is of another replica", op.sealed);
+            Outcome::Failed(Failure { code: "SP-DIGEST-MISMATCH".to_owned(), message })
+        }
+        _ => Outcome::Data(replica),
     }
 }
 

@@ -13,7 +13,7 @@ use sp_sectors::{Disk, MemDisk, Store, StoreMeta};
 use sp_types::{FileKind, HostCapacity, HostId, ReplicaInfo, ResourceTable, SectorId, StoreId, TaskKind};
 use sp_worker::{Options, Worker};
 
-pub use executor::{FORGED, FakeExecutor};
+pub use executor::{FORGED, FakeExecutor, TREE_D};
 pub use services::Fakes;
 
 /// A worker process: its disk outlives its runs.
@@ -92,13 +92,17 @@ impl Machine {
         }
     }
 
-    /// Publishes a replica of the test sector in its store.
+    /// Publishes a replica of the test sector in its store; of a directory these bytes are its `p_aux`.
     pub fn publish(&self, kind: FileKind, bytes: &[u8]) -> ReplicaInfo {
         let store = self.store();
         let attempt = "900.1".parse().unwrap();
         let path = store.work(attempt).unwrap().path(SECTOR, kind);
-        let file = self.disk.create_new(&path).unwrap();
-        file.write_at(bytes, 0).unwrap();
+        let (path, file) = match kind.is_directory() {
+            true => (path.clone(), path.join("p_aux")),
+            false => (path.parent().unwrap().to_owned(), path),
+        };
+        self.disk.create_dir_all(&path).unwrap();
+        self.disk.create_new(&file).unwrap().write_at(bytes, 0).unwrap();
         let made = store.publish(attempt, &[(SECTOR, kind)]).unwrap().remove(0);
         store.discard(attempt).unwrap();
         made
