@@ -13,7 +13,7 @@ use crate::faults::{Fault, Planned};
 use crate::links::{Damage, LATENCY_MAX, LATENCY_MIN, Links};
 use crate::machine::Machine;
 use crate::operator::{self, Window};
-use crate::process::{Process, Role};
+use crate::process::{Process, Role, Run};
 use crate::rng::Rng;
 use crate::stage::Stage;
 
@@ -246,5 +246,6 @@ fn processes(seed: u64, cast: &Cast, stage: &Stage) -> BTreeMap<&'static str, Ar
     let workers = cast.workers.iter();
     let workers = workers.map(|part| (part.name, part.machine, Role::Worker(part.clone(), cast.capacity.clone())));
     let all = services.into_iter().chain(workers);
-    all.map(|(name, machine, role)| (name, Process::new(name, &machines[machine], role, seed, stage))).collect()
+    let run = Run { seed, is_relayed: cast.weather.messages, stage };
+    all.map(|(name, machine, role)| (name, Process::new(name, &machines[machine], role, &run))).collect()
 }
