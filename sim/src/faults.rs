@@ -2,7 +2,7 @@
 
 use sp_sectors::Loss;
 
-use crate::cast::{Cast, Weather};
+use crate::cast::{Cast, INDEX, Weather};
 use crate::known;
 use crate::rng::Rng;
 
@@ -29,6 +29,8 @@ pub enum Fault {
     PowerCut(&'static str, Loss),
     /// The same in the middle of what the host's process does to its disk: after so many more changes.
     CutInCalls(&'static str, u64, Loss),
+    /// The index stops and starts with nothing: its state is lost, and the workers declare anew.
+    IndexLost,
     /// No message passes between two hosts.
     Partition(&'static str, &'static str),
     /// None passes in this direction.
@@ -121,6 +123,7 @@ fn draw_power(rng: &mut Rng, cast: &Cast) -> Fault {
     let (host, machine) = (*rng.pick(&cast.hosts()), rng.pick(&cast.machines()).0);
     match rng.percent(50) {
         true => Fault::CutInCalls(host, rng.range(0, 200), loss),
+        false if rng.percent(10) => Fault::IndexLost,
         false => Fault::PowerCut(machine, loss),
     }
 }
@@ -170,6 +173,7 @@ impl Fault {
             Self::Stop(_) => "stop",
             Self::PowerCut(..) => "power cut",
             Self::CutInCalls(..) => "power cut between disk calls",
+            Self::IndexLost => "index state lost",
             Self::Partition(..) => "partition",
             Self::OneWay(..) => "one-way partition",
             Self::Stall(..) => "stalled link",
@@ -193,6 +197,7 @@ impl Fault {
             |host| machines.iter().find(|(_, hosts)| hosts.contains(&host)).map(|(_, hosts)| hosts.clone());
         match *self {
             Self::Kill(host) | Self::Stop(host) => vec![host],
+            Self::IndexLost => vec![INDEX],
             Self::PowerCut(machine, _) => of_machine(machine).unwrap_or_default(),
             Self::CutInCalls(host, ..) => machine_of(host).unwrap_or_default(),
             _ => vec![],
@@ -226,6 +231,6 @@ mod tests {
             assert!(plan.iter().all(|p| p.from_ms < p.to_ms && p.to_ms <= end), "{plan:?}");
             kinds.extend(plan.iter().map(|planned| planned.fault.kind()));
         }
-        assert_eq!(kinds.len(), 16, "{kinds:?}");
+        assert_eq!(kinds.len(), 17, "{kinds:?}");
     }
 }

@@ -117,6 +117,12 @@ impl Process {
         &self.disk.below
     }
 
+    /// Its state is lost as a whole. Only that of the index may be.
+    pub fn lose_state(&self) {
+        self.vault.remove();
+        self.stage.watch.forget_index();
+    }
+
     /// Opens its state once more, after the end of everything.
     pub fn reopen(&self) -> Result<(), String> {
         self.trouble.set_full(false);

@@ -102,6 +102,11 @@ impl World {
                 self.down.insert(host);
                 self.processes[host].ask_to_stop();
             }
+            Fault::IndexLost => {
+                self.down.insert(INDEX);
+                self.kill(INDEX, Loss::Nothing);
+                self.processes[INDEX].lose_state();
+            }
             Fault::PowerCut(machine, loss) => self.cut_power(machine, loss),
             Fault::CutInCalls(host, calls, _) => self.processes[host].trouble.cut_after(calls),
             Fault::Partition(a, b) => self.links.damage(&mut self.sim, a, b, Damage::Cut),
@@ -124,6 +129,7 @@ impl World {
         self.stage.watch.note(format!("ends: {fault:?}"));
         match fault {
             Fault::Kill(host) | Fault::Stop(host) => self.start(host),
+            Fault::IndexLost => self.start(INDEX),
             Fault::PowerCut(machine, _) => self.boot(machine),
             Fault::CutInCalls(host, ..) => {
                 // It may not have come to that.

@@ -3,6 +3,7 @@
 mod board;
 mod edges;
 mod ledger;
+mod shelf;
 mod stored;
 
 use std::collections::BTreeMap;
@@ -13,10 +14,12 @@ use sp_invariants::Law;
 use sp_state::Batch;
 use sp_types::{AttemptId, FileKind};
 
+use crate::cast::SCHEDULER;
 use crate::known;
 use board::Board;
 pub use board::{Running, Seat};
 use ledger::Ledger;
+use shelf::Shelf;
 
 /// A law that was broken, or a process that ended without reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +46,7 @@ struct Inner {
     known: BTreeMap<&'static str, u64>,
     scheduler_started_ms: u64,
     ledger: Ledger,
+    shelf: Shelf,
     board: Board,
     /// Sectors that the scheduler has promised to an operator.
     promised: Vec<u64>,
@@ -66,6 +70,11 @@ impl Watch {
         self.inner().broken(Some(law), text);
     }
 
+    /// A known defect shows.
+    pub fn known(&self, defect: &'static str, text: &str) {
+        self.inner().known(defect, text);
+    }
+
     /// Something happened that no law names and that must not be.
     pub fn failed(&self, text: String) {
         self.inner().broken(None, text);
@@ -80,7 +89,7 @@ impl Watch {
     pub fn starts(&self, name: &'static str) {
         let mut inner = self.inner();
         inner.note(&format!("{name} starts"));
-        if name == crate::cast::SCHEDULER {
+        if name == SCHEDULER {
             inner.scheduler_started_ms = inner.now_ms;
         }
     }
@@ -91,10 +100,16 @@ impl Watch {
         let keys: Vec<String> = batch.writes().map(|(key, value)| stored::readable(key, value.is_some())).collect();
         let line = format!("{name} commits {:08x}: {}", stored::digest(batch), keys.join(" "));
         inner.note(&line);
-        if name == crate::cast::SCHEDULER {
-            let broken = inner.ledger.commit(batch);
-            broken.into_iter().for_each(|(law, text)| inner.broken(Some(law), text));
-        }
+        let broken = match name {
+            SCHEDULER => inner.ledger.commit(batch),
+            _ => inner.shelf.commit(batch),
+        };
+        broken.into_iter().for_each(|(law, text)| inner.broken(Some(law), text));
+    }
+
+    /// The state of the index is lost with all that it knew.
+    pub fn forget_index(&self) {
+        self.inner().shelf = Shelf::default();
     }
 
     /// An executor starts; it runs until the seat is dropped.
@@ -193,10 +208,14 @@ impl Inner {
         let _ = writeln!(self.trace, "{:>7} {text}", self.now_ms);
     }
 
+    fn known(&mut self, defect: &'static str, text: &str) {
+        self.note(&format!("known defect, {defect}: {text}"));
+        *self.known.entry(defect).or_default() += 1;
+    }
+
     fn broken(&mut self, law: Option<Law>, text: String) {
-        if let Some(known) = known::excuse(law, self.now_ms.saturating_sub(self.scheduler_started_ms)) {
-            self.note(&format!("known defect, {known}: {text}"));
-            *self.known.entry(known).or_default() += 1;
+        if let Some(defect) = known::excuse(law, self.now_ms.saturating_sub(self.scheduler_started_ms)) {
+            self.known(defect, &text);
             return;
         }
         let name = law.map_or("-", Law::id);
