@@ -13,6 +13,11 @@ use crate::cast::SCHEDULER;
 /// the threads of a machine without cores, so PC2 counts for none. Seed 3.
 const UNREGISTERED: &str = "restart forgets the cores of absent workers";
 
+/// `sp-sectors/src/store/publish.rs` with `sp-sched-core/src/attempts.rs`: what PC2 or FIN publishes takes the place of what
+/// it was made from before its result counts. When the attempt is ended in between (an abort, a verdict on its host), the
+/// files that count are gone, and after 30 minutes of waiting for them the sector goes back to PC1. Seed 51.
+pub const REPLACED: &str = "an ended attempt has replaced its input";
+
 /// How long workers may need to come back after the scheduler has started.
 const REGISTERED_WITHIN_MS: u64 = 40_000;
 
@@ -26,6 +31,11 @@ fn all() -> bool {
 pub fn excuse(law: Option<Law>, since_start_ms: u64) -> Option<&'static str> {
     let unregistered = law == Some(Law::L4) && since_start_ms < REGISTERED_WITHIN_MS;
     (unregistered && !all()).then_some(UNREGISTERED)
+}
+
+/// May a file that counts be missing where an ended attempt has published another?
+pub fn input_may_be_replaced() -> Option<&'static str> {
+    (!all()).then_some(REPLACED)
 }
 
 /// `sp-sched-core`: times of tasks are wall-clock times (`not_before`, `created`), and a scheduler that starts after

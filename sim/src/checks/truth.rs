@@ -10,6 +10,7 @@ use sp_types::{FileKind, ReplicaInfo, SectorId};
 use super::Disks;
 use super::files::replicas_on;
 use crate::fake::{Made, Seal, is_valid, unsealed_of};
+use crate::known;
 use crate::operator::View;
 use crate::piece;
 use crate::process::MINER;
@@ -19,8 +20,10 @@ use crate::stage::Stage;
 pub fn wrong(view: &View, stage: &Stage, disks: &Disks<'_>) -> Vec<String> {
     let mut wrong = super::lost(&stage.watch, disks);
     let sealed = || view.sectors.iter().filter(|s| s.summary.as_ref().is_some_and(|s| s.state == "Proving"));
+    // A sector whose input was replaced is made again.
+    let may_repeat = stage.watch.known_defects().contains_key(known::REPLACED);
     for sector in sealed() {
-        wrong.extend(counted_twice(sector));
+        wrong.extend(counted_twice(sector).into_iter().filter(|_| !may_repeat));
         wrong.extend(invalid(sector, &stage.made));
     }
     let on_disk = replicas_on(disks, &mut wrong);
