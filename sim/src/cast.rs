@@ -1,6 +1,6 @@
 //! Who plays in a run, drawn from its seed: workers, what they do and have, which trouble there may be.
 
-use sp_types::{HostCapacity, ResourceTable, SectorSize, TaskKind};
+use sp_types::{GpuDevice, GpuId, HostCapacity, ResourceTable, SectorSize, TaskKind};
 
 use crate::rng::Rng;
 
@@ -114,9 +114,21 @@ fn workers(rng: &mut Rng, split: bool) -> Vec<Part> {
 
 /// Little enough that tasks wait for each other in some runs; enough for the largest one in all.
 fn capacity(rng: &mut Rng) -> HostCapacity {
-    let gpus = if rng.percent(50) { vec!["gpu".to_owned()] } else { vec![] };
+    let gpus = if rng.percent(50) { vec![gpu()] } else { vec![] };
     let memory_bytes = if rng.percent(30) { 3 << 20 } else { 64 << 30 };
-    HostCapacity { memory_bytes, cpus: rng.range(2, 9) as u32, gpus, ..HostCapacity::default() }
+    HostCapacity { memory_bytes, cpus: rng.range(2, 9) as u32, gpus, gpus_usable: true, ..HostCapacity::default() }
+}
+
+/// A device that tasks are given shares of.
+fn gpu() -> GpuDevice {
+    GpuDevice {
+        id: GpuId::new("GPU-0").expect("made of allowed characters"),
+        name: "gpu".to_owned(),
+        index: 0,
+        memory_bytes: 24 << 30,
+        memory_used_bytes: 0,
+        healthy: true,
+    }
 }
 
 fn weather(rng: &mut Rng) -> Weather {

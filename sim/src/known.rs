@@ -13,9 +13,9 @@ use crate::cast::SCHEDULER;
 /// the threads of a machine without cores, so PC2 counts for none. Seed 3.
 const UNREGISTERED: &str = "restart forgets the cores of absent workers";
 
-/// `sp-sectors/src/store/publish.rs` with `sp-sched-core/src/attempts.rs`: what PC2 or FIN publishes takes the place of what
-/// it was made from before its result counts. When the attempt is ended in between (an abort, a verdict on its host), the
-/// files that count are gone, and after 30 minutes of waiting for them the sector goes back to PC1. Seed 51.
+/// `sp-worker/src/attempt/drive.rs`, `publish`, with `sp-sectors/src/store/publish.rs`: what PC2 or FIN publishes takes the
+/// place of what it was made from before its result counts. When the attempt is ended in between (an abort, a verdict on its host), the
+/// files that count are gone, and after 30 minutes of waiting for them the sector goes back to PC1. Seeds 12, 51 and 169.
 pub const REPLACED: &str = "an ended attempt has replaced its input";
 
 /// How long workers may need to come back after the scheduler has started.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use scheduler::{LocalChain, LocalChainOptions};
 use sp_net::Env;
 use sp_sectors::{Loss, MemDisk};
-use sp_types::{DeadlineIndex, HostCapacity, RegisteredSealProof, SectorSize};
+use sp_types::{DeadlineIndex, HostCapacity, RegisteredSealProof, SectorSize, WorkerLimits};
 use sp_worker::Worker;
 use tokio::sync::Notify;
 
@@ -246,6 +246,7 @@ impl Process {
             pid: 1,
             build: "sim".into(),
             capacity: Arc::new(move || capacity.clone()),
+            limits: WorkerLimits::default(),
         };
         let worker = Worker::new(env, disk, Arc::new(executor), options).await?;
         Ok(worker.run(self.stopped()).await?)

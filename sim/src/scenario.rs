@@ -153,7 +153,8 @@ impl Run {
     /// All is done. After a last power cut everywhere: what was acknowledged must be there (law L8).
     fn judge(&mut self, view: &View) -> Result<Report, String> {
         self.world.end_all();
-        let wrong = checks::wrong(view, &self.world.stage, &self.disks());
+        let faults = self.plan.len() as u64 + self.world.stage.watch.all_injected().values().sum::<u64>();
+        let wrong = checks::wrong(view, &self.world.stage, &self.disks(), faults);
         self.conclude(&wrong)
     }
 

@@ -198,6 +198,11 @@ impl Cluster {
         self.processes.remove(name).with_context(|| format!("{name} is not running"))?.kill9()
     }
 
+    /// SIGKILL to everything: what lies on the disks then is what the next start would find.
+    pub fn kill9_all(&mut self) -> Result<()> {
+        std::mem::take(&mut self.processes).values_mut().try_for_each(Process::kill9)
+    }
+
     /// SIGKILL to the executor children of a worker, by the process ids that it keeps; returns how many there were.
     pub fn kill9_executors(&self, name: &str) -> Result<usize> {
         let mut killed = 0;
@@ -259,12 +264,25 @@ impl Cluster {
         serde_json::from_slice(&output.stdout).with_context(|| format!("sp-ctl {} printed no JSON", args.join(" ")))
     }
 
+    /// Workers as `sp-ctl workers` lists them.
+    pub fn workers(&self) -> Result<Vec<Value>> {
+        let workers = self.ctl_json(&["workers"])?;
+        Ok(workers.as_array().with_context(|| format!("no list: {workers}"))?.clone())
+    }
+
+    /// Waits until the scheduler says of this worker that it is connected, or that it is not.
+    pub fn wait_for_connection(&self, name: &str, connected: bool) -> Result<()> {
+        wait::until(&format!("{name} to be connected: {connected}"), Duration::from_secs(60), || {
+            let is = |w: &Value| w["name"] == name && w["connected"] == true;
+            Ok((self.workers()?.iter().any(is) == connected).then_some(()))
+        })
+        .with_context(|| self.tails())
+    }
+
     /// Waits until this many workers (built-in ones apart) are connected.
     pub fn wait_for_workers(&self, count: usize) -> Result<()> {
         wait::until("the workers to connect", Duration::from_secs(60), || {
-            let workers = self.ctl_json(&["workers"])?;
-            let list = workers.as_array().or_else(|| workers["workers"].as_array()).cloned().unwrap_or_default();
-            let connected = list.iter().filter(|w| w["builtin"] != true && w["connected"] == true).count();
+            let connected = self.workers()?.iter().filter(|w| w["builtin"] != true && w["connected"] == true).count();
             if connected >= count { Ok(Some(())) } else { bail!("{connected} of {count} connected") }
         })
         .with_context(|| self.tails())
@@ -276,6 +294,13 @@ impl Cluster {
         let list = sectors.as_array().or_else(|| sectors["sectors"].as_array()).context("no list")?.clone();
         let pair = |s: &Value| Some((s["number"].as_u64()?, s["state"].as_str()?.to_owned()));
         Ok(list.iter().filter_map(pair).collect())
+    }
+
+    /// Pledges sectors; gives their numbers once the scheduler has acknowledged them.
+    pub fn pledge(&self, count: u32) -> Result<Vec<u64>> {
+        let pledged = self.ctl_json(&["sectors", "pledge", "--count", &count.to_string()])?;
+        let numbers = pledged["sectors"].as_array().with_context(|| format!("no sectors in {pledged}"))?;
+        Ok(numbers.iter().filter_map(Value::as_u64).collect())
     }
 
     /// Waits until every one of these sectors is in one of these states.
@@ -296,6 +321,26 @@ impl Cluster {
     /// Token file of a crash point: create it to crash the next process that comes by.
     pub fn token(&self, point: sp_env::CrashPoint) -> PathBuf {
         self.dir.path().join("tokens").join(point.name())
+    }
+}
+
+impl Drop for Cluster {
+    /// The built-in workers outlive a scheduler that is killed, so that the next one can adopt them: none will come.
+    fn drop(&mut self) {
+        // Best effort: a test that ends must not fail for what it leaves behind.
+        let _ = self.kill9_all();
+        let records = std::fs::read_dir(self.data_dir("scheduler").join("builtin")).into_iter().flatten().flatten();
+        for record in records.filter(|entry| entry.path().extension().is_some_and(|e| e == "json")) {
+            let text = std::fs::read(record.path()).unwrap_or_default();
+            let pid = serde_json::from_slice::<Value>(&text).ok().and_then(|v| v["pid"].as_i64());
+            let Some(pid) = pid.and_then(|pid| i32::try_from(pid).ok()) else { continue };
+            // Another process may have the number by now; ours names the directory of this cluster.
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let ours = String::from_utf8_lossy(&command).contains(&*self.dir.path().to_string_lossy());
+            if let Some(pid) = rustix::process::Pid::from_raw(pid).filter(|_| ours) {
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+            }
+        }
     }
 }
 

@@ -4,8 +4,12 @@
 
 pub mod cluster;
 pub mod executions;
+pub mod figures;
+pub mod jobs;
+pub mod parameters;
 pub mod process;
 pub mod random;
+pub mod stores;
 pub mod wait;
 
 pub use cluster::{Cluster, Role, Setup};

@@ -16,6 +16,10 @@ pub(crate) const PREFIX: &str = "SP_POST_WORKER_";
 /// Challenge reads at once.
 const PARALLEL_READS: usize = 32;
 
+/// Lotus's variables that only a sealing worker has a use for.
+const NOT_HERE: [(&str, &str); 1] =
+    [("LOTUS_WORKER_NO_DEFAULT", "a PoSt worker takes no task but the one that --windowpost or --winningpost names")];
+
 sp_worker::worker_settings! {
     /// Settings of `run`.
     Settings, "SP_POST_WORKER_", {
@@ -73,12 +77,12 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
     let file: File = config::load(run.config.as_deref())?;
     let settings = run.settings.or(lotus()?).or(file.worker);
     let (task, kind) = task(&settings)?;
-    launch::warn_of_useless_variables();
+    launch::warn_of_useless_variables(&NOT_HERE);
     let shared = settings.shared();
     let sizes = launch::sector_sizes(&shared)?;
     let parameters = shared.parameters.clone().map_or_else(params::default_dir, Ok)?;
     check_parameters(&shared.network, kind, &parameters, &sizes)?;
-    let readers = launch::cores()?.min(4);
+    let readers = launch::cores(&shared)?.min(4);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(launch::launch(Launch {
         service: "sp-post-worker",
@@ -88,6 +92,7 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
         parameters,
         pools: vec![(Role::Prover, 1), (Role::Reader, readers)],
         warm: true,
+        gpus_usable: sp_executor::COMPUTES_ON_GPUS,
         post_parallel_reads: settings.post_parallel_reads.unwrap_or(PARALLEL_READS),
         post_read_timeout: settings.post_read_timeout.map_or(std::time::Duration::ZERO, |timeout| timeout.0),
     }))
@@ -96,18 +101,20 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
 /// Exactly one kind of PoSt, and nothing else.
 fn task(settings: &Settings) -> anyhow::Result<(TaskKind, params::Kind)> {
     let sealing = [
-        (settings.addpiece, "--addpiece"),
-        (settings.precommit1, "--precommit1"),
-        (settings.precommit2, "--precommit2"),
-        (settings.commit, "--commit"),
-        (settings.unseal, "--unseal"),
-        (settings.replica_update, "--replica-update"),
-        (settings.prove_replica_update2, "--prove-replica-update2"),
-        (settings.regen_sector_key, "--regen-sector-key"),
+        (settings.addpiece, "addpiece"),
+        (settings.precommit1, "precommit1"),
+        (settings.precommit2, "precommit2"),
+        (settings.commit, "commit"),
+        (settings.unseal, "unseal"),
+        (settings.replica_update, "replica-update"),
+        (settings.prove_replica_update2, "prove-replica-update2"),
+        (settings.regen_sector_key, "regen-sector-key"),
     ];
-    if let Some((_, flag)) = sealing.iter().find(|(asked, _)| *asked == Some(true)) {
+    if let Some((_, task)) = sealing.iter().find(|(asked, _)| *asked == Some(true)) {
+        let variable = task.to_uppercase().replace('-', "_");
         bail!(Usage(format!(
-            "{flag}: a PoSt worker does only PoSt, so that sealing can never delay a proof; start sp-sealing-worker"
+            "--{task} (or LOTUS_WORKER_{variable}): a PoSt worker does only PoSt, so that sealing can never delay a \
+             proof; start sp-sealing-worker"
         )));
     }
     match (settings.windowpost.unwrap_or(false), settings.winningpost.unwrap_or(false)) {
@@ -123,17 +130,18 @@ fn task(settings: &Settings) -> anyhow::Result<(TaskKind, params::Kind)> {
     }
 }
 
+/// The network first: whoever named the wrong directory is not to be told how to complete it.
 fn check_parameters(network: &str, kind: params::Kind, dir: &Path, sizes: &[SectorSize]) -> anyhow::Result<()> {
-    for size in sizes {
-        params::check_structure(kind, *size, dir)
-            .with_context(|| format!("proving needs the {kind} PoSt parameters"))?;
-    }
     if network != "dev" && params::is_insecure(dir) {
         bail!(
             "the parameters in {} are INSECURE development parameters; network {network} refuses them: give the \
              directory of the published ones with --parameters DIR",
             dir.display()
         );
+    }
+    for size in sizes {
+        params::check_structure(kind, *size, dir)
+            .with_context(|| format!("proving needs the {kind} PoSt parameters"))?;
     }
     Ok(())
 }
@@ -151,6 +159,14 @@ fn lotus() -> anyhow::Result<Settings> {
         winningpost: flag("WINNINGPOST")?,
         post_parallel_reads: lotus_value(PREFIX, "POST_PARALLEL_READS")?,
         post_read_timeout: lotus_value(PREFIX, "POST_READ_TIMEOUT")?,
+        addpiece: flag("ADDPIECE")?,
+        precommit1: flag("PRECOMMIT1")?,
+        precommit2: flag("PRECOMMIT2")?,
+        commit: flag("COMMIT")?,
+        unseal: flag("UNSEAL")?,
+        replica_update: flag("REPLICA_UPDATE")?,
+        prove_replica_update2: flag("PROVE_REPLICA_UPDATE2")?,
+        regen_sector_key: flag("REGEN_SECTOR_KEY")?,
         ..Settings::default()
     })
 }

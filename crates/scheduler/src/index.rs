@@ -175,6 +175,9 @@ impl IndexLink {
 
     async fn pass_on(&self, fact: v1::IndexFact) -> Result<(), Gone> {
         self.stores.note(&fact);
+        if let Some((request, failed)) = wire::answered_delete(&fact) {
+            return self.driver.send(Input::DeleteAnswered { request, failed }).await;
+        }
         match wire::fact_event(self.miner, fact) {
             Ok(Some(event)) => self.driver.event(event).await,
             Ok(None) => Ok(()),

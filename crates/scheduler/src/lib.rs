@@ -13,6 +13,7 @@ mod driver;
 mod index;
 mod rows;
 mod service;
+mod troubles;
 mod verify;
 mod wire;
 mod workers;
@@ -23,5 +24,8 @@ pub use chain::{
     LocalChainOptions, Opening, PERIOD_EPOCHS, period_start,
 };
 pub use rows::SCHEMA_VERSION;
-pub use service::{Service, ServiceError, ServiceOptions};
-pub use verify::{Question, Verifier, VerifierOptions, VerifierProcesses, refuse_insecure_parameters};
+pub use service::{Placement, Service, ServiceError, ServiceOptions};
+pub use troubles::Troubles;
+pub use verify::{
+    Question, Verifier, VerifierOptions, VerifierProcesses, parameters_are_insecure, refuse_insecure_parameters,
+};

@@ -4,6 +4,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod options;
+mod placement;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,8 +12,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use clap::{CommandFactory, Parser};
 use scheduler::{
-    BuiltinWorker, BuiltinWorkers, LocalChain, LocalChainOptions, SCHEMA_VERSION, Service, ServiceOptions,
-    VerifierOptions, VerifierProcesses, refuse_insecure_parameters,
+    BuiltinWorker, BuiltinWorkers, LocalChain, LocalChainOptions, SCHEMA_VERSION, Service, ServiceOptions, Troubles,
+    VerifierOptions, VerifierProcesses, parameters_are_insecure, refuse_insecure_parameters,
 };
 use sp_net::lock::DataDir;
 use sp_net::{Env, limits, logs, shutdown};
@@ -37,23 +38,12 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(settings: Settings) -> anyhow::Result<()> {
+async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let asked_to_stop = shutdown::signal().context("cannot listen for signals")?;
     limits::raise_file_limit(&settings.network)?;
     let data_dir = DataDir::open(&settings.data_dir)?;
-    if settings.insecure_parameters {
-        tracing::warn!(
-            parameters = %settings.parameters.display(),
-            "INSECURE development parameters: the proofs are worth nothing on a real network"
-        );
-    }
     let env = Env::real();
-    if settings.network != "dev" {
-        // The marker alone is easily lost when files are copied.
-        let refused =
-            refuse_insecure_parameters(&env, &settings.verify_bin, &settings.parameters, &settings.network).await;
-        refused.map_err(anyhow::Error::msg)?;
-    }
+    look_at_parameters(&env, &mut settings).await?;
     let file = data_dir.path().join("scheduler.redb");
     let state = env.blocking(move || Redb::open(file, SCHEMA_VERSION)).await?;
     let state: Arc<dyn State> = Arc::new(state);
@@ -65,9 +55,11 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         sector_size: settings.sector_size,
     };
     let verifier = Arc::new(VerifierProcesses::start(&env, verifier));
-    let service = Service::new(env.clone(), state, verifier, Arc::new(chain), service_options(&settings)).await?;
+    let options = service_options(&settings);
+    let troubles = options.troubles.clone();
+    let service = Service::new(env.clone(), state, verifier, Arc::new(chain), options).await?;
     let url = format!("http://{}", service.address());
-    let builtin = BuiltinWorkers::start(&env, data_dir.path(), builtin_workers(&settings, &url));
+    let builtin = BuiltinWorkers::start(&env, data_dir.path(), builtin_workers(&settings, &url), &troubles);
     let served = service.run(asked_to_stop).await;
     match &served {
         Ok(()) => builtin.stop().await,
@@ -75,6 +67,27 @@ async fn run(settings: Settings) -> anyhow::Result<()> {
         Err(_) => drop(builtin),
     }
     Ok(served?)
+}
+
+/// Development parameters are named as insecure on their own network and refused on any other, with and without their
+/// marker.
+async fn look_at_parameters(env: &Env, settings: &mut Settings) -> anyhow::Result<()> {
+    let (program, parameters) = (&settings.verify_bin, &settings.parameters);
+    if settings.network != "dev" {
+        let refused = refuse_insecure_parameters(env, program, parameters, &settings.network).await;
+        return refused.map_err(anyhow::Error::msg);
+    }
+    match parameters_are_insecure(env, program, parameters).await {
+        Ok(insecure) => settings.insecure_parameters |= insecure,
+        Err(reason) => tracing::warn!(reason, "only the marker tells whether the parameters are insecure"),
+    }
+    if settings.insecure_parameters {
+        tracing::warn!(
+            parameters = %settings.parameters.display(),
+            "INSECURE development parameters: the proofs are worth nothing on a real network"
+        );
+    }
+    Ok(())
 }
 
 fn chain_options(settings: &Settings) -> LocalChainOptions {
@@ -98,7 +111,9 @@ fn service_options(settings: &Settings) -> ServiceOptions {
         lease_ms: settings.lease_ms,
         heartbeat_ms: settings.heartbeat_ms,
         always_keep_unsealed_copy: settings.always_keep_unsealed_copy,
+        placement: settings.placement.clone(),
         announce: Some(settings.data_dir.clone()),
+        troubles: Troubles::default(),
     }
 }
 

@@ -5,9 +5,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
+use scheduler::Placement;
 use serde::Deserialize;
 use sp_net::config::{self, Duration};
 use sp_types::{DeadlineIndex, SectorSize};
+
+use crate::placement::{ResourceKeys, SchedulingKeys};
 
 /// Prefix of every environment variable of this service.
 const ENV_PREFIX: &str = "SP_SCHEDULER_";
@@ -101,6 +104,10 @@ struct Keys {
     #[command(flatten)]
     #[serde(rename = "Sealing")]
     sealing: SealingKeys,
+    #[command(flatten)]
+    scheduling: SchedulingKeys,
+    #[arg(skip)]
+    resources: ResourceKeys,
 }
 
 macro_rules! switches {
@@ -185,6 +192,7 @@ pub(crate) struct Settings {
     pub(crate) lease_ms: u64,
     pub(crate) heartbeat_ms: u64,
     pub(crate) always_keep_unsealed_copy: bool,
+    pub(crate) placement: Placement,
     pub(crate) verify_bin: PathBuf,
     pub(crate) post_worker_bin: PathBuf,
     pub(crate) sealing_worker_bin: PathBuf,
@@ -232,6 +240,7 @@ impl RunArgs {
             lease_ms,
             heartbeat_ms,
             always_keep_unsealed_copy: sealing.always_keep_unsealed_copy.unwrap_or(true),
+            placement: flags.scheduling.resolve(file.scheduling, file.resources)?,
             verify_bin: beside(flags.verify_bin.or(file.verify_bin), "sp-verify")?,
             post_worker_bin: beside(flags.post_worker_bin.or(file.post_worker_bin), "sp-post-worker")?,
             sealing_worker_bin: beside(flags.sealing_worker_bin.or(file.sealing_worker_bin), "sp-sealing-worker")?,

@@ -10,16 +10,17 @@ use sp_net::server::{Server, Services};
 use sp_net::{Env, NetError, sized};
 use sp_proto::v1::scheduler_server::SchedulerServer;
 use sp_proto::v1::worker_server::WorkerServer;
-use sp_sched_core::Config;
+use sp_sched_core::{Assigner, Config};
 use sp_state::State;
-use sp_types::{SectorSize, SessionId};
+use sp_types::{ResourceTable, SectorSize, SessionId};
 use tokio_util::sync::CancellationToken;
 
-use crate::api::{About, Api};
+use crate::api::{About, Api, ComputeLimits};
 use crate::chain::Chain;
 use crate::driver::{Driver, DriverError, Handle, Parts};
 use crate::index::{IndexLink, Stores};
 use crate::rows::{self, RowError, SCHEMA_VERSION, Schema};
+use crate::troubles::Troubles;
 use crate::verify::Verifier;
 use crate::workers::{Admittance, WorkerService};
 
@@ -46,8 +47,54 @@ pub struct ServiceOptions {
     pub heartbeat_ms: u64,
     /// Keep the unsealed copy of sectors with data once they are sealed.
     pub always_keep_unsealed_copy: bool,
+    /// How work is placed.
+    pub placement: Placement,
     /// Where `listen.json` goes; without it nothing is announced.
     pub announce: Option<PathBuf>,
+    /// What `sp-ctl info` tells of the built-in workers.
+    pub troubles: Troubles,
+}
+
+/// How work is placed; the default is Lotus's.
+#[derive(Debug, Clone)]
+pub struct Placement {
+    /// Who gets a task of several workers.
+    pub assigner: Assigner,
+    /// Seed of its draws.
+    pub assigner_seed: u64,
+    /// Scheduling windows of each worker.
+    pub windows: usize,
+    /// PC1 waits while so many sectors wait for PC2; 0: as many as its workers suggest.
+    pub pc2_backlog: usize,
+    /// The built-in worker's resources count.
+    pub filter_builtin_resources: bool,
+    /// Rows of the resource table for the whole cluster.
+    pub resources: ResourceTable,
+}
+
+impl Default for Placement {
+    fn default() -> Self {
+        Self {
+            assigner: Assigner::default(),
+            assigner_seed: 0,
+            windows: 2,
+            pc2_backlog: 0,
+            filter_builtin_resources: true,
+            resources: ResourceTable::default(),
+        }
+    }
+}
+
+impl Placement {
+    fn apply(&self, config: &mut Config) {
+        let Self { assigner, assigner_seed, windows, pc2_backlog, filter_builtin_resources, resources } = self;
+        config.assigner = *assigner;
+        config.assigner_seed = *assigner_seed;
+        config.windows = *windows;
+        config.pc2_backlog = *pc2_backlog;
+        config.filter_builtin_resources = *filter_builtin_resources;
+        config.resources = resources.clone();
+    }
 }
 
 /// Why a scheduler cannot start or go on.
@@ -69,6 +116,7 @@ pub struct Service {
     env: Env,
     options: ServiceOptions,
     session: SessionId,
+    compute_limits: ComputeLimits,
     chain: Arc<dyn Chain>,
     driver: Driver,
     handle: Handle,
@@ -90,7 +138,9 @@ impl ServiceOptions {
             lease_ms: 15_000,
             heartbeat_ms: 2_000,
             always_keep_unsealed_copy: true,
+            placement: Placement::default(),
             announce: None,
+            troubles: Troubles::default(),
         }
     }
 }
@@ -126,6 +176,8 @@ impl Service {
         let mut config = Config::new(miner, sector_size, schema.ticket_secret);
         config.lease_ms = options.lease_ms;
         config.always_keep_unsealed_copy = options.always_keep_unsealed_copy;
+        options.placement.apply(&mut config);
+        let compute_limits = ComputeLimits::of(&config);
         let session = SessionId::new(env.uuid()).expect("a UUID is a valid id");
         let heartbeat_ms = options.heartbeat_ms;
         tracing::info!(%session, sectors = rows.sectors.len(), tasks = rows.tasks.len(), "state read");
@@ -145,7 +197,7 @@ impl Service {
             builder = builder.announce(Some(dir.clone()));
         }
         let server = builder.bind().await?;
-        Ok(Self { env, options, session, chain, driver, handle, server, started })
+        Ok(Self { env, options, session, compute_limits, chain, driver, handle, server, started })
     }
 
     /// Where it listens.
@@ -155,7 +207,7 @@ impl Service {
 
     /// Serves until `shutdown` completes, then drains. Ends early, with an error, when a decision cannot be made durable.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
-        let Self { env, options, session, chain, driver, handle, server, started } = self;
+        let Self { env, options, session, compute_limits, chain, driver, handle, server, started } = self;
         let stopping = CancellationToken::new();
         let _stop = stopping.clone().drop_guard();
         let stores = Stores::default();
@@ -178,7 +230,7 @@ impl Service {
         };
         let workers = WorkerService::new(env.clone(), handle.clone(), admittance, stopping.clone());
         let about = About::new(&options, started);
-        let api = Api::new(env.clone(), handle, chain, stores, about);
+        let api = Api::new(env.clone(), handle, chain, stores, about, compute_limits);
         let services = Services::new().with(sized!(WorkerServer::new(workers))).with(sized!(SchedulerServer::new(api)));
 
         // The driver outlives the drain a little, so that calls in progress get their answers.

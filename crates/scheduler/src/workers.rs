@@ -60,6 +60,17 @@ impl WorkerService {
         Self { env, driver, admittance: Arc::new(admittance), connections: Arc::default(), stopping }
     }
 
+    /// A worker whose renewals make no sense is put aside with the reason: its session ends, nothing is taken from it.
+    async fn refuse(&self, bad: wire::BadRenewal) -> Result<Status, Status> {
+        let wire::BadRenewal { from, error } = bad;
+        let status = bad_request(error.to_string());
+        if let Some((worker, session)) = from {
+            let refused = Input::RenewalRefused { worker, session, reason: status.clone() };
+            self.driver.send(refused).await.map_err(gone)?;
+        }
+        Ok(status)
+    }
+
     /// Reads the presentation and lets the worker in, or says why not.
     async fn admit(&self, mut inbound: Streaming<v1::WorkerMessage>, commands: Commands) -> Result<Session, Status> {
         let first = match self.env.timeout(REGISTER_LIMIT, inbound.message()).await {
@@ -202,7 +213,10 @@ impl Worker for WorkerService {
     }
 
     async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewReply>, Status> {
-        let (worker, session, event) = wire::renewal(request.into_inner()).map_err(|e| bad_request(e.to_string()))?;
+        let (worker, session, event) = match wire::renewal(request.into_inner()) {
+            Ok(renewal) => renewal,
+            Err(bad) => return Err(self.refuse(bad).await?),
+        };
         let reply = self.driver.renew(worker, session, event).await.map_err(gone)?;
         Ok(Response::new(reply))
     }

@@ -75,7 +75,7 @@ async fn a_sector_is_sealed_verified_and_proven() {
     let found = scheduler.operators.find_storage(v1::FindStorageRequest { sector: number }).await.unwrap();
     assert!(found.into_inner().replicas.iter().any(|r| r.store.is_some()));
     let workers = scheduler.operators.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
-    assert!(workers[0].connected && workers[0].class == "Sealing");
+    assert!(workers[0].connected && workers[0].class == "Seal");
     scheduler.stop(&env).await;
 }
 
@@ -134,11 +134,44 @@ async fn who_does_not_belong_is_refused_and_a_newer_session_wins() {
     let renew = |session: &str| v1::RenewRequest {
         worker_id: "worker-1".into(),
         session_id: session.into(),
-        attempts: vec![],
-        capacity: None,
+        ..Default::default()
     };
     assert!(!new.client.renew(renew("run-1")).await.unwrap().into_inner().known);
     assert!(new.client.renew(renew("run-2")).await.unwrap().into_inner().known);
+    scheduler.stop(&env).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn live_figures_are_shown_and_a_worker_that_lies_is_put_aside_with_the_reason() {
+    let (env, _, _, _, _, mut scheduler) = cluster().await;
+    let mut worker = FakeWorker::connect(&env, scheduler.address, register("s")).await;
+    worker.registered().await;
+    let renew = |session_id: &str, capacity, limits| v1::RenewRequest {
+        worker_id: "worker-1".into(),
+        session_id: session_id.into(),
+        capacity: Some(capacity),
+        limits: Some(limits),
+        ..Default::default()
+    };
+    let gpu = v1::GpuDevice { id: "GPU-1".into(), name: "card".into(), memory_bytes: 9, ..Default::default() };
+    let now = v1::HostCapacity { memory_bytes: 1 << 30, memory_used_bytes: 5, cpus: 3, ..Default::default() };
+    let now = v1::HostCapacity { devices: vec![gpu], ..now };
+    let limits = v1::WorkerLimits { cpus: 2, ..Default::default() };
+    assert!(worker.client.renew(renew("s", now.clone(), limits.clone())).await.unwrap().into_inner().known);
+    let list = v1::ListWorkersRequest {};
+    let seen = scheduler.operators.list_workers(list).await.unwrap().into_inner().workers.remove(0);
+    assert_eq!((seen.capacity, seen.limits, seen.connected), (Some(now.clone()), Some(limits.clone()), true));
+
+    let lie = v1::HostCapacity { memory_used_bytes: u64::MAX, ..now.clone() };
+    let status = worker.client.renew(renew("another-run", lie.clone(), limits.clone())).await.expect_err("refused");
+    assert_eq!(code_of(&status), Some(ErrorCode::BadRequest));
+    let status = worker.client.renew(renew("s", lie, limits.clone())).await.expect_err("refused");
+    assert!(code_of(&status) == Some(ErrorCode::BadRequest) && status.message().contains("capacity.memory_used_bytes"));
+    let ended = worker.next().await.expect_err("its session is ended with the reason");
+    assert_eq!((code_of(&ended), ended.message()), (code_of(&status), status.message()));
+    let seen = scheduler.operators.list_workers(list).await.unwrap().into_inner().workers.remove(0);
+    assert!(!seen.connected && seen.disabled_reason.contains("SP-BAD-REQUEST: field `capacity.memory_used_bytes`"));
+    assert_eq!((seen.capacity, seen.limits), (Some(now), Some(limits)), "nothing of the lie is believed");
     scheduler.stop(&env).await;
 }
 
@@ -177,6 +210,35 @@ async fn requests_that_make_no_sense_change_nothing() {
     let status = operators.attach_storage(request).await.expect_err("refused");
     assert_eq!(code_of(&status), Some(ErrorCode::NotFound));
     assert!(operators.list_sectors(v1::ListSectorsRequest {}).await.unwrap().into_inner().sectors.is_empty());
+    scheduler.stop(&env).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn files_of_sectors_that_nobody_knows_are_counted_and_found() {
+    let (env, _, _, index, _, mut scheduler) = cluster().await;
+    let foreign = v1::Replica {
+        miner: 1000,
+        sector: 300,
+        kind: kind(FileKind::Sealed),
+        store: cluster::STORE.into(),
+        root: vec![7; 32],
+        size_bytes: 2048,
+        primary: true,
+    };
+    index.declare(foreign.clone());
+    let operators = &mut scheduler.operators;
+    let mut counts = vec![];
+    for _ in 0..400 {
+        counts = operators.list_storage(v1::ListStorageRequest {}).await.unwrap().into_inner().counts;
+        if !counts.is_empty() {
+            break;
+        }
+        env.clock.sleep(std::time::Duration::from_millis(25)).await;
+    }
+    let expected = v1::ReplicaCount { store: cluster::STORE.into(), kind: kind(FileKind::Sealed), count: 1 };
+    assert_eq!(counts, [expected]);
+    let found = operators.find_storage(v1::FindStorageRequest { sector: 300 }).await.unwrap().into_inner().replicas;
+    assert_eq!(found[0].replica.as_ref(), Some(&foreign));
     scheduler.stop(&env).await;
 }
 

@@ -14,6 +14,12 @@ use sp_worker::settings::{Usage, lotus_flag, lotus_value};
 /// Prefix of this binary's environment variables.
 pub(crate) const PREFIX: &str = "SP_SEALING_WORKER_";
 
+/// Lotus's variables that only a PoSt worker has a use for.
+const NOT_HERE: [(&str, &str); 2] = [
+    ("LOTUS_WORKER_POST_PARALLEL_READS", "a sealing worker does no PoSt; sp-post-worker reads it"),
+    ("LOTUS_WORKER_POST_READ_TIMEOUT", "a sealing worker does no PoSt; sp-post-worker reads it"),
+];
+
 sp_worker::worker_settings! {
     /// Settings of `run`.
     Settings, "SP_SEALING_WORKER_", {
@@ -72,13 +78,13 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
             "a sealing worker never does PoSt; start `sp-post-worker run --windowpost` (or --winningpost) beside it"
         ));
     }
-    launch::warn_of_useless_variables();
+    launch::warn_of_useless_variables(&NOT_HERE);
     let shared = settings.shared();
     let tasks = tasks(&settings);
     let sizes = launch::sector_sizes(&shared)?;
     let parameters = shared.parameters.clone().map_or_else(params::default_dir, Ok)?;
     check_parameters(&shared.network, &tasks, &parameters, &sizes)?;
-    let cores = launch::cores()?;
+    let cores = launch::cores(&shared)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(launch::launch(Launch {
         service: "sp-sealing-worker",
@@ -88,6 +94,7 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
         parameters,
         pools: vec![(Role::Task, cores), (Role::Prover, 1), (Role::Reader, cores.min(4))],
         warm: false,
+        gpus_usable: sp_executor::COMPUTES_ON_GPUS,
         post_parallel_reads: 0,
         post_read_timeout: Duration::ZERO,
     }))
@@ -201,11 +208,17 @@ mod tests {
     fn flags_go_before_the_file_and_unknown_keys_are_errors() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("c.toml");
-        std::fs::write(&path, "[worker]\nname = 'file'\nno-swap = true\n").unwrap();
+        let text = "[worker]\nname = 'file'\nno-swap = true\ncpus = 4\nmemory = '8GiB'\ngpus = 'none'\n";
+        std::fs::write(&path, text).unwrap();
         let file: File = config::load(Some(&path)).unwrap();
-        let flags = Cli::parse_from(["x", "--name", "flag"]).run.settings;
-        let merged = flags.or(file.worker);
-        assert_eq!((merged.name.as_deref(), merged.no_swap), (Some("flag"), Some(true)));
+        let flags = Cli::parse_from(["x", "--name", "flag", "--cpus", "2", "--gpus", "0,GPU-8932f937"]).run.settings;
+        let merged = flags.or(file.worker.clone()).shared();
+        assert_eq!((merged.name.as_deref(), merged.no_swap), (Some("flag"), true));
+        assert_eq!((merged.cpus.map(|n| n.get()), merged.memory.map(|size| size.0.0)), (Some(2), Some(8 << 30)));
+        assert_eq!((merged.gpus, file.worker.gpus), ("0,GPU-8932f937".parse().unwrap(), "none".parse().ok()));
+        for bad in [["--cpus", "0"], ["--memory", "64"], ["--gpus", "MIG-1c2f"], ["--gpus", "0"]] {
+            assert!(Cli::try_parse_from(["x"].iter().chain(&bad)).is_err(), "{bad:?}");
+        }
         std::fs::write(&path, "[worker]\nnaem = 'x'\n").unwrap();
         assert!(config::load::<File>(Some(&path)).unwrap_err().to_string().contains("unknown"));
     }

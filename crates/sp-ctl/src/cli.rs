@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{info, params, proving, sealing, sectors, storage, verify, workers};
+use crate::commands::{explain, info, params, proving, sealing, sectors, storage, tasks, verify, workers};
 use crate::context::Context;
 use crate::demo;
 use crate::error::CommandError;
@@ -32,8 +32,13 @@ pub(crate) struct Global {
 
 #[derive(Debug, Subcommand)]
 enum Noun {
-    /// List every worker, what it does and how full it is.
-    Workers(workers::Workers),
+    /// List every worker, what it does and how full it is; or decide about one.
+    Workers(workers::WorkersNoun),
+    /// Say where a task is and why, and for every worker why it is not there.
+    Explain(explain::Explain),
+    /// Switch kinds of tasks on or off for a worker.
+    #[command(subcommand)]
+    Tasks(tasks::Tasks),
     /// Show the cluster: epoch, sectors per state, workers per class.
     Info(info::Info),
     /// Sealing workers and the jobs they do.
@@ -62,14 +67,16 @@ impl Cli {
     pub(crate) async fn run(self) -> Result<(), CommandError> {
         let context = Context::new(self.global);
         match self.noun {
-            Noun::Workers(verb) => verb.run(&context).await,
+            Noun::Workers(noun) => noun.run(&context).await,
+            Noun::Explain(verb) => verb.run(&context).await,
+            Noun::Tasks(noun) => noun.run(&context).await,
             Noun::Info(verb) => verb.run(&context).await,
             Noun::Sealing(noun) => noun.run(&context).await,
             Noun::Sectors(noun) => noun.run(&context).await,
             Noun::Proving(noun) => noun.run(&context).await,
             Noun::Storage(noun) => noun.run(&context).await,
-            Noun::Params(verb) => verb.run(),
-            Noun::Verify(verb) => verb.run(),
+            Noun::Params(verb) => verb.run(&context),
+            Noun::Verify(verb) => verb.run(&context),
             Noun::Demo(verb) => verb.run().await,
         }
     }
@@ -90,5 +97,20 @@ mod tests {
         let cli = Cli::parse_from(["sp-ctl", "params", "check", "--sector-size", "2KiB", "--json"]);
         let Noun::Params(params) = cli.noun else { panic!("params expected") };
         assert_eq!(params.arguments(), ["check", "--sector-size", "2KiB", "--json"]);
+    }
+
+    #[test]
+    fn json_reaches_the_wrapped_program_wherever_it_stands() {
+        for line in ["sp-ctl --json params list", "sp-ctl params --json list", "sp-ctl params list --json"] {
+            let cli = Cli::parse_from(line.split(' '));
+            let Noun::Params(params) = &cli.noun else { panic!("params expected") };
+            assert!(cli.global.json || params.arguments().iter().any(|argument| argument == "--json"), "{line}");
+        }
+        for line in ["sp-ctl --json verify FILE", "sp-ctl verify --json FILE", "sp-ctl verify FILE --json"] {
+            let cli = Cli::parse_from(line.split(' '));
+            let Noun::Verify(verify) = &cli.noun else { panic!("verify expected") };
+            assert!(cli.global.json || verify.arguments().iter().any(|argument| argument == "--json"), "{line}");
+            assert!(verify.arguments().iter().any(|argument| argument == "FILE"), "{line}");
+        }
     }
 }

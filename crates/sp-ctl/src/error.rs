@@ -93,11 +93,16 @@ impl CommandError {
     pub(crate) fn report(&self) -> ExitCode {
         if !matches!(self.exit, Exit::Silent(_)) {
             output::note(&format!("error: {}", self.line()));
-            if let Some(hint) = self.hint.as_deref().or_else(|| self.default_hint()) {
+            if let Some(hint) = self.advice() {
                 output::note(&format!("hint: {hint}"));
             }
         }
         ExitCode::from(self.exit.code())
+    }
+
+    /// What to do next, if anything is known.
+    pub(crate) fn advice(&self) -> Option<&str> {
+        self.hint.as_deref().or_else(|| self.default_hint())
     }
 
     fn default_hint(&self) -> Option<&'static str> {

@@ -24,6 +24,7 @@ async fn an_upload_goes_on_where_it_broke() {
     assert_eq!(ran.code, 0, "{}", ran.err);
     let added: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
     assert_eq!((added["sector"].as_u64(), added["data_bytes"].as_u64()), (Some(3), Some(data.len() as u64)));
+    assert_eq!(added["state"], "Proving", "what the scheduler says, not what sp-ctl thinks");
     cluster.with(|state| {
         assert!(state.received == data);
         assert_eq!(state.calls.iter().filter(|call| *call == "UploadPiece").count(), 2);

@@ -36,7 +36,30 @@ async fn info_and_sealing() {
     assert!(ran.out.contains("queued") && ran.out.contains("\n    seal-a: does not take C2\n"), "{}", ran.out);
     assert_eq!(json(&cluster, &["sealing", "jobs"]).await[0]["reasons"][0], "seal-a: does not take C2");
     let ran = cluster.ctl(&["sealing", "abort", "9.1", "--reason", "wrong file"]).await;
-    assert_eq!(ran.out, "aborting job 9.1: wrong file\n");
+    assert_eq!(ran.out, "aborting job 9.1, task C2, sector 3, running on host seal-b\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn explaining_and_deciding() {
+    let cluster = Cluster::start().await;
+    let explained = json(&cluster, &["explain", "9.1"]).await;
+    assert_eq!((&explained["task_id"], &explained["workers"][0]["needed"]), (&Value::from(9), &Value::from(29.0)));
+    let ran = cluster.ctl(&["explain", "9"]).await;
+    assert!(ran.out.contains("in the queue") && ran.out.contains("needs 29 cores, 28 of 32 free"), "{}", ran.out);
+    assert_eq!(json(&cluster, &["sealing", "priority", "9", "-5"]).await["priority"], -5);
+    for verb in [&["cordon"][..], &["uncordon"], &["drain", "--finish-pipelines"], &["stop"], &["forget"]] {
+        let arguments = [&["workers"], verb, &["seal-a"]].concat();
+        assert_eq!(json(&cluster, &arguments).await["worker_id"], "seal-a-id", "{arguments:?}");
+    }
+    let ran = cluster.ctl(&["tasks", "disable", "--worker", "seal-a", "PC1", "pru2"]).await;
+    assert_eq!(ran.out, "seal-a-id: PC1 PR2 disabled\n");
+    let ran = cluster.ctl(&["tasks", "disable", "--worker", "seal-a"]).await;
+    assert_eq!(ran.code, 2, "{}", ran.err);
+    let ran = cluster.ctl(&["workers", "show", "seal-a"]).await;
+    assert!(ran.out.contains("\n\tTask types: PC1\n"), "{}", ran.out);
+    assert_eq!(cluster.ctl(&["workers", "show", "nobody"]).await.code, 3);
+    let diag = json(&cluster, &["sealing", "sched-diag"]).await;
+    assert_eq!(diag["SchedInfo"]["Requests"][0]["TaskType"], "seal/v0/commit/2");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -75,10 +98,39 @@ async fn storage() {
     assert!(ran.out.contains("Unsealed: 0; Sealed: 2; Caches: 0;"), "{}", ran.out);
     let ran = cluster.ctl(&["storage", "find", "1"]).await;
     assert!(ran.out.starts_with("In store-1 (Sealed)\n"), "{}", ran.out);
+    let ran = cluster.ctl(&["storage", "find", "404"]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (3, ""), "{}", ran.err);
+    let ran = cluster.ctl(&["storage", "find", "404", "--json"]).await;
+    assert_eq!((ran.code, ran.out.as_str()), (3, "[]\n"), "{}", ran.err);
+    cluster.with(|state| assert!(!state.calls.iter().any(|call| call == "ListSectors"), "one call lists storage"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn attach_takes_lists_and_refuses_what_only_a_new_path_can_have() {
+    let cluster = Cluster::start().await;
     let attach = ["storage", "attach", "/data", "--worker", "seal-a", "--init", "--max-storage", "1TiB"];
     assert_eq!(cluster.ctl(&attach).await.code, 2);
-    let ran = cluster.ctl(&[&attach[..], &["--seal"]].concat()).await;
-    assert_eq!(ran.out, "Attached /data of worker seal-a as store-2\n");
+    let groups = ["--seal", "--groups", "g1,g2", "--groups", "g3", "--allow-to", "g4,g5"];
+    let ran = cluster.ctl(&[&attach[..], &groups].concat()).await;
+    assert_eq!(ran.out, "Attached /data of worker seal-a as store-2\n", "{}", ran.err);
+    cluster.with(|state| {
+        let attached = &state.attached;
+        assert_eq!((attached.weight, attached.max_storage_bytes), (10, 1 << 40));
+        assert_eq!((attached.groups.join(" "), attached.allow_to.join(" ")), ("g1 g2 g3".into(), "g4 g5".into()));
+    });
+    let old = ["storage", "attach", "/data", "--worker", "seal-a"];
+    assert_eq!(cluster.ctl(&old).await.code, 0);
+    for only_new in [
+        &["--seal"][..],
+        &["--store"],
+        &["--weight", "3"],
+        &["--max-storage", "1TiB"],
+        &["--groups", "g"],
+        &["--allow-to", "g"],
+    ] {
+        let ran = cluster.ctl(&[&old[..], only_new].concat()).await;
+        assert!(ran.code == 2 && ran.err.contains("--init"), "{only_new:?}: {}", ran.err);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -50,12 +50,16 @@ crash_points! {
     IndexBeforeReserve = "index-before-reserve",
     /// Index: a reservation is durable, not answered.
     IndexAfterReserve = "index-after-reserve",
+    /// Index: a fence is decided, not durable.
+    IndexBeforeFence = "index-before-fence",
     /// Index: a fence is durable, not passed on.
     IndexAfterFence = "index-after-fence",
     /// Worker: an assignment has arrived.
     WorkerAssigned = "worker-assigned",
     /// Worker: inputs are here, the executor has not started.
     WorkerFetched = "worker-fetched",
+    /// Worker: the executor has answered, its answer is not recorded.
+    WorkerAnswered = "worker-answered",
     /// Worker: the executor is done, nothing published.
     WorkerBeforePublish = "worker-before-publish",
     /// Worker: some outputs are renamed into place, some not.

@@ -17,6 +17,9 @@ use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{ExecRequest, ExecWarm, Failure, NoOutput};
 use sp_types::{ErrorCode, PostProof, PostType, ProverId, TaskKind};
 
+/// Stages of this build compute on GPUs. As long as they do not, no worker offers its devices to tasks.
+pub const COMPUTES_ON_GPUS: bool = false;
+
 /// How the child was started.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Options {

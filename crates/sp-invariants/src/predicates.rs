@@ -25,9 +25,9 @@ pub fn at_most_one_completion(task_open: bool, attempt_live: bool) -> bool {
     task_open && attempt_live
 }
 
-/// L4: what a host is asked for fits it. A machine without GPUs runs GPU tasks on its cores.
+/// L4: what a host is asked for fits it. A machine without usable GPUs runs GPU tasks on its cores.
 pub fn fits_host(used: HostUse, capacity: &HostCapacity) -> bool {
-    let gpus = capacity.gpus.len();
+    let gpus = capacity.usable_gpus().count();
     used.cpus <= capacity.cpus
         && used.memory_min_bytes <= capacity.memory_bytes
         && used.memory_max_bytes <= capacity.memory_bytes.saturating_add(capacity.swap_bytes)
@@ -51,6 +51,8 @@ pub fn bounded(count: usize, limit: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use sp_types::{GpuDevice, GpuId};
+
     use super::*;
 
     #[test]
@@ -67,8 +69,18 @@ mod tests {
         assert!(!fits_host(HostUse { cpus: 3, ..used }, &capacity));
         assert!(!fits_host(HostUse { memory_min_bytes: 11, ..used }, &capacity));
         assert!(!fits_host(HostUse { memory_max_bytes: 16, ..used }, &capacity));
-        let with_gpu = HostCapacity { gpus: vec!["one".into()], ..capacity };
+        let one = GpuDevice {
+            id: GpuId::new("GPU-1").unwrap(),
+            name: "one".into(),
+            index: 0,
+            memory_bytes: 1,
+            memory_used_bytes: 0,
+            healthy: true,
+        };
+        let with_gpu = HostCapacity { gpus: vec![one], gpus_usable: true, ..capacity };
         assert!(fits_host(used, &with_gpu) && !fits_host(HostUse { gpus: 1.5, ..used }, &with_gpu));
+        // Nothing computes on it: it is as if it were not there.
+        assert!(fits_host(HostUse { gpus: 1.5, ..used }, &HostCapacity { gpus_usable: false, ..with_gpu }));
     }
 
     #[test]

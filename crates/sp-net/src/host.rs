@@ -1,7 +1,7 @@
 //! What this machine is and has: its id, and the memory, swap and cores that this process may use.
 //!
-//! Read live from `/proc` and `/sys` below a root that tests replace. A container's limits count: every ancestor group
-//! may be the tighter one.
+//! Read live from `/proc` and `/sys` below a root that tests replace (`facts`); what follows from it is decided apart
+//! (`decide`). A container's limits count: every ancestor group may be the tighter one.
 
 use std::io;
 use std::path::PathBuf;
@@ -9,6 +9,9 @@ use std::path::PathBuf;
 use sp_types::{HostCapacity, HostId};
 
 mod cgroup;
+mod decide;
+mod facts;
+pub mod gpu;
 mod table;
 
 /// The machine could not be read.
@@ -88,46 +91,7 @@ impl Host {
 
     /// See [`capacity`].
     pub fn capacity(&self, no_swap: bool) -> Result<HostCapacity, HostError> {
-        let memory = self.memory()?;
-        let limits = cgroup::limits(self);
-        let mut capacity = HostCapacity {
-            memory_bytes: memory.total,
-            memory_used_bytes: memory.total.saturating_sub(memory.available),
-            swap_bytes: memory.swap_total,
-            swap_used_bytes: memory.swap_total.saturating_sub(memory.swap_free),
-            cpus: self.cpus(&limits)?,
-            gpus: Vec::new(),
-        };
-        // A group's own use counts only where its limit is the tighter one: elsewhere the machine's figure says more.
-        if let Some(group) = limits.memory.filter(|group| group.max < memory.total) {
-            capacity.memory_bytes = group.max;
-            capacity.memory_used_bytes = group.used.min(group.max);
-        }
-        if let Some(group) = limits.swap.filter(|group| group.max < memory.swap_total) {
-            capacity.swap_bytes = group.max;
-            capacity.swap_used_bytes = group.used.min(group.max);
-        }
-        if no_swap {
-            (capacity.swap_bytes, capacity.swap_used_bytes) = (0, 0);
-        }
-        Ok(capacity)
-    }
-
-    fn memory(&self) -> Result<table::Memory, HostError> {
-        let path = "proc/meminfo";
-        let text = self.read(path)?;
-        table::meminfo(&text).ok_or_else(|| self.nonsense(path, "MemTotal or MemAvailable is missing"))
-    }
-
-    /// The cores that this process may run on (affinity and cpuset are both in that list), fewer if a quota says so.
-    fn cpus(&self, limits: &cgroup::Limits) -> Result<u32, HostError> {
-        let path = "proc/self/status";
-        let allowed = table::field(&self.read(path)?, "Cpus_allowed_list:").and_then(table::list_length);
-        let mut cpus = allowed.ok_or_else(|| self.nonsense(path, "Cpus_allowed_list is missing"))?;
-        for limit in [limits.cpuset, limits.cpu_quota].into_iter().flatten() {
-            cpus = cpus.min(limit);
-        }
-        Ok(cpus.max(1))
+        Ok(decide::decide(&facts::read(self)?, no_swap))
     }
 
     fn read(&self, path: &str) -> Result<String, HostError> {

@@ -1,8 +1,8 @@
 //! Conversions between wire messages and `sp-types`. An unknown enum value is refused as unknown, never read as zero.
 
 use sp_types::{
-    AttemptId, Commitment, FileKind, HostCapacity, PieceInfo, RegisteredSealProof, ReplicaId, ResourceRow, SectorId,
-    SectorSize, StoreId, TaskId, TaskKind,
+    AttemptId, Commitment, FileKind, GpuDevice, GpuId, HostCapacity, PieceInfo, RegisteredSealProof, ReplicaId,
+    ResourceRow, SectorId, SectorSize, StoreId, TaskId, TaskKind, WorkerLimits,
 };
 
 use crate::v1;
@@ -170,15 +170,72 @@ impl TryFrom<v1::Replica> for ReplicaInfo {
 
 impl From<HostCapacity> for v1::HostCapacity {
     fn from(capacity: HostCapacity) -> Self {
-        let HostCapacity { memory_bytes, memory_used_bytes, swap_bytes, swap_used_bytes, cpus, gpus } = capacity;
-        Self { memory_bytes, memory_used_bytes, swap_bytes, swap_used_bytes, cpus, gpus }
+        let HostCapacity { memory_bytes, memory_used_bytes, swap_bytes, swap_used_bytes, cpus, gpus, gpus_usable } =
+            capacity;
+        let devices = gpus.into_iter().map(Into::into).collect();
+        Self { memory_bytes, memory_used_bytes, swap_bytes, swap_used_bytes, cpus, devices, gpus_usable }
     }
 }
 
-impl From<v1::HostCapacity> for HostCapacity {
-    fn from(message: v1::HostCapacity) -> Self {
-        let v1::HostCapacity { memory_bytes, memory_used_bytes, swap_bytes, swap_used_bytes, cpus, gpus } = message;
-        Self { memory_bytes, memory_used_bytes, swap_bytes, swap_used_bytes, cpus, gpus }
+impl TryFrom<v1::HostCapacity> for HostCapacity {
+    type Error = WireError;
+    fn try_from(message: v1::HostCapacity) -> Result<Self, WireError> {
+        let v1::HostCapacity {
+            memory_bytes,
+            memory_used_bytes,
+            swap_bytes,
+            swap_used_bytes,
+            cpus,
+            devices,
+            gpus_usable,
+        } = message;
+        let gpus = devices.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?;
+        Ok(Self { memory_bytes, memory_used_bytes, swap_bytes, swap_used_bytes, cpus, gpus, gpus_usable })
+    }
+}
+
+impl From<GpuDevice> for v1::GpuDevice {
+    fn from(gpu: GpuDevice) -> Self {
+        let GpuDevice { id, name, index, memory_bytes, memory_used_bytes, healthy } = gpu;
+        Self { id: id.to_string(), name, index, memory_bytes, memory_used_bytes, healthy }
+    }
+}
+
+impl TryFrom<v1::GpuDevice> for GpuDevice {
+    type Error = WireError;
+    fn try_from(message: v1::GpuDevice) -> Result<Self, WireError> {
+        let v1::GpuDevice { id, name, index, memory_bytes, memory_used_bytes, healthy } = message;
+        let id = GpuId::new(id).map_err(|e| WireError::invalid("capacity.devices.id", e))?;
+        Ok(Self { id, name, index, memory_bytes, memory_used_bytes, healthy })
+    }
+}
+
+impl From<WorkerLimits> for v1::WorkerLimits {
+    fn from(limits: WorkerLimits) -> Self {
+        let WorkerLimits { cpus, memory_bytes, gpus } = limits;
+        Self {
+            cpus: cpus.unwrap_or(0),
+            memory_bytes: memory_bytes.unwrap_or(0),
+            no_gpus: gpus.as_ref().is_some_and(Vec::is_empty),
+            gpus: gpus.unwrap_or_default().iter().map(ToString::to_string).collect(),
+        }
+    }
+}
+
+impl TryFrom<v1::WorkerLimits> for WorkerLimits {
+    type Error = WireError;
+    fn try_from(message: v1::WorkerLimits) -> Result<Self, WireError> {
+        let v1::WorkerLimits { cpus, memory_bytes, gpus, no_gpus } = message;
+        if no_gpus && !gpus.is_empty() {
+            return Err(WireError::invalid("limits.no_gpus", "it names GPUs besides"));
+        }
+        let ids = gpus.into_iter().map(GpuId::new).collect::<Result<Vec<_>, _>>();
+        let ids = ids.map_err(|e| WireError::invalid("limits.gpus", e))?;
+        Ok(Self {
+            cpus: (cpus > 0).then_some(cpus),
+            memory_bytes: (memory_bytes > 0).then_some(memory_bytes),
+            gpus: (no_gpus || !ids.is_empty()).then_some(ids),
+        })
     }
 }
 

@@ -1,278 +1,257 @@
 //! What a host has left (law L4): one account over all its workers, and one of each worker's own share.
+//!
+//! What computes, what brings its inputs and what proves are counted apart: the first never over-commits the host, the
+//! second never delays the first, and proving looks at nothing but itself.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sp_invariants::HostUse;
-use sp_types::{
-    ByteSize, HostCapacity, HostId, RegisteredSealProof, ResourceRow, ResourceTable, StoreId, TaskKind, WorkerId,
-};
+use sp_types::{HostCapacity, HostId, ResourceRow, ResourceTable, TaskKind, WorkerId};
 
 use crate::core::Core;
-use crate::model::{AttemptState, OutputSlot};
+use crate::queue::Class;
+use crate::resources::{Shortage, demand, shortage, sum, utilisation};
+use crate::window::idle;
 use crate::workers::Worker;
 
-/// One thing that runs: where, and what it takes.
-#[derive(Debug, Clone, Copy)]
-struct Running<'a> {
-    kind: TaskKind,
-    proof: RegisteredSealProof,
-    worker: &'a WorkerId,
-    host: &'a HostId,
+/// What is in use, in three sums.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(crate) struct Account {
+    /// Sealing attempts that compute or may.
+    pub(crate) active: HostUse,
+    /// Held attempts: they bring their inputs.
+    pub(crate) preparing: HostUse,
+    /// PoSt.
+    pub(crate) proving: HostUse,
 }
 
-/// What a task takes on this worker. Bases of running tasks are not counted, as in Lotus.
-fn demand(row: &ResourceRow, capacity: &HostCapacity) -> HostUse {
-    HostUse {
-        cpus: row.threads(capacity.cpus, capacity.gpus.len()),
-        memory_min_bytes: row.min_memory_bytes,
-        memory_max_bytes: row.max_memory_bytes,
-        gpus: row.gpu_utilization,
-    }
-}
-
-fn sum(one: HostUse, other: HostUse) -> HostUse {
-    HostUse {
-        cpus: one.cpus.saturating_add(other.cpus),
-        memory_min_bytes: one.memory_min_bytes.saturating_add(other.memory_min_bytes),
-        memory_max_bytes: one.memory_max_bytes.saturating_add(other.memory_max_bytes),
-        gpus: one.gpus + other.gpus,
+impl Account {
+    /// What sealing has to leave alone.
+    pub(crate) fn computing(&self) -> HostUse {
+        sum(self.active, self.proving)
     }
 }
 
-/// Why a task with this row does not fit beside what runs (`spec/lotus.md` 1.6, checks 3 to 6).
-fn why_not(row: &ResourceRow, used: HostUse, capacity: &HostCapacity) -> Result<(), String> {
-    let base = row.base_min_memory_bytes;
-    let need = row.min_memory_bytes.saturating_add(base);
-    let free = capacity.memory_bytes.saturating_sub(used.memory_min_bytes);
-    if need > free {
-        let (need, free, all) = (ByteSize(need), ByteSize(free), ByteSize(capacity.memory_bytes));
-        return Err(format!("needs {need} of memory, {free} of {all} free"));
-    }
-    let need = row.max_memory_bytes.saturating_add(base);
-    let all = capacity.memory_bytes.saturating_add(capacity.swap_bytes);
-    let taken = capacity.memory_used_bytes.saturating_add(capacity.swap_used_bytes).max(used.memory_max_bytes);
-    let free = all.saturating_sub(taken);
-    if need > free {
-        let (need, free, all) = (ByteSize(need), ByteSize(free), ByteSize(all));
-        return Err(format!("needs {need} of virtual memory, {free} of {all} free"));
-    }
-    let threads = row.threads(capacity.cpus, capacity.gpus.len());
-    let free = capacity.cpus.saturating_sub(used.cpus);
-    if threads > free {
-        let cores = if threads == 1 { "core" } else { "cores" };
-        return Err(format!("needs {threads} {cores}, {free} of {} free", capacity.cpus));
-    }
-    let gpus = capacity.gpus.len();
-    // Sums of tenths are not exact; a share of a billionth is nothing.
-    if gpus > 0 && row.gpu_utilization > 0.0 && used.gpus + row.gpu_utilization > gpus as f64 + 1e-9 {
-        let free = (gpus as f64 - used.gpus).max(0.0);
-        return Err(format!("needs {:.2} GPU, {free:.2} of {gpus} free", row.gpu_utilization));
-    }
-    Ok(())
-}
-
-/// Lotus's utilisation: the fullest of the four resources.
-fn utilisation(used: HostUse, capacity: &HostCapacity) -> f64 {
-    let part = |used: f64, all: f64| if all > 0.0 { used / all } else { 0.0 };
-    let memory = used.memory_min_bytes.max(capacity.memory_used_bytes);
-    let all_virtual = capacity.memory_bytes.saturating_add(capacity.swap_bytes);
-    let taken = capacity.memory_used_bytes.saturating_add(capacity.swap_used_bytes).max(used.memory_max_bytes);
-    part(f64::from(used.cpus), f64::from(capacity.cpus))
-        .max(part(memory as f64, capacity.memory_bytes as f64))
-        .max(part(taken as f64, all_virtual as f64))
-        .max(part(used.gpus, capacity.gpus.len() as f64))
-}
-
-/// Who takes what, summed up once for a pass through the queue and kept up to date while it goes on.
+/// A host: what it has, who works there, what that takes.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Books {
-    hosts: BTreeMap<HostId, (HostCapacity, HostUse)>,
-    workers: BTreeMap<WorkerId, HostUse>,
-    counts: BTreeMap<(WorkerId, TaskKind, RegisteredSealProof), u32>,
-    asked: BTreeMap<StoreId, u64>,
+pub(crate) struct HostAccount {
+    pub(crate) capacity: HostCapacity,
+    pub(crate) workers: BTreeSet<WorkerId>,
+    pub(crate) account: Account,
 }
 
-impl Books {
-    fn enter(&mut self, w: &WorkerId, host: &HostId, kind: TaskKind, proof: RegisteredSealProof, takes: HostUse) {
-        let used = self.workers.entry(w.clone()).or_default();
-        *used = sum(*used, takes);
-        *self.counts.entry((w.clone(), kind, proof)).or_default() += 1;
-        if let Some((_, used)) = self.hosts.get_mut(host) {
-            *used = sum(*used, takes);
-        }
-    }
+/// How a task is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Use {
+    Active,
+    Preparing,
+    Proving,
+}
 
-    /// Space that was asked for and that the store's figures cannot know of yet.
-    pub(crate) fn ask(&mut self, slot: &OutputSlot) {
-        *self.asked.entry(slot.store.clone()).or_default() += slot.reserved_bytes;
+impl Account {
+    pub(crate) fn add(&mut self, part: Use, takes: HostUse) {
+        let part = match part {
+            Use::Active => &mut self.active,
+            Use::Preparing => &mut self.preparing,
+            Use::Proving => &mut self.proving,
+        };
+        *part = sum(*part, takes);
     }
+}
 
-    pub(crate) fn asked_bytes(&self, store: &StoreId) -> u64 {
-        self.asked.get(store).copied().unwrap_or(0)
-    }
-
-    fn worker_used(&self, worker: &WorkerId) -> HostUse {
-        self.workers.get(worker).copied().unwrap_or_default()
-    }
-
-    /// Is there room for one more task of this kind? If not, why.
-    pub(crate) fn has_room(&self, worker: &Worker, kind: TaskKind, proof: RegisteredSealProof) -> Result<(), String> {
-        let (reg, row) = (&worker.reg, worker.reg.resources.row(kind, proof.size));
-        let count = self.counts.get(&(reg.worker.clone(), kind, proof)).copied().unwrap_or(0);
-        if row.max_concurrent > 0 && count >= row.max_concurrent {
-            return Err(format!("runs {count} {kind} already, its limit is {}", row.max_concurrent));
-        }
-        why_not(&row, self.worker_used(&reg.worker), &reg.capacity)?;
-        let Some((capacity, used)) = self.hosts.get(&reg.host) else { return Ok(()) };
-        why_not(&row, *used, capacity).map_err(|reason| format!("its host {reason}"))
-    }
-
-    pub(crate) fn utilisation(&self, worker: &Worker) -> f64 {
-        utilisation(self.worker_used(&worker.reg.worker), &worker.reg.capacity)
-    }
+/// Everything that runs on one host, summed up anew.
+struct Reckoning {
+    host: Account,
+    workers: BTreeMap<WorkerId, (Account, BTreeMap<Class, u32>)>,
 }
 
 impl Core {
-    fn sealing(&self) -> impl Iterator<Item = Running<'_>> {
-        self.tasks.values().flat_map(|task| {
-            let proof = self.sectors.get(&task.sector).map_or(self.config.seal_proof(), |s| s.seal_proof);
-            task.attempts.iter().map(move |a| Running { kind: task.kind, proof, worker: &a.worker, host: &a.host })
-        })
+    /// Sums up the hosts on which something has changed, and marks their workers.
+    pub(crate) fn freshen_accounts(&mut self) {
+        for host in std::mem::take(&mut self.dirty.hosts) {
+            let reckoning = self.reckon(&host);
+            let capacity = self.host_capacity(&host);
+            let Some(entry) = self.hosts.get_mut(&host) else { continue };
+            entry.account = reckoning.host;
+            entry.capacity = capacity;
+            let workers = entry.workers.clone();
+            let mut sums = reckoning.workers;
+            for id in workers {
+                let (account, counts) = sums.remove(&id).unwrap_or_default();
+                if let Some(worker) = self.workers.get_mut(&id) {
+                    worker.account = account;
+                    worker.counts = counts;
+                    worker.idle = idle(&worker.share);
+                }
+                self.dirty.workers.insert(id);
+            }
+            self.drop_empty_host(&host);
+        }
     }
 
-    fn proving(&self) -> impl Iterator<Item = Running<'_>> {
-        let proof = self.config.seal_proof();
-        let running = self.posts.values().flat_map(|job| job.running());
-        running.map(move |(kind, worker, host)| Running { kind, proof, worker, host })
+    fn reckon(&self, host: &HostId) -> Reckoning {
+        let mut reckoning = Reckoning { host: Account::default(), workers: BTreeMap::new() };
+        for id in self.lookup.on_host(host) {
+            let (Some(attempt), Some(task)) = (self.attempt(id), self.tasks.get(&id.task)) else { continue };
+            if self.live.get(&id).is_some_and(|l| l.verifying.is_some()) {
+                // Its work is done; only the verifier is busy.
+                continue;
+            }
+            let class = self.class_of(task).unwrap_or((task.kind, self.config.seal_proof()));
+            let part = if attempt.held { Use::Preparing } else { Use::Active };
+            self.enter(&mut reckoning, &attempt.worker, class, part);
+        }
+        for (kind, worker, _) in self.posts.values().flat_map(|j| j.running()).filter(|(_, _, h)| *h == host) {
+            self.enter(&mut reckoning, worker, (kind, self.config.seal_proof()), Use::Proving);
+        }
+        reckoning
     }
 
-    fn used<'a>(&self, running: impl Iterator<Item = Running<'a>>) -> HostUse {
-        running.fold(HostUse::default(), |used, one| {
-            let worker = self.workers.get(one.worker);
-            let row = worker.map_or_else(
-                || ResourceTable::default().row(one.kind, one.proof.size),
-                |w| w.reg.resources.row(one.kind, one.proof.size),
-            );
-            let capacity = worker.map(|w| w.reg.capacity.clone()).unwrap_or_default();
-            sum(used, demand(&row, &capacity))
-        })
+    fn enter(&self, reckoning: &mut Reckoning, worker: &WorkerId, class: Class, part: Use) {
+        let takes = self.takes(worker, class);
+        reckoning.host.add(part, takes);
+        let (account, counts) = reckoning.workers.entry(worker.clone()).or_default();
+        account.add(part, takes);
+        *counts.entry(class).or_default() += 1;
+    }
+
+    /// What a task takes on this worker; of one that is not known, what Lotus's table says.
+    pub(crate) fn takes(&self, worker: &WorkerId, (kind, proof): Class) -> HostUse {
+        match self.workers.get(worker) {
+            Some(w) => demand(&w.reg.resources.row(kind, proof.size), &w.share),
+            None => demand(&ResourceTable::default().row(kind, proof.size), &HostCapacity::default()),
+        }
+    }
+
+    /// Counts an attempt that has just been placed or moved on, without summing up its whole host.
+    pub(crate) fn count_in(&mut self, worker: &WorkerId, class: Class, part: Use) {
+        let takes = self.takes(worker, class);
+        let Some(w) = self.workers.get_mut(worker) else { return };
+        w.account.add(part, takes);
+        *w.counts.entry(class).or_default() += 1;
+        if let Some(host) = self.hosts.get_mut(&w.reg.host) {
+            host.account.add(part, takes);
+        }
+    }
+
+    /// Something on the host has changed; it is summed up before anything else is placed.
+    pub(crate) fn touch_host(&mut self, host: &HostId) {
+        if !self.dirty.hosts.contains(host) {
+            self.dirty.hosts.insert(host.clone());
+        }
+    }
+
+    pub(crate) fn settle_on_host(&mut self, worker: &WorkerId, host: &HostId) {
+        self.hosts.entry(host.clone()).or_default().workers.insert(worker.clone());
+        self.touch_host(host);
+    }
+
+    pub(crate) fn leave_host(&mut self, worker: &WorkerId, host: &HostId) {
+        if let Some(entry) = self.hosts.get_mut(host) {
+            entry.workers.remove(worker);
+        }
+        self.touch_host(host);
+    }
+
+    fn drop_empty_host(&mut self, host: &HostId) {
+        let empty = self.hosts.get(host).is_some_and(|h| h.workers.is_empty());
+        if empty && self.lookup.on_host(host).next().is_none() {
+            self.hosts.remove(host);
+        }
     }
 
     /// What the host has: the most that any of its workers sees of it.
     fn host_capacity(&self, host: &HostId) -> HostCapacity {
         let mut all = HostCapacity::default();
-        for w in self.workers.values().filter(|w| w.reg.host == *host) {
-            let own = &w.reg.capacity;
-            all.cpus = all.cpus.max(own.cpus);
-            all.memory_bytes = all.memory_bytes.max(own.memory_bytes);
-            all.memory_used_bytes = all.memory_used_bytes.max(own.memory_used_bytes);
-            all.swap_bytes = all.swap_bytes.max(own.swap_bytes);
-            all.swap_used_bytes = all.swap_used_bytes.max(own.swap_used_bytes);
-            if own.gpus.len() > all.gpus.len() {
-                all.gpus.clone_from(&own.gpus);
-            }
+        let workers = self.hosts.get(host).into_iter().flat_map(|h| &h.workers);
+        for w in workers.filter_map(|id| self.workers.get(id)) {
+            all.join(&w.reg.capacity);
         }
         all
     }
 
-    /// The books as they stand: everything given away, orphans included, for they may still run.
-    pub(crate) fn books(&self) -> Books {
-        let mut books = Books::default();
-        for w in self.workers.values() {
-            let host = &w.reg.host;
-            if !books.hosts.contains_key(host) {
-                books.hosts.insert(host.clone(), (self.host_capacity(host), HostUse::default()));
-            }
+    // === questions ===
+
+    pub(crate) fn row(&self, worker: &Worker, (kind, proof): Class) -> ResourceRow {
+        worker.reg.resources.row(kind, proof.size)
+    }
+
+    /// Could the worker compute one more task of this class now? If not, what is short; true when it is the host's.
+    pub(crate) fn short_now(&self, worker: &Worker, row: &ResourceRow) -> Option<(bool, Shortage)> {
+        if self.ignores_resources(worker) {
+            return None;
         }
-        for one in self.sealing().chain(self.proving()) {
-            let takes = self.used(std::iter::once(one));
-            books.enter(one.worker, one.host, one.kind, one.proof, takes);
+        if let Some(short) = shortage(row, worker.account.computing(), &worker.share) {
+            return Some((false, short));
         }
-        let attempts = self.tasks.values().flat_map(|t| &t.attempts).filter(|a| a.state == AttemptState::Reserving);
-        for slot in attempts.flat_map(|a| &a.outputs) {
-            books.ask(slot);
+        let host = self.hosts.get(&worker.reg.host)?;
+        shortage(row, host.account.computing(), &host.capacity).map(|short| (true, short))
+    }
+
+    /// The same for bringing inputs.
+    pub(crate) fn short_to_prepare(&self, worker: &Worker, row: &ResourceRow) -> Option<Shortage> {
+        if self.ignores_resources(worker) {
+            return None;
         }
-        books
+        let own = || shortage(row, worker.account.preparing, &worker.idle);
+        let host = self.hosts.get(&worker.reg.host)?;
+        own().or_else(|| shortage(row, host.account.preparing, &idle(&host.capacity)))
     }
 
-    /// Enters an attempt that was just placed.
-    pub(crate) fn enter(&self, books: &mut Books, worker: &Worker, kind: TaskKind, proof: RegisteredSealProof) {
-        let row = worker.reg.resources.row(kind, proof.size);
-        let takes = demand(&row, &worker.reg.capacity);
-        books.enter(&worker.reg.worker, &worker.reg.host, kind, proof, takes);
+    /// Could the worker ever compute such a task, with nothing else on it?
+    pub(crate) fn short_when_idle(&self, worker: &Worker, row: &ResourceRow) -> Option<Shortage> {
+        if self.ignores_resources(worker) {
+            return None;
+        }
+        shortage(row, HostUse::default(), &worker.idle)
     }
 
-    pub(crate) fn worker_used(&self, worker: &WorkerId) -> HostUse {
-        self.used(self.sealing().chain(self.proving()).filter(|r| r.worker == worker))
+    /// Lotus's ResourceFiltering = disabled, for the built-in worker.
+    pub(crate) fn ignores_resources(&self, worker: &Worker) -> bool {
+        worker.reg.builtin && !self.config.filter_builtin_resources
     }
 
-    /// Tasks of this kind and proof given to the worker.
-    pub(crate) fn worker_count(&self, worker: &WorkerId, kind: TaskKind, proof: RegisteredSealProof) -> u32 {
-        let mine = self.sealing().chain(self.proving()).filter(|r| r.worker == worker);
-        let count = mine.filter(|r| (r.kind, r.proof) == (kind, proof)).count();
-        u32::try_from(count).unwrap_or(u32::MAX)
+    /// Lotus's utilisation of a worker: what computes, what prepares, and every window, so it may be more than 1.
+    pub(crate) fn utilisation(&self, worker: &Worker) -> f64 {
+        let capacity = &worker.share;
+        let windows: f64 = worker.windows.iter().map(|w| utilisation(w.used(), &worker.idle)).sum();
+        utilisation(worker.account.computing(), capacity)
+            + utilisation(worker.account.preparing, &worker.idle)
+            + windows
     }
 
-    /// The same for PoSt, which looks at PoSt only: sealing never delays it.
-    pub(crate) fn has_post_room(&self, worker: &Worker, kind: TaskKind) -> Result<(), String> {
+    /// Tasks of this class bound to the worker, preparing or running there: all of them count against its limit.
+    pub(crate) fn count(&self, worker: &Worker, class: Class) -> u32 {
+        let running = worker.counts.get(&class).copied().unwrap_or(0);
+        let bound = worker.bound_counts.get(&class).copied().unwrap_or(0);
+        running.saturating_add(bound)
+    }
+
+    /// PoSt looks at PoSt only: sealing never delays it.
+    pub(crate) fn post_shortage(&self, worker: &Worker, kind: TaskKind) -> Option<Shortage> {
         let row = worker.reg.resources.row(kind, self.config.sector_size);
-        let used = self.used(self.proving().filter(|r| *r.host == worker.reg.host));
-        let capacity = HostCapacity { memory_used_bytes: 0, swap_used_bytes: 0, ..worker.reg.capacity.clone() };
-        why_not(&row, used, &capacity)
+        let tries = self.posts.values().flat_map(|j| j.running()).filter(|(_, _, host)| **host == worker.reg.host);
+        let proof = self.config.seal_proof();
+        let used = tries.fold(HostUse::default(), |used, (kind, w, _)| sum(used, self.takes(w, (kind, proof))));
+        shortage(&row, used, &idle(&worker.share))
     }
 
     /// Does what sealing takes of the host fit it? False may be the host's doing: it can shrink while it works.
     pub(crate) fn host_fits(&self, host: &HostId) -> bool {
-        let used = self.used(self.sealing().filter(|r| r.host == host));
-        sp_invariants::fits_host(used, &self.host_capacity(host))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use sp_types::SectorSize;
-
-    const GIB: u64 = 1 << 30;
-
-    fn host(cpus: u32, memory: u64, swap: u64, gpus: usize) -> HostCapacity {
-        let gpus = vec!["gpu".to_owned(); gpus];
-        HostCapacity { cpus, memory_bytes: memory * GIB, swap_bytes: swap * GIB, gpus, ..HostCapacity::default() }
+        let fits = |h: &HostAccount| sp_invariants::fits_host(h.account.active, &h.capacity);
+        self.hosts.get(host).is_none_or(fits)
     }
 
-    fn row(kind: TaskKind) -> ResourceRow {
-        ResourceTable::default().row(kind, SectorSize::GiB32)
-    }
-
-    #[test]
-    fn two_pc1_fill_lotus_s_example_host_and_pc2_takes_all_cores() {
-        let capacity = host(32, 128, 200, 0);
-        let one = demand(&row(TaskKind::PreCommit1), &capacity);
-        assert_eq!(why_not(&row(TaskKind::PreCommit1), one, &capacity), Ok(()));
-        let reason = why_not(&row(TaskKind::PreCommit1), sum(one, one), &capacity).unwrap_err();
-        assert_eq!(reason, "needs 56.01 GiB of memory, 16 GiB of 128 GiB free");
-        let pc2 = demand(&row(TaskKind::PreCommit2), &capacity);
-        assert_eq!(pc2.cpus, 29);
-        let four_pc1_threads = HostUse { cpus: 4, ..HostUse::default() };
-        let reason = why_not(&row(TaskKind::PreCommit2), four_pc1_threads, &capacity).unwrap_err();
-        assert_eq!(reason, "needs 29 cores, 28 of 32 free");
-    }
-
-    #[test]
-    fn gpus_are_shared_by_parts_and_missed_gpus_do_not_matter() {
-        let half = ResourceRow { gpu_utilization: 0.5, ..ResourceRow::default() };
-        let capacity = host(8, 8, 0, 1);
-        let used = |gpus| HostUse { gpus, ..HostUse::default() };
-        assert_eq!(why_not(&half, used(0.5), &capacity), Ok(()));
-        assert_eq!(why_not(&half, used(0.6), &capacity).unwrap_err(), "needs 0.50 GPU, 0.40 of 1 free");
-        assert_eq!(why_not(&half, used(7.0), &host(8, 8, 0, 0)), Ok(()));
-    }
-
-    #[test]
-    fn utilisation_is_the_fullest_resource() {
-        let capacity = host(10, 10, 0, 2);
-        let used = HostUse { cpus: 1, memory_min_bytes: 2 * GIB, memory_max_bytes: 3 * GIB, gpus: 1.0 };
-        assert_eq!(utilisation(used, &capacity), 0.5);
-        assert_eq!(utilisation(HostUse::default(), &HostCapacity::default()), 0.0);
+    /// The sums kept on the way are those that a new sum gives.
+    pub(crate) fn check_accounts(&self) {
+        for (host, entry) in self.hosts.iter().filter(|(h, _)| !self.dirty.hosts.contains(*h)) {
+            let kept = entry.account;
+            let anew = self.reckon(host).host;
+            let same = |a: HostUse, b: HostUse| {
+                (a.gpus - b.gpus).abs() < 1e-6 && HostUse { gpus: 0.0, ..a } == HostUse { gpus: 0.0, ..b }
+            };
+            let all = same(kept.active, anew.active) && same(kept.preparing, anew.preparing);
+            sp_invariants::check!(sp_invariants::Law::L4, all, "host {host}: {kept:?} kept, {anew:?} counted");
+        }
     }
 }

@@ -1,11 +1,13 @@
 //! The life of a task given away: reserving, granted, orphaned, ended. An end is durable and covers all before it.
 
-use sp_types::{AttemptId, ErrorCode, TaskId, TaskKind, WorkerId};
+use sp_types::{AttemptId, ErrorCode, Fault, StoreId, TaskId, TaskKind, WorkerId};
 
+use crate::account::Use;
 use crate::core::{Core, Fence, Live, Orphan};
-use crate::effect::Effect;
+use crate::effect::{Assignment, Effect};
 use crate::event::Failure;
 use crate::model::{Attempt, AttemptState, FenceRow, OutputSlot, UnixMs};
+use crate::timers::Bell;
 
 /// Attempts of one task that may vanish with their worker's process before that is charged to the task.
 const FREE_LOSSES: u32 = 3;
@@ -16,7 +18,7 @@ const RESENDS_LIMIT: u32 = 5;
 
 impl Core {
     /// Gives the task to the worker: from now on there is an attempt, and the index is asked for its space.
-    pub(crate) fn begin_attempt(&mut self, task: TaskId, worker: &WorkerId, outputs: Vec<OutputSlot>) {
+    pub(crate) fn begin_attempt(&mut self, task: TaskId, worker: &WorkerId, outputs: Vec<OutputSlot>, held: bool) {
         let Some(host) = self.workers.get(worker).map(|w| w.reg.host.clone()) else { return };
         self.make_room_for_attempt(task);
         let now = self.now;
@@ -25,15 +27,28 @@ impl Core {
         let upload_ticket = if self.wants_upload(task) { self.config.upload_ticket(id) } else { String::new() };
         // What makes no files reserves no space.
         let state = if outputs.is_empty() { AttemptState::Granted } else { AttemptState::Reserving };
-        let attempt = Attempt { id, worker: worker.clone(), host, state, outputs, created: now, upload_ticket };
+        let attempt = Attempt { id, worker: worker.clone(), host, state, outputs, created: now, upload_ticket, held };
+        if state == AttemptState::Reserving {
+            for slot in &attempt.outputs {
+                *self.asked.entry(slot.store.clone()).or_default() += slot.reserved_bytes;
+            }
+        }
+        self.queue.remove(task);
+        self.lookup.add_attempt(&attempt);
+        let class = self.tasks.get(&task).and_then(|t| self.class_of(t));
         let Some(row) = self.task_mut(task) else { return };
         row.last_number = number;
         row.attempts.push(attempt);
         self.live.insert(id, Live::new(now));
+        if let Some(class) = class {
+            self.count_in(worker, class, if held { Use::Preparing } else { Use::Active });
+            self.dirty.relief |= class.0 == TaskKind::PreCommit2;
+        }
         match state {
             AttemptState::Reserving => self.ask_reservation(id),
             AttemptState::Granted => self.assign(id),
         }
+        self.wind_attempt(id);
     }
 
     /// Orphans side by side are bounded: the oldest one gives way.
@@ -58,8 +73,21 @@ impl Core {
             return;
         };
         if self.facts.connected {
+            if let Some(live) = self.live.get_mut(&id) {
+                live.asks += 1;
+            }
             self.out.push(Effect::Reserve { attempt: id, sector, outputs });
         }
+    }
+
+    /// The index has not answered: it is asked again, but not for ever.
+    pub(crate) fn repeat_reservation(&mut self, id: AttemptId) {
+        let asks = self.live.get(&id).map_or(0, |live| live.asks);
+        if asks < self.config.soft_retry_limit {
+            return self.ask_reservation(id);
+        }
+        self.end_attempt(id, "the index does not answer");
+        self.charge(id.task, format!("the index did not answer {asks} requests for space"));
     }
 
     pub(crate) fn on_reserved(&mut self, id: AttemptId, refused: Option<Failure>) {
@@ -68,20 +96,33 @@ impl Core {
         if let Some(failure) = refused {
             let hints = self.hints.entry(id.task).or_default();
             hints.refusals += 1;
-            let wait_ms = self.config.retry_wait_ms(hints.refusals).min(self.config.answer_wait_ms);
+            let refusals = hints.refusals;
+            let wait_ms = self.config.retry_wait_ms(refusals).min(self.config.answer_wait_ms);
             self.end_attempt(id, "its space was refused");
-            self.postpone(id.task, wait_ms, format!("{name}: space refused: {}", failure.message));
-            return;
+            let reason = format!("{name}: space refused: {}", failure.message);
+            if refusals < self.config.soft_retry_limit {
+                return self.postpone(id.task, wait_ms, reason);
+            }
+            self.hints.entry(id.task).or_default().refusals = 0;
+            return self.charge(id.task, format!("{reason} ({refusals} times in a row)"));
         }
         self.hints.entry(id.task).or_default().refusals = 0;
         if !self.is_available(&worker) {
             self.end_attempt(id, "its worker went away");
             return;
         }
+        self.forget_asked(id);
         if let Some(row) = self.task_mut(id.task) {
             row.attempts.iter_mut().filter(|a| a.id == id).for_each(|a| a.state = AttemptState::Granted);
         }
+        let now = self.now;
+        if let Some(live) = self.live.get_mut(&id) {
+            live.started = now;
+        }
         self.assign(id);
+        self.wind_attempt(id);
+        // A held attempt can be told to start once it was sent.
+        self.dirty.workers.insert(worker);
     }
 
     /// Sends (or sends again) a granted attempt; a worker takes a repetition for what it is.
@@ -92,17 +133,44 @@ impl Core {
         live.sent = Some((session, self.now));
         live.seen = self.now;
         match self.assignment(id) {
-            Ok(assignment) => self.out.push(Effect::Assign { worker, assignment: Box::new(assignment) }),
+            Ok(assignment) => {
+                self.note_fetches(&assignment);
+                self.out.push(Effect::Assign { worker, assignment: Box::new(assignment) });
+            }
             Err(reason) => self.fail_attempt(id, &Failure { code: ErrorCode::Internal, message: reason }),
+        }
+    }
+
+    /// Which host the bytes will come from, so that the speed of the way can be learned.
+    fn note_fetches(&mut self, assignment: &Assignment) {
+        let Some(own) = self.attempt(assignment.attempt).map(|a| a.worker.clone()) else { return };
+        let remote = assignment.inputs.iter().filter(|i| !i.sources.iter().any(|(s, _)| self.has_store(&own, s)));
+        let (mut from, mut bytes) = (None, 0);
+        for input in remote {
+            let holder = input.sources.first().and_then(|(store, _)| self.facts.store(store)?.holders.first());
+            from = from.or_else(|| Some(self.workers.get(&holder?.0)?.reg.host.clone()));
+            bytes += input.size_bytes;
+        }
+        if let Some(live) = self.live.get_mut(&assignment.attempt) {
+            live.fetches = from.map(|host| (host, bytes));
+        }
+    }
+
+    fn has_store(&self, worker: &WorkerId, store: &StoreId) -> bool {
+        self.facts.store_ids_of(worker).any(|id| id == store)
+    }
+
+    /// Counts a failure that is its host's fault against the host.
+    fn blame_for(&mut self, id: AttemptId, worker: &WorkerId, reason: &str) {
+        if let Some(kind) = self.tasks.get(&id.task).map(|t| t.kind) {
+            self.blame(worker, kind, reason);
         }
     }
 
     /// The attempt is over; whatever it does from now on counts for nothing.
     pub(crate) fn end_attempt(&mut self, id: AttemptId, reason: &str) {
         let Some(attempt) = self.attempt(id).cloned() else { return };
-        if let Some(row) = self.task_mut(id.task) {
-            row.attempts.retain(|a| a.id != id);
-        }
+        self.take_attempt(&attempt);
         let sent = self.live.remove(&id).is_some_and(|l| l.sent.is_some());
         self.raise_fence(id.task);
         if sent && self.is_available(&attempt.worker) {
@@ -111,7 +179,25 @@ impl Core {
         if let Some(task) = self.tasks.get(&id.task) {
             self.untidy.insert(task.sector);
         }
-        self.replan = true;
+        self.dirty.tasks.insert(id.task);
+    }
+
+    /// Takes an attempt out of its task, its host's account and every index.
+    fn take_attempt(&mut self, attempt: &Attempt) {
+        self.forget_asked(attempt.id);
+        if let Some(row) = self.task_mut(attempt.id.task) {
+            row.attempts.retain(|a| a.id != attempt.id);
+        }
+        self.lookup.drop_attempt(attempt);
+        self.timers.stop(Bell::Attempt(attempt.id));
+        self.touch_host(&attempt.host);
+        self.dirty.workers.insert(attempt.worker.clone());
+    }
+
+    /// The index has answered, or need not any more.
+    fn forget_asked(&mut self, id: AttemptId) {
+        let Some(attempt) = self.attempt(id).filter(|a| a.state == AttemptState::Reserving) else { return };
+        attempt.outputs.clone().iter().for_each(|slot| self.release_asked(slot));
     }
 
     /// The task is done with: every attempt ends, `winner` without being told to stop.
@@ -120,19 +206,26 @@ impl Core {
         for attempt in &task.attempts {
             if Some(attempt.id) == winner {
                 self.live.remove(&attempt.id);
-                if let Some(row) = self.task_mut(id) {
-                    row.attempts.retain(|a| a.id != attempt.id);
-                }
+                self.take_attempt(attempt);
             } else {
                 self.end_attempt(attempt.id, reason);
             }
         }
         self.raise_fence(id);
-        self.tasks.remove(&id);
+        self.unbind(id);
+        self.queue.remove(id);
+        self.starved.remove(&id);
+        self.timers.stop(Bell::Task(id));
+        if let Some(task) = self.tasks.remove(&id) {
+            self.lookup.drop_task(&task);
+        }
+        self.dirty.relief |= task.kind == TaskKind::PreCommit2;
         self.hints.remove(&id);
         self.out.tasks.insert(id);
         self.untidy.insert(task.sector);
-        self.replan = true;
+        if let Some(fence) = self.fences.get(&id) {
+            self.over.insert((fence.since, id));
+        }
     }
 
     /// A fence covers every attempt below the oldest one that lives, so it names them all with one number.
@@ -145,6 +238,7 @@ impl Core {
             return;
         }
         let row = FenceRow { task, up_to_number };
+        // It is at most as old as what it covers: a task that is open is not among those that are over.
         self.fences.insert(task, Fence { row, since: self.now });
         self.out.fences.insert(task);
         if self.facts.connected {
@@ -163,10 +257,14 @@ impl Core {
         let all_there = for_inputs && self.all_holders_there(id.task);
         let soft = (for_inputs && !all_there) || matches!(failure.code, ErrorCode::Unavailable | ErrorCode::NoSpace);
         let hints = self.hints.entry(id.task).or_default();
+        let worker_of_failure = worker.clone();
         *hints.here.entry(worker).or_default() += 1;
         hints.input_failures += u32::from(all_there);
         hints.soft_failures += u32::from(soft);
         let soft_failures = hints.soft_failures;
+        if failure.code.fault() == Fault::Host {
+            self.blame_for(id, &worker_of_failure, &reason);
+        }
         if soft && soft_failures < self.config.soft_retry_limit {
             self.postpone(id.task, self.config.retry_wait_ms(soft_failures), reason);
             return;
@@ -218,6 +316,7 @@ impl Core {
 
     pub(crate) fn postpone(&mut self, id: TaskId, wait_ms: u64, reason: String) {
         let until = self.now.plus(wait_ms);
+        self.dirty.tasks.insert(id);
         if let Some(row) = self.task_mut(id) {
             row.not_before = until;
             row.last_error = reason;
@@ -245,7 +344,10 @@ impl Core {
         if before.is_none() {
             self.log_attempt(id, "orphaned", reason);
         }
-        self.replan |= until <= self.now;
+        self.dirty.tasks.insert(id.task);
+        if let Some(worker) = self.attempt(id).map(|a| a.worker.clone()) {
+            self.dirty.workers.insert(worker);
+        }
     }
 
     /// A worker that is there but does not list what it was sent has missed it, or is broken.

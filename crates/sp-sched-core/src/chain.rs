@@ -1,11 +1,12 @@
 //! What a sector asks of the chain, again and again until it is answered.
 
-use sp_types::{DeadlineIndex, PartitionIndex, SectorState};
+use sp_types::{ChainEpoch, DeadlineIndex, PartitionIndex, SectorState};
 
 use crate::core::Core;
 use crate::effect::{ChainCall, Effect};
 use crate::event::ChainReply;
 use crate::model::UnixMs;
+use crate::timers::Bell;
 
 /// A chain call of a sector that is not answered yet.
 #[derive(Debug, Clone)]
@@ -15,15 +16,36 @@ pub(crate) struct ChainWait {
     pub(crate) ask_at: UnixMs,
     pub(crate) failures: u32,
     pub(crate) reason: String,
+    /// It was asked, and has neither answered nor failed.
+    asked: bool,
+}
+
+impl ChainWait {
+    /// To be asked now.
+    pub(crate) fn new(call: ChainCall, now: UnixMs) -> Self {
+        Self { call, ask_at: now, failures: 0, reason: String::new(), asked: false }
+    }
+
+    /// May the chain still be silent? Before its epoch nobody knows a seed.
+    fn may_be_silent(&self, head: ChainEpoch) -> bool {
+        matches!(self.call, ChainCall::Seed { epoch } if head < epoch)
+    }
 }
 
 impl Core {
-    /// Asks, and asks again if no answer comes; calls are idempotent per sector.
+    /// Asks, and asks again if no answer comes; calls are idempotent per sector. A silent chain is one that failed.
     pub(crate) fn ask_chain(&mut self, number: u64) {
-        let again = self.now.plus(self.config.answer_wait_ms);
+        let (head, again) = (self.epoch, self.now.plus(self.config.answer_wait_ms));
         let Some(wait) = self.chain.get_mut(&number) else { return };
+        if wait.asked && !wait.may_be_silent(head) {
+            let reason = format!("no answer within {} s", self.config.answer_wait_ms / 1_000);
+            let failures = wait.failures + 1;
+            return self.chain_failed(number, failures, reason);
+        }
+        wait.asked = true;
         wait.ask_at = again;
         let call = wait.call.clone();
+        self.wind(again, Bell::Chain(number));
         self.out.push(Effect::Chain { sector: number, call });
     }
 
@@ -65,15 +87,17 @@ impl Core {
 
     fn chain_failed(&mut self, number: u64, failures: u32, reason: String) {
         if failures >= self.config.chain_retry_limit {
-            self.fail_sector(number, &format!("the chain refused {failures} times, last: {reason}"));
+            self.fail_sector(number, &format!("the chain was asked {failures} times in vain, last: {reason}"));
             return;
         }
         let ask_at = self.now.plus(self.config.retry_wait_ms(failures));
         if let Some(wait) = self.chain.get_mut(&number) {
             wait.failures = failures;
+            wait.asked = false;
             wait.ask_at = ask_at;
             wait.reason = reason;
         }
+        self.wind(ask_at, Bell::Chain(number));
     }
 
     /// The first partition of the deadline with room.

@@ -1,6 +1,7 @@
 //! Settings of the scheduler, all of them plain values.
 
-use sp_types::{AttemptId, RegisteredSealProof, SectorSize, TaskKind};
+use crate::assigner::Assigner;
+use sp_types::{AttemptId, RegisteredSealProof, ResourceTable, SectorSize, TaskKind};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -65,6 +66,20 @@ pub struct Config {
     pub fence_keep_ms: u64,
     /// Workers that are away are forgotten after this long.
     pub worker_keep_ms: u64,
+    /// Rows of the resource table for the whole cluster; a worker's own win over them.
+    pub resources: ResourceTable,
+    /// How a task is given to one of several workers.
+    pub assigner: Assigner,
+    /// Seed of `Assigner::Random`.
+    pub assigner_seed: u64,
+    /// Scheduling windows of a worker.
+    pub windows: usize,
+    /// The built-in worker's resources count; false is Lotus's ResourceFiltering = disabled.
+    pub filter_builtin_resources: bool,
+    /// PC1 waits while so many sectors wait for PC2; 0: four for each worker that takes PC2, and two.
+    pub pc2_backlog: usize,
+    /// Check the laws after every step.
+    pub check_laws: bool,
     /// Time limits that differ from the defaults.
     pub time_limits_ms: Vec<(TaskKind, u64)>,
 }
@@ -101,6 +116,13 @@ impl Config {
             fences_limit: 10_000,
             fence_keep_ms: 24 * HOUR,
             worker_keep_ms: 24 * HOUR,
+            resources: ResourceTable::default(),
+            assigner: Assigner::default(),
+            assigner_seed: 0,
+            windows: 2,
+            filter_builtin_resources: true,
+            pc2_backlog: 0,
+            check_laws: cfg!(debug_assertions),
             time_limits_ms: Vec::new(),
         }
     }

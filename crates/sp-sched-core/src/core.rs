@@ -2,16 +2,24 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{AttemptId, ChainEpoch, SessionId, TaskId, WorkerId};
+use sp_types::{AttemptId, ChainEpoch, HostId, SessionId, StoreId, TaskId, WorkerId};
 
+use crate::account::HostAccount;
 use crate::chain::ChainWait;
 use crate::config::Config;
+use crate::control::Asides;
 use crate::effect::Effect;
 use crate::event::{Event, Progress, RequestId, TaskDone};
 use crate::facts::Facts;
-use crate::model::{Attempt, Counters, FenceRow, Rows, Sector, Task, UnixMs};
+use crate::learn::Learned;
+use crate::lookup::Lookup;
+use crate::model::{Attempt, AttemptState, Counters, FenceRow, Rows, Sector, Task, UnixMs, WorkerRow};
+use crate::open::Open;
 use crate::out::Out;
+use crate::place::Binding;
 use crate::post_job::PostJob;
+use crate::queue::{Class, Queue, Rank};
+use crate::timers::{Bell, Timers};
 use crate::workers::Worker;
 
 /// The scheduler. Feed it events with `step`; look at it through the views.
@@ -29,15 +37,59 @@ pub struct Core {
     pub(crate) fences: BTreeMap<TaskId, Fence>,
     pub(crate) live: BTreeMap<AttemptId, Live>,
     pub(crate) hints: BTreeMap<TaskId, Hints>,
+    pub(crate) worker_rows: BTreeMap<WorkerId, WorkerRow>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) facts: Facts,
     pub(crate) chain: BTreeMap<u64, ChainWait>,
     pub(crate) posts: BTreeMap<RequestId, PostJob>,
     pub(crate) untidy: BTreeSet<u64>,
+    pub(crate) lookup: Lookup,
+    pub(crate) timers: Timers,
+    pub(crate) queue: Queue,
+    /// Classes of tasks seen since the start.
+    pub(crate) classes: BTreeSet<Class>,
+    pub(crate) open: Open,
+    pub(crate) hosts: BTreeMap<HostId, HostAccount>,
+    /// Tasks in windows, and the same in the order of the queue by class.
+    pub(crate) bound: BTreeMap<TaskId, Binding>,
+    pub(crate) waiting: BTreeMap<Class, BTreeSet<Rank>>,
+    /// Bytes promised on stores whose figures do not know of them yet.
+    pub(crate) asked: BTreeMap<StoreId, u64>,
+    /// Tasks whose inputs nobody has at the moment.
+    pub(crate) starved: BTreeSet<TaskId>,
+    pub(crate) asides: Asides,
+    pub(crate) asides_until: BTreeSet<(UnixMs, WorkerId)>,
+    pub(crate) learned: Learned,
+    pub(crate) takers_of_pc2: usize,
+    /// Choices made so far, for seeded draws.
+    pub(crate) drawn: u64,
+    /// Fences of tasks that are over, by age.
+    pub(crate) over: BTreeSet<(UnixMs, TaskId)>,
+    pub(crate) dirty: Dirty,
     pub(crate) out: Out,
+    /// PoSt has to be looked at.
     pub(crate) replan: bool,
-    pub(crate) next_due: Option<UnixMs>,
 }
+
+/// What has changed in this step, so that only that is looked at again.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Dirty {
+    /// Tasks that may have to be queued, offered or left alone.
+    pub(crate) tasks: BTreeSet<TaskId>,
+    /// Workers that may take more, or less.
+    pub(crate) workers: BTreeSet<WorkerId>,
+    /// Workers that were given something.
+    pub(crate) turns: BTreeSet<WorkerId>,
+    /// Hosts whose account has to be summed up.
+    pub(crate) hosts: BTreeSet<HostId>,
+    /// A worker came or went.
+    pub(crate) takers: bool,
+    /// Fewer tasks wait for PC2.
+    pub(crate) relief: bool,
+}
+
+/// Rounds of placement in one step at most; what is left then is taken up 10 ms later.
+const ROUNDS: usize = 64;
 
 /// What memory adds to a durable attempt.
 #[derive(Debug, Clone)]
@@ -52,10 +104,16 @@ pub(crate) struct Live {
     pub(crate) seen: UnixMs,
     /// When the index was last asked to reserve for it.
     pub(crate) asked: UnixMs,
+    /// Times it was asked.
+    pub(crate) asks: u32,
     /// Its lease is lost.
     pub(crate) orphan: Option<Orphan>,
     /// Its result waits for the verifier.
     pub(crate) verifying: Option<Verifying>,
+    /// When it might begin to compute.
+    pub(crate) started: UnixMs,
+    /// The host that it fetches from, and how many bytes.
+    pub(crate) fetches: Option<(HostId, u64)>,
 }
 
 /// An attempt whose worker does not renew its lease.
@@ -102,7 +160,18 @@ pub(crate) struct Fence {
 
 impl Live {
     pub(crate) fn new(now: UnixMs) -> Self {
-        Self { progress: None, sent: None, resends: 0, seen: now, asked: now, orphan: None, verifying: None }
+        Self {
+            progress: None,
+            sent: None,
+            resends: 0,
+            seen: now,
+            asked: now,
+            orphan: None,
+            verifying: None,
+            started: now,
+            fetches: None,
+            asks: 0,
+        }
     }
 }
 
@@ -110,7 +179,7 @@ impl Core {
     /// Takes up where the rows leave off. Every lease counts from now. The effects ask the chain again for the sectors
     /// that wait for it; reservations and fences are repeated when the index connects.
     pub fn restore(config: Config, rows: Rows, now: UnixMs) -> (Self, Vec<Effect>) {
-        let Rows { sectors, tasks, fences, counters } = rows;
+        let Rows { sectors, tasks, fences, counters, workers } = rows;
         let live = tasks.iter().flat_map(|t| t.attempts.iter().map(|a| (a.id, Live::new(now)))).collect();
         let mut core = Self {
             config,
@@ -123,15 +192,33 @@ impl Core {
             fences: fences.into_iter().map(|row| (row.task, Fence { row, since: now })).collect(),
             live,
             hints: BTreeMap::new(),
+            worker_rows: workers.into_iter().map(|w| (w.worker.clone(), w)).collect(),
             workers: BTreeMap::new(),
             facts: Facts::default(),
             chain: BTreeMap::new(),
             posts: BTreeMap::new(),
             untidy: BTreeSet::new(),
+            lookup: Lookup::default(),
+            timers: Timers::default(),
+            queue: Queue::default(),
+            classes: BTreeSet::new(),
+            open: Open::default(),
+            hosts: BTreeMap::new(),
+            bound: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            asked: BTreeMap::new(),
+            starved: BTreeSet::new(),
+            asides: Asides::new(),
+            asides_until: BTreeSet::new(),
+            learned: Learned::default(),
+            takers_of_pc2: 0,
+            drawn: 0,
+            over: BTreeSet::new(),
+            dirty: Dirty::default(),
             out: Out::default(),
             replan: true,
-            next_due: None,
         };
+        core.index_rows();
         core.drop_unwanted_tasks();
         let numbers: Vec<u64> = core.sectors.keys().copied().collect();
         numbers.into_iter().for_each(|number| core.drive(number));
@@ -143,9 +230,6 @@ impl Core {
     pub fn step(&mut self, now: UnixMs, event: Event) -> Vec<Effect> {
         // The machine's clock may be set back; time here never is.
         self.now = self.now.max(now);
-        if self.next_due.is_some_and(|due| due <= self.now) {
-            self.replan = true;
-        }
         self.handle(event);
         self.settle()
     }
@@ -157,17 +241,18 @@ impl Core {
             Event::Request(id, request) => self.on_request(id, request),
             Event::WorkerRegistered(registration) => self.on_registered(*registration),
             Event::WorkerDisconnected { worker, session, reason } => self.on_disconnected(&worker, &session, &reason),
-            Event::Renewed { worker, session, attempts, capacity } => {
-                self.on_renewed(&worker, &session, attempts, capacity);
+            Event::Renewed { worker, session, attempts, capacity, limits } => {
+                self.on_renewed(&worker, &session, attempts, (capacity, limits));
             }
             Event::Result { worker, result } => self.on_result(&worker, *result),
             Event::IndexSnapshotBegin => self.facts.begin(),
             Event::IndexSnapshotEnd => self.on_index_back(),
             Event::IndexLost => self.facts.lose(),
-            Event::Store(fact) => self.facts.put_store(fact),
+            Event::Store(fact) => self.on_store(fact),
             Event::StoreGone(id) => self.facts.drop_store(&id),
             Event::Replica { id, size_bytes, primary } => self.on_replica(id, size_bytes, primary),
             Event::ReplicaGone(id) => self.on_replica_gone(&id),
+            Event::DeleteFailed { id, failure } => self.on_delete_failed(&id, &failure),
             Event::Reserved { attempt, refused } => self.on_reserved(attempt, refused),
             Event::Verified { attempt, verdict } => self.on_verified(attempt, verdict),
             Event::Chain { sector, reply } => self.on_chain(sector, reply),
@@ -176,21 +261,108 @@ impl Core {
         }
     }
 
+    /// Puts what was read at start into the indexes.
+    fn index_rows(&mut self) {
+        for task in self.tasks.values() {
+            self.lookup.add_task(task);
+            self.dirty.tasks.insert(task.id);
+            self.classes.extend(self.sectors.get(&task.sector).map(|s| (task.kind, s.seal_proof)));
+            let reserving = task.attempts.iter().filter(|a| a.state == AttemptState::Reserving);
+            for slot in reserving.flat_map(|a| &a.outputs) {
+                *self.asked.entry(slot.store.clone()).or_default() += slot.reserved_bytes;
+            }
+        }
+        let over = self.fences.iter().filter(|(id, _)| !self.tasks.contains_key(id));
+        self.over = over.map(|(id, fence)| (fence.since, *id)).collect();
+        for id in self.live.keys().copied().collect::<Vec<_>>() {
+            self.wind_attempt(id);
+        }
+    }
+
     /// Everything that follows from the new state: what is due, what can be placed, what can be thrown away.
     fn settle(&mut self) -> Vec<Effect> {
         self.run_timers();
+        self.place_changed();
         if std::mem::take(&mut self.replan) {
-            self.place_all();
             self.drive_posts();
+            // A worker that proves has less room for sealing.
+            self.freshen_accounts();
         }
         self.collect_garbage();
-        if cfg!(debug_assertions) {
+        self.forget_fences();
+        if self.config.check_laws {
             self.check_laws();
         }
-        // Whatever is due now has been done; the margin keeps a mistake from becoming a busy loop.
-        let again = self.replan.then_some(self.now);
-        self.next_due = self.earliest_due().into_iter().chain(again).min().map(|due| due.max(self.now.plus(10)));
-        self.finish(self.next_due)
+        if let Some(at) = self.post_due() {
+            self.wind(at, Bell::Posts);
+        }
+        if let Some(at) = self.facts_due() {
+            self.wind(at, Bell::Deletes);
+        }
+        if self.replan || !self.dirty.tasks.is_empty() || !self.dirty.workers.is_empty() {
+            self.wind(self.now, Bell::Again);
+        }
+        let next = self.timers.next();
+        self.finish(next)
+    }
+
+    /// Places whatever has become placeable, until nothing changes any more.
+    fn place_changed(&mut self) {
+        for _ in 0..ROUNDS {
+            self.freshen_accounts();
+            if std::mem::take(&mut self.dirty.takers) {
+                self.count_takers();
+                self.dirty.relief = true;
+                // Where nobody else is left, whoever was put aside has to do.
+                self.dirty.workers.extend(self.asides.keys().map(|(worker, _)| worker.clone()));
+            }
+            if std::mem::take(&mut self.dirty.relief) {
+                self.relieve();
+            }
+            let tasks = std::mem::take(&mut self.dirty.tasks);
+            let workers = std::mem::take(&mut self.dirty.workers);
+            if tasks.is_empty() && workers.is_empty() {
+                break;
+            }
+            self.place_round(tasks, &workers);
+        }
+        for id in std::mem::take(&mut self.dirty.turns) {
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.windows.iter_mut().for_each(|w| w.closed = true);
+            }
+            self.refresh_open(&id);
+        }
+    }
+
+    fn place_round(&mut self, tasks: BTreeSet<TaskId>, workers: &BTreeSet<WorkerId>) {
+        workers.iter().for_each(|id| self.turn(id));
+        let mut ready: Vec<Rank> = Vec::new();
+        for id in tasks {
+            if self.requeue(id) {
+                ready.extend(self.tasks.get(&id).map(crate::queue::rank));
+            }
+        }
+        ready.sort();
+        ready.into_iter().for_each(|rank| self.offer(rank.4));
+        workers.iter().for_each(|id| self.fill(id));
+        for id in self.dirty.turns.clone() {
+            self.turn(&id);
+        }
+    }
+
+    /// A new task.
+    pub(crate) fn add_task(&mut self, task: Task) {
+        let id = task.id;
+        self.lookup.add_task(&task);
+        if let Some(class) = self.class_of(&task)
+            && self.classes.insert(class)
+        {
+            // Nobody has said yet whether he is open for it.
+            self.dirty.workers.extend(self.workers.keys().cloned());
+        }
+        self.tasks.insert(id, task);
+        self.out.tasks.insert(id);
+        self.dirty.tasks.insert(id);
     }
 
     // === ids and lookups ===

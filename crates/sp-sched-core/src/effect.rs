@@ -21,6 +21,10 @@ pub enum Effect {
     Reserve { attempt: AttemptId, sector: u64, outputs: Vec<OutputSlot> },
     /// Give a task to a worker.
     Assign { worker: WorkerId, assignment: Box<Assignment> },
+    /// A held attempt may compute.
+    Start { worker: WorkerId, attempt: AttemptId },
+    /// Have the worker end; it has nothing left to do.
+    Stop { worker: WorkerId },
     /// Stop an attempt.
     Cancel { worker: WorkerId, attempt: AttemptId, reason: String },
     /// The result is dealt with; the worker may forget it.
@@ -50,6 +54,10 @@ pub enum Reply {
     Unsealing { ready: bool },
     /// ReleaseUnsealed: replicas whose deletion was ordered.
     Released { replicas: u32 },
+    /// A decision about this worker is durable.
+    Worker { worker: WorkerId },
+    /// It is done.
+    Done,
     /// Abort: what was ended, in words.
     Aborted { description: String },
     /// Window or winning PoSt, verified.
@@ -113,6 +121,8 @@ pub struct Assignment {
     pub params: TaskParams,
     /// Limit.
     pub time_limit_ms: u64,
+    /// Bring the inputs, then wait for `Effect::Start`.
+    pub hold: bool,
 }
 
 /// A file that a task reads.

@@ -2,7 +2,7 @@
 
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, HostCapacity, HostId, PieceInfo, Randomness,
-    ReplicaId, ResourceTable, SessionId, StoreId, TaskKind, WorkerId,
+    ReplicaId, ResourceTable, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 /// Ties an answer to the caller who waits for it.
@@ -27,8 +27,14 @@ pub enum Event {
     WorkerRegistered(Box<Registration>),
     /// The session's stream ended. Its leases run on until they end.
     WorkerDisconnected { worker: WorkerId, session: SessionId, reason: String },
-    /// A lease renewal: what it holds and how far that is.
-    Renewed { worker: WorkerId, session: SessionId, attempts: Vec<Progress>, capacity: Option<HostCapacity> },
+    /// A lease renewal: what it holds, how far that is, and what has changed of its host and its share.
+    Renewed {
+        worker: WorkerId,
+        session: SessionId,
+        attempts: Vec<Progress>,
+        capacity: Option<HostCapacity>,
+        limits: Option<WorkerLimits>,
+    },
     /// An attempt's outcome. Answered by `Effect::AckResult` once nothing more is needed from the worker.
     Result { worker: WorkerId, result: Box<TaskResult> },
     /// The index is connected and its snapshot begins: forget its facts.
@@ -45,6 +51,8 @@ pub enum Event {
     Replica { id: ReplicaId, size_bytes: u64, primary: bool },
     /// A replica is gone.
     ReplicaGone(ReplicaId),
+    /// The index could not delete a replica.
+    DeleteFailed { id: ReplicaId, failure: Failure },
     /// The index answered a reservation.
     Reserved { attempt: AttemptId, refused: Option<Failure> },
     /// The verifier answered. `Err`: it could not decide.
@@ -75,6 +83,18 @@ pub enum Request {
     /// Prove the challenged sector: the one at index `pick % n` of the n Proving sectors in order of number.
     /// `pick` is the chain's draw (first 8 bytes, little-endian, of sha256(prover id, randomness, LE64 0)).
     ComputeWinningPost { randomness: Randomness, pick: u64 },
+    /// Give a worker (by id, the start of one, or name) nothing new, or make it as before.
+    Cordon { worker: String, cordoned: bool },
+    /// Cordon it, so that it becomes empty; with `finish_pipelines` it goes on with the sectors that it has.
+    Drain { worker: String, finish_pipelines: bool },
+    /// Switch kinds of tasks on or off for a worker.
+    EnableTasks { worker: String, tasks: Vec<TaskKind>, enabled: bool },
+    /// Have an idle worker unregister everything and end.
+    StopWorker { worker: String },
+    /// A worker that is away will not come back.
+    ForgetWorker { worker: String },
+    /// Change the priority of a task.
+    SetPriority { task: TaskId, priority: i64 },
     /// Read one challenge of each sector.
     CheckDeadline { deadline: DeadlineIndex, randomness: Randomness },
 }
@@ -96,6 +116,8 @@ pub struct Registration {
     pub tasks: Vec<TaskKind>,
     /// What the host has.
     pub capacity: HostCapacity,
+    /// What the worker may take of that.
+    pub limits: WorkerLimits,
     /// Its resource table.
     pub resources: ResourceTable,
     /// Its data plane.

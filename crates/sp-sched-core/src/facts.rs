@@ -28,6 +28,7 @@ pub(crate) struct Facts {
 #[derive(Debug, Clone, Default)]
 struct Copied {
     stores: BTreeMap<StoreId, StoreFact>,
+    by_holder: BTreeMap<WorkerId, BTreeSet<StoreId>>,
     replicas: BTreeMap<u64, BTreeMap<ReplicaId, Replica>>,
 }
 
@@ -62,12 +63,26 @@ impl Facts {
     }
 
     pub(crate) fn put_store(&mut self, fact: StoreFact) {
-        self.newest().stores.insert(fact.id.clone(), fact);
+        let before = self.store(&fact.id).map(|known| known.holders.clone()).unwrap_or_default();
+        if !fact.holders.is_empty() && fact.holders != before {
+            // Somebody else may do what nobody could.
+            self.deletes.iter_mut().filter(|(id, _)| id.store == fact.id).for_each(|(_, delete)| delete.forgive());
+        }
+        self.newest().put_store(fact);
     }
 
     /// Its replicas stay known, without a holder, until the index takes them back.
     pub(crate) fn drop_store(&mut self, id: &StoreId) {
-        self.newest().stores.remove(id);
+        self.newest().drop_store(id);
+    }
+
+    /// Stores that the worker has attached, rising.
+    pub(crate) fn store_ids_of(&self, worker: &WorkerId) -> impl Iterator<Item = &StoreId> {
+        self.copy.by_holder.get(worker).into_iter().flatten()
+    }
+
+    pub(crate) fn stores_of(&self, worker: &WorkerId) -> Vec<StoreId> {
+        self.store_ids_of(worker).cloned().collect()
     }
 
     fn put_replica(&mut self, id: ReplicaId, replica: Replica) {
@@ -96,6 +111,11 @@ impl Facts {
         self.copy.replicas.get(&sector).into_iter().flatten()
     }
 
+    /// Every replica, of sectors that the scheduler does not know too.
+    pub(crate) fn all_replicas(&self) -> impl Iterator<Item = &ReplicaId> {
+        self.copy.replicas.values().flat_map(BTreeMap::keys)
+    }
+
     fn sectors(&self) -> impl Iterator<Item = u64> {
         self.copy.replicas.keys().copied()
     }
@@ -107,6 +127,23 @@ impl Facts {
         file: &'a SectorFile,
     ) -> impl Iterator<Item = (&'a ReplicaId, &'a Replica)> {
         self.replicas(sector).filter(move |(id, _)| id.kind == file.kind && id.root == file.root)
+    }
+}
+
+impl Copied {
+    fn put_store(&mut self, fact: StoreFact) {
+        self.drop_store(&fact.id.clone());
+        for (worker, _) in &fact.holders {
+            self.by_holder.entry(worker.clone()).or_default().insert(fact.id.clone());
+        }
+        self.stores.insert(fact.id.clone(), fact);
+    }
+
+    fn drop_store(&mut self, id: &StoreId) {
+        let Some(fact) = self.stores.remove(id) else { return };
+        for (worker, _) in &fact.holders {
+            crate::lookup::drop_from(&mut self.by_holder, worker, id);
+        }
     }
 }
 
@@ -134,19 +171,40 @@ impl Core {
         let reserving: Vec<_> = self.tasks.values().flat_map(|t| &t.attempts).cloned().collect();
         for attempt in reserving.iter().filter(|a| a.state == AttemptState::Reserving) {
             self.ask_reservation(attempt.id);
+            self.wind_attempt(attempt.id);
         }
+        self.dirty.tasks.extend(self.tasks.keys());
+        self.dirty.workers.extend(self.workers.keys().cloned());
     }
 
     pub(crate) fn on_replica(&mut self, id: ReplicaId, size_bytes: u64, primary: bool) {
         if id.sector.miner == self.config.miner {
             self.untidy.insert(id.sector.number);
+            self.dirty_sector(id.sector.number);
             self.facts.put_replica(id, Replica { size_bytes, primary });
         }
     }
 
     pub(crate) fn on_replica_gone(&mut self, id: &ReplicaId) {
         self.untidy.insert(id.sector.number);
+        self.dirty_sector(id.sector.number);
         self.facts.drop_replica(id);
+    }
+
+    /// The files of a sector have changed: its tasks may have another place to run.
+    fn dirty_sector(&mut self, number: u64) {
+        let ids: Vec<_> = self.tasks_of(number).map(|t| t.id).filter(|id| !self.bound.contains_key(id)).collect();
+        self.dirty.tasks.extend(ids);
+    }
+
+    /// A store has come, gone, or has other figures: whoever has it may take more, and lost files may be back.
+    pub(crate) fn on_store(&mut self, fact: StoreFact) {
+        let holders: Vec<_> = fact.holders.iter().map(|(w, _)| w.clone()).collect();
+        self.facts.put_store(fact);
+        if self.facts.connected {
+            self.dirty.workers.extend(holders);
+            self.dirty.tasks.extend(&self.starved);
+        }
     }
 
     /// Store and data plane of everyone who can hand out the file: the worker's own first, then primary copies, then by
@@ -181,6 +239,12 @@ impl Core {
     pub(crate) fn holders(&self, sector: u64, file: &SectorFile) -> BTreeSet<WorkerId> {
         let stores = self.facts.replicas_of(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
         stores.flat_map(|s| s.holders.iter().map(|(w, _)| w.clone())).collect()
+    }
+
+    /// Has the worker the file on a store of its own?
+    pub(crate) fn holds(&self, worker: &WorkerId, sector: u64, file: &SectorFile) -> bool {
+        let mut stores = self.facts.replicas_of(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
+        stores.any(|s| s.held_by(worker))
     }
 
     /// Can anybody hand out the file now?

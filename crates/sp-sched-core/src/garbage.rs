@@ -7,13 +7,37 @@ use sp_types::{FileKind, ReplicaId, SectorState, StoreId};
 
 use crate::core::Core;
 use crate::effect::Effect;
+use crate::event::Failure;
 use crate::model::{Sector, UnixMs};
 
 /// The kinds that the pipeline makes; others are nobody's garbage.
 const OURS: [FileKind; 4] = [FileKind::Unsealed, FileKind::Sealed, FileKind::Cache, FileKind::Vanilla];
 
-/// Deletes that were ordered and not yet seen done, with the time to order them again.
-pub(crate) type Deletes = BTreeMap<ReplicaId, UnixMs>;
+/// Deletes that were ordered and not yet seen done.
+pub(crate) type Deletes = BTreeMap<ReplicaId, Delete>;
+
+/// A delete that was ordered.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Delete {
+    /// When to order it again. None: it was tried too often; a new holder of the store, or the index's return, is a new
+    /// chance.
+    again: Option<UnixMs>,
+    /// Times it was ordered.
+    orders: u32,
+    /// Why the index could not do it the last time; empty until it has said so.
+    failure: String,
+}
+
+impl Delete {
+    /// As if it had never been tried.
+    pub(crate) fn forgive(&mut self) {
+        *self = Self { again: Some(UnixMs::default()), ..Self::default() };
+    }
+
+    fn is_due(&self, now: UnixMs) -> bool {
+        self.again.is_some_and(|at| at <= now)
+    }
+}
 
 impl Core {
     /// Looks at the sectors whose files, tasks or replicas have changed.
@@ -21,9 +45,9 @@ impl Core {
         if !self.facts.connected {
             return;
         }
-        let (now, again) = (self.now, self.now.plus(self.config.answer_wait_ms));
+        let now = self.now;
         let mut untidy = std::mem::take(&mut self.untidy);
-        untidy.extend(self.facts.deletes.iter().filter(|(_, at)| **at <= now).map(|(id, _)| id.sector.number));
+        untidy.extend(self.facts.deletes.iter().filter(|(_, d)| d.is_due(now)).map(|(id, _)| id.sector.number));
         for number in untidy {
             let garbage = self.sectors.get(&number).map(|s| self.garbage_of(s)).unwrap_or_default();
             let known: Vec<ReplicaId> =
@@ -32,19 +56,44 @@ impl Core {
                 self.facts.deletes.remove(id);
             }
             for (id, reason) in garbage {
-                if self.facts.deletes.get(&id).is_some_and(|at| *at > now) {
-                    continue;
+                if self.facts.deletes.get(&id).is_none_or(|d| d.is_due(now)) {
+                    self.order_delete(id, reason);
                 }
-                self.check_delete(&id);
-                self.facts.deletes.insert(id.clone(), again);
-                self.out.push(Effect::DeleteReplica { replica: id, reason: reason.to_owned() });
             }
+        }
+    }
+
+    /// Orders it, or gives it up after too many orders.
+    fn order_delete(&mut self, id: ReplicaId, reason: &str) {
+        let limit = self.config.soft_retry_limit;
+        let Delete { orders, failure, .. } = self.facts.deletes.get(&id).cloned().unwrap_or_default();
+        if orders >= limit {
+            let last = if failure.is_empty() { "no answer" } else { &failure };
+            let text = format!("{} on {}: ordered {orders} times, last: {last}", id.kind, id.store);
+            self.log(id.sector.number, "delete given up".to_owned(), text);
+            self.facts.deletes.insert(id, Delete { again: None, orders, failure });
+            return;
+        }
+        let wait_ms = self.config.retry_wait_ms(orders + 1).max(self.config.answer_wait_ms);
+        let again = Some(self.now.plus(wait_ms));
+        self.facts.deletes.insert(id.clone(), Delete { again, orders: orders + 1, failure });
+        self.check_delete(&id);
+        self.out.push(Effect::DeleteReplica { replica: id, reason: reason.to_owned() });
+    }
+
+    /// The index could not delete it: it is ordered again, and the sector's log says why, once for each reason.
+    pub(crate) fn on_delete_failed(&mut self, id: &ReplicaId, failure: &Failure) {
+        let Some(delete) = self.facts.deletes.get_mut(id) else { return };
+        let reason = format!("{} ({})", failure.message, failure.code);
+        if std::mem::replace(&mut delete.failure, reason.clone()) != reason {
+            let text = format!("{} on {}: {reason}", id.kind, id.store);
+            self.log(id.sector.number, "delete failed".to_owned(), text);
         }
     }
 
     /// When an ordered delete is to be ordered again.
     pub(crate) fn facts_due(&self) -> Option<UnixMs> {
-        if self.facts.connected { self.facts.deletes.values().min().copied() } else { None }
+        if self.facts.connected { self.facts.deletes.values().filter_map(|d| d.again).min() } else { None }
     }
 
     fn check_delete(&self, id: &ReplicaId) {
@@ -76,7 +125,7 @@ impl Core {
                 }
             }
         }
-        if !self.tasks.values().any(|t| t.sector == sector.number) {
+        if self.tasks_of(sector.number).next().is_none() {
             self.add_duplicates(sector, &mut garbage);
         }
         garbage
@@ -84,8 +133,7 @@ impl Core {
 
     /// An attempt that lives may have published it already, though its result is not here yet.
     fn is_being_written(&self, sector: u64, kind: FileKind, store: &StoreId) -> bool {
-        let tasks = self.tasks.values().filter(|t| t.sector == sector);
-        let outputs = tasks.flat_map(|t| &t.attempts).flat_map(|a| &a.outputs);
+        let outputs = self.tasks_of(sector).flat_map(|t| &t.attempts).flat_map(|a| &a.outputs);
         outputs.into_iter().any(|o| o.kind == kind && o.store == *store)
     }
 

@@ -6,6 +6,8 @@ use crate::core::Core;
 
 impl Core {
     pub(crate) fn check_laws(&self) {
+        self.check_accounts();
+        self.check_windows();
         for (id, task) in &self.tasks {
             let lowest = task.attempts.iter().map(|a| a.id.number).min();
             let ended = self.fences.get(id).map_or(0, |f| f.row.up_to_number);
@@ -25,5 +27,24 @@ impl Core {
         check!(Law::L12, self.sectors.values().all(|s| bounded(s.log.len(), 1_000)), "a sector's log is too long");
         let fences = self.fences.keys().filter(|id| !self.tasks.contains_key(id)).count();
         check!(Law::L12, bounded(fences, self.config.fences_limit), "{fences} fences of tasks that are over");
+    }
+
+    /// A bound task is in exactly one window, waits nowhere else, and is counted.
+    fn check_windows(&self) {
+        for (id, binding) in &self.bound {
+            let windows = self.workers.get(&binding.worker).map(|w| w.windows.as_slice()).unwrap_or_default();
+            let times = windows.iter().flat_map(|w| &w.tasks).filter(|b| b.task == *id).count();
+            check!(Law::L5, times == 1, "task {id} is in {times} windows of {}", binding.worker);
+            check!(Law::L5, !self.queue.contains(*id), "task {id} is bound and queued");
+        }
+        let windows = self.workers.values().flat_map(|w| &w.windows);
+        let inside: usize = windows.map(|w| w.tasks.len()).sum();
+        check!(Law::L5, inside == self.bound.len(), "{inside} tasks in windows, {} bound", self.bound.len());
+        for worker in self.workers.values() {
+            let counted: u32 = worker.bound_counts.values().sum();
+            let inside: usize = worker.windows.iter().map(|w| w.tasks.len()).sum();
+            check!(Law::L5, counted as usize == inside, "{}: {counted} counted, {inside} bound", worker.reg.name);
+            check!(Law::L12, bounded(worker.windows.len(), self.config.windows), "too many windows");
+        }
     }
 }

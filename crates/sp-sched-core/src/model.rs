@@ -147,6 +147,30 @@ pub struct Attempt {
     pub created: UnixMs,
     /// What an uploader must show (AP of data only).
     pub upload_ticket: String,
+    /// It brings its inputs and waits for room before it computes.
+    pub held: bool,
+}
+
+/// What operators decided about a worker.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WorkerRow {
+    /// Which.
+    pub worker: WorkerId,
+    /// It gets nothing new.
+    pub cordoned: bool,
+    /// It is cordoned so that it becomes empty.
+    pub draining: bool,
+    /// While it is drained it goes on with the sectors whose files it has.
+    pub finish_pipelines: bool,
+    /// Kinds of tasks that it does not get, rising.
+    pub disabled: Vec<TaskKind>,
+}
+
+impl WorkerRow {
+    /// Nothing decided.
+    pub fn new(worker: WorkerId) -> Self {
+        Self { worker, cordoned: false, draining: false, finish_pipelines: false, disabled: Vec::new() }
+    }
 }
 
 /// Durable states of an attempt. Ended attempts are removed; their fence stays.
@@ -202,6 +226,10 @@ pub enum RowChange {
     DeleteFence(TaskId),
     /// Replace.
     PutCounters(Counters),
+    /// Insert or replace.
+    PutWorker(WorkerRow),
+    /// Nothing is decided about the worker any more.
+    DeleteWorker(WorkerId),
 }
 
 /// Everything durable, as read at start.
@@ -215,4 +243,6 @@ pub struct Rows {
     pub fences: Vec<FenceRow>,
     /// Counters.
     pub counters: Counters,
+    /// Decisions about workers.
+    pub workers: Vec<WorkerRow>,
 }

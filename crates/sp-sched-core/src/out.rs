@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sp_types::TaskId;
+use sp_types::{TaskId, WorkerId};
 
 use crate::core::Core;
 use crate::effect::Effect;
@@ -14,6 +14,7 @@ pub(crate) struct Out {
     pub(crate) sectors: BTreeSet<u64>,
     pub(crate) tasks: BTreeSet<TaskId>,
     pub(crate) fences: BTreeSet<TaskId>,
+    pub(crate) workers: BTreeSet<WorkerId>,
     pub(crate) counters: bool,
     effects: Vec<Effect>,
 }
@@ -53,6 +54,12 @@ impl Core {
             effects.push(Effect::Persist(match self.fences.get(&id) {
                 Some(fence) => RowChange::PutFence(fence.row),
                 None => RowChange::DeleteFence(id),
+            }));
+        }
+        for id in out.workers {
+            effects.push(Effect::Persist(match self.worker_rows.get(&id) {
+                Some(row) => RowChange::PutWorker(row.clone()),
+                None => RowChange::DeleteWorker(id),
             }));
         }
         effects.extend(out.effects);

@@ -40,6 +40,7 @@ impl Core {
             outputs: attempt.outputs.clone(),
             params: self.task_params(sector, task.kind, &attempt.upload_ticket)?,
             time_limit_ms: self.config.time_limit_ms(task.kind),
+            hold: attempt.held,
         })
     }
 

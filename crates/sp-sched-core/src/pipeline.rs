@@ -119,8 +119,7 @@ impl Core {
         match sector.wanted_call() {
             Some(call) if self.chain.get(&number).is_some_and(|wait| wait.call == call) => {}
             Some(call) => {
-                let wait = ChainWait { call, ask_at: self.now, failures: 0, reason: String::new() };
-                self.chain.insert(number, wait);
+                self.chain.insert(number, ChainWait::new(call, self.now));
                 self.ask_chain(number);
             }
             None => drop(self.chain.remove(&number)),
@@ -133,7 +132,7 @@ impl Core {
     /// The task, made if there is none of its kind.
     pub(crate) fn ensure_task(&mut self, number: u64, kind: TaskKind) {
         let Some(sector) = self.sectors.get(&number) else { return };
-        if self.tasks.values().any(|t| (t.sector, t.kind) == (number, kind)) {
+        if self.tasks_of(number).any(|t| t.kind == kind) {
             return;
         }
         let priority = if sector.data.is_some() { DATA_PRIORITY } else { 0 };
@@ -150,9 +149,7 @@ impl Core {
             failures: 0,
             last_error: String::new(),
         };
-        self.tasks.insert(id, task);
-        self.out.tasks.insert(id);
-        self.replan = true;
+        self.add_task(task);
     }
 
     // === edges ===
@@ -270,7 +267,7 @@ impl Core {
 
     pub(crate) fn fail_sector(&mut self, number: u64, reason: &str) {
         self.chain.remove(&number);
-        let tasks: Vec<TaskId> = self.tasks.values().filter(|t| t.sector == number).map(|t| t.id).collect();
+        let tasks: Vec<TaskId> = self.tasks_of(number).map(|t| t.id).collect();
         tasks.into_iter().for_each(|id| self.end_task(id, None, "its sector has failed"));
         if let Some(sector) = self.sector_mut(number) {
             reason.clone_into(&mut sector.last_error);

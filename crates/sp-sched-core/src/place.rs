@@ -1,124 +1,292 @@
-//! Which worker gets a task, and for every other one the reason why not.
+//! Which worker a task is bound to, and for every other one the reason why not.
 
 use std::collections::BTreeSet;
 
-use sp_types::{ByteSize, ErrorCode, FileKind, RegisteredSealProof, StoreId, TaskId, TaskKind, WorkerId};
+use sp_types::{ErrorCode, FileKind, HostId, StoreId, TaskId, WorkerId};
 
-use crate::account::Books;
+use crate::assigner::{Assigner, draw};
 use crate::attempts::LOST_INPUTS;
 use crate::core::Core;
-use crate::event::StoreFact;
-use crate::model::{OutputSlot, Sector, SectorFile, Task};
-use crate::pipeline::output_kinds;
+use crate::explain::Refusal;
+use crate::model::{OutputSlot, SectorFile, Task, UnixMs};
+use crate::queue::{Class, Rank, rank, stays};
+use crate::timers::Bell;
+use crate::window::{Bound, Window};
 use crate::workers::Worker;
 
+/// Workers that are looked at for one task beyond those that have its files, and tasks for one worker and class.
+const SCAN: usize = 64;
+/// A task that failed on a worker is kept for the others at most this long.
+const AVOID_MS: u64 = 60_000;
+
 /// A worker that could take the task now.
-struct Candidate {
-    worker: WorkerId,
-    outputs: Vec<OutputSlot>,
+#[derive(Debug, Clone)]
+pub(crate) struct Candidate {
+    pub(crate) worker: WorkerId,
+    pub(crate) outputs: Vec<OutputSlot>,
     /// Failures of the task on this worker.
-    failures: u32,
-    builtin: bool,
+    pub(crate) failures: u32,
+    pub(crate) builtin: bool,
+    /// What the assigner goes by, the cost of fetching included.
+    pub(crate) cost: u64,
     /// Bytes of inputs that it would have to fetch.
-    missing_bytes: u64,
-    utilisation: f64,
+    pub(crate) missing_bytes: u64,
+}
+
+impl Candidate {
+    fn key(&self) -> (u32, bool, u64, u64, &WorkerId) {
+        (self.failures, self.builtin, self.cost, self.missing_bytes, &self.worker)
+    }
 }
 
 /// What a task needs in files, found out once for all workers.
-struct Need {
-    sector: u64,
-    kind: TaskKind,
-    proof: RegisteredSealProof,
-    inputs: Vec<(SectorFile, BTreeSet<WorkerId>)>,
+#[derive(Debug, Clone)]
+pub(crate) struct Need {
+    pub(crate) sector: u64,
+    pub(crate) class: Class,
+    pub(crate) inputs: Vec<SectorFile>,
 }
 
-impl Need {
-    /// C1 and FIN never move data: they run where it lies.
-    fn stays(&self) -> bool {
-        matches!(self.kind, TaskKind::Commit1 | TaskKind::Finalize)
-    }
-
-    fn missing(&self, worker: &WorkerId) -> impl Iterator<Item = &SectorFile> {
-        self.inputs.iter().filter(|(_, holders)| !holders.contains(worker)).map(|(file, _)| file)
-    }
+/// A task bound to a worker: it waits in a window there, and its space is promised.
+#[derive(Debug, Clone)]
+pub(crate) struct Binding {
+    pub(crate) worker: WorkerId,
+    pub(crate) class: Class,
+    pub(crate) rank: Rank,
+    pub(crate) outputs: Vec<OutputSlot>,
+    pub(crate) missing_bytes: u64,
 }
 
 impl Core {
-    /// Walks the queue in order and gives away what can be given away.
-    pub(crate) fn place_all(&mut self) {
-        let queue = self.queue();
-        if queue.is_empty() {
-            return;
-        }
-        let mut books = self.books();
-        for id in queue {
-            self.place(id, &mut books);
-        }
-    }
+    // === a task looks for a worker ===
 
-    fn place(&mut self, id: TaskId, books: &mut Books) {
-        let Some(task) = self.tasks.get(&id) else { return };
-        if !self.facts.connected {
+    /// Binds the task to the best worker that has a window for it; it stays in the queue when there is none.
+    pub(crate) fn offer(&mut self, id: TaskId) {
+        if !self.facts.connected || !self.queue.contains(id) {
             return;
         }
+        let Some(task) = self.tasks.get(&id) else { return };
         let need = match self.need(task) {
             Ok(need) => need,
             Err(reason) => return self.wait_for_inputs(id, reason),
         };
-        let all = self.workers.values();
-        let candidates = all.filter_map(|w| self.judge(task, &need, w, books).ok());
-        let best = candidates.min_by(|a, b| {
-            let key = |c: &Candidate| (c.failures, c.builtin, c.missing_bytes);
-            key(a).cmp(&key(b)).then(a.utilisation.total_cmp(&b.utilisation)).then(a.worker.cmp(&b.worker))
-        });
-        self.hints.entry(id).or_default().inputs_missing_since = None;
-        let Some(best) = best else { return };
-        let Some(worker) = self.workers.get(&best.worker) else { return };
-        let host = worker.reg.host.clone();
-        self.enter(books, worker, need.kind, need.proof);
-        best.outputs.iter().for_each(|slot| books.ask(slot));
-        let fitted = self.host_fits(&host);
-        self.begin_attempt(id, &best.worker, best.outputs);
-        let fits = !fitted || self.host_fits(&host);
-        sp_invariants::check!(sp_invariants::Law::L4, fits, "task {id} on host {host}");
+        let best = self.best_worker(task, &need);
+        self.found_inputs(id);
+        if let Some(best) = best {
+            self.bind(id, need.class, best);
+        }
     }
 
-    /// For a queued task: why it waits. One line for what concerns every worker, else one per worker: `name: reason`.
-    pub(crate) fn why_queued(&self, task: &Task, books: &Books) -> Vec<String> {
-        if task.not_before > self.now {
-            let wait_s = task.not_before.since(self.now).div_ceil(1_000);
-            return vec![format!("waits {wait_s} s after: {}", task.last_error)];
+    fn best_worker(&self, task: &Task, need: &Need) -> Option<Candidate> {
+        let holders = self.open_holders(need);
+        let open = self.open.of_class(need.class).map(|(score, id)| (*score, id));
+        let mut best: Option<Candidate> = None;
+        let mut drawn = Vec::new();
+        let all = holders.iter().map(|(s, id)| (*s, id)).chain(open);
+        for (judged, ((builtin, score), id)) in all.enumerate() {
+            let settled = best.as_ref().is_some_and(|b| b.failures == 0 && b.builtin <= builtin && b.cost <= score);
+            if judged >= SCAN + holders.len() || (settled && judged >= holders.len() && !self.draws()) {
+                break;
+            }
+            let Some(worker) = self.workers.get(id) else { continue };
+            let Ok(candidate) = self.judge(task, need, worker, score) else { continue };
+            if best.as_ref().is_none_or(|b| candidate.key() < b.key()) {
+                best = Some(candidate.clone());
+            }
+            if self.draws() {
+                drawn.push(candidate);
+            }
         }
-        if !self.facts.connected {
-            return vec!["index away: new sealing placements wait".to_owned()];
+        let failures = best.as_ref()?.failures;
+        drawn.retain(|c| c.failures == failures);
+        match self.draws() {
+            true => Some(drawn.swap_remove(draw(self.config.assigner_seed, self.drawn, drawn.len() as u64) as usize)),
+            false => best,
         }
-        let need = match self.need(task) {
-            Ok(need) => need,
-            Err(reason) => return vec![reason],
-        };
-        let sealing = self.workers.values().filter(|w| w.class() == task.kind.class());
-        let reasons: Vec<String> = sealing
-            .filter_map(|w| self.judge(task, &need, w, books).err().map(|reason| format!("{}: {reason}", w.reg.name)))
-            .collect();
-        if self.workers.values().all(|w| w.class() != task.kind.class()) {
-            return vec!["no sealing worker has registered; start one with `sp-sealing-worker run`".to_owned()];
-        }
-        reasons
     }
+
+    fn draws(&self) -> bool {
+        self.config.assigner == Assigner::Random
+    }
+
+    /// Open workers that have some of the inputs: they may be a better choice than their scores say.
+    fn open_holders(&self, need: &Need) -> Vec<((bool, u64), WorkerId)> {
+        let mut holders: BTreeSet<WorkerId> = BTreeSet::new();
+        need.inputs.iter().for_each(|file| holders.extend(self.holders(need.sector, file)));
+        let score = |id: WorkerId| Some((self.open.score_of(&id, need.class)?, id));
+        holders.into_iter().filter_map(score).collect()
+    }
+
+    // === a worker looks for tasks ===
+
+    /// Fills the open windows of a worker in the order of the queue, then takes over what others cannot start yet.
+    pub(crate) fn fill(&mut self, id: &WorkerId) {
+        if !self.facts.connected {
+            return;
+        }
+        let stores = self.facts.stores_of(id);
+        let mut passed: BTreeSet<TaskId> = BTreeSet::new();
+        while let Some((task, class, candidate)) = self.next_for(id, &stores, &mut passed) {
+            passed.insert(task);
+            self.found_inputs(task);
+            self.bind(task, class, candidate);
+        }
+        self.take_over(id);
+    }
+
+    /// The first task of the queue that the worker can take.
+    fn next_for(
+        &self,
+        id: &WorkerId,
+        stores: &[StoreId],
+        passed: &mut BTreeSet<TaskId>,
+    ) -> Option<(TaskId, Class, Candidate)> {
+        let worker = self.workers.get(id)?;
+        let mut best: Option<(Rank, Class, Candidate)> = None;
+        for class in self.classes.iter().copied() {
+            let row = self.row(worker, class);
+            if self.window_for(worker, class, &row).is_none() || self.gate(worker, class, &row).is_err() {
+                continue;
+            }
+            let score = self.score(worker, class, &row);
+            let ranks: Vec<Rank> =
+                self.queue.of_class(class, stores).filter(|r| !passed.contains(&r.4)).take(SCAN).collect();
+            for rank in ranks.into_iter().take_while(|rank| best.as_ref().is_none_or(|(b, ..)| rank < b)) {
+                if let Some(candidate) = self.tasks.get(&rank.4).and_then(|task| self.wants(task, worker, score)) {
+                    best = Some((rank, class, candidate));
+                    break;
+                }
+                passed.insert(rank.4);
+            }
+        }
+        best.map(|(rank, class, candidate)| (rank.4, class, candidate))
+    }
+
+    /// The worker as a candidate for the task, unless others are to have it first.
+    fn wants(&self, task: &Task, worker: &Worker, score: u64) -> Option<Candidate> {
+        let need = self.need(task).ok()?;
+        let candidate = self.judge(task, &need, worker, score).ok()?;
+        let avoided = candidate.failures > 0 && self.now < self.avoided_until(task) && self.others_take(task, worker);
+        (!avoided).then_some(candidate)
+    }
+
+    /// Until when the task is kept for workers that it has not failed on.
+    pub(crate) fn avoided_until(&self, task: &Task) -> UnixMs {
+        let failed = self.hints.get(&task.id).is_some_and(|h| !h.here.is_empty());
+        if failed { task.not_before.plus(AVOID_MS) } else { task.not_before }
+    }
+
+    fn others_take(&self, task: &Task, worker: &Worker) -> bool {
+        let failed = |w: &WorkerId| self.failures_on(task.id, w) > 0;
+        let able = |w: &&Worker| w.accepts(task.kind) && self.may_be_given(w, task.kind).is_ok();
+        let others = self.workers.values().filter(|w| w.reg.worker != worker.reg.worker && !failed(&w.reg.worker));
+        others.filter(|w| w.available(self.now, self.config.lease_ms)).any(|w| able(&w))
+    }
+
+    /// Takes tasks out of the windows of others if they could start here at once and would be done earlier.
+    fn take_over(&mut self, id: &WorkerId) {
+        for class in self.classes.clone() {
+            if let Some((task, candidate)) = self.overdue_for(id, class) {
+                self.unbind(task);
+                self.requeue(task);
+                self.bind(task, class, candidate);
+            }
+        }
+    }
+
+    fn overdue_for(&self, id: &WorkerId, class: Class) -> Option<(TaskId, Candidate)> {
+        let worker = self.workers.get(id)?;
+        let row = self.row(worker, class);
+        if self.window_for(worker, class, &row).is_none() || self.short_now(worker, &row).is_some() {
+            return None;
+        }
+        self.gate(worker, class, &row).ok()?;
+        let score = self.cost_ms(worker, class, &row);
+        let waiting = self.waiting.get(&class)?.iter().take(SCAN);
+        waiting
+            .filter_map(|rank| {
+                let (task, binding) = (self.tasks.get(&rank.4)?, self.bound.get(&rank.4)?);
+                let other = self.workers.get(&binding.worker).filter(|w| w.reg.worker != *id)?;
+                let candidate = self.wants(task, worker, score).filter(|c| c.failures == 0)?;
+                let there = self.cost_ms(other, class, &self.row(other, class));
+                (candidate.cost < there).then_some((rank.4, candidate))
+            })
+            .next()
+    }
+
+    // === binding ===
+
+    /// Puts the task into a window of the worker and promises its space.
+    pub(crate) fn bind(&mut self, id: TaskId, class: Class, candidate: Candidate) {
+        let Candidate { worker: worker_id, outputs, missing_bytes, .. } = candidate;
+        let (Some(task), Some(worker)) = (self.tasks.get(&id), self.workers.get(&worker_id)) else { return };
+        let row = self.row(worker, class);
+        let Some(at) = self.window_for(worker, class, &row) else { return };
+        let (rank, takes) = (rank(task), self.takes(&worker_id, class));
+        self.queue.remove(id);
+        outputs.iter().for_each(|slot| *self.asked.entry(slot.store.clone()).or_default() += slot.reserved_bytes);
+        self.waiting.entry(class).or_default().insert(rank);
+        if let Some(worker) = self.workers.get_mut(&worker_id) {
+            if at == worker.windows.len() {
+                worker.windows.push(Window::default());
+            }
+            worker.windows[at].push(Bound { task: id, row, takes });
+            *worker.bound_counts.entry(class).or_default() += 1;
+            worker.given += 1;
+            *worker.given_by_kind.entry(class.0).or_default() += 1;
+        }
+        self.drawn += 1;
+        self.refresh_open(&worker_id);
+        self.dirty.turns.insert(worker_id.clone());
+        self.bound.insert(id, Binding { worker: worker_id, class, rank, outputs, missing_bytes });
+    }
+
+    /// Takes the task out of its window; the caller decides what becomes of it.
+    pub(crate) fn unbind(&mut self, id: TaskId) -> Option<Binding> {
+        let binding = self.bound.remove(&id)?;
+        crate::lookup::drop_from(&mut self.waiting, &binding.class, &binding.rank);
+        binding.outputs.iter().for_each(|slot| self.release_asked(slot));
+        if let Some(worker) = self.workers.get_mut(&binding.worker) {
+            for window in &mut worker.windows {
+                window.remove(id);
+            }
+            if let Some(count) = worker.bound_counts.get_mut(&binding.class) {
+                *count = count.saturating_sub(1);
+            }
+            self.dirty.workers.insert(binding.worker.clone());
+        }
+        Some(binding)
+    }
+
+    /// Everything in the windows of the worker goes back to the queue.
+    pub(crate) fn unbind_all(&mut self, worker: &WorkerId) {
+        let Some(w) = self.workers.get(worker) else { return };
+        let ids: Vec<TaskId> = w.windows.iter().flat_map(|w| w.tasks.iter().map(|b| b.task)).collect();
+        for id in ids {
+            self.unbind(id);
+            self.dirty.tasks.insert(id);
+        }
+    }
+
+    pub(crate) fn release_asked(&mut self, slot: &OutputSlot) {
+        if let Some(bytes) = self.asked.get_mut(&slot.store) {
+            *bytes = bytes.saturating_sub(slot.reserved_bytes);
+            if *bytes == 0 {
+                self.asked.remove(&slot.store);
+            }
+        }
+    }
+
+    // === judging ===
 
     /// What the task reads, or why nobody can read it now.
-    fn need(&self, task: &Task) -> Result<Need, String> {
+    pub(crate) fn need(&self, task: &Task) -> Result<Need, String> {
         let sector = self.sectors.get(&task.sector).ok_or("its sector is gone")?;
-        let files = self.inputs_of(sector, task.kind).map_err(|kind| format!("the sector has no {kind} file"))?;
-        if let Some(file) = files.iter().find(|f| !self.reachable(sector.number, f)) {
+        let inputs = self.inputs_of(sector, task.kind).map_err(|kind| format!("the sector has no {kind} file"))?;
+        if let Some(file) = inputs.iter().find(|f| !self.reachable(sector.number, f)) {
             return Err(format!("nobody who is connected has its {} file", file.kind));
         }
-        let with_holders = |file: SectorFile| {
-            let holders = self.holders(sector.number, &file);
-            (file, holders)
-        };
-        let inputs = files.into_iter().map(with_holders).collect();
-        Ok(Need { sector: sector.number, kind: task.kind, proof: sector.seal_proof, inputs })
+        Ok(Need { sector: sector.number, class: (task.kind, sector.seal_proof), inputs })
     }
 
     /// Inputs that stay away for too long are lost: the phase that makes them has to run again, if there is one.
@@ -126,109 +294,72 @@ impl Core {
         let now = self.now;
         let hints = self.hints.entry(id).or_default();
         let since = *hints.inputs_missing_since.get_or_insert(now);
-        if now < since.plus(self.config.input_wait_ms) {
-            return;
+        let until = since.plus(self.config.input_wait_ms);
+        self.starved.insert(id);
+        if now < until {
+            return self.wind(until, Bell::Task(id));
         }
+        let hints = self.hints.entry(id).or_default();
         hints.inputs_missing_since = None;
         hints.input_failures += LOST_INPUTS;
+        self.starved.remove(&id);
         let waited_s = now.since(since) / 1_000;
         self.charge(id, format!("{}: {reason} for {waited_s} s", ErrorCode::FileMissing));
     }
 
-    fn judge(&self, task: &Task, need: &Need, worker: &Worker, books: &Books) -> Result<Candidate, String> {
-        let reg = &worker.reg;
-        if !worker.accepts(task.kind) {
-            return Err(format!("does not take {}", task.kind));
+    fn found_inputs(&mut self, id: TaskId) {
+        if self.starved.remove(&id)
+            && let Some(hints) = self.hints.get_mut(&id)
+        {
+            hints.inputs_missing_since = None;
         }
-        let away = worker.away_reason(self.now, self.config.lease_ms);
-        if !away.is_empty() {
-            return Err(away);
+    }
+
+    /// The worker as a candidate for this very task, or why not. That it is open for the class is known already.
+    pub(crate) fn judge(&self, task: &Task, need: &Need, worker: &Worker, score: u64) -> Result<Candidate, Refusal> {
+        let id = &worker.reg.worker;
+        if task.attempts.iter().any(|a| a.worker == *id) {
+            return Err(Refusal::new("orphan", "had it when its lease was lost".to_owned()));
         }
-        if task.attempts.iter().any(|a| a.worker == reg.worker) {
-            return Err("had it when its lease was lost".to_owned());
+        let missing: Vec<&SectorFile> = need.inputs.iter().filter(|f| !self.holds(id, need.sector, f)).collect();
+        if stays(task.kind) && !missing.is_empty() {
+            return Err(Refusal::new("files", format!("does not hold {}", names(missing.iter().map(|f| f.kind)))));
         }
-        let missing: Vec<&SectorFile> = need.missing(&reg.worker).collect();
-        if need.stays() && !missing.is_empty() {
-            return Err(format!("does not hold {}", names(missing.iter().map(|f| f.kind))));
+        self.may_go_on(task)?;
+        if worker.row.finish_pipelines && !missing.is_empty() {
+            return Err(Refusal::new("cordoned", "is being drained: it fetches nothing more".to_owned()));
         }
-        let sector = self.sectors.get(&task.sector).ok_or("its sector is gone")?;
-        books.has_room(worker, task.kind, sector.seal_proof)?;
-        let missing_bytes = missing.iter().map(|f| f.size_bytes).sum();
+        let sector = self.sectors.get(&task.sector).ok_or_else(|| Refusal::new("gone", "its sector is gone".into()))?;
+        let missing_bytes: u64 = missing.iter().map(|f| f.size_bytes).sum();
+        let fetch_ms = match self.config.assigner {
+            Assigner::Utilization if missing_bytes > 0 => self.fetch_ms(need.sector, &missing, &worker.reg.host),
+            _ => 0.0,
+        };
         Ok(Candidate {
-            worker: reg.worker.clone(),
-            outputs: self.choose_outputs(sector, need, &reg.worker, missing_bytes, books)?,
-            failures: self.hints.get(&task.id).and_then(|h| h.here.get(&reg.worker)).copied().unwrap_or(0),
-            builtin: reg.builtin,
+            worker: id.clone(),
+            outputs: self.choose_outputs(sector, need, id, missing_bytes)?,
+            failures: self.failures_on(task.id, id),
+            builtin: worker.reg.builtin,
+            cost: score.saturating_add(fetch_ms as u64),
             missing_bytes,
-            utilisation: books.utilisation(worker),
         })
     }
 
-    // === outputs ===
-
-    /// One store of the worker for everything that the task makes, as Lotus has it.
-    fn choose_outputs(
-        &self,
-        sector: &Sector,
-        need: &Need,
-        worker: &WorkerId,
-        fetched_bytes: u64,
-        books: &Books,
-    ) -> Result<Vec<OutputSlot>, String> {
-        let kinds = output_kinds(need.kind);
-        if kinds.is_empty() {
-            return Ok(Vec::new());
-        }
-        let finalize = need.kind == TaskKind::Finalize;
-        let bytes = |kind: FileKind| match finalize {
-            true => kind.finalized_bytes(need.proof.size.bytes()),
-            false => kind.sealing_bytes(need.proof.size.bytes()),
-        };
-        // What has to be fetched lies in the work directory of the same store meanwhile.
-        let total = kinds.iter().map(|k| bytes(*k)).sum::<u64>() + fetched_bytes;
-        let own: Vec<&StoreFact> = self.facts.stores().filter(|s| s.held_by(worker)).collect();
-        if own.is_empty() {
-            return Err("has no store".to_owned());
-        }
-        let usable = |s: &&StoreFact| match finalize {
-            true => self.holds_all(need, &s.id),
-            false => s.can_seal && kinds.iter().all(|k| s.allows(*k)),
-        };
-        let healthy: Vec<&StoreFact> = own.into_iter().filter(usable).filter(|s| s.healthy).collect();
-        if healthy.is_empty() {
-            return Err(format!("no healthy store that takes {}", names(kinds.iter().copied())));
-        }
-        let free = |s: &StoreFact| s.available_bytes.saturating_sub(books.asked_bytes(&s.id));
-        let roomy: Vec<&StoreFact> = healthy.into_iter().filter(|s| free(s) >= total).collect();
-        if roomy.is_empty() {
-            return Err(format!("no store with {} free for {}", ByteSize(total), names(kinds.iter().copied())));
-        }
-        let clean = roomy.into_iter().filter(|s| !self.has_leftover(sector, kinds, &s.id));
-        // Available times weight, as in Lotus; the id makes it a total order.
-        let best = clean.max_by_key(|s| (u128::from(free(s)) * u128::from(s.weight), free(s), s.id.clone()));
-        let store = best.ok_or_else(|| {
-            format!("old {} of the sector is still being deleted there", names(kinds.iter().copied()))
-        })?;
-        let slots = kinds.iter().enumerate().map(|(at, kind)| OutputSlot {
-            kind: *kind,
-            store: store.id.clone(),
-            reserved_bytes: bytes(*kind) + if at == 0 { fetched_bytes } else { 0 },
-        });
-        Ok(slots.collect())
+    pub(crate) fn failures_on(&self, task: TaskId, worker: &WorkerId) -> u32 {
+        self.hints.get(&task).and_then(|h| h.here.get(worker)).copied().unwrap_or(0)
     }
 
-    fn holds_all(&self, need: &Need, store: &StoreId) -> bool {
-        need.inputs.iter().all(|(file, _)| self.facts.replicas_of(need.sector, file).any(|(id, _)| id.store == *store))
-    }
-
-    /// A replica there that does not count would be in the way: a delete that names it may still be under way.
-    fn has_leftover(&self, sector: &Sector, kinds: &[FileKind], store: &StoreId) -> bool {
-        let here = |id: &sp_types::ReplicaId| id.store == *store && kinds.contains(&id.kind);
-        let unknown = |id: &sp_types::ReplicaId| sector.file(id.kind).is_none_or(|f| f.root != id.root);
-        self.facts.replicas(sector.number).any(|(id, _)| here(id) && unknown(id))
+    /// How long the worker would fetch, by the speeds measured between hosts.
+    pub(crate) fn fetch_ms(&self, sector: u64, missing: &[&SectorFile], to: &HostId) -> f64 {
+        let of_file = |file: &&SectorFile| {
+            let holders = self.holders(sector, file);
+            let hosts: Vec<&HostId> = holders.iter().filter_map(|w| Some(&self.workers.get(w)?.reg.host)).collect();
+            self.learned.fetch_ms(hosts.into_iter(), to, file.size_bytes)
+        };
+        missing.iter().map(of_file).sum()
     }
 }
 
-fn names(kinds: impl IntoIterator<Item = FileKind>) -> String {
+pub(crate) fn names(kinds: impl IntoIterator<Item = FileKind>) -> String {
     kinds.into_iter().map(FileKind::name).collect::<Vec<_>>().join(", ")
 }

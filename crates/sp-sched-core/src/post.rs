@@ -84,18 +84,14 @@ impl Core {
         let (now, lease_ms) = (self.now, self.config.lease_ms);
         let there = self.workers.values().filter(|w| w.accepts(kind) && w.available(now, lease_ms));
         let there: Vec<&Worker> = there.filter(|w| !part.refused.contains(&w.reg.worker)).collect();
-        let trusted = |w: &&&Worker| part.trusts(&w.reg.worker);
-        // The built-in worker proves only while nobody else can; whoever has failed twice only while nobody else is there.
-        let mut candidates: Vec<&Worker> = there.iter().filter(trusted).filter(|w| !w.reg.builtin).copied().collect();
-        if candidates.is_empty() {
-            candidates = there.iter().filter(trusted).copied().collect();
-        }
-        if candidates.is_empty() {
-            candidates = there;
-        }
+        // The built-in worker proves only while nobody else can, a cordoned one only while not even that is there, and
+        // whoever has failed twice only rather than nobody: a missed proof costs more than an operator's wish.
+        let reluctance = |w: &Worker| (!part.trusts(&w.reg.worker), w.row.cordoned, w.reg.builtin);
+        let least = there.iter().map(|w| reluctance(w)).min();
+        let mut candidates: Vec<&Worker> = there.into_iter().filter(|w| Some(reluctance(w)) == least).collect();
         let nobody = candidates.is_empty();
         let load = |w: &Worker| self.post_load(&w.reg.worker);
-        candidates.retain(|w| load(w) == 0 || self.has_post_room(w, kind).is_ok());
+        candidates.retain(|w| load(w) == 0 || self.post_shortage(w, kind).is_none());
         candidates.sort_by_key(|w| (part.failures_on(&w.reg.worker), load(w), w.reg.worker.clone()));
         match candidates.first() {
             Some(worker) => Choice::Give(worker.reg.worker.clone()),
@@ -104,7 +100,7 @@ impl Core {
         }
     }
 
-    fn post_load(&self, worker: &WorkerId) -> usize {
+    pub(crate) fn post_load(&self, worker: &WorkerId) -> usize {
         self.posts.values().flat_map(PostJob::running).filter(|(_, w, _)| *w == worker).count()
     }
 
@@ -116,7 +112,9 @@ impl Core {
         part.nobody_since = None;
         let attempt = AttemptId { task: part.task, number: part.last_number };
         let worker_id = worker.clone();
+        let on = host.clone();
         part.running = Some(Try { attempt, worker: worker_id, host, since: now, progress: None, verifying: None });
+        self.touch_host(&on);
         if let Some(assignment) = self.post_assignment(place, attempt, worker) {
             self.out.push(Effect::Assign { worker: worker.clone(), assignment: Box::new(assignment) });
         }
@@ -143,6 +141,7 @@ impl Core {
             outputs: Vec::new(),
             params,
             time_limit_ms: self.config.time_limit_ms(job.kind.task()),
+            hold: false,
         })
     }
 

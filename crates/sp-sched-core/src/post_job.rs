@@ -81,7 +81,9 @@ pub(crate) struct Proof {
     pub(crate) proof: Vec<u8>,
     pub(crate) skipped: Skipped,
     pub(crate) ask_at: UnixMs,
+    /// Times the verifier could not decide, and why the last time.
     pub(crate) failures: u32,
+    pub(crate) reason: String,
 }
 
 impl PostKind {
@@ -174,8 +176,18 @@ impl Part {
         self.sectors.iter().filter(|(n, ..)| !skipped.iter().any(|(s, _)| s == n)).copied().collect()
     }
 
+    /// Why the proof that is being verified is not verified yet; empty when there is nothing to say.
+    pub(crate) fn undecided(&self) -> String {
+        let proof = self.running.as_ref().and_then(|t| t.verifying.as_ref()).filter(|p| p.failures > 0);
+        let story =
+            |p: &Proof| format!("the verifier could not decide, asked {} times, last: {}", p.failures, p.reason);
+        proof.map(story).unwrap_or_default()
+    }
+
     /// What has gone wrong, for an error.
     pub(crate) fn story(&self) -> String {
-        if self.retries.is_empty() { String::new() } else { format!(" ({})", self.retries.join("; ")) }
+        let undecided = Some(self.undecided()).filter(|text| !text.is_empty());
+        let story: Vec<String> = self.retries.iter().cloned().chain(undecided).collect();
+        if story.is_empty() { String::new() } else { format!(" ({})", story.join("; ")) }
     }
 }

@@ -47,7 +47,7 @@ impl Core {
                 self.finish_part(place, proof, skipped);
             }
             Ok((proof, skipped)) => {
-                let proof = Proof { proof, skipped, ask_at: self.now, failures: 0 };
+                let proof = Proof { proof, skipped, ask_at: self.now, failures: 0, reason: String::new() };
                 if let Some(running) = self.part_mut(place).and_then(|p| p.running.as_mut()) {
                     running.verifying = Some(proof);
                 }
@@ -97,8 +97,9 @@ impl Core {
                 self.acknowledge(&worker, attempt);
                 self.fail_try(place, &reason);
             }
-            Err(_) => {
+            Err(reason) => {
                 verifying.failures += 1;
+                verifying.reason.clone_from(reason);
                 let failures = verifying.failures;
                 let ask_at = self.now.plus(self.config.retry_wait_ms(failures));
                 if let Some(verifying) = self.part_mut(place).and_then(|p| p.running.as_mut()?.verifying.as_mut()) {
@@ -126,6 +127,8 @@ impl Core {
             took_ms: now.since(job.started),
             retries: part.retries.clone(),
         };
+        let host = running.host.clone();
+        self.touch_host(&host);
         let Some(part) = self.part_mut(place) else { return };
         part.running = None;
         part.problems = skipped;
@@ -156,6 +159,7 @@ impl Core {
     pub(crate) fn fail_try(&mut self, place: Place, reason: &str) {
         let tries = self.config.post_tries;
         let Some(running) = self.part_mut(place).and_then(|p| p.running.take()) else { return };
+        self.touch_host(&running.host);
         let name = self.worker_name(&running.worker);
         let again_at = self.now.plus(self.config.retry_wait_min_ms);
         let Some(part) = self.part_mut(place) else { return };
@@ -175,6 +179,9 @@ impl Core {
         let Some(job) = self.posts.remove(&id) else { return };
         let mut message = format!("{}: {message}", job.kind.name());
         for part in &job.parts {
+            if let Some(running) = &part.running {
+                self.touch_host(&running.host);
+            }
             message.push_str(&part.story());
             if let Some(running) = part.running.as_ref().filter(|t| self.is_available(&t.worker)) {
                 let (worker, attempt) = (running.worker.clone(), running.attempt);

@@ -1,26 +1,129 @@
-//! The order of the queue: Lotus's, first difference wins (`spec/lotus.md` 1.2).
+//! The order of the queue: Lotus's, first difference wins (`spec/lotus.md` 1.2); and the queue, kept sorted by it.
 
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::TaskId;
+use sp_types::{RegisteredSealProof, StoreId, TaskId, TaskKind};
 
 use crate::core::{Core, Live};
+use crate::lookup::drop_from;
 use crate::model::{AttemptState, Task, UnixMs};
+use crate::timers::Bell;
 
 /// High tier first, then priority, then order number, then sector number; the task id only makes it a total order.
-type Rank = (bool, Reverse<i64>, i32, u64, TaskId);
+pub(crate) type Rank = (bool, Reverse<i64>, i32, u64, TaskId);
 
-fn rank(task: &Task) -> Rank {
+/// Tasks that need the same of a worker.
+pub(crate) type Class = (TaskKind, RegisteredSealProof);
+
+pub(crate) fn rank(task: &Task) -> Rank {
     (task.kind.order() >= 0, Reverse(task.priority), task.kind.order(), task.sector, task.id)
 }
 
+/// C1 and its like never move data: they run where it lies.
+pub(crate) fn stays(kind: TaskKind) -> bool {
+    matches!(
+        kind,
+        TaskKind::Commit1
+            | TaskKind::Finalize
+            | TaskKind::ProveReplicaUpdate1
+            | TaskKind::FinalizeReplicaUpdate
+            | TaskKind::FinalizeUnsealed
+    )
+}
+
+/// Tasks that may be given to a worker now: by class, and those that stay where their files lie by store.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Queue {
+    anywhere: BTreeMap<Class, BTreeSet<Rank>>,
+    at_store: BTreeMap<(StoreId, Class), BTreeSet<Rank>>,
+    entries: BTreeMap<TaskId, Entry>,
+}
+
+#[derive(Debug, Clone)]
+struct Entry {
+    class: Class,
+    rank: Rank,
+    /// None: it may run anywhere.
+    stores: Option<Vec<StoreId>>,
+}
+
+impl Queue {
+    pub(crate) fn insert(&mut self, class: Class, rank: Rank, stores: Option<Vec<StoreId>>) {
+        self.remove(rank.4);
+        match &stores {
+            None => drop(self.anywhere.entry(class).or_default().insert(rank)),
+            Some(stores) => stores.iter().for_each(|store| {
+                self.at_store.entry((store.clone(), class)).or_default().insert(rank);
+            }),
+        }
+        self.entries.insert(rank.4, Entry { class, rank, stores });
+    }
+
+    pub(crate) fn remove(&mut self, id: TaskId) {
+        let Some(Entry { class, rank, stores }) = self.entries.remove(&id) else { return };
+        match stores {
+            None => drop_from(&mut self.anywhere, &class, &rank),
+            Some(stores) => stores.into_iter().for_each(|store| drop_from(&mut self.at_store, &(store, class), &rank)),
+        }
+    }
+
+    pub(crate) fn contains(&self, id: TaskId) -> bool {
+        self.entries.contains_key(&id)
+    }
+
+    /// Tasks of a class that may run anywhere.
+    pub(crate) fn len_of(&self, class: Class) -> usize {
+        self.anywhere.get(&class).map_or(0, BTreeSet::len)
+    }
+
+    /// Tasks of a class that may run anywhere, or must run at one of these stores; the first one first.
+    pub(crate) fn of_class<'a>(&'a self, class: Class, stores: &'a [StoreId]) -> impl Iterator<Item = Rank> {
+        let anywhere = self.anywhere.get(&class).into_iter().flatten();
+        let here = stores.iter().filter_map(move |s| self.at_store.get(&(s.clone(), class))).flatten();
+        // A worker has few stores, and a class is either of the one sort or of the other.
+        let mut here: Vec<Rank> = if stays(class.0) { here.copied().collect() } else { Vec::new() };
+        here.sort();
+        here.dedup();
+        anywhere.copied().chain(here)
+    }
+}
+
 impl Core {
-    /// Tasks that may be given to a worker now, the first one first.
-    pub(crate) fn queue(&self) -> Vec<TaskId> {
-        let placeable = |t: &&Task| self.placeable_at(t).is_some_and(|at| at <= self.now);
-        let mut due: Vec<&Task> = self.tasks.values().filter(placeable).collect();
-        due.sort_by_key(|t| rank(t));
-        due.into_iter().map(|t| t.id).collect()
+    /// The class of a task; none when its sector is gone.
+    pub(crate) fn class_of(&self, task: &Task) -> Option<Class> {
+        Some((task.kind, self.sectors.get(&task.sector)?.seal_proof))
+    }
+
+    /// Puts the task where it belongs: into the queue, behind a timer, or nowhere. True: it is in the queue.
+    pub(crate) fn requeue(&mut self, id: TaskId) -> bool {
+        self.queue.remove(id);
+        if self.bound.contains_key(&id) {
+            return false;
+        }
+        let Some(task) = self.tasks.get(&id) else { return false };
+        let (Some(at), Some(class)) = (self.placeable_at(task), self.class_of(task)) else { return false };
+        if at > self.now {
+            self.wind(at, Bell::Task(id));
+            return false;
+        }
+        if self.avoided_until(task) > self.now {
+            // Whoever it failed on may have it then; nothing else might wake the scheduler up for it.
+            self.wind(self.avoided_until(task), Bell::Task(id));
+        }
+        let Some(task) = self.tasks.get(&id) else { return false };
+        let (rank, stores) = (rank(task), stays(task.kind).then(|| self.stores_of_inputs(task)));
+        self.queue.insert(class, rank, stores);
+        true
+    }
+
+    /// Stores that have an input of the task; whether one worker has them all is judged when it is offered to him.
+    fn stores_of_inputs(&self, task: &Task) -> Vec<StoreId> {
+        let Some(sector) = self.sectors.get(&task.sector) else { return Vec::new() };
+        let files = self.inputs_of(sector, task.kind).unwrap_or_default();
+        let replicas = files.iter().flat_map(|file| self.facts.replicas_of(sector.number, file));
+        let stores: BTreeSet<StoreId> = replicas.map(|(id, _)| id.store.clone()).collect();
+        stores.into_iter().collect()
     }
 
     /// From when on the task may be given to (another) worker. None: its attempts are as they should be.
@@ -44,7 +147,7 @@ fn given_up_at(state: AttemptState, live: &Live) -> Option<UnixMs> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sp_types::TaskKind::{self, *};
+    use sp_types::TaskKind::*;
 
     fn task(id: u64, kind: TaskKind, sector: u64, priority: i64) -> Task {
         Task {

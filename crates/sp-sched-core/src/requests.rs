@@ -9,7 +9,7 @@ use crate::model::{PieceData, Sector};
 use crate::post_job::{PostKind, PostSector};
 
 /// A request that is refused: code and message.
-type Refusal = (ErrorCode, String);
+pub(crate) type Refused = (ErrorCode, String);
 
 impl Core {
     pub(crate) fn on_request(&mut self, id: RequestId, request: Request) {
@@ -26,6 +26,7 @@ impl Core {
                 self.deadline_post(id, PostKind::Check(deadline), deadline, randomness).map(|()| None)
             }
             Request::ComputeWinningPost { randomness, pick } => self.winning_post(id, randomness, pick).map(|()| None),
+            other => self.control(other).map(Some),
         };
         match answer {
             // A PoSt answers when it is proven.
@@ -35,7 +36,7 @@ impl Core {
         }
     }
 
-    fn pledge(&mut self, count: u32) -> Result<Reply, Refusal> {
+    fn pledge(&mut self, count: u32) -> Result<Reply, Refused> {
         let limit = self.config.pledge_limit;
         if count == 0 || count > limit {
             return Err((ErrorCode::BadRequest, format!("cannot pledge {count} sectors; ask for 1 to {limit}")));
@@ -43,7 +44,7 @@ impl Core {
         Ok(Reply::Sectors((0..count).map(|_| self.new_sector(None)).collect()))
     }
 
-    fn add_piece(&mut self, data_bytes: u64, digest: [u8; 32], name: String) -> Result<Reply, Refusal> {
+    fn add_piece(&mut self, data_bytes: u64, digest: [u8; 32], name: String) -> Result<Reply, Refused> {
         if data_bytes == 0 {
             return Err((ErrorCode::EmptyPiece, format!("`{name}` is empty; there is nothing to seal")));
         }
@@ -59,12 +60,12 @@ impl Core {
         Ok(Reply::Sectors(vec![self.new_sector(Some(PieceData { data_bytes, digest, name }))]))
     }
 
-    fn known(&self, number: u64) -> Result<&Sector, Refusal> {
+    fn known(&self, number: u64) -> Result<&Sector, Refused> {
         let unknown = || (ErrorCode::UnknownSector, format!("there is no sector {number}; see `sp-ctl sectors list`"));
         self.sectors.get(&number).ok_or_else(unknown)
     }
 
-    fn proving_sector(&self, number: u64) -> Result<&Sector, Refusal> {
+    fn proving_sector(&self, number: u64) -> Result<&Sector, Refused> {
         let sector = self.known(number)?;
         if sector.state == SectorState::Proving {
             return Ok(sector);
@@ -74,11 +75,15 @@ impl Core {
     }
 
     fn unseals(&self, number: u64) -> bool {
-        self.tasks.values().any(|t| (t.sector, t.kind) == (number, TaskKind::Unseal))
+        self.tasks_of(number).any(|t| t.kind == TaskKind::Unseal)
     }
 
-    fn unseal(&mut self, number: u64) -> Result<Reply, Refusal> {
+    fn unseal(&mut self, number: u64) -> Result<Reply, Refused> {
         let sector = self.proving_sector(number)?;
+        if sector.data.is_none() {
+            let message = format!("sector {number} is a CC sector: there is no data in it that could be unsealed");
+            return Err((ErrorCode::WrongState, message));
+        }
         let copy = sector.file(FileKind::Unsealed);
         let there = copy.is_some_and(|f| self.facts.replicas_of(number, f).next().is_some());
         // While the index is away its last word counts.
@@ -95,7 +100,7 @@ impl Core {
         Ok(Reply::Unsealing { ready: false })
     }
 
-    fn release_unsealed(&mut self, number: u64) -> Result<Reply, Refusal> {
+    fn release_unsealed(&mut self, number: u64) -> Result<Reply, Refused> {
         self.proving_sector(number)?;
         if self.unseals(number) {
             let message = format!("sector {number} is being unsealed; wait for it or abort it first");
@@ -113,7 +118,7 @@ impl Core {
 
     // === abort ===
 
-    fn abort(&mut self, text: &str, reason: &str) -> Result<Reply, Refusal> {
+    fn abort(&mut self, text: &str, reason: &str) -> Result<Reply, Refused> {
         let missing = || (ErrorCode::NotFound, format!("there is no job {text}; see `sp-ctl sealing jobs`"));
         let why = if reason.is_empty() { "aborted by an operator".to_owned() } else { format!("aborted: {reason}") };
         let description = if let Ok(id) = text.parse::<AttemptId>() {
@@ -158,7 +163,7 @@ impl Core {
 
     // === PoSt ===
 
-    fn has_post_room_left(&self) -> Result<(), Refusal> {
+    fn has_post_room_left(&self) -> Result<(), Refused> {
         if self.posts.len() < self.config.post_requests_limit {
             return Ok(());
         }
@@ -172,7 +177,7 @@ impl Core {
         kind: PostKind,
         deadline: DeadlineIndex,
         randomness: Randomness,
-    ) -> Result<(), Refusal> {
+    ) -> Result<(), Refused> {
         self.has_post_room_left()?;
         if deadline.0 >= DeadlineIndex::COUNT {
             let message = format!("there is no deadline {deadline}; they are 0 to {}", DeadlineIndex::COUNT - 1);
@@ -191,7 +196,7 @@ impl Core {
         Ok(())
     }
 
-    fn winning_post(&mut self, id: RequestId, randomness: Randomness, pick: u64) -> Result<(), Refusal> {
+    fn winning_post(&mut self, id: RequestId, randomness: Randomness, pick: u64) -> Result<(), Refused> {
         self.has_post_room_left()?;
         let proving: Vec<PostSector> = self.sectors.keys().filter_map(|n| self.post_sector(*n)).collect();
         if proving.is_empty() {

@@ -8,6 +8,7 @@ use crate::effect::{Effect, SealToVerify};
 use crate::event::{Failure, TaskDone, TaskOutput, TaskResult};
 use crate::model::AttemptState;
 use crate::pipeline::output_kinds;
+use crate::timers::Bell;
 
 impl Core {
     pub(crate) fn on_result(&mut self, worker: &WorkerId, result: TaskResult) {
@@ -21,6 +22,7 @@ impl Core {
             self.acknowledge(worker, id);
             return;
         };
+        self.learn(id, kind, &result);
         match result.outcome {
             Err(failure) => {
                 self.fail_attempt(id, &failure);
@@ -35,6 +37,20 @@ impl Core {
                 Ok(()) => self.complete(id, done),
             },
         }
+    }
+
+    /// What a result that counts teaches about its host and the way to it.
+    fn learn(&mut self, id: AttemptId, kind: TaskKind, result: &TaskResult) {
+        if result.outcome.is_err() {
+            return;
+        }
+        let Some(host) = self.attempt(id).map(|a| a.host.clone()) else { return };
+        let Some(proof) = self.tasks.get(&id.task).and_then(|t| self.class_of(t)).map(|class| class.1) else { return };
+        self.learned.took(kind, proof.size, &host, result.compute_ms);
+        if let Some((from, bytes)) = self.live.get(&id).and_then(|l| l.fetches.clone()) {
+            self.learned.fetched(&from, &host, bytes, result.fetch_ms);
+        }
+        self.touch_host(&host);
     }
 
     pub(crate) fn acknowledge(&mut self, worker: &WorkerId, attempt: AttemptId) {
@@ -107,6 +123,7 @@ impl Core {
         check!(Law::L2, at_most_one_completion(open, true), "attempt {id} completes a task that is not open");
         let Some((kind, sector)) = self.tasks.get(&id.task).map(|t| (t.kind, t.sector)) else { return };
         let entry = self.entry_of(id);
+        self.praise(&attempt.worker, kind);
         self.end_task(id.task, Some(id), "another attempt was first");
         self.accept(sector, kind, done, &entry);
         self.acknowledge(&attempt.worker, id);
@@ -122,6 +139,10 @@ impl Core {
             return;
         }
         live.verifying = Some(Verifying { done, ask_at: now, failures: 0, reason: String::new() });
+        if let Some(host) = self.attempt(id).map(|a| a.host.clone()) {
+            // It computes no more.
+            self.touch_host(&host);
+        }
         self.ask_verifier(id);
     }
 
@@ -130,7 +151,9 @@ impl Core {
         let Some(live) = self.live.get_mut(&id) else { return };
         let Some(verifying) = &mut live.verifying else { return };
         verifying.ask_at = again;
-        let TaskOutput::Proof { proof } = &verifying.done.output else { return };
+        self.wind(again, Bell::Attempt(id));
+        let Some(Verifying { done, .. }) = self.live.get(&id).and_then(|l| l.verifying.as_ref()) else { return };
+        let TaskOutput::Proof { proof } = &done.output else { return };
         let proof = proof.clone();
         match self.seal_to_verify(id, proof) {
             Ok(seal) => self.out.push(Effect::VerifySeal(Box::new(seal))),
@@ -175,8 +198,10 @@ impl Core {
                     self.refuse(id, Failure { code: ErrorCode::Internal, message });
                     return;
                 }
-                verifying.ask_at = self.now.plus(self.config.retry_wait_ms(verifying.failures));
+                let ask_at = self.now.plus(self.config.retry_wait_ms(verifying.failures));
+                verifying.ask_at = ask_at;
                 verifying.reason = reason;
+                self.wind(ask_at, Bell::Attempt(id));
             }
         }
     }

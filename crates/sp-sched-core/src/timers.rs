@@ -1,10 +1,75 @@
-//! What happens by time alone, and when that is next: leases, limits, repetitions, forgetting.
+//! What happens by time alone. A timer may ring early: whoever it rings for looks at the clock and winds it again.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use sp_types::{AttemptId, ErrorCode, TaskId, WorkerId};
 
 use crate::core::Core;
 use crate::event::Failure;
-use crate::model::{Attempt, AttemptState, Task, UnixMs};
+use crate::model::{AttemptState, UnixMs};
+
+/// For whom a timer rings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Bell {
+    /// An attempt: reservation, limit, listing, verifier.
+    Attempt(AttemptId),
+    /// A task may be offered (again).
+    Task(TaskId),
+    /// A chain call is to be repeated.
+    Chain(u64),
+    /// Fences of tasks that are over may be forgotten.
+    Fences,
+    /// Some lease may be over, or some worker may be forgotten.
+    Workers,
+    /// Something of PoSt.
+    Posts,
+    /// A delete is to be ordered again.
+    Deletes,
+    /// Somebody is no longer put aside.
+    Asides,
+    /// The last step left something to do.
+    Again,
+}
+
+/// The bells that will ring, each once.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Timers {
+    by_time: BTreeSet<(UnixMs, Bell)>,
+    at: BTreeMap<Bell, UnixMs>,
+}
+
+impl Timers {
+    /// Rings at this time at the latest; an earlier time stays.
+    pub(crate) fn wind(&mut self, at: UnixMs, bell: Bell) {
+        match self.at.get(&bell) {
+            Some(before) if *before <= at => return,
+            Some(before) => drop(self.by_time.remove(&(*before, bell))),
+            None => {}
+        }
+        self.at.insert(bell, at);
+        self.by_time.insert((at, bell));
+    }
+
+    pub(crate) fn stop(&mut self, bell: Bell) {
+        if let Some(at) = self.at.remove(&bell) {
+            self.by_time.remove(&(at, bell));
+        }
+    }
+
+    fn ring(&mut self, now: UnixMs) -> Option<Bell> {
+        let (at, bell) = *self.by_time.first()?;
+        if at > now {
+            return None;
+        }
+        self.stop(bell);
+        Some(bell)
+    }
+
+    /// When the next one rings.
+    pub(crate) fn next(&self) -> Option<UnixMs> {
+        self.by_time.first().map(|(at, _)| *at)
+    }
+}
 
 /// What time brings to an attempt.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,42 +89,55 @@ enum Due {
 }
 
 impl Core {
+    /// Winds a timer no sooner than in 10 ms, so that a mistake never becomes a busy loop.
+    pub(crate) fn wind(&mut self, at: UnixMs, bell: Bell) {
+        self.timers.wind(at.max(self.now.plus(10)), bell);
+    }
+
     pub(crate) fn run_timers(&mut self) {
-        let now = self.now;
-        let attempts = self.tasks.values().flat_map(|t| t.attempts.iter().map(move |a| (t, a)));
-        let due: Vec<(AttemptId, Due)> = attempts
-            .flat_map(|(t, a)| self.attempt_timers(t, a).into_iter().flatten().map(|(at, due)| (a.id, at, due)))
-            .filter(|(_, at, _)| *at <= now)
-            .map(|(id, _, due)| (id, due))
-            .collect();
-        for (id, due) in due {
-            self.attempt_due(id, due);
+        while let Some(bell) = self.timers.ring(self.now) {
+            match bell {
+                Bell::Attempt(id) => self.attempt_bell(id),
+                Bell::Task(id) => drop(self.dirty.tasks.insert(id)),
+                Bell::Chain(number) => self.chain_bell(number),
+                Bell::Fences => self.forget_fences(),
+                Bell::Workers => self.workers_bell(),
+                Bell::Posts => {
+                    self.post_timers();
+                    self.replan = true;
+                }
+                Bell::Again => self.replan = true,
+                Bell::Asides => self.asides_bell(),
+                // They are looked at in every step.
+                Bell::Deletes => {}
+            }
         }
-        let calls: Vec<u64> = self.chain.iter().filter(|(_, wait)| wait.ask_at <= now).map(|(n, _)| *n).collect();
-        calls.into_iter().for_each(|number| self.ask_chain(number));
-        self.post_timers();
-        self.forget();
     }
 
-    /// The earliest time at which anything is due.
-    pub(crate) fn earliest_due(&self) -> Option<UnixMs> {
-        let attempts = self.tasks.values().flat_map(|t| t.attempts.iter().map(move |a| (t, a)));
-        let timers = attempts.flat_map(|(t, a)| self.attempt_timers(t, a)).flatten().map(|(at, _)| at);
-        let queue = self.tasks.values().filter_map(|t| self.placeable_at(t)).filter(|at| *at > self.now);
-        let inputs = self.hints.values().filter_map(|h| h.inputs_missing_since);
-        let chain = self.chain.values().map(|wait| wait.ask_at);
-        timers
-            .chain(queue)
-            .chain(inputs.map(|since| since.plus(self.config.input_wait_ms)))
-            .chain(chain)
-            .chain(self.post_due())
-            .chain(self.facts_due())
-            .chain(self.forget_due())
-            .min()
+    // === attempts ===
+
+    /// Winds the timer of an attempt for what is due next.
+    pub(crate) fn wind_attempt(&mut self, id: AttemptId) {
+        let next = self.attempt_timers(id).into_iter().flatten().map(|(at, _)| at).min();
+        if let Some(at) = next {
+            self.wind(at, Bell::Attempt(id));
+        }
     }
 
-    fn attempt_timers(&self, task: &Task, attempt: &Attempt) -> [Option<(UnixMs, Due)>; 3] {
-        let Some(live) = self.live.get(&attempt.id) else { return [None; 3] };
+    fn attempt_bell(&mut self, id: AttemptId) {
+        let now = self.now;
+        let due: Vec<Due> =
+            self.attempt_timers(id).into_iter().flatten().filter(|(at, _)| *at <= now).map(|(_, due)| due).collect();
+        due.into_iter().for_each(|due| self.attempt_due(id, due));
+        self.wind_attempt(id);
+    }
+
+    fn attempt_timers(&self, id: AttemptId) -> [Option<(UnixMs, Due)>; 3] {
+        let none = [None; 3];
+        let (Some(attempt), Some(live), Some(task)) = (self.attempt(id), self.live.get(&id), self.tasks.get(&id.task))
+        else {
+            return none;
+        };
         let lease_until = self.lease_until(&attempt.worker);
         if attempt.state == AttemptState::Reserving {
             let again = live.asked.plus(self.config.answer_wait_ms);
@@ -70,7 +148,8 @@ impl Core {
             return [Some((verifying.ask_at, Due::Verify)), None, None];
         }
         let limit_ms = self.config.time_limit_ms(task.kind).saturating_add(self.config.orphan_wait_max_ms);
-        let limit = Some((attempt.created.plus(limit_ms), Due::Limit));
+        // Waiting for room is not the attempt's fault: the limit counts from the start of its computation.
+        let limit = (!attempt.held).then(|| (live.started.plus(limit_ms), Due::Limit));
         if live.orphan.is_some() {
             return [limit, None, None];
         }
@@ -82,7 +161,7 @@ impl Core {
     fn attempt_due(&mut self, id: AttemptId, due: Due) {
         let Some(created) = self.attempt(id).map(|a| a.created) else { return };
         match due {
-            Due::AskAgain => self.ask_reservation(id),
+            Due::AskAgain => self.repeat_reservation(id),
             Due::NeverSent => self.end_attempt(id, "its worker went away before it was sent"),
             Due::Orphan => {
                 let until = self.now.plus(self.config.orphan_wait_ms(self.now.since(created)));
@@ -98,36 +177,57 @@ impl Core {
         }
     }
 
-    // === forgetting ===
+    // === workers ===
 
-    /// Fences of tasks that are over, and workers that are away, are not kept for ever.
-    fn forget(&mut self) {
-        let (now, keep_ms) = (self.now, self.config.fence_keep_ms);
-        let over = |core: &Self, id: &TaskId| !core.tasks.contains_key(id);
-        let mut old: Vec<TaskId> = self
-            .fences
-            .iter()
-            .filter(|(id, f)| f.since.plus(keep_ms) <= now && over(self, id))
-            .map(|(id, _)| *id)
-            .collect();
-        let too_many = self.fences.len().saturating_sub(self.config.fences_limit);
-        old.extend(self.fences.keys().filter(|id| over(self, id)).take(too_many));
-        for id in old {
-            self.fences.remove(&id);
-            self.out.fences.insert(id);
+    /// Leases that are over, workers that are forgotten, and the time to look again.
+    fn workers_bell(&mut self) {
+        let (now, lease_ms, keep_ms) = (self.now, self.config.lease_ms, self.config.worker_keep_ms);
+        let over = |w: &crate::workers::Worker| !w.lapsed && w.lease_until(lease_ms) <= now;
+        let lapsed: Vec<WorkerId> = self.workers.iter().filter(|(_, w)| over(w)).map(|(id, _)| id.clone()).collect();
+        for id in lapsed {
+            if let Some(worker) = self.workers.get_mut(&id) {
+                worker.lapsed = true;
+            }
+            self.dirty.workers.insert(id);
+            self.dirty.takers = true;
         }
-        let keep_ms = self.config.worker_keep_ms;
         let gone = self.workers.iter().filter(|(_, w)| w.renewed.plus(keep_ms) <= now);
         let gone: Vec<WorkerId> = gone.map(|(id, _)| id.clone()).collect();
-        for id in gone {
-            self.workers.remove(&id);
+        gone.iter().for_each(|id| self.remove_worker(id));
+        self.wind_workers();
+    }
+
+    pub(crate) fn wind_workers(&mut self) {
+        let (lease_ms, keep_ms) = (self.config.lease_ms, self.config.worker_keep_ms);
+        let due = |w: &crate::workers::Worker| {
+            if w.lapsed { w.renewed.plus(keep_ms) } else { w.lease_until(lease_ms) }
+        };
+        if let Some(at) = self.workers.values().map(due).min() {
+            self.wind(at, Bell::Workers);
         }
     }
 
-    fn forget_due(&self) -> Option<UnixMs> {
-        let fence = self.fences.iter().filter(|(id, _)| !self.tasks.contains_key(id)).map(|(_, f)| f.since).min();
-        let worker = self.workers.values().map(|w| w.renewed).min();
-        let fence = fence.map(|since| since.plus(self.config.fence_keep_ms));
-        fence.into_iter().chain(worker.map(|at| at.plus(self.config.worker_keep_ms))).min()
+    // === fences ===
+
+    /// Fences of tasks that are over are not kept for ever, and never too many of them: the oldest go first.
+    pub(crate) fn forget_fences(&mut self) {
+        while let Some((since, id)) = self.over.first().copied() {
+            let until = since.plus(self.config.fence_keep_ms);
+            if until > self.now && self.over.len() <= self.config.fences_limit {
+                return self.wind(until, Bell::Fences);
+            }
+            self.over.remove(&(since, id));
+            self.fences.remove(&id);
+            self.out.fences.insert(id);
+        }
+    }
+
+    fn chain_bell(&mut self, number: u64) {
+        let now = self.now;
+        match self.chain.get(&number).map(|wait| wait.ask_at) {
+            Some(at) if at <= now => self.ask_chain(number),
+            Some(at) => self.wind(at, Bell::Chain(number)),
+            None => {}
+        }
     }
 }

@@ -1,7 +1,9 @@
 //! What operators see of the core: plain figures, derived when asked for, never stored.
 
+use crate::model::WorkerRow;
 use sp_types::{
-    AttemptId, HostCapacity, HostId, RegisteredSealProof, SessionId, StoreId, TaskClass, TaskId, TaskKind, WorkerId,
+    AttemptId, GpuId, HostCapacity, HostId, RegisteredSealProof, SessionId, StoreId, TaskClass, TaskId, TaskKind,
+    WorkerId, WorkerLimits,
 };
 
 /// Who can hand out a file: stores, each with the data plane of a worker that has it attached.
@@ -32,14 +34,18 @@ pub struct WorkerView {
     pub tasks: Vec<TaskKind>,
     /// What its host has.
     pub capacity: HostCapacity,
+    /// What the worker may take of it.
+    pub limits: WorkerLimits,
     /// Cores used by what runs on it.
     pub cpus_used: u32,
     /// Physical memory of what runs on it.
     pub memory_min_used_bytes: u64,
     /// Virtual memory of what runs on it.
     pub memory_max_used_bytes: u64,
-    /// GPU share used.
+    /// GPU share used; none where tasks run on the cores instead.
     pub gpus_used: f64,
+    /// GPUs that what runs on it computes on.
+    pub gpus_in_use: Vec<GpuId>,
     /// Count and limit per task and proof.
     pub counts: Vec<(TaskKind, RegisteredSealProof, u32, u32)>,
     /// Stores.
@@ -48,7 +54,15 @@ pub struct WorkerView {
     pub data_url: String,
     /// Process id.
     pub pid: u32,
-    /// Since when, unix ms.
+    /// What operators decided about it.
+    pub row: WorkerRow,
+    /// Tasks in its windows.
+    pub windows: Vec<Vec<TaskId>>,
+    /// How many windows it may have.
+    pub windows_limit: usize,
+    /// Nothing is on it.
+    pub empty: bool,
+    /// How long its session has been registered.
     pub connected_ms: u64,
 }
 
@@ -100,4 +114,88 @@ pub enum UploadView {
     },
     /// They are in the sector.
     Accepted,
+}
+
+/// Where a task is and why, as `sp-ctl explain` shows it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Explanation {
+    /// Which task.
+    pub task: TaskId,
+    /// Its kind.
+    pub kind: TaskKind,
+    /// Its sector.
+    pub sector: u64,
+    /// Its priority.
+    pub priority: i64,
+    /// Since it was queued.
+    pub waited_ms: u64,
+    /// Where it is now.
+    pub place: Where,
+    /// What keeps it from every worker alike; empty when nothing does.
+    pub general: String,
+    /// One for every worker of its class, by id.
+    pub verdicts: Vec<Verdict>,
+    /// Failures so far.
+    pub failures: u32,
+    /// Reason of the last one.
+    pub last_error: String,
+}
+
+/// Where a task is.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Where {
+    /// In the queue.
+    Queue,
+    /// Bound to a worker, not started.
+    Window {
+        /// Name of the worker.
+        worker: String,
+        /// Which window, 1 for the first.
+        window: usize,
+        /// Why it has not started.
+        reason: String,
+    },
+    /// With a worker.
+    Attempt {
+        /// Which attempt.
+        attempt: AttemptId,
+        /// Name of the worker.
+        worker: String,
+        /// reserving, held or granted.
+        state: &'static str,
+        /// For how long.
+        since_ms: u64,
+    },
+}
+
+/// What placement thinks of one worker for one task.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Verdict {
+    /// Who.
+    pub worker: WorkerId,
+    /// Its name.
+    pub name: String,
+    /// Why it does not get the task; empty when nothing keeps it from it.
+    pub reason: String,
+    /// The same as a stable word: task, away, cordoned, disabled, aside, limit, memory, virtual-memory, cores, gpus,
+    /// orphan, files, store, space, leftover, backlog, windows.
+    pub code: &'static str,
+    /// What is needed and what is free, where the reason is an amount: bytes, threads or shares.
+    pub amounts: Option<(f64, f64)>,
+    /// Tasks that take what is short.
+    pub users: Vec<(TaskId, TaskKind)>,
+    /// What the assigner goes by, the smaller the better; milliseconds for `utilization`.
+    pub score: u64,
+    /// Lotus's utilisation, windows included.
+    pub utilisation: f64,
+    /// How long the task will probably compute there.
+    pub expected_ms: u64,
+    /// Measured tasks of its kind and size on that host; 0: the expectation comes from other hosts, or from usual figures.
+    pub samples: u32,
+    /// Bytes that it would have to fetch.
+    pub missing_bytes: u64,
+    /// How long that would probably take.
+    pub fetch_ms: u64,
+    /// Failures of this task there.
+    pub failures: u32,
 }

@@ -2,13 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{ChainEpoch, DeadlineIndex, FileKind, ReplicaId, SectorState, TaskKind};
+use sp_types::{ChainEpoch, DeadlineIndex, FileKind, ReplicaId, SectorState, StoreId, TaskKind};
 
-use crate::account::Books;
 use crate::core::{Core, Live};
 use crate::effect::ChainCall;
 use crate::event::{Phase, Progress, StoreFact};
 use crate::model::{Attempt, AttemptState, Sector, Task, UnixMs};
+use crate::place::Binding;
 use crate::post_job::{Part, PostJob};
 use crate::view::{JobView, Sources, UploadView, WorkerView};
 use crate::workers::Worker;
@@ -25,8 +25,9 @@ impl Core {
 
     fn worker_view(&self, w: &Worker, now: UnixMs) -> WorkerView {
         let reg = &w.reg;
-        let used = self.worker_used(&reg.worker);
+        let used = w.account.computing();
         let disabled_reason = w.away_reason(now, self.config.lease_ms);
+        let on_gpus = reg.capacity.usable_gpus().next().is_some();
         WorkerView {
             worker: reg.worker.clone(),
             session: reg.session.clone(),
@@ -39,30 +40,41 @@ impl Core {
             disabled_reason,
             tasks: reg.tasks.clone(),
             capacity: reg.capacity.clone(),
+            limits: reg.limits.clone(),
             cpus_used: used.cpus,
             memory_min_used_bytes: used.memory_min_bytes,
             memory_max_used_bytes: used.memory_max_bytes,
-            gpus_used: used.gpus,
+            gpus_used: if on_gpus { used.gpus } else { 0.0 },
+            // Shares are not tied to a device yet.
+            gpus_in_use: vec![],
             counts: self.counts(w),
             stores: reg.stores.clone(),
             data_url: reg.data_url.clone(),
             pid: reg.pid,
-            connected_ms: w.since.0,
+            row: w.row.clone(),
+            windows: w.windows.iter().map(|window| window.tasks.iter().map(|b| b.task).collect()).collect(),
+            windows_limit: self.config.windows,
+            empty: self.is_empty(w),
+            connected_ms: now.since(w.since),
         }
     }
 
+    /// Nothing runs on the worker or is bound to it; while it finishes pipelines, no sector in progress has files there.
+    fn is_empty(&self, w: &Worker) -> bool {
+        let id = &w.reg.worker;
+        let idle = self.load_of(id) == 0 && w.windows.is_empty();
+        let in_progress = |s: &&Sector| !s.state.is_settled();
+        let here = |s: &Sector| s.files.iter().any(|f| self.holds(id, s.number, f));
+        idle && (!w.row.finish_pipelines || !self.sectors.values().filter(in_progress).any(here))
+    }
+
     fn counts(&self, w: &Worker) -> Vec<(TaskKind, sp_types::RegisteredSealProof, u32, u32)> {
-        let proof = self.config.seal_proof();
-        let mut counts: Vec<_> = w
-            .reg
-            .tasks
-            .iter()
-            .map(|kind| {
-                let limit = w.reg.resources.row(*kind, proof.size).max_concurrent;
-                (*kind, proof, self.worker_count(&w.reg.worker, *kind, proof), limit)
-            })
-            .filter(|(.., count, _)| *count > 0)
-            .collect();
+        let classes: BTreeSet<_> = w.counts.keys().chain(w.bound_counts.keys()).copied().collect();
+        let counted = classes.into_iter().map(|class| {
+            let limit = self.row(w, class).max_concurrent;
+            (class.0, class.1, self.count(w, class), limit)
+        });
+        let mut counts: Vec<_> = counted.filter(|(.., count, _)| *count > 0).collect();
         counts.sort_by_key(|(kind, ..)| (kind.order(), *kind));
         counts
     }
@@ -70,25 +82,38 @@ impl Core {
     /// Everything that waits, runs or returns: sealing by task, then PoSt.
     pub fn jobs(&self, now: UnixMs) -> Vec<JobView> {
         let now = now.max(self.now);
-        let books = self.books();
-        let sealing = self.tasks.values().flat_map(|t| self.task_jobs(t, now, &books));
+        let sealing = self.tasks.values().flat_map(|t| self.task_jobs(t, now));
         let parts = self.posts.values().flat_map(|job| job.parts.iter().map(move |part| (job, part)));
         let proving = parts.filter(|(_, part)| part.done.is_none()).map(|(job, part)| self.post_view(job, part, now));
         sealing.chain(proving).collect()
     }
 
-    fn task_jobs(&self, task: &Task, now: UnixMs, books: &Books) -> Vec<JobView> {
+    fn task_jobs(&self, task: &Task, now: UnixMs) -> Vec<JobView> {
         let mut jobs: Vec<JobView> = task
             .attempts
             .iter()
             .filter_map(|a| Some((a, self.live.get(&a.id)?)))
             .map(|(a, live)| self.attempt_view(task, a, live, now))
             .collect();
-        if self.placeable_at(task).is_some() {
-            let reasons = self.why_queued(task, books);
+        if let Some(binding) = self.bound.get(&task.id) {
+            jobs.push(self.bound_view(task, binding, now));
+        } else if self.placeable_at(task).is_some() {
+            let reasons = self.why_queued(task);
             jobs.push(JobView { reasons, ..queued_view(task, now) });
         }
         jobs
+    }
+
+    fn bound_view(&self, task: &Task, binding: &Binding, now: UnixMs) -> JobView {
+        let window = self.window_of(&binding.worker, task.id).unwrap_or(1);
+        JobView {
+            worker: Some(binding.worker.clone()),
+            host_name: self.worker_name(&binding.worker),
+            state: assigned(window),
+            detail: self.why_bound(task.id),
+            reasons: vec![format!("{}: {}", self.worker_name(&binding.worker), self.why_bound(task.id))],
+            ..queued_view(task, now)
+        }
     }
 
     fn attempt_view(&self, task: &Task, attempt: &Attempt, live: &Live, now: UnixMs) -> JobView {
@@ -100,7 +125,12 @@ impl Core {
                 ("orphaned", format!("its worker lost its lease; goes elsewhere in {wait_s} s"))
             }
             (None, Some(_), _) => ("orphaned", "its worker lost its lease; its result would still count".to_owned()),
-            (None, None, AttemptState::Reserving) => ("reserving", String::new()),
+            (None, None, AttemptState::Reserving) => ("reserving", self.reserving_detail(task, live)),
+            (None, None, AttemptState::Granted)
+                if attempt.held && progress.is_none_or(|p| p.phase != Phase::Preparing) =>
+            {
+                ("prepared", "its inputs come or are there; waits for room to compute".to_owned())
+            }
             (None, None, AttemptState::Granted) => {
                 (phase_name(progress), progress.map(|p| p.detail.clone()).unwrap_or_default())
             }
@@ -114,6 +144,16 @@ impl Core {
             fraction: progress.map_or(0.0, |p| p.fraction),
             detail,
             ..queued_view(task, now)
+        }
+    }
+
+    /// How often the index was asked for the task's space, and what came of it; empty the first time.
+    fn reserving_detail(&self, task: &Task, live: &Live) -> String {
+        let refusals = self.hints.get(&task.id).map_or(0, |h| h.refusals);
+        match (refusals.saturating_add(live.asks), refusals) {
+            (0 | 1, _) => String::new(),
+            (asked, 0) => format!("asked {asked} times, no answer"),
+            (asked, _) => format!("asked {asked} times, last: {}", task.last_error),
         }
     }
 
@@ -140,7 +180,10 @@ impl Core {
             state,
             age_ms: now.since(running.map_or(job.started, |t| t.since)),
             fraction: progress.map_or(0.0, |p| p.fraction),
-            detail: progress.map(|p| p.detail.clone()).unwrap_or_default(),
+            detail: match running {
+                Some(t) if t.verifying.is_some() => part.undecided(),
+                _ => progress.map(|p| p.detail.clone()).unwrap_or_default(),
+            },
             reasons: if running.is_none() { vec![waits.to_owned()] } else { Vec::new() },
             failures: part.failed_tries,
             last_error: part.retries.last().cloned().unwrap_or_default(),
@@ -174,11 +217,7 @@ impl Core {
                 waits.push(format!("asked {} times, last: {}", wait.failures + 1, wait.reason));
             }
         }
-        let mut tasks = self.tasks.values().filter(|t| t.sector == number).peekable();
-        if tasks.peek().is_some() {
-            let books = self.books();
-            tasks.for_each(|task| waits.extend(self.task_jobs(task, now, &books).iter().map(job_text)));
-        }
+        self.tasks_of(number).for_each(|task| waits.extend(self.task_jobs(task, now).iter().map(job_text)));
         waits.join("; ")
     }
 
@@ -188,16 +227,14 @@ impl Core {
         if !sector.pieces.is_empty() {
             return Some(UploadView::Accepted);
         }
-        let task = self.tasks.values().find(|t| (t.sector, t.kind) == (number, TaskKind::AddPiece));
+        let task = self.tasks_of(number).find(|t| t.kind == TaskKind::AddPiece);
         let ready = task.iter().flat_map(|t| &t.attempts).find(|a| self.takes_upload(a));
         let here = ready.and_then(|a| {
             let data_url = self.workers.get(&a.worker)?.reg.data_url.clone();
             Some(UploadView::Here { data_url, ticket: a.upload_ticket.clone() })
         });
         let detail = || match task {
-            Some(task) => {
-                self.task_jobs(task, self.now, &self.books()).iter().map(job_text).collect::<Vec<_>>().join("; ")
-            }
+            Some(task) => self.task_jobs(task, self.now).iter().map(job_text).collect::<Vec<_>>().join("; "),
             None => format!("the sector is {}: {}", sector.state, sector.last_error),
         };
         Some(here.unwrap_or_else(|| UploadView::NotYet { detail: detail() }))
@@ -246,6 +283,13 @@ impl Core {
         self.facts.replicas(number).map(|(id, r)| (id.clone(), r.size_bytes, r.primary)).collect()
     }
 
+    /// How many replicas of each kind lie on each store, those of sectors unknown here included.
+    pub fn replica_counts(&self) -> BTreeMap<(StoreId, FileKind), u64> {
+        let mut counts = BTreeMap::new();
+        self.facts.all_replicas().for_each(|id| *counts.entry((id.store.clone(), id.kind)).or_default() += 1);
+        counts
+    }
+
     /// The index is there and its facts are complete.
     pub fn index_connected(&self) -> bool {
         self.facts.connected
@@ -260,6 +304,12 @@ impl Core {
     pub fn numbers_in(&self, state: SectorState) -> BTreeSet<u64> {
         self.sectors.values().filter(|s| s.state == state).map(|s| s.number).collect()
     }
+}
+
+/// Lotus's name of a task in a window, 1 for the first.
+fn assigned(window: usize) -> &'static str {
+    const NAMES: [&str; 4] = ["assigned(1)", "assigned(2)", "assigned(3)", "assigned(4)"];
+    NAMES.get(window.saturating_sub(1)).copied().unwrap_or("assigned(5+)")
 }
 
 fn phase_name(progress: Option<&Progress>) -> &'static str {

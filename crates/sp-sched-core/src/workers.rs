@@ -1,11 +1,16 @@
 //! Workers: sessions, leases, and what becomes of the attempts that a worker brings along or has lost.
 
-use sp_types::{AttemptId, HostCapacity, HostId, SessionId, TaskClass, TaskKind, WorkerId};
+use std::collections::BTreeMap;
 
+use sp_types::{AttemptId, HostCapacity, HostId, SessionId, TaskClass, TaskKind, WorkerId, WorkerLimits};
+
+use crate::account::Account;
 use crate::core::Core;
 use crate::effect::Effect;
-use crate::event::{Progress, Registration};
-use crate::model::{AttemptState, UnixMs};
+use crate::event::{Phase, Progress, Registration};
+use crate::model::{AttemptState, UnixMs, WorkerRow};
+use crate::queue::Class;
+use crate::window::{Window, idle};
 
 /// A worker that has registered since the scheduler started.
 #[derive(Debug, Clone)]
@@ -20,6 +25,23 @@ pub(crate) struct Worker {
     pub(crate) since: UnixMs,
     /// Why the stream ended.
     pub(crate) gone_reason: String,
+    /// Its lease has ended, and everybody knows.
+    pub(crate) lapsed: bool,
+    /// What operators decided about it.
+    pub(crate) row: WorkerRow,
+    /// Tasks bound to it, in the order in which they go on.
+    pub(crate) windows: Vec<Window>,
+    /// What runs on it.
+    pub(crate) account: Account,
+    /// Attempts on it by class, and bound tasks by class.
+    pub(crate) counts: BTreeMap<Class, u32>,
+    pub(crate) bound_counts: BTreeMap<Class, u32>,
+    /// What it may take of its host, and the same with nothing on it.
+    pub(crate) share: HostCapacity,
+    pub(crate) idle: HostCapacity,
+    /// Tasks it was given since the youngest worker joined, in all and by kind.
+    pub(crate) given: u64,
+    pub(crate) given_by_kind: BTreeMap<TaskKind, u64>,
 }
 
 impl Worker {
@@ -43,7 +65,8 @@ impl Worker {
     /// Why it gets no work; empty when it does.
     pub(crate) fn away_reason(&self, now: UnixMs, lease_ms: u64) -> String {
         if now >= self.lease_until(lease_ms) {
-            return format!("lease lost: no renewal for {} s", now.since(self.renewed) / 1_000);
+            let lost = format!("lease lost: no renewal for {} s", now.since(self.renewed) / 1_000);
+            return if self.stream { lost } else { format!("{lost}; disconnected: {}", self.gone_reason) };
         }
         if !self.stream {
             return format!("disconnected: {}", self.gone_reason);
@@ -69,14 +92,17 @@ impl Core {
         let finished = std::mem::take(&mut reg.finished);
         let (id, session, host) = (reg.worker.clone(), reg.session.clone(), reg.host.clone());
         self.declare_older_boots_dead(&id, &host);
-        let (now, stream, gone_reason) = (self.now, true, String::new());
-        self.workers.insert(id.clone(), Worker { reg, stream, renewed: now, since: now, gone_reason });
+        let now = self.now;
+        self.take_in(reg);
 
         let returning: Vec<AttemptId> = finished.iter().map(|r| r.attempt).collect();
         let mut keep = Vec::new();
         let mut send = Vec::new();
-        for attempt in self.granted_on(&id) {
+        // Those that still wait for their space move too: they will run where the worker is now.
+        for attempt in self.lookup.on_worker(&id).collect::<Vec<_>>() {
             self.move_attempt(attempt, &host);
+        }
+        for attempt in self.granted_on(&id) {
             let Some(live) = self.live.get_mut(&attempt) else { continue };
             if held.contains(&attempt) {
                 live.orphan = None;
@@ -99,10 +125,63 @@ impl Core {
         finished.into_iter().for_each(|result| self.on_result(&id, result));
     }
 
+    /// A session begins: whatever was bound to the worker is bound anew, by what it accepts now.
+    fn take_in(&mut self, mut reg: Registration) {
+        reg.resources = reg.resources.over(&self.config.resources);
+        let (id, host, now) = (reg.worker.clone(), reg.host.clone(), self.now);
+        self.unbind_all(&id);
+        let before = self.workers.remove(&id);
+        if let Some(old) = before.as_ref().filter(|w| w.reg.host != host) {
+            self.leave_host(&id, &old.reg.host);
+        }
+        // Whoever joins is not flooded for having been given nothing yet.
+        let least = self.workers.values().map(|w| w.given).min().unwrap_or(0);
+        let (given, given_by_kind) = before.map_or((least, BTreeMap::new()), |w| (w.given, w.given_by_kind));
+        self.open.drop_worker(&id);
+        let worker = Worker {
+            idle: idle(&reg.capacity.limited(&reg.limits)),
+            share: reg.capacity.limited(&reg.limits),
+            reg,
+            stream: true,
+            renewed: now,
+            since: now,
+            gone_reason: String::new(),
+            lapsed: false,
+            row: self.row_of_worker(&id),
+            windows: Vec::new(),
+            account: Account::default(),
+            counts: BTreeMap::new(),
+            bound_counts: BTreeMap::new(),
+            given,
+            given_by_kind,
+        };
+        self.workers.insert(id.clone(), worker);
+        self.settle_on_host(&id, &host);
+        self.dirty.workers.insert(id);
+        self.dirty.takers = true;
+        self.dirty.tasks.extend(&self.starved);
+        self.wind_workers();
+    }
+
+    /// Forgets a worker; what was bound to it goes back to the queue.
+    pub(crate) fn remove_worker(&mut self, id: &WorkerId) {
+        self.unbind_all(id);
+        let Some(worker) = self.workers.remove(id) else { return };
+        self.open.drop_worker(id);
+        self.leave_host(id, &worker.reg.host);
+        self.asides.retain(|(w, _), _| w != id);
+        if self.hosts.get(&worker.reg.host).is_none_or(|h| h.workers.is_empty()) {
+            self.learned.forget(&worker.reg.host);
+        }
+        self.dirty.takers = true;
+    }
+
     pub(crate) fn on_disconnected(&mut self, worker: &WorkerId, session: &SessionId, reason: &str) {
         let Some(known) = self.workers.get_mut(worker).filter(|w| w.reg.session == *session) else { return };
         known.stream = false;
         known.gone_reason = reason.to_owned();
+        self.dirty.workers.insert(worker.clone());
+        self.dirty.takers = true;
         // Sealing waits for its lease; proving has no time for that.
         self.lose_posts(worker, &format!("connection lost: {reason}"));
     }
@@ -112,17 +191,31 @@ impl Core {
         worker: &WorkerId,
         session: &SessionId,
         attempts: Vec<Progress>,
-        capacity: Option<HostCapacity>,
+        (capacity, limits): (Option<HostCapacity>, Option<WorkerLimits>),
     ) {
         let (now, lease_ms) = (self.now, self.config.lease_ms);
         let Some(known) = self.workers.get_mut(worker).filter(|w| w.reg.session == *session) else { return };
         let was_available = known.available(now, lease_ms);
         known.renewed = now;
-        let grown = capacity.as_ref().is_some_and(|new| *new != known.reg.capacity);
+        known.lapsed = false;
+        let grown = capacity.as_ref().is_some_and(|new| *new != known.reg.capacity)
+            || limits.as_ref().is_some_and(|new| *new != known.reg.limits);
         if let Some(capacity) = capacity {
             known.reg.capacity = capacity;
         }
+        if let Some(limits) = limits {
+            known.reg.limits = limits;
+        }
+        known.share = known.reg.capacity.limited(&known.reg.limits);
+        let host = known.reg.host.clone();
         self.replan |= !was_available || grown;
+        if grown {
+            self.touch_host(&host);
+        }
+        if !was_available {
+            self.dirty.workers.insert(worker.clone());
+            self.dirty.takers = true;
+        }
         for progress in attempts {
             self.on_progress(worker, progress);
         }
@@ -138,11 +231,23 @@ impl Core {
             Some(live) => {
                 live.seen = self.now;
                 live.resends = 0;
+                let waits = progress.phase == Phase::Prepared;
                 live.progress = Some(progress);
-                if live.orphan.take().is_some() {
+                let back = live.orphan.take().is_some();
+                if back {
                     self.log_attempt(id, "back", "its worker renews its lease again");
+                    self.dirty.tasks.insert(id.task);
+                    self.unbind(id.task);
+                    self.dirty.workers.insert(worker.clone());
                 }
+                if waits && self.attempt(id).is_some_and(|a| !a.held) {
+                    // The word to start was lost on its way.
+                    self.out.push(Effect::Start { worker: worker.clone(), attempt: id });
+                }
+                self.wind_attempt(id);
             }
+            // Nobody waits for its result any more: without this it would be kept for ever.
+            None if progress.phase == Phase::Returning => self.acknowledge(worker, id),
             None => {
                 let reason = "this attempt has ended".to_owned();
                 self.out.push(Effect::Cancel { worker: worker.clone(), attempt: id, reason });
@@ -151,15 +256,17 @@ impl Core {
     }
 
     fn granted_on(&self, worker: &WorkerId) -> Vec<AttemptId> {
-        let attempts = self.tasks.values().flat_map(|t| &t.attempts);
-        attempts.filter(|a| a.worker == *worker && a.state == AttemptState::Granted).map(|a| a.id).collect()
+        let attempts = self.lookup.on_worker(worker).filter_map(|id| self.attempt(id));
+        attempts.filter(|a| a.state == AttemptState::Granted).map(|a| a.id).collect()
     }
 
     /// Its worker may have come back on another host, or on another boot of the same one.
     fn move_attempt(&mut self, id: AttemptId, host: &HostId) {
-        if self.attempt(id).is_none_or(|a| a.host == *host) {
-            return;
-        }
+        let Some(before) = self.attempt(id).filter(|a| a.host != *host).cloned() else { return };
+        self.lookup.drop_attempt(&before);
+        self.lookup.add_attempt(&crate::model::Attempt { host: host.clone(), ..before.clone() });
+        self.touch_host(&before.host);
+        self.touch_host(host);
         if let Some(row) = self.task_mut(id.task) {
             row.attempts.iter_mut().filter(|a| a.id == id).for_each(|a| host.clone_into(&mut a.host));
         }
@@ -169,10 +276,11 @@ impl Core {
     fn declare_older_boots_dead(&mut self, worker: &WorkerId, host: &HostId) {
         let now = self.now;
         let Some((machine, _)) = host.as_str().split_once('-') else { return };
-        let attempts = self.tasks.values().flat_map(|t| &t.attempts);
-        let dead = attempts.filter(|a| a.worker != *worker && a.host != *host);
-        let dead: Vec<AttemptId> =
-            dead.filter(|a| a.host.as_str().split_once('-').is_some_and(|(m, _)| m == machine)).map(|a| a.id).collect();
+        let older =
+            self.lookup.hosts().filter(|h| *h != host && h.as_str().split_once('-').is_some_and(|(m, _)| m == machine));
+        let ids: Vec<AttemptId> = older.flat_map(|h| self.lookup.on_host(h)).collect();
+        let dead = ids.iter().filter_map(|id| self.attempt(*id)).filter(|a| a.worker != *worker);
+        let dead: Vec<AttemptId> = dead.map(|a| a.id).collect();
         for id in dead {
             self.orphan_attempt(id, now, "its host has booted again");
         }

@@ -12,7 +12,7 @@ use sp_sched_core::model::{Rows, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, HostCapacity, HostId, PieceInfo, Randomness,
-    ReplicaId, ResourceTable, SectorId, SectorSize, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+    ReplicaId, ResourceTable, SectorId, SectorSize, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 const SEALING: [TaskKind; 7] = [
@@ -93,6 +93,7 @@ fn registration() -> impl Strategy<Value = Event> {
                 build: String::new(),
                 tasks: tasks.to_vec(),
                 capacity: HostCapacity { memory_bytes: 1 << 30, cpus, ..HostCapacity::default() },
+                limits: WorkerLimits::default(),
                 resources: ResourceTable::default(),
                 data_url: format!("http://{n}"),
                 stores: vec![store(n)],
@@ -164,6 +165,7 @@ fn event() -> impl Strategy<Value = Event> {
         session: session(run),
         attempts,
         capacity: None,
+        limits: None,
     });
     let refused = prop::option::weighted(0.2, Just(Failure { code: ErrorCode::NoSpace, message: "full".to_owned() }));
     prop_oneof![
@@ -179,6 +181,10 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0u8..3).prop_map(|n| Event::StoreGone(store(n))),
         3 => replica().prop_map(|id| Event::Replica { id, size_bytes: 10, primary: true }),
         1 => replica().prop_map(Event::ReplicaGone),
+        1 => replica().prop_map(|id| Event::DeleteFailed {
+            id,
+            failure: Failure { code: ErrorCode::Unavailable, message: "read-only".to_owned() },
+        }),
         4 => (attempt(), refused).prop_map(|(attempt, refused)| Event::Reserved { attempt, refused }),
         3 => (attempt(), verdict).prop_map(|(attempt, verdict)| Event::Verified { attempt, verdict }),
         4 => chain(),

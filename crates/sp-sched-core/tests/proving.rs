@@ -249,3 +249,35 @@ fn more_partitions_than_workers_wait_for_a_free_one() {
     assert!(world.run_until(120_000, |w| w.replies.contains_key(&request)));
     assert_eq!(proven(world.replies.remove(&request).unwrap()).partitions.len(), 6);
 }
+
+#[test]
+fn a_worker_that_proves_is_neither_empty_nor_stopped() {
+    let mut world = proving_world(20);
+    world.ask(window());
+    assert!(world.run_until(5_000, |w| !w.workers[&id("p1")].attempts.is_empty()));
+    let view = |w: &World| w.core().workers(UnixMs(w.now)).into_iter().find(|v| v.name == "p1").unwrap();
+    assert!(!view(&world).empty, "it proves");
+    let refused = world.answer(Request::StopWorker { worker: "p1".to_owned() });
+    assert!(matches!(refused, Reply::Failed { code: ErrorCode::WrongState, .. }), "{refused:?}");
+}
+
+#[test]
+fn a_built_in_worker_is_not_stopped_for_it_would_be_started_again() {
+    let mut world = proving_world(21);
+    let refused = world.answer(Request::StopWorker { worker: "built-in".to_owned() });
+    let Reply::Failed { code: ErrorCode::WrongState, message } = refused else { panic!("{refused:?}") };
+    assert!(message.contains("built-in") && message.contains("DisableBuiltin"), "{message}");
+}
+
+#[test]
+fn a_drained_prover_proves_only_when_nobody_else_can() {
+    let mut world = proving_world(22);
+    world.answer(Request::Drain { worker: "p1".to_owned(), finish_pipelines: false });
+    let post = proven(world.answer(window()));
+    assert_eq!(workers(&post), ["p2", "p2"], "p1 is left alone while p2 is there");
+    world.kill_worker(&id("p2"));
+    world.kill_worker(&id("built-in"));
+    world.run_for(100);
+    let post = proven(world.answer(window()));
+    assert_eq!(workers(&post), ["p1", "p1"], "a proof is not missed for an operator's wish");
+}

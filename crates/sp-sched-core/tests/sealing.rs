@@ -102,6 +102,9 @@ fn unseal_runs_once_and_release_makes_it_run_again() {
     let mut world = World::new(4);
     let (w1, _) = two_workers(&mut world);
     three_sectors(&mut world);
+    let Reply::Failed { code, message } = world.answer(Request::Unseal { sector: 0 }) else { panic!("a CC sector") };
+    assert_eq!((code, message.contains("CC sector")), (ErrorCode::WrongState, true), "{message}");
+    assert_eq!(world.edges(0, "UNS asked for"), 0);
     assert_eq!(world.answer(Request::Unseal { sector: 2 }), Reply::Unsealing { ready: true });
     assert_eq!(world.answer(Request::ReleaseUnsealed { sector: 2 }), Reply::Released { replicas: 1 });
     assert_eq!(world.answer(Request::Unseal { sector: 2 }), Reply::Unsealing { ready: false });
@@ -242,8 +245,12 @@ fn the_host_s_other_workers_share_its_cores() {
     world.run_for(1_000);
     let jobs = world.core().jobs(UnixMs(world.now));
     assert_eq!(jobs.iter().filter(|j| j.attempt.is_some()).count(), 2, "{jobs:?}");
-    let reasons = &jobs.iter().find(|j| j.attempt.is_none()).unwrap().reasons;
-    assert_eq!(reasons[..], ["a: its host needs 1 core, 0 of 2 free", "b: its host needs 1 core, 0 of 2 free"]);
+    let waiting = jobs.iter().find(|j| j.attempt.is_none()).unwrap();
+    assert_eq!((waiting.state, waiting.detail.as_str()), ("assigned(1)", "its host needs 1 core, 0 of 2 free"));
+    let explained = world.core().explain(waiting.task_id, UnixMs(world.now)).unwrap();
+    let reasons: Vec<&str> = explained.verdicts.iter().map(|v| v.reason.as_str()).collect();
+    assert!(reasons.iter().all(|r| r.ends_with("needs 1 core, 0 of 2 free")), "{reasons:?}");
+    assert_eq!(explained.verdicts[0].users.len(), 2, "who uses it is named");
 }
 
 #[test]

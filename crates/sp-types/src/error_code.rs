@@ -72,6 +72,42 @@ error_codes! {
     Internal = "SP-INTERNAL",
 }
 
+/// Who or what is at fault when something fails: it decides between trying here, trying elsewhere, stepping back in the
+/// pipeline and stopping for a human.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Fault {
+    /// Nobody: it will pass. Try again, here or elsewhere.
+    Temporary,
+    /// The request itself: trying again changes nothing.
+    Permanent,
+    /// Files that are gone or damaged: what made them may have to run again.
+    Data,
+    /// The host or its worker: try elsewhere.
+    Host,
+}
+
+impl ErrorCode {
+    /// Who is at fault.
+    pub fn fault(self) -> Fault {
+        match self {
+            Self::Unavailable | Self::NoSpace | Self::Cancelled | Self::AttemptEnded => Fault::Temporary,
+            Self::FileMissing | Self::DigestMismatch => Fault::Data,
+            Self::ExecutorFailed | Self::BadParameters | Self::InvalidProof | Self::TimedOut | Self::Internal => {
+                Fault::Host
+            }
+            Self::BadRequest
+            | Self::UnknownSector
+            | Self::NotFound
+            | Self::PieceTooLarge
+            | Self::EmptyPiece
+            | Self::WrongState
+            | Self::WrongCluster
+            | Self::WrongProtocol
+            | Self::BadTicket => Fault::Permanent,
+        }
+    }
+}
+
 impl fmt::Display for ErrorCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())

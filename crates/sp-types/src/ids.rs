@@ -67,6 +67,17 @@ string_id!(
     /// A storage path: the `ID` of its `sectorstore.json`, a UUID.
     StoreId, "store id"
 );
+string_id!(
+    /// A GPU: the UUID that its driver gives (`GPU-...`), or its PCI address (`PCI-0000-65-00.0`).
+    GpuId, "GPU id"
+);
+
+impl GpuId {
+    /// The id of a device that has no UUID, from its PCI address such as `0000:65:00.0`.
+    pub fn from_pci(address: &str) -> Result<Self, BadId> {
+        Self::new(format!("PCI-{}", address.trim().replace(':', "-").to_ascii_lowercase()))
+    }
+}
 
 /// A unit of work in the queue: one phase of one sector, or one PoSt partition. Rises for ever, never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]

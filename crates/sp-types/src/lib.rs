@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod capacity;
 mod chain;
 mod error_code;
 mod file_kind;
@@ -16,13 +17,16 @@ mod sector_state;
 mod size;
 mod task;
 
+pub use capacity::{GpuDevice, HostCapacity, WorkerLimits};
 pub use chain::{ChainEpoch, DeadlineIndex, PartitionIndex, Randomness};
-pub use error_code::ErrorCode;
+pub use error_code::{ErrorCode, Fault};
 pub use file_kind::{FileKind, FileKindSet, UnknownFileKind};
-pub use ids::{AttemptId, BadId, HostId, ReplicaId, ReplicaInfo, SessionId, StoreId, TaskId, WorkerId};
+pub use ids::{AttemptId, BadId, GpuId, HostId, ReplicaId, ReplicaInfo, SessionId, StoreId, TaskId, WorkerId};
 pub use piece::{PieceInfo, largest_piece_at_most, padded_for};
-pub use proof::{PostProof, PostType, RegisteredSealProof, SealFeature, SectorSize, UnknownProof};
-pub use resources::{BadOverride, HostCapacity, ResourceRow, ResourceTable};
+pub use proof::{
+    PostProof, PostType, RegisteredSealProof, RegisteredUpdateProof, SealFeature, SectorSize, UnknownProof,
+};
+pub use resources::{BadOverride, ResourceRow, ResourceTable};
 pub use sector::{BadSectorName, Commitment, ProverId, SectorId};
 pub use sector_state::SectorState;
 pub use size::{BadByteSize, ByteSize};

@@ -1,4 +1,4 @@
-//! Sector sizes and registered proofs (`filecoin-proofs-api` registry; FIP-0013, FIP-0059, FIP-0090).
+//! Sector sizes and registered proofs (`filecoin-proofs-api` registry; FIP-0013, FIP-0019, FIP-0059, FIP-0090).
 
 use std::fmt;
 use std::str::FromStr;
@@ -226,6 +226,54 @@ impl FromStr for PostProof {
     }
 }
 
+/// A registered update proof (FIP-0019): `StackedDrg2KiBV1`. It depends on the sector's size alone, whatever seal proof
+/// the sector has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RegisteredUpdateProof {
+    /// Sector size.
+    pub size: SectorSize,
+}
+
+impl RegisteredUpdateProof {
+    /// Upstream's registered number: 0 to 4, rising with the size.
+    pub fn id(self) -> u64 {
+        self.size.index()
+    }
+
+    /// The proof with this registered number.
+    pub fn from_id(id: u64) -> Result<Self, UnknownProof> {
+        SectorSize::ALL
+            .into_iter()
+            .map(|size| Self { size })
+            .find(|p| p.id() == id)
+            .ok_or_else(|| UnknownProof { what: "registered update proof", text: id.to_string() })
+    }
+}
+
+/// The update proof of sectors that are sealed under this proof.
+impl From<RegisteredSealProof> for RegisteredUpdateProof {
+    fn from(proof: RegisteredSealProof) -> Self {
+        Self { size: proof.size }
+    }
+}
+
+impl fmt::Display for RegisteredUpdateProof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "StackedDrg{}V1", self.size)
+    }
+}
+
+impl FromStr for RegisteredUpdateProof {
+    type Err = UnknownProof;
+    fn from_str(text: &str) -> Result<Self, UnknownProof> {
+        SectorSize::ALL
+            .into_iter()
+            .map(|size| Self { size })
+            .find(|p| p.to_string() == text)
+            .ok_or_else(|| UnknownProof { what: "registered update proof", text: text.to_owned() })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -246,5 +294,23 @@ mod tests {
         let w = PostProof { size: SectorSize::KiB2, post_type: PostType::Window };
         assert_eq!(w.to_string(), "StackedDrgWindow2KiBV1_2");
         assert_eq!(w.to_string().parse(), Ok(w));
+    }
+
+    #[test]
+    fn update_proofs_have_upstreams_names_and_numbers() {
+        for (id, name) in
+            ["StackedDrg2KiBV1", "StackedDrg8MiBV1", "StackedDrg512MiBV1", "StackedDrg32GiBV1", "StackedDrg64GiBV1"]
+                .into_iter()
+                .enumerate()
+        {
+            let proof: RegisteredUpdateProof = name.parse().unwrap();
+            assert_eq!((proof.id(), proof.to_string().as_str()), (id as u64, name));
+            assert_eq!(RegisteredUpdateProof::from_id(id as u64), Ok(proof));
+        }
+        assert!(RegisteredUpdateProof::from_id(5).is_err());
+        assert!("StackedDrg2KiBV1_1".parse::<RegisteredUpdateProof>().is_err());
+        for seal in RegisteredSealProof::all() {
+            assert_eq!(RegisteredUpdateProof::from(seal).size, seal.size);
+        }
     }
 }

@@ -25,23 +25,6 @@ pub struct ResourceRow {
     pub max_concurrent: u32,
 }
 
-/// What a host has.
-#[derive(Debug, Clone, Default, PartialEq)]
-pub struct HostCapacity {
-    /// Physical memory, bytes, after cgroup limits.
-    pub memory_bytes: u64,
-    /// Memory used by others, bytes.
-    pub memory_used_bytes: u64,
-    /// Swap, bytes.
-    pub swap_bytes: u64,
-    /// Swap in use, bytes.
-    pub swap_used_bytes: u64,
-    /// Cores this worker may use.
-    pub cpus: u32,
-    /// Names of the GPUs, one each.
-    pub gpus: Vec<String>,
-}
-
 /// The rows of one worker: Lotus's table with the worker's overrides. `default()` is Lotus's table as it is.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ResourceTable {
@@ -61,7 +44,8 @@ pub struct BadOverride {
 }
 
 impl ResourceRow {
-    /// Threads on a machine with so many cores and GPUs: 92 % of the cores rounded down (all, if that is 0) for -1.
+    /// Threads on a machine with so many cores and usable GPUs ([`crate::HostCapacity::usable_gpus`]): 92 % of the cores
+    /// rounded down (all, if that is 0) for -1.
     pub fn threads(&self, cpus: u32, gpus: usize) -> u32 {
         let with_gpu = self.gpu_utilization > 0.0 && gpus > 0 && self.max_parallelism_gpu != 0;
         let wanted = if with_gpu { self.max_parallelism_gpu } else { self.max_parallelism };
@@ -95,6 +79,17 @@ impl ResourceTable {
         if row != default_row(kind, size) {
             self.overrides.push((kind, size, row));
         }
+    }
+
+    /// Is this the name of an override?
+    pub fn is_override(name: &str) -> bool {
+        parse_name(name).is_some()
+    }
+
+    /// These rows where they say something, `base`'s everywhere else.
+    pub fn over(&self, base: &Self) -> Self {
+        let rows = base.overrides.iter().chain(&self.overrides);
+        Self::from_rows(rows.copied())
     }
 
     /// The rows that differ from Lotus's table.

@@ -69,6 +69,11 @@ impl SectorState {
         }
     }
 
+    /// No task of the pipeline is under way or follows by itself.
+    pub fn is_settled(self) -> bool {
+        matches!(self, Self::Proving | Self::Failed | Self::Removing | Self::Removed)
+    }
+
     fn name(self) -> &'static str {
         match self {
             Self::Packing => "Packing",

@@ -164,6 +164,11 @@ impl TaskKind {
         }
     }
 
+    /// True for the tasks that `sp-ctl tasks enable` and `disable` switch: Lotus's nine.
+    pub fn can_be_switched(self) -> bool {
+        self.class() == TaskClass::Sealing && !self.always_on() && self != Self::DownloadSector
+    }
+
     /// True for the tasks that every sealing worker serves, even with `--no-default`.
     pub fn always_on(self) -> bool {
         matches!(

@@ -55,7 +55,33 @@ struct Partition {
     #[serde(default)]
     index: u32,
     sectors: Vec<Sector>,
+    /// Sectors that were left out, as numbers or with a reason each.
+    #[serde(default)]
+    skipped: Vec<Value>,
     proof: String,
+}
+
+/// What a document says.
+pub(crate) struct Claims {
+    /// What it claims to prove.
+    pub(crate) statements: Vec<Statement>,
+    /// Partitions that claim nothing: every sector was skipped.
+    pub(crate) nothing: Vec<Nothing>,
+}
+
+/// A partition without a claim.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Nothing {
+    pub(crate) partition: u32,
+    /// How many sectors it has skipped.
+    pub(crate) skipped: usize,
+}
+
+impl Partition {
+    /// It proves no sector, and says so itself.
+    fn claims_nothing(&self) -> bool {
+        self.sectors.is_empty() && self.proof.is_empty() && !self.skipped.is_empty()
+    }
 }
 
 #[derive(Deserialize)]
@@ -72,10 +98,14 @@ enum Miner {
     Address(String),
 }
 
-/// The claims of a document; at least one.
-pub(crate) fn parse(text: &str) -> Result<Vec<Statement>, DocumentError> {
+/// The claims of a document. There may be none left when every sector was skipped.
+pub(crate) fn parse(text: &str) -> Result<Claims, DocumentError> {
     let value: Value = serde_json::from_str(text)?;
-    if value.get("partitions").is_some() { post(value) } else { Ok(vec![seal(value)?]) }
+    if value.get("partitions").is_some() {
+        post(value)
+    } else {
+        Ok(Claims { statements: vec![seal(value)?], nothing: Vec::new() })
+    }
 }
 
 fn seal(value: Value) -> Result<Statement, DocumentError> {
@@ -92,7 +122,7 @@ fn seal(value: Value) -> Result<Statement, DocumentError> {
     })))
 }
 
-fn post(value: Value) -> Result<Vec<Statement>, DocumentError> {
+fn post(value: Value) -> Result<Claims, DocumentError> {
     let document: PostDocument = serde_json::from_value(value)?;
     let proof_type: PostProof = name("proof_type", "a registered PoSt proof", &document.proof_type)?;
     let prover_id = prover_id(&document.prover_id, document.miner)?;
@@ -101,15 +131,20 @@ fn post(value: Value) -> Result<Vec<Statement>, DocumentError> {
         return Err(DocumentError::NoPartitions);
     }
     let mut seen = BTreeSet::new();
-    let statement = |partition: Partition| {
+    let mut claims = Claims { statements: Vec::new(), nothing: Vec::new() };
+    for partition in document.partitions {
         if !seen.insert(partition.index) {
             return Err(DocumentError::PartitionTwice(partition.index));
         }
+        if partition.claims_nothing() {
+            claims.nothing.push(Nothing { partition: partition.index, skipped: partition.skipped.len() });
+            continue;
+        }
         let sectors = partition.sectors.iter().map(sector).collect::<Result<_, _>>()?;
         let (partition, proof) = (partition.index, bytes("proof", &partition.proof)?);
-        Ok(Statement::Post(Post { proof_type, prover_id, randomness, partition, sectors, proof }))
-    };
-    document.partitions.into_iter().map(statement).collect()
+        claims.statements.push(Statement::Post(Post { proof_type, prover_id, randomness, partition, sectors, proof }));
+    }
+    Ok(claims)
 }
 
 fn sector(sector: &Sector) -> Result<PostSector, DocumentError> {
@@ -179,7 +214,7 @@ mod tests {
 
     #[test]
     fn both_documents_are_read() {
-        let statements = parse(&seal_document().to_string()).unwrap();
+        let statements = parse(&seal_document().to_string()).unwrap().statements;
         let [Statement::Seal(seal)] = statements.as_slice() else { panic!("one seal") };
         assert_eq!((seal.ctx.number, seal.ctx.prover_id, seal.seed), (7, ProverId::of_miner(1000), [2; 32]));
         assert_eq!(seal.proof, [0, 255]);
@@ -187,10 +222,25 @@ mod tests {
         by_address["miner"] = json!("t01000");
         assert!(parse(&by_address.to_string()).is_ok());
 
-        let statements = parse(&post_document().to_string()).unwrap();
+        let statements = parse(&post_document().to_string()).unwrap().statements;
         let [Statement::Post(first), Statement::Post(second)] = statements.as_slice() else { panic!("two") };
         assert_eq!((first.partition, first.sectors[0].number, first.randomness.bytes()[31]), (0, 1, 0x3f));
         assert_eq!((second.partition, second.sectors.len()), (1, 0));
+    }
+
+    #[test]
+    fn a_partition_that_skipped_everything_claims_nothing() {
+        let mut document = post_document();
+        document["partitions"][1] = json!({"index": 1, "sectors": [], "proof": "", "skipped": [
+            {"number": 2, "reason": "sealed file is cut"}, {"number": 3, "reason": "sealed file is cut"},
+        ]});
+        let claims = parse(&document.to_string()).unwrap();
+        assert_eq!((claims.statements.len(), claims.nothing), (1, vec![Nothing { partition: 1, skipped: 2 }]));
+        // Without proof and without skipped sectors it is not a partition that was left out, it is a wrong one.
+        document["partitions"][1]["skipped"] = json!([]);
+        assert_eq!(parse(&document.to_string()).unwrap().statements.len(), 2);
+        document["partitions"] = json!([{"index": 0, "sectors": [], "skipped": [1], "proof": ""}]);
+        assert!(parse(&document.to_string()).unwrap().statements.is_empty());
     }
 
     #[test]

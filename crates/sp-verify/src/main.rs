@@ -22,7 +22,9 @@ use std::process::{Command, ExitCode};
 use anyhow::{Context, anyhow, bail};
 use clap::{Args, Parser, Subcommand};
 use proofs_core::params::{PARAMETER_CACHE_ENV, default_dir, is_insecure};
-use serde_json::json;
+use serde_json::{Value, json};
+
+use crate::document::Nothing;
 
 /// A proof document is some kilobytes; the largest (a deadline of 32 GiB sectors) some megabytes.
 const DOCUMENT_BYTES_MAX: u64 = 64 << 20;
@@ -88,22 +90,53 @@ fn main() -> ExitCode {
 fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let dir = settle_parameter_dir(args.dir.as_deref())?;
     let text = read_document(&args.file)?;
-    let statements = document::parse(&text).with_context(|| format!("{} is no proof document", args.file.display()))?;
+    let claims = document::parse(&text).with_context(|| format!("{} is no proof document", args.file.display()))?;
     let mut parts = Vec::new();
-    for statement in &statements {
-        parts.push((statement, statement.judge().map_err(|error| anyhow!("cannot decide: {error}"))?));
+    for statement in claims.statements {
+        let valid = statement.judge().map_err(|error| anyhow!("cannot decide: {error}"))?;
+        parts.push((statement.to_string(), valid));
     }
-    let valid = parts.iter().all(|(_, valid)| *valid);
-    let word = |valid| if valid { "valid" } else { "invalid" };
-    let insecure = is_insecure(&dir);
+    // Of nothing nothing is proven.
+    let valid = !parts.is_empty() && parts.iter().all(|(_, valid)| *valid);
+    let report = Report { valid, insecure: is_insecure(&dir), parts, nothing: claims.nothing };
     if args.json {
-        let parts: Vec<_> = parts.iter().map(|(s, valid)| json!({"what": s.to_string(), "valid": valid})).collect();
-        say(json!({"valid": valid, "insecure_parameters": insecure, "parts": parts}));
+        say(report.json())
     } else {
-        parts.iter().for_each(|(statement, valid)| say(format!("{}: {statement}", word(*valid))));
-        say(format!("{}{}", word(valid), if insecure { " under INSECURE development parameters" } else { "" }));
+        report.lines().into_iter().for_each(say)
     }
     Ok(ExitCode::from(u8::from(!valid)))
+}
+
+/// What is said of a document.
+struct Report {
+    valid: bool,
+    insecure: bool,
+    parts: Vec<(String, bool)>,
+    nothing: Vec<Nothing>,
+}
+
+impl Report {
+    fn json(&self) -> Value {
+        let parts: Vec<_> = self.parts.iter().map(|(what, valid)| json!({"what": what, "valid": valid})).collect();
+        let skipped = |n: &Nothing| json!({"partition": n.partition, "skipped_sectors": n.skipped});
+        let nothing: Vec<_> = self.nothing.iter().map(skipped).collect();
+        json!({"valid": self.valid, "insecure_parameters": self.insecure, "parts": parts, "without_claim": nothing})
+    }
+
+    fn lines(&self) -> Vec<String> {
+        let word = |valid| if valid { "valid" } else { "invalid" };
+        let part = |(what, valid): &(String, bool)| format!("{}: {what}", word(*valid));
+        let nothing = |n: &Nothing| {
+            format!("no claim: partition {} skipped all of its {} sectors and proves nothing", n.partition, n.skipped)
+        };
+        let under = if self.insecure { " under INSECURE development parameters" } else { "" };
+        let last = if self.parts.is_empty() {
+            "invalid: every sector was skipped, nothing is proven".to_owned()
+        } else {
+            format!("{}{under}", word(self.valid))
+        };
+        self.parts.iter().map(part).chain(self.nothing.iter().map(nothing)).chain([last]).collect()
+    }
 }
 
 /// A line of output. A reader that went away (`| head`) has seen what it wanted.

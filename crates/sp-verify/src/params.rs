@@ -19,6 +19,10 @@ pub(crate) enum Params {
     /// Make INSECURE development parameters; files that are there and right are kept
     Generate(Selection),
     /// Check that parameters are there, whole and unchanged: exit 0 if all are, 1 otherwise
+    ///
+    /// Published ones are compared with upstream's digests, development ones with those that every machine makes or that
+    /// were recorded when they were made. A digest is published for every kind and size, so parameters that are neither
+    /// can be compared with nothing: they do not pass.
     Check(CheckArgs),
     /// List the parameters that are there
     List(Place),
@@ -63,9 +67,9 @@ pub(crate) fn run(command: &Params) -> anyhow::Result<ExitCode> {
         Params::Check(args) => check_all(args),
         Params::List(place) => list(place),
         Params::Fetch(selection) => bail!(
-            "fetching published parameters comes with a later release; copy the files for {} sectors into {}",
-            selection.sector_size,
-            selection.place.dir()?.display()
+            "fetching published parameters comes with a later release; copy the files for {} sectors into a directory that \
+             holds no development parameters, and name it with --parameters DIR or FIL_PROOFS_PARAMETER_CACHE=DIR",
+            selection.sector_size
         ),
     }
 }
@@ -126,41 +130,55 @@ fn check_all(args: &CheckArgs) -> anyhow::Result<ExitCode> {
     let dir = place.dir()?;
     let look = if args.quick { check_structure } else { check };
     let results: Vec<_> = kinds.iter().map(|kind| (*kind, look(*kind, *sector_size, &dir))).collect();
-    let ok = results.iter().all(|(_, result)| result.is_ok());
+    let ok = results.iter().all(|(_, result)| problem(result).is_none());
     if place.json {
         let sets: Vec<_> = results.iter().map(|(kind, result)| result_json(*kind, *sector_size, result)).collect();
         say(json!({"dir": dir, "ok": ok, "insecure": is_insecure(&dir), "sets": sets}));
     } else {
-        for (kind, result) in &results {
-            match result {
-                Ok(checked) => print_checked(checked),
-                Err(error) => say(format!("{kind:<8} {sector_size}  {error}")),
-            }
-        }
+        results.iter().for_each(|(kind, result)| print_result(*kind, *sector_size, result));
     }
     Ok(ExitCode::from(u8::from(!ok)))
 }
 
-fn print_checked(checked: &Checked) {
-    let Checked { kind, size, layout, origin, .. } = checked;
-    say(format!("{kind:<8} {size}  {:>10}  ok, {}", ByteSize(layout.length_bytes), origin.describe()));
+/// What is wrong with a set; none if nothing is.
+fn problem(result: &Result<Checked, ParamsError>) -> Option<String> {
+    match result {
+        Err(error) => Some(error.to_string()),
+        Ok(checked) if checked.origin == Origin::Unknown => Some(format!(
+            "parameter file {} is neither published nor made by `sp-ctl params generate`: INSECURE, and whether it is whole \
+             cannot be told",
+            checked.path.display()
+        )),
+        Ok(_) => None,
+    }
+}
+
+fn print_result(kind: Kind, size: SectorSize, result: &Result<Checked, ParamsError>) {
+    let text = match (problem(result), result) {
+        (None, Ok(Checked { layout, origin, .. })) => {
+            format!("{:>10}  ok, {}", ByteSize(layout.length_bytes), origin.describe())
+        }
+        (problem, _) => problem.unwrap_or_default(),
+    };
+    say(format!("{kind:<8} {size}  {text}"));
 }
 
 fn result_json(kind: Kind, size: SectorSize, result: &Result<Checked, ParamsError>) -> Value {
-    let mut value = json!({"kind": kind.name(), "sector_size": size.name(), "ok": result.is_ok()});
-    match result {
-        Err(error) => value["error"] = json!(error.to_string()),
-        Ok(checked) => {
-            value["path"] = json!(checked.path);
-            value["length_bytes"] = json!(checked.layout.length_bytes);
-            value["digest"] = json!(checked.digest);
-            value["origin"] = json!(match checked.origin {
-                Origin::Published => "published",
-                Origin::Development => "development",
-                Origin::Unknown => "unknown",
-            });
-            value["insecure"] = json!(checked.origin.is_insecure());
-        }
+    let problem = problem(result);
+    let mut value = json!({"kind": kind.name(), "sector_size": size.name(), "ok": problem.is_none()});
+    if let Some(problem) = problem {
+        value["error"] = json!(problem);
+    }
+    if let Ok(checked) = result {
+        value["path"] = json!(checked.path);
+        value["length_bytes"] = json!(checked.layout.length_bytes);
+        value["digest"] = json!(checked.digest);
+        value["origin"] = json!(match checked.origin {
+            Origin::Published => "published",
+            Origin::Development => "development",
+            Origin::Unknown => "unknown",
+        });
+        value["insecure"] = json!(checked.origin.is_insecure());
     }
     value
 }
@@ -182,12 +200,7 @@ fn list(place: &Place) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     say(format!("{}{}", dir.display(), if is_insecure(&dir) { " (INSECURE development parameters)" } else { "" }));
-    for (kind, size, result) in &found {
-        match result {
-            Ok(checked) => print_checked(checked),
-            Err(error) => say(format!("{kind:<8} {size}  {error}")),
-        }
-    }
+    found.iter().for_each(|(kind, size, result)| print_result(*kind, *size, result));
     if found.is_empty() {
         say("no parameters; `sp-ctl params generate --sector-size 2KiB` makes development ones");
     }

@@ -119,6 +119,7 @@ fn documents_are_judged() {
         assert_eq!(code(&output), 1, "{pointer}: {output:?}");
         assert!(String::from_utf8_lossy(&output.stdout).starts_with("invalid: "), "{output:?}");
     }
+    with_skipped_partitions(&document, &judge);
     assert_eq!(code(&judge(&json!({"sector": 1}))), 2);
     assert_eq!(code(&run(&["verify", "/nonexistent/file"])), 2);
 
@@ -142,6 +143,26 @@ fn documents_are_judged() {
     assert_eq!((&verdict["valid"], &verdict["insecure_parameters"]), (&json!(true), &json!(true)));
     served(&dir, &document);
     refused_on_other_networks(&dir, &document);
+}
+
+/// A partition whose sectors were all skipped is no part of the verdict; where nothing else is, nothing is proven.
+fn with_skipped_partitions(document: &Value, judge: &impl Fn(&Value) -> Output) {
+    let skipped = json!({"index": 1, "worker": "", "sectors": [], "proof": "",
+        "skipped": [{"number": 7, "reason": "sealed file is cut"}]});
+    let mut mixed = document.clone();
+    mixed["partitions"].as_array_mut().unwrap().push(skipped.clone());
+    let output = judge(&mixed);
+    let text = String::from_utf8(output.stdout.clone()).unwrap();
+    assert_eq!(code(&output), 0, "{output:?}");
+    assert!(text.contains("no claim: partition 1 skipped all of its 1 sectors"), "{text}");
+    let mut nothing = document.clone();
+    nothing["partitions"] = json!([skipped]);
+    let output = judge(&nothing);
+    assert_eq!(code(&output), 1, "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).contains("nothing is proven"), "{output:?}");
+    // An empty proof alone is not a partition that was left out.
+    mixed["partitions"][1]["skipped"] = json!([]);
+    assert_eq!(code(&judge(&mixed)), 1);
 }
 
 /// Parameters that anybody can forge proofs for judge nothing on a real network, marked or not.

@@ -19,6 +19,8 @@ pub(crate) struct Assignment {
     pub(crate) outputs: Vec<Output>,
     pub(crate) params: v1::assign::Params,
     pub(crate) time_limit: Duration,
+    /// Bring the inputs, then wait for the scheduler's word.
+    pub(crate) hold: bool,
 }
 
 /// A file that the task reads.
@@ -47,7 +49,7 @@ pub(crate) struct Output {
 
 impl Assignment {
     pub(crate) fn from_wire(wire: v1::Assign) -> Result<Self, WireError> {
-        let v1::Assign { attempt, task, miner, sector, seal_proof, inputs, outputs, time_limit_ms, params, hold: _ } =
+        let v1::Assign { attempt, task, miner, sector, seal_proof, inputs, outputs, time_limit_ms, params, hold } =
             wire;
         let time_limit = match time_limit_ms {
             0 => TIME_LIMIT_LONGEST,
@@ -62,6 +64,7 @@ impl Assignment {
             outputs: outputs.into_iter().map(Output::from_wire).collect::<Result<_, _>>()?,
             params: required("params", params)?,
             time_limit,
+            hold,
         })
     }
 

@@ -2,7 +2,8 @@
 // Main wiring of both binaries: it reads the machine so that nothing below it has to.
 #![allow(clippy::disallowed_methods)]
 
-use std::path::PathBuf;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,16 +13,22 @@ use sp_net::{Env, host, limits, shutdown};
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::{self, ExecRequest, ExecWarm};
 use sp_sectors::RealDisk;
-use sp_types::{HostCapacity, RegisteredSealProof, ResourceTable, SealFeature, SectorSize, TaskKind};
+use sp_types::{RegisteredSealProof, ResourceTable, SealFeature, SectorSize, TaskKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::children::{ChildConfig, ChildExecutor, end_leftovers};
 use crate::executor::{Executor, Job, Role};
 use crate::settings::Shared;
-use crate::{Options, Worker, upstream_env};
+use crate::{Options, Worker, hardware, upstream_env};
 
 /// Variable of a test hook: every proof comes out wrong. Honoured on network dev only.
 pub const WRONG_PROOF_ENV: &str = "SP_TEST_WRONG_PROOF";
+
+/// Variables that say how many threads upstream's pools have.
+const THREADS_ENV: [&str; 2] = ["RAYON_NUM_THREADS", "EC_GPU_NUM_THREADS"];
+
+/// A variable for the children; none takes it away.
+type Variable = (OsString, Option<OsString>);
 
 /// How long children may take to check their parameters at the start.
 const WARM_WITHIN: Duration = Duration::from_secs(120);
@@ -42,6 +49,8 @@ pub struct Launch {
     pub pools: Vec<(Role, usize)>,
     /// Start the prover and the reader at once and let them check their parameters.
     pub warm: bool,
+    /// The executors compute on GPUs.
+    pub gpus_usable: bool,
     /// Challenge reads at once; 0 for no limit.
     pub post_parallel_reads: usize,
     /// Limit of one challenge read; zero for the task's.
@@ -55,32 +64,45 @@ pub fn sector_sizes(shared: &Shared) -> anyhow::Result<Vec<SectorSize>> {
     text.split(',').map(|size| size.parse().context("--sector-size")).collect()
 }
 
-/// Says which variables of Lotus and upstream are set and do nothing.
-pub fn warn_of_useless_variables() {
-    for line in upstream_env::without_effect(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty())) {
+/// Says which variables of Lotus and upstream are set and do nothing; `others` are those of this kind of worker alone.
+pub fn warn_of_useless_variables(others: &[(&str, &str)]) {
+    let is_set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    for line in upstream_env::remarks(is_set, others) {
         tracing::warn!("{line}");
     }
 }
 
-/// Cores of this machine that this process may use.
-pub fn cores() -> anyhow::Result<usize> {
-    Ok(host::capacity(true)?.cpus as usize)
+/// Cores of this machine that this worker may use.
+pub fn cores(shared: &Shared) -> anyhow::Result<usize> {
+    Ok(hardware::cores(shared)? as usize)
 }
 
 /// Runs the worker until it is asked to stop.
 pub async fn launch(launch: Launch) -> anyhow::Result<()> {
-    let Launch { service, shared, tasks, sizes, parameters, pools, warm, post_parallel_reads, post_read_timeout } =
-        launch;
+    let Launch {
+        service,
+        shared,
+        tasks,
+        sizes,
+        parameters,
+        pools,
+        warm,
+        gpus_usable,
+        post_parallel_reads,
+        post_read_timeout,
+    } = launch;
     let (scheduler, index) = addresses(&shared)?;
     limits::raise_file_limit(&shared.network)?;
     let data_dir = std::path::absolute(shared.data_dir.clone().map_or_else(|| default_data_dir(service), Ok)?)?;
     let lock = DataDir::open(&data_dir)?;
     let leftovers = data_dir.clone();
     tokio::task::spawn_blocking(move || end_leftovers(&leftovers)).await??;
+    let settings = shared.clone();
+    let hardware = tokio::task::spawn_blocking(move || hardware::open(&settings, gpus_usable)).await??;
     let executor: Arc<dyn Executor> = Arc::new(ChildExecutor::new(ChildConfig {
         program: "/proc/self/exe".into(),
         arguments: vec!["executor".into()],
-        environment: environment(&shared.network, &parameters),
+        environment: environment(&shared, &parameters)?,
         data_dir: data_dir.clone(),
         own_tmpdir: std::env::var_os("TMPDIR").is_none(),
         pools,
@@ -112,7 +134,8 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
         host: host::host_id()?,
         pid: std::process::id(),
         build: env!("CARGO_PKG_VERSION").to_owned(),
-        capacity: read_capacity(shared.no_swap)?,
+        capacity: hardware.capacity,
+        limits: hardware.limits,
     };
     let stop = shutdown::signal()?;
     let worker = Worker::new(Env::real(), Arc::new(RealDisk), executor, options).await?;
@@ -143,8 +166,15 @@ fn default_data_dir(service: &str) -> anyhow::Result<PathBuf> {
 }
 
 /// Everything of ours and upstream's is inherited; this comes on top.
-fn environment(network: &str, parameters: &std::path::Path) -> Vec<(std::ffi::OsString, Option<std::ffi::OsString>)> {
+fn environment(shared: &Shared, parameters: &Path) -> anyhow::Result<Vec<Variable>> {
+    let network = &shared.network;
     let mut variables = vec![("FIL_PROOFS_PARAMETER_CACHE".into(), Some(parameters.into()))];
+    if shared.cpus.is_some() {
+        // What a worker may take it must not exceed: upstream's pools have a thread per core of the machine otherwise.
+        let cores = OsString::from(hardware::cores(shared)?.to_string());
+        let unset = THREADS_ENV.into_iter().filter(|name| std::env::var_os(name).is_none());
+        variables.extend(unset.map(|name| (name.into(), Some(cores.clone()))));
+    }
     if std::env::var_os(WRONG_PROOF_ENV).is_some() {
         if network == "dev" {
             tracing::error!("{WRONG_PROOF_ENV} is set: EVERY PROOF OF THIS WORKER IS WRONG ON PURPOSE (a test)");
@@ -153,25 +183,12 @@ fn environment(network: &str, parameters: &std::path::Path) -> Vec<(std::ffi::Os
             variables.push((WRONG_PROOF_ENV.into(), None));
         }
     }
-    variables
+    Ok(variables)
 }
 
 fn seal_proofs(sizes: &[SectorSize]) -> Vec<RegisteredSealProof> {
     let features = [SealFeature::V1_1, SealFeature::Synthetic, SealFeature::NonInteractive];
     sizes.iter().flat_map(|&size| features.map(|feature| RegisteredSealProof { size, feature })).collect()
-}
-
-/// The host's figures, read anew each time; the last ones stand where reading fails.
-fn read_capacity(no_swap: bool) -> anyhow::Result<crate::ReadCapacity> {
-    let last = std::sync::Mutex::new(host::capacity(no_swap)?);
-    Ok(Arc::new(move || -> HostCapacity {
-        let mut last = last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        match host::capacity(no_swap) {
-            Ok(now) => *last = now,
-            Err(error) => tracing::warn!(%error, "the host's figures cannot be read; the last ones stand"),
-        }
-        last.clone()
-    }))
 }
 
 /// Starts prover and reader in the background, so that the first PoSt does not wait for them.

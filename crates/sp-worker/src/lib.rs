@@ -15,6 +15,7 @@ mod data_plane;
 pub mod executor;
 mod failure;
 mod fences;
+mod hardware;
 mod index;
 pub mod launch;
 mod ledger;

@@ -10,6 +10,7 @@ use sp_proto::v1::{self, TaskResult};
 use sp_sectors::Disk;
 use sp_types::{AttemptId, ErrorCode};
 use tokio::sync::{Notify, Semaphore, watch};
+use tokio_util::sync::CancellationToken;
 
 use crate::assignment::Assignment;
 use crate::attempt::{Attempt, drive, upload_path};
@@ -52,6 +53,8 @@ pub(crate) struct Node {
     pub(crate) reconnect: Notify,
     /// Why the worker cannot go on at all.
     pub(crate) fatal: watch::Sender<Option<String>>,
+    /// An operator wants it to leave for good.
+    pub(crate) stopping: CancellationToken,
 }
 
 /// The parts of a node that its maker brings.
@@ -93,6 +96,7 @@ impl Node {
             heartbeat: watch::Sender::new(None),
             reconnect: Notify::new(),
             fatal: watch::Sender::new(None),
+            stopping: CancellationToken::new(),
         };
         for assign in held {
             match node.admit(assign) {
@@ -211,6 +215,13 @@ impl Node {
             drive(node, attempt).await;
         };
         self.env.tasks.spawn("attempt", Box::pin(driving));
+    }
+
+    /// A held attempt may compute. Said again after a restart, so it is not written down.
+    pub(crate) fn release(&self, id: AttemptId) {
+        if let Some(attempt) = self.attempt(id) {
+            attempt.release();
+        }
     }
 
     /// The scheduler has said which of these attempts go on; the others are removed.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sp_types::{HostCapacity, HostId, RegisteredSealProof, ResourceTable, TaskKind};
+use sp_types::{HostCapacity, HostId, RegisteredSealProof, ResourceTable, TaskKind, WorkerLimits};
 
 /// Reads what the host has, live.
 pub type ReadCapacity = Arc<dyn Fn() -> HostCapacity + Send + Sync>;
@@ -55,6 +55,8 @@ pub struct Options {
     pub build: String,
     /// What the host has now.
     pub capacity: ReadCapacity,
+    /// What this worker may take of it.
+    pub limits: WorkerLimits,
 }
 
 /// A challenge read is given up after this long when nobody says otherwise: no wait is without a bound.

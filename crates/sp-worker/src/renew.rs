@@ -41,6 +41,7 @@ async fn renew(node: &Node, client: &mut WorkerClient<Channel>) {
         session_id: node.session_id.clone(),
         attempts: node.progress(),
         capacity: Some((node.options.capacity)().into()),
+        limits: Some(node.options.limits.clone().into()),
     };
     match node.env.timeout(ANSWER_WITHIN, client.renew(request)).await {
         Ok(Ok(reply)) => heed(node, reply.into_inner()).await,

@@ -127,6 +127,7 @@ fn register(node: &Node, held: &[AttemptId], finished: Vec<v1::TaskResult>) -> v
         held: held.iter().map(|id| (*id).into()).collect(),
         finished,
         pid: options.pid,
+        limits: Some(options.limits.clone().into()),
     }
 }
 
@@ -134,7 +135,15 @@ async fn obey(node: &Arc<Node>, command: Command) {
     match command {
         Command::Registered(_) => tracing::warn!("the scheduler registered this worker twice; ignored"),
         Command::Assign(assign) => node.assign(assign).await,
-        Command::Start(v1::Start { attempt }) => tracing::debug!(?attempt, "no attempt here waits for a start"),
+        Command::Start(v1::Start { attempt }) => {
+            if let Some(attempt) = attempt {
+                node.release(attempt.into());
+            }
+        }
+        Command::Stop(v1::Stop {}) => {
+            tracing::info!("an operator has stopped this worker");
+            node.stopping.cancel();
+        }
         Command::Cancel(v1::Cancel { attempt, reason }) => {
             if let Some(attempt) = attempt {
                 node.cancel(attempt.into(), &reason).await;

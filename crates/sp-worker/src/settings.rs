@@ -1,9 +1,11 @@
 //! Settings that both workers take: flags, environment, configuration file, and Lotus's names as second ones.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
-use sp_net::config::{ConfigError, second_flag, second_value};
+use sp_net::config::{ConfigError, Size, second_flag, second_value};
+use sp_net::host::gpu::GpuChoice;
 
 /// Declares the settings of a worker binary: the shared ones and its own, each a flag, a variable and a key.
 ///
@@ -42,6 +44,16 @@ macro_rules! worker_settings {
             /// Report no swap
             #[arg(long, env = concat!($prefix, "NO_SWAP"), num_args = 0..=1, require_equals = true, default_missing_value = "true")]
             no_swap: Option<bool>,
+            /// Cores that this worker may take of its host [default: all that this process may use]
+            #[arg(long, env = concat!($prefix, "CPUS"), value_name = "N")]
+            cpus: Option<std::num::NonZeroU32>,
+            /// Memory that this worker may take of its host, such as 64GiB [default: all that this process may use]
+            #[arg(long, env = concat!($prefix, "MEMORY"), value_name = "SIZE")]
+            memory: Option<sp_net::config::Size>,
+            /// GPUs that this worker may take: all, none, a number of them, or a list of indices and UUIDs such as
+            /// 0,1 or GPU-8932f937 (one index alone: device=0) [default: all that this process sees]
+            #[arg(long, env = concat!($prefix, "GPUS"), value_name = "GPUS")]
+            gpus: Option<sp_net::host::gpu::GpuChoice>,
             /// Files fetched at once [default: 5]
             #[arg(long, env = concat!($prefix, "PARALLEL_FETCH_LIMIT"), value_name = "N")]
             parallel_fetch_limit: Option<usize>,
@@ -70,6 +82,9 @@ macro_rules! worker_settings {
                     name: self.name.or(other.name),
                     no_local_storage: self.no_local_storage.or(other.no_local_storage),
                     no_swap: self.no_swap.or(other.no_swap),
+                    cpus: self.cpus.or(other.cpus),
+                    memory: self.memory.or(other.memory),
+                    gpus: self.gpus.or(other.gpus),
                     parallel_fetch_limit: self.parallel_fetch_limit.or(other.parallel_fetch_limit),
                     sector_size: self.sector_size.or(other.sector_size),
                     parameters: self.parameters.or(other.parameters),
@@ -90,6 +105,9 @@ macro_rules! worker_settings {
                     name: self.name.clone(),
                     no_local_storage: self.no_local_storage.unwrap_or(false),
                     no_swap: self.no_swap.unwrap_or(false),
+                    cpus: self.cpus,
+                    memory: self.memory,
+                    gpus: self.gpus.clone().unwrap_or_default(),
                     parallel_fetch_limit: self.parallel_fetch_limit,
                     sector_size: self.sector_size.clone(),
                     parameters: self.parameters.clone(),
@@ -108,7 +126,7 @@ macro_rules! worker_settings {
 }
 
 /// Settings that both workers take, merged.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Shared {
     /// Address of the scheduler.
     pub scheduler: Option<String>,
@@ -128,6 +146,12 @@ pub struct Shared {
     pub no_local_storage: bool,
     /// Report no swap.
     pub no_swap: bool,
+    /// Cores that this worker may take.
+    pub cpus: Option<NonZeroU32>,
+    /// Memory that this worker may take.
+    pub memory: Option<Size>,
+    /// GPUs that this worker may take.
+    pub gpus: GpuChoice,
     /// Files fetched at once.
     pub parallel_fetch_limit: Option<usize>,
     /// Sector sizes, separated by commas.

@@ -88,9 +88,11 @@ impl Worker {
         node.set_data_url(format!("http://{}", server.address()));
         let service = sized!(DataPlaneServer::new(data_plane::Service::new(node.clone())));
         let mut fatal = node.fatal.subscribe();
+        let asked = node.stopping.clone();
         let (leaving, stop) = (node.clone(), async move {
             tokio::select! {
                 () = shutdown => {}
+                () = asked.cancelled() => {}
                 // Never an error: the sender lives as long as the node.
                 _ = fatal.wait_for(Option::is_some) => {}
             }

@@ -3,7 +3,8 @@
 
 mod support;
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use sp_proto::v1;
@@ -12,7 +13,7 @@ use sp_proto::v1::data_plane_client::DataPlaneClient;
 use sp_proto::v1::task_done::Output;
 use sp_proto::v1::task_result::Outcome;
 use sp_sectors::{Disk, exists};
-use sp_types::{FileKind, ReplicaInfo, TaskKind};
+use sp_types::{FileKind, HostCapacity, ReplicaInfo, TaskKind, WorkerLimits};
 use support::{DATA_DIR, FORGED, Fakes, Machine, SECTOR, assign, eventually, pledge, with_input, with_output};
 
 const ALL: [TaskKind; 4] = [TaskKind::AddPiece, TaskKind::PreCommit2, TaskKind::Commit2, TaskKind::GenerateWindowPost];
@@ -73,6 +74,30 @@ async fn work_that_a_crash_interrupts_is_done_again_from_its_inputs() {
     done(&fakes.result("1.1").await);
     assert_eq!(machine.executor.starts("AP"), 2);
     clean(&machine).await;
+}
+
+#[tokio::test]
+async fn every_heartbeat_carries_fresh_figures_of_the_host_and_the_share() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    let reads = Arc::new(AtomicU64::new(0));
+    let counted = reads.clone();
+    machine.options.capacity = Arc::new(move || HostCapacity {
+        memory_bytes: 1 << 30,
+        memory_used_bytes: counted.fetch_add(1, Ordering::Relaxed),
+        cpus: 2,
+        ..HostCapacity::default()
+    });
+    machine.options.limits = WorkerLimits { cpus: Some(1), memory_bytes: None, gpus: Some(vec![]) };
+    machine.start();
+    let limits = Some(v1::WorkerLimits { cpus: 1, no_gpus: true, ..Default::default() });
+    assert_eq!(fakes.registered(1).await.limits, limits);
+    eventually("heartbeats", || (fakes.said.heartbeats.lock().unwrap().len() >= 3).then_some(())).await;
+    let seen = fakes.said.heartbeats.lock().unwrap()[..3].to_vec();
+    assert!(seen.iter().all(|heartbeat| heartbeat.limits == limits), "{seen:?}");
+    let used = seen.iter().map(|heartbeat| heartbeat.capacity.as_ref().unwrap().memory_used_bytes);
+    assert_eq!(used.collect::<Vec<_>>(), [1, 2, 3], "one reading each, after that of the registration");
+    machine.kill();
 }
 
 #[tokio::test]

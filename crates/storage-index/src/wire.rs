@@ -165,6 +165,10 @@ pub(crate) fn from_scheduler(message: v1::IndexSchedulerMessage) -> Result<FromS
     })
 }
 
+pub(crate) fn replica_count(((store, kind), count): ((StoreId, FileKind), u64)) -> v1::ReplicaCount {
+    v1::ReplicaCount { store: store.to_string(), kind: v1::FileKind::from(kind) as i32, count }
+}
+
 pub(crate) fn store_fact(fact: StoreFact) -> v1::StoreFact {
     let StoreFact { settings, health, available_bytes, reserved_bytes, holders, unhealthy } = fact;
     let health = health_to_wire(&settings.id, health);

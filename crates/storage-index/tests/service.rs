@@ -269,6 +269,10 @@ async fn a_scheduler_sees_stores_replicas_and_what_changes() {
     assert_eq!(gone, replica(1));
     assert_eq!(scheduler.fact().await, Fact::Replica(replica(2)));
 
+    let listed = index.client().list_stores(v1::ListStoresRequest {}).await.unwrap().into_inner();
+    let counts: Vec<_> = listed.counts.iter().map(|c| (c.store.as_str(), c.kind, c.count)).collect();
+    assert_eq!(counts, [("st", v1::FileKind::Sealed as i32, 1)]);
+
     let fence = v1::Fence { task: 1, up_to_number: 1 };
     scheduler.send(index_scheduler_message::Body::Fence(fence)).await;
     assert_eq!(worker.command().await, index_worker_command::Body::Fence(fence));
@@ -291,8 +295,9 @@ async fn a_scheduler_sees_stores_replicas_and_what_changes() {
         _ => None,
     });
     assert!(lost.await.contains("no connected worker"));
-    let listed = index.client().list_stores(v1::ListStoresRequest {}).await.unwrap().into_inner().stores;
-    assert!(!listed[0].healthy && listed[0].holders.is_empty());
+    let listed = index.client().list_stores(v1::ListStoresRequest {}).await.unwrap().into_inner();
+    assert!(!listed.stores[0].healthy && listed.stores[0].holders.is_empty());
+    assert_eq!(listed.counts, [], "the only replica was deleted");
 }
 
 #[tokio::test]

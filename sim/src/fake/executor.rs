@@ -1,6 +1,7 @@
 //! The fake executor: takes simulated time, may die half-way, may return a wrong proof and say that it verified it.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ use tokio::sync::oneshot;
 
 use super::stages::Plan;
 use crate::cast::Part;
+use crate::process::DATA_DIR;
 use crate::rng::Rng;
 use crate::stage::Stage;
-use crate::watch::{Running, Seat, Watch};
+use crate::watch::{End, Running, Seat, Watch};
 
 /// Parts of a hundred.
 const DIES_PERCENT: u64 = 6;
@@ -60,13 +62,28 @@ impl FakeExecutor {
         let Some((task, usual_ms)) = Plan::stage_of(&job.request) else {
             return Err(ExecError::Crashed("the fake executor does sealing tasks only".into()));
         };
+        let attempt = attempt_of(&job.request);
+        let recorded = self.is_recorded(attempt);
+        let number = self.stage.watch.executor_begins(task, job.request.sector, attempt, recorded);
         let seat = self.sit_down(task, &job.request);
-        let result = self.compute(task, usual_ms, job).await;
+        let (how, result) = match self.compute(task, usual_ms, job).await {
+            Ok((outcome, true)) => (End::Lied, Ok(outcome)),
+            Ok((outcome, false)) => (End::Answered, Ok(outcome)),
+            Err(error) => (End::Failed, Err(error)),
+        };
         seat.leave();
+        self.stage.watch.executor_ends(number, how);
         result
     }
 
-    async fn compute(&self, task: TaskKind, usual_ms: u64, job: Job) -> Result<Outcome, ExecError> {
+    /// Does the worker hold the answer to this attempt on its disk?
+    fn is_recorded(&self, attempt: AttemptId) -> bool {
+        let record = Path::new(DATA_DIR).join("attempts").join(attempt.to_string()).join("finished");
+        self.disk.metadata(&record).is_ok()
+    }
+
+    /// The outcome, and whether it is a lie.
+    async fn compute(&self, task: TaskKind, usual_ms: u64, job: Job) -> Result<(Outcome, bool), ExecError> {
         let mut rng = self.chance();
         let takes = Duration::from_millis(rng.range(usual_ms / 2, usual_ms * 2));
         let mishaps = self.stage.mood.executors();
@@ -77,12 +94,15 @@ impl FakeExecutor {
             () = job.cancel.cancelled() => return Err(ExecError::Cancelled),
             outcome = self.env.timeout(job.limit, work) => outcome.unwrap_or(Err(ExecError::TimedOut(job.limit)))?,
         };
-        Ok(if lies { spoil(outcome, &self.stage.watch) } else { outcome })
+        Ok(match outcome {
+            Outcome::Proof(proof) if lies => (spoil(proof, &self.stage.watch), true),
+            outcome => (outcome, false),
+        })
     }
 
     /// Tells the board what runs from now on.
     fn sit_down(&self, task: TaskKind, request: &ExecRequest) -> Seat {
-        let attempt = request.attempt.map_or(AttemptId { task: TaskId(0), number: 0 }, AttemptId::from);
+        let attempt = attempt_of(request);
         let Part { name, ref resources, .. } = self.part;
         self.stage.watch.note(format!("{name} runs {task} of {attempt}, sector {}", request.sector));
         let row = resources.row(task, SectorSize::KiB2);
@@ -139,13 +159,12 @@ fn refused(task: TaskKind, error: &io::Error, watch: &Watch) -> ExecError {
 }
 
 /// A well-formed wrong proof whose maker claims that he verified it.
-fn spoil(outcome: Outcome, watch: &Watch) -> Outcome {
-    match outcome {
-        Outcome::Proof(ProofOutput { mut proof, .. }) => {
-            watch.injected("wrong proof");
-            proof[0] ^= 0x20;
-            Outcome::Proof(ProofOutput { proof, self_verified: true })
-        }
-        other => other,
-    }
+fn spoil(mut output: ProofOutput, watch: &Watch) -> Outcome {
+    watch.injected("wrong proof");
+    output.proof[0] ^= 0x20;
+    Outcome::Proof(ProofOutput { self_verified: true, ..output })
+}
+
+fn attempt_of(request: &ExecRequest) -> AttemptId {
+    request.attempt.map_or(AttemptId { task: TaskId(0), number: 0 }, AttemptId::from)
 }

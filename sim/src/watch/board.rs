@@ -90,7 +90,7 @@ fn names<'a>(running: impl Iterator<Item = &'a Running>) -> String {
 
 fn sum<'a>(running: impl Iterator<Item = &'a Running>, capacity: &HostCapacity) -> HostUse {
     running.fold(HostUse::default(), |used, one| HostUse {
-        cpus: used.cpus + one.row.threads(capacity.cpus, capacity.gpus.len()),
+        cpus: used.cpus + one.row.threads(capacity.cpus, capacity.usable_gpus().count()),
         memory_min_bytes: used.memory_min_bytes + one.row.min_memory_bytes,
         memory_max_bytes: used.memory_max_bytes + one.row.max_memory_bytes,
         gpus: used.gpus + one.row.gpu_utilization,

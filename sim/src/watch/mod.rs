@@ -4,6 +4,7 @@ mod board;
 mod edges;
 mod ledger;
 mod shelf;
+mod starts;
 mod stored;
 
 use std::collections::BTreeMap;
@@ -12,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sp_invariants::Law;
 use sp_state::Batch;
-use sp_types::{AttemptId, FileKind};
+use sp_types::{AttemptId, FileKind, TaskKind};
 
 use crate::cast::SCHEDULER;
 use crate::known;
@@ -20,6 +21,8 @@ use board::Board;
 pub use board::{Running, Seat};
 use ledger::Ledger;
 use shelf::Shelf;
+pub use starts::End;
+use starts::Starts;
 
 /// A law that was broken, or a process that ended without reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,6 +51,7 @@ struct Inner {
     ledger: Ledger,
     shelf: Shelf,
     board: Board,
+    starts: Starts,
     /// Sectors that the scheduler has promised to an operator.
     promised: Vec<u64>,
     /// Sectors that an operator has given up.
@@ -119,6 +123,26 @@ impl Watch {
         let (number, broken) = board.start(running, |attempt| ledger.is_live(attempt));
         broken.into_iter().for_each(|text| inner.broken(Some(Law::L4), text));
         Seat::new(self.clone(), number)
+    }
+
+    /// An executor begins with a stage of a sector; gives the number by which its end is told. `recorded`: the worker
+    /// holds a durable record of the answer to this very attempt, so it should not have asked again.
+    pub fn executor_begins(&self, task: TaskKind, sector: u64, attempt: AttemptId, recorded: bool) -> usize {
+        let mut inner = self.inner();
+        if recorded {
+            inner.broken(None, format!("{task} of {attempt} ran again although its answer was recorded"));
+        }
+        inner.starts.begin(task, sector)
+    }
+
+    /// That executor has ended.
+    pub fn executor_ends(&self, number: usize, how: End) {
+        self.inner().starts.end(number, how);
+    }
+
+    /// What is odd about the executor starts of a sealed sector, in a run with so many faults.
+    pub fn odd_starts(&self, sector: u64, faults: u64) -> Vec<String> {
+        self.inner().starts.odd(sector, faults)
     }
 
     /// The scheduler has acknowledged that these sectors exist.

@@ -7,11 +7,12 @@ use std::path::{Path, PathBuf};
 
 use group::Curve;
 use sp_types::SectorSize;
+use storage_proofs_core::parameter_cache::CacheEntryMetadata;
 
 use super::error::{ParamsError, remedy};
 use super::kind::domain_log2;
 use super::layout::{KEY_HEAD_BYTES, Layout, LayoutError, read_key};
-use super::place::{Paths, published_digest};
+use super::place::{Paths, RECORD, published_digest};
 use super::trapdoor::Trapdoor;
 use super::{Kind, digest};
 
@@ -22,7 +23,8 @@ pub enum Origin {
     Published,
     /// Our published seed: insecure.
     Development,
-    /// Neither; somebody generated them. To be taken for insecure.
+    /// Neither; somebody generated them. To be taken for insecure, and whether they are whole cannot be told: upstream
+    /// publishes a digest for every kind and size, so these have none that anybody knows.
     Unknown,
 }
 
@@ -55,21 +57,24 @@ pub struct Checked {
     pub layout: Layout,
     /// Where it comes from, by its verifying key.
     pub origin: Origin,
-    /// The digest of the parameter file, where it was computed; it is the published or recorded one, if there is one.
+    /// The digest of the parameter file, where it was computed; unless the origin is unknown, the published or recorded
+    /// one.
     pub digest: Option<String>,
 }
 
-/// Checks a parameter set whole, reading every byte: both files present, structure and length right for the circuit,
-/// the key that of the parameters, and the digests those that were published or recorded.
+/// Checks a parameter set whole, reading every byte: the files present, structure and length right for the circuit, the
+/// key that of the parameters, and the digests those that were published or recorded. Of a set of unknown origin it
+/// gives the digest, which there is nothing to compare with.
 pub fn check(kind: Kind, size: SectorSize, dir: &Path) -> Result<Checked, ParamsError> {
     let mut checked = check_structure(kind, size, dir)?;
+    let paths = Paths::new(kind, size, dir);
     let found = digest::of_file(&checked.path).map_err(ParamsError::io("read", &checked.path))?;
     let expected = match checked.origin {
-        Origin::Published => published_digest(&Paths::new(kind, size, dir).name("params")),
-        Origin::Development => digest::recorded(kind, size).map(|recorded| recorded.params),
+        Origin::Published => published_digest(&paths.name("params")).map(str::to_owned),
+        Origin::Development => Some(development_digest(kind, size, &paths)?),
         Origin::Unknown => None,
     };
-    expect_digest(kind, size, &checked.path, expected, &found)?;
+    expect_digest(kind, size, &checked.path, expected.as_deref(), &found)?;
     checked.digest = Some(found);
     Ok(checked)
 }
@@ -95,15 +100,43 @@ pub fn check_structure(kind: Kind, size: SectorSize, dir: &Path) -> Result<Check
     } else {
         Origin::Unknown
     };
+    check_meta(kind, size, &paths, origin)?;
     Ok(Checked { kind, size, path, layout, origin, digest: None })
 }
 
 /// Layout and digest of a parameter file that is the development one, whole.
-pub(crate) fn development_set(kind: Kind, size: SectorSize, path: &Path) -> Result<(Layout, String), ParamsError> {
-    let layout = read_layout(kind, size, path)?;
-    let digest = digest::of_file(path).map_err(ParamsError::io("read", path))?;
-    recorded_or_trapdoor(kind, size, path, &digest)?;
+pub(crate) fn development_set(kind: Kind, size: SectorSize, paths: &Paths) -> Result<(Layout, String), ParamsError> {
+    let path = paths.file("params");
+    let layout = read_layout(kind, size, &path)?;
+    let digest = digest::of_file(&path).map_err(ParamsError::io("read", &path))?;
+    recorded_or_trapdoor(kind, size, &path, &digest)?;
+    expect_digest(kind, size, &path, Some(&development_digest(kind, size, paths)?), &digest)?;
     Ok((layout, digest))
+}
+
+/// The digest of a development parameter file: where it is the same everywhere and known, that one, else the one that
+/// its generation wrote down.
+fn development_digest(kind: Kind, size: SectorSize, paths: &Paths) -> Result<String, ParamsError> {
+    if let Some(recorded) = digest::recorded(kind, size) {
+        return Ok(recorded.params.to_owned());
+    }
+    let path = paths.file(RECORD);
+    let record = fs::read(&path).map_err(missing_or("read", kind, size, &path))?;
+    digest::parse_record(&record).ok_or_else(|| damaged(kind, size, &path, "it holds no digest".to_owned()))
+}
+
+/// The metadata say the sector size. They come with every development set; upstream does not publish any, and makes them
+/// when it wants them.
+fn check_meta(kind: Kind, size: SectorSize, paths: &Paths, origin: Origin) -> Result<(), ParamsError> {
+    let path = paths.file("meta");
+    let bytes = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && origin != Origin::Development => return Ok(()),
+        read => read.map_err(missing_or("read", kind, size, &path))?,
+    };
+    match serde_json::from_slice(&bytes) {
+        Ok(CacheEntryMetadata { sector_size }) if sector_size == size.bytes() => Ok(()),
+        _ => Err(damaged(kind, size, &path, format!("it does not say that a sector has {} bytes", size.bytes()))),
+    }
 }
 
 /// A digest must be the recorded one; where none is recorded, the key must at least be the development trapdoor's.

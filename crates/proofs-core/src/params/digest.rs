@@ -30,6 +30,17 @@ pub(crate) fn recorded(kind: Kind, size: SectorSize) -> Option<Digests> {
     Some(Digests { params, vk })
 }
 
+/// The digest that a record holds: the text of a digest and a line feed.
+pub(crate) fn parse_record(bytes: &[u8]) -> Option<String> {
+    let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
+    (text.len() == HEX_LENGTH && text.bytes().all(|b| b.is_ascii_hexdigit())).then(|| text.to_owned())
+}
+
+/// What a record of this digest holds.
+pub(crate) fn record(digest: &str) -> Vec<u8> {
+    format!("{digest}\n").into_bytes()
+}
+
 /// Passes bytes through to a file and digests them.
 pub(crate) struct DigestingFile {
     pub(crate) file: File,

@@ -7,6 +7,10 @@ use sp_types::SectorSize;
 
 use super::Kind;
 
+/// Where published files go. Never to development ones: every network but `dev` refuses a directory that holds any.
+const OWN_DIRECTORY: &str = "a directory that holds no development parameters, and name that one with --parameters DIR or \
+                             FIL_PROOFS_PARAMETER_CACHE=DIR";
+
 /// Why parameters could not be made, found or believed.
 #[derive(Debug, thiserror::Error)]
 pub enum ParamsError {
@@ -16,7 +20,7 @@ pub enum ParamsError {
     /// The circuit is too large to generate here.
     #[error(
         "{kind} parameters for {size} sectors cannot be generated here ({why}); copy the published files {stem}.params and \
-         {stem}.vk into {dir}"
+         {stem}.vk into {OWN_DIRECTORY}"
     )]
     CannotGenerate {
         /// What was asked for.
@@ -27,8 +31,6 @@ pub enum ParamsError {
         why: String,
         /// Name of the published files, without extension.
         stem: String,
-        /// Where they go.
-        dir: PathBuf,
     },
     /// The directory holds parameters that did not come from here.
     #[error(
@@ -102,7 +104,10 @@ impl ParamsError {
 /// What to do about a missing or damaged file of a set.
 pub(crate) fn remedy(kind: Kind, size: SectorSize) -> String {
     match super::generate::feasible(kind, size) {
-        Ok(_) => format!("run `sp-ctl params generate --sector-size {size}` or copy the published file there"),
-        Err(_) => "copy the published file there".to_owned(),
+        Ok(_) => format!(
+            "run `sp-ctl params generate --sector-size {size}` for development ones, or copy the published files into \
+             {OWN_DIRECTORY}"
+        ),
+        Err(_) => format!("copy the published files into {OWN_DIRECTORY}"),
     }
 }

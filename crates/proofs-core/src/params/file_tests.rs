@@ -41,17 +41,21 @@ fn a_set_is_made_once_and_repaired_per_file() {
     let text = check_error(&dir);
     assert!(text.contains("missing") && text.contains("sp-ctl params generate --sector-size 2KiB"), "{text}");
 
-    assert_eq!(made(&make(&dir)), [true, true, true]);
+    assert_eq!(made(&make(&dir)), [true; 4]);
     assert!(is_insecure(&dir));
-    assert_eq!(visible(&dir).len(), 4, "{:?}", visible(&dir));
+    assert_eq!(visible(&dir).len(), 5, "{:?}", visible(&dir));
     let checked = check(Kind::Window, SIZE, &dir).unwrap();
     assert_eq!((checked.origin, checked.layout.length_bytes), (Origin::Development, 11_501_496));
     assert_eq!(fs::read(file(&dir, "meta")).unwrap(), br#"{"sector_size":2048}"#);
-    assert_eq!(made(&make(&dir)), [false, false, false]);
+    assert_eq!(made(&make(&dir)), [false; 4]);
 
     fs::remove_file(file(&dir, "vk")).unwrap();
     assert!(check_error(&dir).contains(".vk is missing"));
-    assert_eq!(made(&make(&dir)), [false, true, false]);
+    assert_eq!(made(&make(&dir)), [false, true, false, false]);
+    fs::remove_file(file(&dir, "meta")).unwrap();
+    assert!(check_error(&dir).contains(".meta is missing"));
+    fs::remove_file(file(&dir, "digest")).unwrap();
+    assert_eq!(made(&make(&dir)), [false, false, true, true]);
 
     let params = file(&dir, "params");
     let whole = fs::read(&params).unwrap();
@@ -61,7 +65,7 @@ fn a_set_is_made_once_and_repaired_per_file() {
     fs::write(&params, &whole[..whole.len() / 2]).unwrap();
     let text = check_error(&dir);
     assert!(text.contains("damaged") && text.contains(params.to_str().unwrap()), "{text}");
-    assert_eq!(made(&make(&dir)), [true, false, false]);
+    assert_eq!(made(&make(&dir)), [true, false, false, false]);
     assert!(!aside.exists());
     assert_eq!(fs::read(&params).unwrap(), whole);
 }
@@ -92,6 +96,39 @@ fn damage_is_found_and_named() {
     other[whole_key.len() + 1] ^= 1;
     fs::write(&params, &other).unwrap();
     assert!(check_error(dir).contains("damaged"));
+    fs::write(&params, &whole).unwrap();
+    for meta in [&b""[..], b"{\"sector_size\":20", b"{\"sector_size\":8388608}"] {
+        fs::write(file(dir, "meta"), meta).unwrap();
+        let text = check_error(dir);
+        assert!(text.contains(".meta is damaged") && text.contains("2048 bytes"), "{text}");
+        assert!(check_structure(Kind::Window, SIZE, dir).is_err());
+    }
+}
+
+/// Digests of 8 MiB sets are in no list: the record of the generation is what a later look compares with.
+#[test]
+fn a_set_without_a_known_digest_is_checked_against_its_record() {
+    let (dir, size) = (TempDir::new().unwrap(), SectorSize::MiB8);
+    let look = || check(Kind::Window, size, dir.path()).map_err(|error| error.to_string());
+    let file = |extension: &str| dir.path().join(format!("{}.{extension}", file_stem(Kind::Window, size)));
+    let generate = || made(&generate(Kind::Window, size, dir.path(), &|_| ()).unwrap());
+    assert_eq!(generate(), [true; 4]);
+    assert_eq!(look().unwrap().origin, Origin::Development);
+    assert_eq!(generate(), [false; 4]);
+
+    let whole = fs::read(file("params")).unwrap();
+    let mut flipped = whole.clone();
+    flipped[whole.len() / 2] ^= 1;
+    fs::write(file("params"), &flipped).unwrap();
+    assert!(look().unwrap_err().contains("its digest is"), "{:?}", look());
+    fs::write(file("params"), &whole).unwrap();
+    fs::write(file("digest"), b"0123").unwrap();
+    assert!(look().unwrap_err().contains(".digest is damaged"), "{:?}", look());
+    fs::remove_file(file("digest")).unwrap();
+    assert!(look().unwrap_err().contains(".digest is missing"), "{:?}", look());
+    // Nothing vouches for the file: it is made again, and comes out the same.
+    assert_eq!(generate(), [true, false, false, true]);
+    assert!(fs::read(file("params")).unwrap() == whole && look().is_ok());
 }
 
 #[test]
@@ -120,6 +157,22 @@ fn development_files_are_insecure_without_their_marker_and_foreign_ones_are_left
 }
 
 #[test]
+fn files_of_nobody_known_are_of_unknown_origin() {
+    let dir = TempDir::new().unwrap();
+    make(dir.path());
+    // Another trapdoor gives another verifying key; the rest of the file does not matter here.
+    for extension in ["params", "vk"] {
+        let mut bytes = fs::read(file(dir.path(), extension)).unwrap();
+        bytes[95] ^= 1;
+        fs::write(file(dir.path(), extension), bytes).unwrap();
+    }
+    fs::remove_file(file(dir.path(), "meta")).unwrap();
+    let checked = check(Kind::Window, SIZE, dir.path()).unwrap();
+    assert_eq!(checked.origin, Origin::Unknown);
+    assert!(checked.origin.is_insecure() && checked.digest.is_some());
+}
+
+#[test]
 fn what_cannot_be_generated_says_so() {
     let dir = TempDir::new().unwrap();
     for (kind, size) in
@@ -127,6 +180,7 @@ fn what_cannot_be_generated_says_so() {
     {
         let text = generate(kind, size, dir.path(), &|_| ()).unwrap_err().to_string();
         assert!(text.contains("cannot be generated here") && text.contains("copy the published files"), "{text}");
+        assert!(text.contains("--parameters") && !text.contains(dir.path().to_str().unwrap()), "{text}");
     }
     assert!(visible(dir.path()).is_empty());
     for kind in Kind::ALL {

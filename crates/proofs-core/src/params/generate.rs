@@ -15,7 +15,7 @@ use super::digest::{self, DigestingFile};
 use super::error::ParamsError;
 use super::keygen::{CircuitSize, KeygenError, PointsMade, write_parameters};
 use super::kind::{WithCircuit, domain_log2, with_circuit};
-use super::place::{self, Paths};
+use super::place::{self, Paths, RECORD};
 use super::trapdoor::Trapdoor;
 use super::{Kind, file_stem, layout};
 
@@ -57,7 +57,7 @@ pub struct Report {
     pub kind: Kind,
     /// For which sectors.
     pub size: SectorSize,
-    /// The three files: parameters, verifying key, metadata.
+    /// The files: parameters, verifying key, metadata, and the record of the parameters' digest.
     pub files: Vec<FileReport>,
     /// Constraints of the circuit, input constraints included; `None` if the parameters were there already.
     pub constraints: Option<usize>,
@@ -93,7 +93,7 @@ pub fn feasible(kind: Kind, size: SectorSize) -> Result<u64, String> {
     Ok(need)
 }
 
-/// Makes the development parameters of a kind and size in `dir`, in one or all of three files; right ones are kept.
+/// Makes the development parameters of a kind and size in `dir`, in one or all of four files; right ones are kept.
 ///
 /// Blocking, and busy on all cores of rayon's pool. May be interrupted at any time: no half file is ever visible, and
 /// the next run cleans up. Any number of processes may do this at once; one of them works, the others wait and find
@@ -105,8 +105,7 @@ pub fn generate(
     progress: &(dyn Fn(Progress) + Sync),
 ) -> Result<Report, ParamsError> {
     let start = Instant::now();
-    let cannot =
-        |why| ParamsError::CannotGenerate { kind, size, why, stem: file_stem(kind, size), dir: dir.to_owned() };
+    let cannot = |why| ParamsError::CannotGenerate { kind, size, why, stem: file_stem(kind, size) };
     let need = feasible(kind, size).map_err(cannot)?;
     if let Some(available) = available_memory_bytes().filter(|available| *available < need) {
         return Err(cannot(format!("it takes {} MiB of memory, {} MiB are free", need >> 20, available >> 20)));
@@ -119,24 +118,27 @@ pub fn generate(
 
     report(Phase::Checking);
     let mut constraints = None;
-    let params = match existing(kind, size, &paths)? {
-        Some(file) => file,
+    let (params, record) = match existing(kind, size, &paths)? {
+        Some(file) => {
+            let record = small_file(&paths, RECORD, &digest::record(&file.digest))?;
+            (file, record)
+        }
         None => {
-            let (file, circuit) = make_params(kind, size, &paths, progress)?;
+            let (file, record, circuit) = make_params(kind, size, &paths, progress)?;
             constraints = Some(circuit.constraints);
-            file
+            (file, record)
         }
     };
     let key = layout::read_key(&params.path).map_err(ParamsError::io("read", &params.path))?;
     let meta = serde_json::to_vec(&CacheEntryMetadata { sector_size: size.bytes() }).expect("a number serialises");
-    let files = vec![params, small_file(&paths, "vk", &key)?, small_file(&paths, "meta", &meta)?];
+    let files = vec![params, small_file(&paths, "vk", &key)?, small_file(&paths, "meta", &meta)?, record];
     Ok(Report { kind, size, files, constraints, took: start.elapsed() })
 }
 
-/// The parameter file that is there, if it is a right one.
+/// The parameter file that is there, if it is a right one. Where its digest is known to nobody it is made again.
 fn existing(kind: Kind, size: SectorSize, paths: &Paths) -> Result<Option<FileReport>, ParamsError> {
     let path = paths.file("params");
-    match development_set(kind, size, &path) {
+    match development_set(kind, size, paths) {
         Ok((layout, digest)) => Ok(Some(FileReport { path, length_bytes: layout.length_bytes, digest, made: false })),
         Err(ParamsError::Missing { .. } | ParamsError::Damaged { .. }) => Ok(None),
         Err(error) => Err(error),
@@ -148,7 +150,7 @@ fn make_params(
     size: SectorSize,
     paths: &Paths,
     progress: &(dyn Fn(Progress) + Sync),
-) -> Result<(FileReport, CircuitSize), ParamsError> {
+) -> Result<(FileReport, FileReport, CircuitSize), ParamsError> {
     let (aside, path) = (paths.aside("params"), paths.file("params"));
     let made = write_aside(kind, size, &aside, progress);
     let (out, circuit) = match made {
@@ -162,9 +164,11 @@ fn make_params(
     progress(Progress { kind, size, phase: Phase::Publishing, done: 0, total: 0 });
     let digest = digest::finish(&out.state);
     recorded_or_trapdoor(kind, size, &aside, &digest)?;
+    // The record first: a parameter file without one would have to be made again.
+    let record = small_file(paths, RECORD, &digest::record(&digest))?;
     place::publish(&out.file, &aside, &path)?;
     let length_bytes = out.file.metadata().map_err(ParamsError::io("examine", &path))?.len();
-    Ok((FileReport { path, length_bytes, digest, made: true }, circuit))
+    Ok((FileReport { path, length_bytes, digest, made: true }, record, circuit))
 }
 
 fn write_aside(

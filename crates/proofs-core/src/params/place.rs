@@ -18,6 +18,9 @@ pub const PARAMETER_CACHE_ENV: &str = "FIL_PROOFS_PARAMETER_CACHE";
 /// Name of the file that marks a directory of development parameters.
 pub const INSECURE_MARKER: &str = "INSECURE-DEVELOPMENT-PARAMETERS";
 
+/// Extension of the record of what digest a generated parameter file has.
+pub(crate) const RECORD: &str = "digest";
+
 /// How long one process waits for another that generates the same set. The largest set that can be generated takes
 /// less.
 const LOCK_WAIT: Duration = Duration::from_secs(2 * 3600);
@@ -154,7 +157,7 @@ impl Paths {
 
     /// Removes what an interrupted run left. The caller holds the lock, so nobody is writing it.
     pub(crate) fn clean(&self) -> Result<(), ParamsError> {
-        for path in ["params", "vk", "meta"].map(|extension| self.aside(extension)) {
+        for path in ["params", "vk", "meta", RECORD].map(|extension| self.aside(extension)) {
             match fs::remove_file(&path) {
                 Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
                     return Err(ParamsError::io("remove", &path)(error));

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use filecoin_proofs::pieces::{compute_comm_d, zero_padding};
 use filecoin_proofs::{UnpaddedBytesAmount, write_and_preprocess};
-use sp_types::{Commitment, PieceInfo, RegisteredSealProof, largest_piece_at_most, padded_for};
+use sp_types::{Commitment, PieceInfo, RegisteredSealProof, SectorSize, largest_piece_at_most, padded_for};
 
 use super::StageError;
 use super::config::upstream_pieces;
@@ -69,18 +69,14 @@ pub fn fill_with_zeros(
 
 /// The data commitment of a sector that holds these pieces in this order. They must fill it.
 pub fn comm_d(proof: RegisteredSealProof, pieces: &[PieceInfo]) -> Result<Commitment, StageError> {
-    check_pieces(STAGE, proof, pieces)?;
+    check_pieces(STAGE, proof.size, pieces)?;
     let comm_d = guard(STAGE, || compute_comm_d(proof.size.bytes().into(), &upstream_pieces(pieces)))?;
     Ok(Commitment(comm_d))
 }
 
 /// Refuses pieces that do not fill the sector exactly.
-pub(super) fn check_pieces(
-    stage: &'static str,
-    proof: RegisteredSealProof,
-    pieces: &[PieceInfo],
-) -> Result<(), StageError> {
-    let (end, sector_bytes) = (end_of(pieces)?, proof.size.bytes());
+pub(super) fn check_pieces(stage: &'static str, size: SectorSize, pieces: &[PieceInfo]) -> Result<(), StageError> {
+    let (end, sector_bytes) = (end_of(pieces)?, size.bytes());
     if end > sector_bytes {
         return Err(too_large(end, sector_bytes));
     }
@@ -187,7 +183,7 @@ impl Read for Exactly<'_> {
 
 #[cfg(test)]
 mod tests {
-    use sp_types::{ErrorCode, SectorSize};
+    use sp_types::ErrorCode;
 
     use super::*;
 

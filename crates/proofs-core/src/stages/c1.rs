@@ -31,7 +31,7 @@ pub fn c1(
     cache: &Path,
     sealed: &Path,
 ) -> Result<Vec<u8>, StageError> {
-    check_pieces(STAGE, ctx.proof, pieces)?;
+    check_pieces(STAGE, ctx.proof.size, pieces)?;
     check_commitment(STAGE, "comm_r", &comms.comm_r)?;
     check_commitment(STAGE, "comm_d", &comms.comm_d)?;
     if seed == [0; 32] {

@@ -17,6 +17,7 @@ use super::config::{post_config, with_tree};
 use super::error::guard;
 use super::fields::{check_commitment, post_prover_id};
 use super::files::check_sector_file;
+use super::p_aux::check_comm_r;
 
 /// A sector as a PoSt names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,6 +49,7 @@ pub fn challenges(
 }
 
 /// The vanilla proof of one sector: bincode of upstream's `FallbackPoStSectorProof`, as Filecoin's tools exchange it.
+/// `sealed` and `cache` hold the replica with `sector.comm_r`: of an updated sector they are its update and update-cache.
 ///
 /// It is verified against `sector.comm_r` before it is returned: a missing file is [`StageError::Io`], a damaged one
 /// [`StageError::Corrupt`] or [`StageError::Upstream`], as far as the challenged parts show it. About 40 KiB at 32 GiB.
@@ -63,8 +65,8 @@ pub fn vanilla_proof(
     check_commitment(stage, "comm_r", &sector.comm_r)?;
     let prover_id = post_prover_id(stage, prover_id)?;
     check_sector_file(stage, sealed, proof.size)?;
-    let p_aux = cache.join("p_aux");
-    std::fs::metadata(&p_aux).map_err(StageError::io(stage, &p_aux))?;
+    // Of a snapped sector both replicas may be here: the wrong one is told by 64 bytes, before anything large is read.
+    check_comm_r(stage, "comm_r", cache, &sector.comm_r)?;
     let bytes = guard(stage, || with_tree!(proof.size, open(proof, prover_id, randomness, sector, sealed, cache)))?;
     bytes.ok_or_else(|| {
         let message =

@@ -1,10 +1,10 @@
 //! From our registered proofs to upstream's configurations and tree shapes.
 
 use filecoin_proofs::{
-    PoRepConfig, PoStConfig, PoStType, UnpaddedBytesAmount, WINDOW_POST_CHALLENGE_COUNT, WINNING_POST_CHALLENGE_COUNT,
-    WINNING_POST_SECTOR_COUNT,
+    PoRepConfig, PoStConfig, PoStType, SectorUpdateConfig, UnpaddedBytesAmount, WINDOW_POST_CHALLENGE_COUNT,
+    WINNING_POST_CHALLENGE_COUNT, WINNING_POST_SECTOR_COUNT,
 };
-use sp_types::{PieceInfo, PostProof, PostType, ProverId, RegisteredSealProof, SealFeature};
+use sp_types::{PieceInfo, PostProof, PostType, ProverId, RegisteredSealProof, RegisteredUpdateProof, SealFeature};
 use storage_proofs_core::api_version::{ApiFeature, ApiVersion};
 
 /// Which sector is sealed, under which proof and for whom: what enters the replica id besides ticket and data.
@@ -58,6 +58,18 @@ pub(super) fn post_config(proof: PostProof) -> PoStConfig {
     PoStConfig { sector_size, challenge_count, sector_count, typ, priority: true, api_version }
 }
 
+/// Upstream's configuration of a registered update proof, as its own registry has it: V1_1, whatever seal proof the
+/// sector has. Of its fields only the size counts.
+pub(super) fn update_porep_config(proof: RegisteredUpdateProof) -> PoRepConfig {
+    let seal = RegisteredSealProof::v1_1(proof.size);
+    PoRepConfig::new_groth16(proof.size.bytes(), seal.porep_id(), ApiVersion::V1_1_0)
+}
+
+/// What the vanilla part of an update needs of it.
+pub(super) fn update_config(proof: RegisteredUpdateProof) -> SectorUpdateConfig {
+    SectorUpdateConfig::from_porep_config(&update_porep_config(proof))
+}
+
 /// The pieces in upstream's words.
 pub(super) fn upstream_pieces(pieces: &[PieceInfo]) -> Vec<filecoin_proofs::PieceInfo> {
     let convert = |piece: &PieceInfo| filecoin_proofs::PieceInfo {
@@ -94,6 +106,13 @@ mod tests {
             assert_eq!((window.sector_count, window.challenge_count), (known, 10));
             let winning = post_config(PostProof { size, post_type: PostType::Winning });
             assert_eq!((winning.sector_count, winning.challenge_count), (1, 66));
+            let update = update_config(RegisteredUpdateProof { size });
+            let partitions = match size {
+                SectorSize::KiB2 => 1,
+                SectorSize::MiB8 => 4,
+                _ => 16,
+            };
+            assert_eq!((update.nodes_count as u64, update.update_partitions.0), (size.bytes() / 32, partitions));
         }
     }
 }

@@ -21,6 +21,12 @@ pub(super) fn check_sector_file(stage: &'static str, path: &Path, size: SectorSi
     Err(StageError::corrupt(stage, format!("{} has {found} bytes, a {size} sector has {expected}", path.display())))
 }
 
+/// Creates a file of the sector's size, which upstream maps and overwrites. One that is there already is refused.
+pub(super) fn create_sector_file(stage: &'static str, path: &Path, size: SectorSize) -> Result<(), StageError> {
+    let created = File::create_new(path).and_then(|file| file.set_len(size.bytes()));
+    created.map_err(StageError::io(stage, path))
+}
+
 /// Creates `dir` if it is missing and refuses it if it holds anything: upstream skips a layer whose file has the right
 /// length whatever is in it, so a stage never starts on leftovers.
 pub(super) fn require_empty_dir(stage: &'static str, dir: &Path) -> Result<(), StageError> {

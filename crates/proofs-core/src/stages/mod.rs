@@ -1,4 +1,4 @@
-//! The stages of sealing and proving, from AddPiece to PoSt: upstream's library behind plain values and paths.
+//! The stages of sealing, snapping and proving, from AddPiece to PoSt: upstream's library behind plain values and paths.
 //!
 //! One file per stage. A stage takes what it needs as arguments, keeps nothing between calls, and is blocking: one call
 //! may take hours at 32 GiB. It writes only into the files and directories that it is given; the caller works aside and
@@ -15,11 +15,17 @@ mod error;
 mod fields;
 mod files;
 mod finalize;
+mod p_aux;
 mod parameters;
 mod parents;
 mod pc1;
 mod pc2;
+mod pr1;
+mod pr2;
+mod regen_sector_key;
+mod replica_update;
 mod unseal;
+mod unseal_update;
 mod verify;
 mod window_post;
 mod winning_post;
@@ -30,11 +36,16 @@ pub use c2::c2;
 pub use challenge::{PostSector, challenges, vanilla_proof, verify_vanilla_proof};
 pub use config::SectorContext;
 pub use error::StageError;
-pub use finalize::finalize;
-pub use parameters::{require_post_parameters, require_seal_parameters};
+pub use finalize::{finalize, finalize_replica_update};
+pub use parameters::{require_post_parameters, require_seal_parameters, require_update_parameters};
 pub use pc1::{Pc1Output, pc1};
 pub use pc2::{SealCommitments, pc2};
+pub use pr1::prove_replica_update_1;
+pub use pr2::prove_replica_update_2;
+pub use regen_sector_key::regen_sector_key;
+pub use replica_update::{UpdateCommitments, replica_update};
 pub use unseal::{read_piece, unseal};
-pub use verify::{verify_seal, verify_window_post, verify_winning_post};
+pub use unseal_update::unseal_update;
+pub use verify::{verify_seal, verify_update, verify_window_post, verify_winning_post};
 pub use window_post::window_post_partition;
 pub use winning_post::{winning_post, winning_post_sector};

@@ -7,12 +7,13 @@ use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use filecoin_proofs::MerkleTreeTrait;
-use sp_types::{PostProof, RegisteredSealProof, SealFeature, SectorSize};
-use storage_proofs_core::parameter_cache::parameter_cache_srs_key_path;
+use sp_types::{PostProof, RegisteredSealProof, RegisteredUpdateProof, SealFeature, SectorSize};
+use storage_proofs_core::parameter_cache::{parameter_cache_dir, parameter_cache_srs_key_path};
 
 use super::StageError;
 use super::config::{porep_config, post_config, with_tree};
 use super::error::guard;
+use crate::params::{Kind, file_stem};
 
 /// Uncompressed points of BLS12-381.
 const G1_BYTES: u64 = 96;
@@ -47,6 +48,12 @@ pub fn require_post_parameters(proof: PostProof) -> Result<(), StageError> {
     check.proving(&post_files(check.stage, proof)?)
 }
 
+/// Checks the parameter files that PR2 under `proof` reads: there, whole, and belonging together.
+pub fn require_update_parameters(proof: RegisteredUpdateProof) -> Result<(), StageError> {
+    let check = Check { stage: "PR2", size: proof.size };
+    check.proving(&update_files(check.stage, proof)?)
+}
+
 /// Checks what verifying a seal proof reads.
 pub(super) fn require_seal_verifying_key(stage: &'static str, proof: RegisteredSealProof) -> Result<(), StageError> {
     let check = Check { stage, size: proof.size };
@@ -58,6 +65,15 @@ pub(super) fn require_seal_verifying_key(stage: &'static str, proof: RegisteredS
 pub(super) fn require_post_verifying_key(stage: &'static str, proof: PostProof) -> Result<(), StageError> {
     let check = Check { stage, size: proof.size };
     check.verifying_key(&post_files(stage, proof)?.verifying_key).map(drop)
+}
+
+/// Checks what verifying an update proof reads.
+pub(super) fn require_update_verifying_key(
+    stage: &'static str,
+    proof: RegisteredUpdateProof,
+) -> Result<(), StageError> {
+    let check = Check { stage, size: proof.size };
+    check.verifying_key(&update_files(stage, proof)?.verifying_key).map(drop)
 }
 
 fn seal_files(stage: &'static str, proof: RegisteredSealProof) -> Result<Files, StageError> {
@@ -76,6 +92,13 @@ fn post_files(stage: &'static str, proof: PostProof) -> Result<Files, StageError
         Ok(Files { params: config.get_cache_params_path::<Tree>()?, verifying_key })
     }
     guard(stage, || with_tree!(proof.size, of(proof)))
+}
+
+fn update_files(stage: &'static str, proof: RegisteredUpdateProof) -> Result<Files, StageError> {
+    guard(stage, || {
+        let (dir, stem) = (parameter_cache_dir(), file_stem(Kind::Update, proof.size));
+        Ok(Files { params: dir.join(format!("{stem}.params")), verifying_key: dir.join(format!("{stem}.vk")) })
+    })
 }
 
 impl Check {

@@ -49,7 +49,7 @@ pub fn pc1(
     sealed: &Path,
     cache: &Path,
 ) -> Result<Pc1Output, StageError> {
-    check_pieces(STAGE, ctx.proof, pieces)?;
+    check_pieces(STAGE, ctx.proof.size, pieces)?;
     check_sector_file(STAGE, unsealed, ctx.proof.size)?;
     require_empty_dir(STAGE, cache)?;
     // Upstream wants the file to exist and overwrites it; a replica that is there already must not be lost so.

@@ -19,7 +19,7 @@ const STAGE: &str = "PC2";
 /// Upstream's name of the tree over the data.
 const TREE_D: &str = "sc-02-data-tree-d.dat";
 
-/// The commitments of a sealed sector.
+/// The commitments of a sealed sector, or of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealCommitments {
     /// Commitment of the replica.

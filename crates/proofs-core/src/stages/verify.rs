@@ -9,14 +9,16 @@ use std::io::Cursor;
 use bellperson::groth16::Proof;
 use bellperson::groth16::aggregate::AggregateProof;
 use blstrs::Bls12;
-use filecoin_proofs::{MerkleTreeTrait, PublicReplicaInfo, SINGLE_PARTITION_PROOF_LEN};
-use sp_types::{Commitment, PostProof, PostType, ProverId, Randomness, SealFeature};
+use filecoin_proofs::{
+    MerkleTreeTrait, PublicReplicaInfo, SINGLE_PARTITION_PROOF_LEN, TreeRHasher, verify_empty_sector_update_proof,
+};
+use sp_types::{Commitment, PostProof, PostType, ProverId, Randomness, RegisteredUpdateProof, SealFeature};
 
-use super::config::{porep_config, post_config, with_tree};
+use super::config::{porep_config, post_config, update_config, update_porep_config, with_tree};
 use super::error::guard;
 use super::fields::{is_commitment, post_prover_id};
-use super::parameters::{require_post_verifying_key, require_seal_verifying_key};
-use super::{PostSector, SectorContext, StageError};
+use super::parameters::{require_post_verifying_key, require_seal_verifying_key, require_update_verifying_key};
+use super::{PostSector, SectorContext, StageError, UpdateCommitments};
 
 const STAGE: &str = "verify";
 
@@ -86,6 +88,22 @@ pub fn verify_winning_post(
     guard(STAGE, || with_tree!(proof.size, winning(proof, prover_id, randomness, sector, proof_bytes)))
 }
 
+/// Whether `proof_bytes` is a valid update proof: the replica with `comm_r_old` became that with `comm_r_new` by the data
+/// with `comm_d_new`. Neither sector nor prover enter it.
+pub fn verify_update(
+    proof: RegisteredUpdateProof,
+    comms: &UpdateCommitments,
+    proof_bytes: &[u8],
+) -> Result<bool, StageError> {
+    require_update_verifying_key(STAGE, proof)?;
+    let partitions = guard(STAGE, || Ok(usize::from(update_config(proof).update_partitions)))?;
+    let well_formed = [comms.comm_r_old, comms.comm_r_new, comms.comm_d_new].iter().all(|c| is_commitment(&c.0));
+    if !well_formed || !are_snarks(proof_bytes, partitions) {
+        return Ok(false);
+    }
+    guard(STAGE, || with_tree!(proof.size, update(proof, comms, proof_bytes)))
+}
+
 /// Whether these bytes are `count` Groth16 proofs: of the right length, and points of the curve's groups.
 fn are_snarks(bytes: &[u8], count: usize) -> bool {
     bytes.len() == count * SINGLE_PARTITION_PROOF_LEN && Proof::<Bls12>::read_many(bytes, count).is_ok()
@@ -135,4 +153,14 @@ fn winning<Tree: 'static + MerkleTreeTrait>(
     let replicas = [(sector.number.into(), PublicReplicaInfo::new(sector.comm_r.0)?)];
     let config = post_config(proof);
     filecoin_proofs::verify_winning_post::<Tree>(&config, &randomness.bytes(), &replicas, prover_id, proof_bytes)
+}
+
+fn update<Tree: 'static + MerkleTreeTrait<Hasher = TreeRHasher>>(
+    proof: RegisteredUpdateProof,
+    comms: &UpdateCommitments,
+    proof_bytes: &[u8],
+) -> anyhow::Result<bool> {
+    let UpdateCommitments { comm_r_old, comm_r_new, comm_d_new } = comms;
+    let config = update_porep_config(proof);
+    verify_empty_sector_update_proof::<Tree>(&config, proof_bytes, comm_r_old.0, comm_r_new.0, comm_d_new.0)
 }

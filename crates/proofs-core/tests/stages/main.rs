@@ -1,4 +1,4 @@
-//! The stages end to end at 2 KiB: sealing, unsealing, both PoSts, the verifier, and what each refuses.
+//! The stages end to end at 2 KiB: sealing, snapping, unsealing, both PoSts, the verifier, and what each refuses.
 //!
 //! Tests that prove need development parameters: `make test` makes them before; by hand,
 //! `sp-ctl params generate --sector-size 2KiB`. Without them they fail and name the missing file.
@@ -9,5 +9,6 @@
 mod bad_input;
 mod post;
 mod seal;
+mod snap;
 mod support;
 mod upstream;

@@ -9,6 +9,7 @@ use tonic::Status;
 
 use super::Api;
 use crate::service::ServiceOptions;
+use crate::troubles::Troubles;
 use crate::wire;
 
 /// What this scheduler is.
@@ -20,12 +21,14 @@ pub(crate) struct About {
     pub(super) sector_size: SectorSize,
     pub(super) insecure_parameters: bool,
     pub(super) started: Monotonic,
+    pub(super) troubles: Troubles,
 }
 
 impl About {
     pub(crate) fn new(options: &ServiceOptions, started: Monotonic) -> Self {
-        let ServiceOptions { cluster, network, miner, sector_size, insecure_parameters, .. } = options.clone();
-        Self { cluster, network, miner, sector_size, insecure_parameters, started }
+        let ServiceOptions { cluster, network, miner, sector_size, insecure_parameters, troubles, .. } =
+            options.clone();
+        Self { cluster, network, miner, sector_size, insecure_parameters, started, troubles }
     }
 }
 
@@ -58,6 +61,7 @@ impl Api {
             index_connected: self.stores.connected(),
             insecure_parameters: self.about.insecure_parameters,
             uptime_ms: self.env.clock.monotonic().since_ms(self.about.started),
+            builtin_troubles: self.about.troubles.list(),
         })
     }
 

@@ -1,8 +1,10 @@
 //! Jobs: what waits, runs or returns, and ending it.
 
+use sp_net::status::to_status;
 use sp_proto::v1;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::Request;
+use sp_types::{ErrorCode, TaskId};
 use tonic::Status;
 
 use super::{Api, REQUEST_LIMIT, unexpected};
@@ -13,6 +15,30 @@ impl Api {
         let v1::ListJobsRequest {} = request;
         let jobs = self.look(|core, now| core.jobs(now)).await?;
         Ok(v1::ListJobsReply { jobs: jobs.into_iter().map(wire::job).collect() })
+    }
+
+    pub(super) async fn on_explain_task(
+        &self,
+        request: v1::ExplainTaskRequest,
+    ) -> Result<v1::ExplainTaskReply, Status> {
+        let v1::ExplainTaskRequest { task_id } = request;
+        let explained = self.look(move |core, now| core.explain(TaskId(task_id), now)).await?;
+        let missing = || {
+            let message = format!("there is no sealing task {task_id}; see `sp-ctl sealing jobs`");
+            to_status(ErrorCode::NotFound, message)
+        };
+        explained.map(wire::explanation).ok_or_else(missing)
+    }
+
+    pub(super) async fn on_set_priority(
+        &self,
+        request: v1::SetPriorityRequest,
+    ) -> Result<v1::SetPriorityReply, Status> {
+        let v1::SetPriorityRequest { task_id, priority } = request;
+        match self.ask(Request::SetPriority { task: TaskId(task_id), priority }, REQUEST_LIMIT).await? {
+            Reply::Done => Ok(v1::SetPriorityReply {}),
+            other => Err(unexpected(&other)),
+        }
     }
 
     pub(super) async fn on_abort_job(&self, request: v1::AbortJobRequest) -> Result<v1::AbortJobReply, Status> {

@@ -2,11 +2,13 @@
 
 mod about;
 mod jobs;
+mod limits;
 mod pieces;
 mod proven;
 mod proving;
 mod sectors;
 mod storage;
+mod workers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,13 +29,11 @@ use crate::index::Stores;
 use crate::workers::gone;
 
 pub(crate) use about::About;
+pub(crate) use limits::ComputeLimits;
 use proven::Proven;
 
 /// A request that only changes rows is answered within this.
 const REQUEST_LIMIT: Duration = Duration::from_secs(30);
-
-/// A PoSt or a check is answered within this; the core has limits of its own, which say more.
-const COMPUTE_LIMIT: Duration = Duration::from_secs(600);
 
 /// A worker attaches a directory within this: it may have to read every manifest in it.
 const ATTACH_LIMIT: Duration = Duration::from_secs(60);
@@ -46,12 +46,20 @@ pub(crate) struct Api {
     chain: Arc<dyn Chain>,
     stores: Stores,
     about: Arc<About>,
+    limits: ComputeLimits,
     proven: Proven,
 }
 
 impl Api {
-    pub(crate) fn new(env: Env, driver: Handle, chain: Arc<dyn Chain>, stores: Stores, about: About) -> Self {
-        Self { env, driver, chain, stores, about: Arc::new(about), proven: Proven::default() }
+    pub(crate) fn new(
+        env: Env,
+        driver: Handle,
+        chain: Arc<dyn Chain>,
+        stores: Stores,
+        about: About,
+        limits: ComputeLimits,
+    ) -> Self {
+        Self { env, driver, chain, stores, about: Arc::new(about), limits, proven: Proven::default() }
     }
 
     /// Looks at the core.
@@ -69,9 +77,7 @@ impl Api {
         look: impl FnOnce(&Core, &Sector, UnixMs) -> T + Send + 'static,
     ) -> Result<T, Status> {
         let found = self.look(move |core, now| core.sector(number).map(|sector| look(core, sector, now))).await?;
-        found.ok_or_else(|| {
-            to_status(ErrorCode::UnknownSector, format!("there is no sector {number}; see `sp-ctl sectors list`"))
-        })
+        found.ok_or_else(|| unknown_sector(number))
     }
 
     /// Asks the core for something; a refusal is an error with its code.
@@ -81,6 +87,10 @@ impl Api {
             reply => Ok(reply),
         }
     }
+}
+
+fn unknown_sector(number: u64) -> Status {
+    to_status(ErrorCode::UnknownSector, format!("there is no sector {number}; see `sp-ctl sectors list`"))
 }
 
 /// The core answered something else than was asked for.
@@ -105,6 +115,9 @@ calls! {
     list_workers(ListWorkersRequest) -> ListWorkersReply = on_list_workers;
     list_jobs(ListJobsRequest) -> ListJobsReply = on_list_jobs;
     abort_job(AbortJobRequest) -> AbortJobReply = on_abort_job;
+    explain_task(ExplainTaskRequest) -> ExplainTaskReply = on_explain_task;
+    set_priority(SetPriorityRequest) -> SetPriorityReply = on_set_priority;
+    edit_worker(EditWorkerRequest) -> EditWorkerReply = on_edit_worker;
     pledge_sectors(PledgeSectorsRequest) -> PledgeSectorsReply = on_pledge_sectors;
     add_piece(AddPieceRequest) -> AddPieceReply = on_add_piece;
     get_upload(GetUploadRequest) -> GetUploadReply = on_get_upload;

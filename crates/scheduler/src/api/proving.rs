@@ -1,6 +1,7 @@
 //! Proving: deadlines, and proofs on demand.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use sp_net::status::to_status;
 use sp_proto::v1;
@@ -10,7 +11,7 @@ use sp_types::{ChainEpoch, DeadlineIndex, ErrorCode, ProverId, Randomness};
 use tonic::Status;
 
 use super::proven::Outcome;
-use super::{Api, COMPUTE_LIMIT, unexpected};
+use super::{Api, unexpected};
 use crate::chain::{ChainFailure, Opening, PERIOD_EPOCHS, winning_pick};
 use crate::wire;
 
@@ -83,7 +84,7 @@ impl Api {
         let index = deadline(request.deadline)?;
         let open = Opening::provable(self.chain.head(), index).open;
         let randomness = drawn(self.chain.window_randomness(index).await)?;
-        let reply = self.post(Request::ComputeWindowPost { deadline: index, randomness }).await?;
+        let reply = self.post(Request::ComputeWindowPost { deadline: index, randomness }, self.limits.window).await?;
         self.proven.note(index, open, outcome(&reply));
         Ok(wire::post_reply(self.about.miner, reply))
     }
@@ -95,7 +96,7 @@ impl Api {
         let v1::ComputeWinningPostRequest {} = request;
         let randomness = drawn(self.chain.winning_randomness().await)?;
         let pick = winning_pick(ProverId::of_miner(self.about.miner), randomness);
-        let reply = self.post(Request::ComputeWinningPost { randomness, pick }).await?;
+        let reply = self.post(Request::ComputeWinningPost { randomness, pick }, self.limits.winning).await?;
         Ok(wire::post_reply(self.about.miner, reply))
     }
 
@@ -108,14 +109,14 @@ impl Api {
         let mut bytes = [0; 32];
         self.env.entropy.fill(&mut bytes);
         let request = Request::CheckDeadline { deadline: index, randomness: Randomness::new(bytes) };
-        match self.ask(request, COMPUTE_LIMIT).await? {
+        match self.ask(request, self.limits.window).await? {
             Reply::Checked(checked) => Ok(wire::check_reply(checked)),
             other => Err(unexpected(&other)),
         }
     }
 
-    async fn post(&self, request: Request) -> Result<PostReply, Status> {
-        match self.ask(request, COMPUTE_LIMIT).await? {
+    async fn post(&self, request: Request, limit: Duration) -> Result<PostReply, Status> {
+        match self.ask(request, limit).await? {
             Reply::Post(reply) => Ok(reply),
             other => Err(unexpected(&other)),
         }

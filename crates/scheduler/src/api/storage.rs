@@ -2,17 +2,20 @@
 
 use sp_net::status::to_status;
 use sp_proto::v1;
+use sp_sched_core::Core;
 use sp_types::ErrorCode;
 use tonic::Status;
 
-use super::{ATTACH_LIMIT, Api};
+use super::{ATTACH_LIMIT, Api, unknown_sector};
 use crate::wire;
 use crate::workers::gone;
 
 impl Api {
     pub(super) async fn on_list_storage(&self, request: v1::ListStorageRequest) -> Result<v1::ListStoresReply, Status> {
         let v1::ListStorageRequest {} = request;
-        Ok(v1::ListStoresReply { stores: self.stores.list() })
+        let counts = self.look(|core, _| core.replica_counts()).await?;
+        let counts = counts.into_iter().map(wire::replica_count).collect();
+        Ok(v1::ListStoresReply { stores: self.stores.list(), counts })
     }
 
     pub(super) async fn on_find_storage(
@@ -20,7 +23,12 @@ impl Api {
         request: v1::FindStorageRequest,
     ) -> Result<v1::FindStorageReply, Status> {
         let v1::FindStorageRequest { sector } = request;
-        let replicas = self.look_at(sector, move |core, _, _| core.replicas_of(sector)).await?;
+        // A path may hold files of sectors that nobody here knows, for example one that came from Lotus.
+        let look = move |core: &Core, _| (core.sector(sector).is_some(), core.replicas_of(sector));
+        let (known, replicas) = self.look(look).await?;
+        if !known && replicas.is_empty() {
+            return Err(unknown_sector(sector));
+        }
         let found = |(id, size_bytes, primary): (sp_types::ReplicaId, u64, bool)| v1::FoundReplica {
             store: self.stores.get(id.store.as_str()),
             replica: Some(wire::replica(id, size_bytes, primary)),

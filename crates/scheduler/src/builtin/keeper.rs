@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rustix::process::Signal;
+use sp_env::Monotonic;
 use sp_net::Env;
 use sp_net::retry::Backoff;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::process::{Plan, Running};
+use crate::troubles::Troubles;
 
 /// How often a worker is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -40,15 +42,16 @@ pub struct BuiltinWorkers {
 }
 
 impl BuiltinWorkers {
-    /// Adopts or starts each of them and keeps them running. Records and logs lie in `<data_dir>/builtin`.
-    pub fn start(env: &Env, data_dir: &Path, workers: Vec<BuiltinWorker>) -> Self {
+    /// Adopts or starts each of them and keeps them running. Records and logs lie in `<data_dir>/builtin`; what keeps
+    /// one from running is told to `troubles`.
+    pub fn start(env: &Env, data_dir: &Path, workers: Vec<BuiltinWorker>, troubles: &Troubles) -> Self {
         let stop = CancellationToken::new();
         let (running, ended) = mpsc::channel(1);
         let dir = data_dir.join("builtin");
         for BuiltinWorker { name, program, args, envs } in workers {
             let (record, log) = (dir.join(format!("{name}.json")), dir.join(format!("{name}.log")));
             let plan = Plan { program, args, envs, record, log };
-            let keeper = Keeper { env: env.clone(), name, plan, stop: stop.clone() };
+            let keeper = Keeper { env: env.clone(), name, plan, stop: stop.clone(), troubles: troubles.clone() };
             let alive = running.clone();
             let keep = async move {
                 keeper.run().await;
@@ -73,9 +76,12 @@ struct Keeper {
     name: &'static str,
     plan: Plan,
     stop: CancellationToken,
+    troubles: Troubles,
 }
 
 impl Keeper {
+    /// Tries for ever, as there is no other host to turn to: with growing waits up to a bound, and a reason that
+    /// operators see.
     async fn run(self) {
         let mut backoff = Backoff::endless(Duration::from_secs(1), Duration::from_secs(60));
         let mut found = self.find().await;
@@ -84,19 +90,20 @@ impl Keeper {
                 Some(running) => Ok(running),
                 None => self.start().await,
             };
-            match tried {
+            let reason = match tried {
                 Ok(running) => {
                     let began = self.env.clock.monotonic();
-                    match self.watch(running).await {
-                        Some(reason) => tracing::warn!(worker = self.name, reason, "built-in worker ended"),
-                        None => return,
-                    }
-                    if self.env.clock.monotonic().since_ms(began) >= SETTLED.as_millis() as u64 {
+                    let Some(reason) = self.watch(running, began).await else { return };
+                    if self.has_settled(began) {
                         backoff.reset();
                     }
+                    reason
                 }
-                Err(reason) => tracing::warn!(worker = self.name, reason, "cannot start a built-in worker"),
-            }
+                Err(reason) => reason,
+            };
+            let times = backoff.tries() + 1;
+            tracing::warn!(worker = self.name, reason, times, "a built-in worker does not run");
+            self.troubles.note(self.name, format!("did not stay up, tried {times} times in a row, last: {reason}"));
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return,
@@ -127,8 +134,12 @@ impl Keeper {
         Ok(running)
     }
 
+    fn has_settled(&self, began: Monotonic) -> bool {
+        self.env.clock.monotonic().since_ms(began) >= SETTLED.as_millis() as u64
+    }
+
     /// Looks at it until it ends, and says why; none when it was ended because the scheduler stops.
-    async fn watch(&self, mut running: Running) -> Option<String> {
+    async fn watch(&self, mut running: Running, began: Monotonic) -> Option<String> {
         loop {
             tokio::select! {
                 biased;
@@ -140,6 +151,9 @@ impl Keeper {
             }
             if let Some(reason) = running.death() {
                 return Some(format!("{reason}; its log is {}", self.plan.log.display()));
+            }
+            if self.has_settled(began) {
+                self.troubles.clear(self.name);
             }
         }
     }
@@ -187,7 +201,7 @@ mod tests {
         let (env, dir) = (Env::real(), tempfile::tempdir().unwrap());
         // A scheduler that crashed: its worker lives on.
         let left = Running::start(&plan(dir.path(), "600")).unwrap().pid();
-        let workers = BuiltinWorkers::start(&env, dir.path(), vec![sleeper("600")]);
+        let workers = BuiltinWorkers::start(&env, dir.path(), vec![sleeper("600")], &Troubles::default());
         env.clock.sleep(LOOK * 2).await;
         let record = recorded(&env, &plan(dir.path(), "600").record, &["600"]).await;
         assert_eq!(record.pid, left, "adopted, not started anew");
@@ -200,7 +214,8 @@ mod tests {
         let (env, dir) = (Env::real(), tempfile::tempdir().unwrap());
         let path = plan(dir.path(), "600").record;
         let left = Running::start(&plan(dir.path(), "600")).unwrap().pid();
-        let workers = BuiltinWorkers::start(&env, dir.path(), vec![sleeper("601")]);
+        let troubles = Troubles::default();
+        let workers = BuiltinWorkers::start(&env, dir.path(), vec![sleeper("601")], &troubles);
         let first = recorded(&env, &path, &["601"]).await;
         assert!(first.pid != left && crate::builtin::record::start_ticks(left).is_none());
         let pid = rustix::process::Pid::from_raw(first.pid as i32).unwrap();
@@ -210,6 +225,8 @@ mod tests {
         }
         let second = recorded(&env, &path, &["601"]).await;
         assert_ne!(second.pid, first.pid, "a dead one is started again");
+        let told = troubles.list().join("");
+        assert!(told.starts_with("window: did not stay up, tried 1 times") && told.contains("window.log"), "{told}");
         env.timeout(END_LIMIT, workers.stop()).await.expect("bounded");
         assert!(!second.is_alive());
     }

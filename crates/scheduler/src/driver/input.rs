@@ -7,6 +7,7 @@ use sp_sched_core::event::{ChainReply, Event, Failure, Registration, Request};
 use sp_sched_core::model::UnixMs;
 use sp_types::{AttemptId, SessionId, WorkerId};
 use tokio::sync::oneshot;
+use tonic::Status;
 
 use super::index_port::IndexStream;
 use super::registry::Outgoing;
@@ -26,12 +27,16 @@ pub(crate) enum Input {
     WorkerClosed { worker: WorkerId, connection: u64, reason: String },
     /// A lease renewal, and who waits for the answer.
     Renewal { worker: WorkerId, session: SessionId, event: Event, answer: oneshot::Sender<v1::RenewReply> },
+    /// A renewal that makes no sense, and what is wrong with it.
+    RenewalRefused { worker: WorkerId, session: SessionId, reason: Status },
     /// Have a worker attach a directory; the worker by id or name.
     Attach { worker: String, attach: v1::AttachStore, answer: oneshot::Sender<Result<String, Failure>> },
     /// The worker's answer to that.
     Attached(v1::AttachReply),
     /// The index's stream is open: commands go here.
     IndexOpened(IndexStream),
+    /// The index has answered a delete, by the number it was asked under.
+    DeleteAnswered { request: u64, failed: Option<Failure> },
     /// The index's stream ended.
     IndexClosed { connection: u64, reason: String },
     /// The verifier has answered about an attempt.

@@ -1,6 +1,6 @@
 //! Carries out the effects of the core once their rows are durable.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use sp_env::{CrashPoint, StopOnDrop, TaskHandle, crash_point};
@@ -9,7 +9,7 @@ use sp_proto::v1;
 use sp_sched_core::effect::{ChainCall, Effect, Reply};
 use sp_sched_core::event::{Event, RequestId};
 use sp_sched_core::model::UnixMs;
-use sp_types::{AttemptId, SessionId, WorkerId};
+use sp_types::{AttemptId, ReplicaId, SessionId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::index_port::IndexPort;
@@ -49,6 +49,8 @@ pub(super) struct Outputs {
     pub(super) calling: HashMap<u64, Calling>,
     pub(super) last_call: u64,
     pub(super) last_delete: u64,
+    /// Deletes that the index works on, each with the number of its newest order.
+    pub(super) deleting: BTreeMap<ReplicaId, u64>,
 }
 
 /// A call of the chain in progress.
@@ -80,6 +82,8 @@ impl Outputs {
                 crash_point(CrashPoint::SchedulerBeforeAssign);
                 self.tell(worker, wire::assign(self.miner, *assignment));
             }
+            Effect::Start { worker, attempt } => self.tell(worker, wire::start(attempt)),
+            Effect::Stop { worker } => self.tell(worker, wire::stop()),
             Effect::Cancel { worker, attempt, reason } => self.tell(worker, wire::cancel(attempt, reason)),
             Effect::AckResult { worker, attempt } => {
                 crash_point(CrashPoint::SchedulerBeforeAck);
@@ -92,6 +96,7 @@ impl Outputs {
             Effect::Fence(row) => self.tell_index(wire::fence(row)),
             Effect::DeleteReplica { replica, reason } => {
                 self.last_delete += 1;
+                self.deleting.insert(replica.clone(), self.last_delete);
                 self.tell_index(wire::delete_replica(self.last_delete, replica, reason));
             }
             Effect::VerifySeal(seal) => self.verify(wire::verify_seal(self.miner, *seal)),
@@ -145,6 +150,13 @@ impl Outputs {
         );
         // A newer call of a sector makes the older one pointless: dropping it stops it.
         self.calling.insert(sector, Calling { number, call, _task: task });
+    }
+
+    /// What an answered delete was about; none when another index was asked, or a newer order has replaced it.
+    pub(super) fn delete_answered(&mut self, request: u64) -> Option<ReplicaId> {
+        let id = self.deleting.iter().find(|(_, number)| **number == request).map(|(id, _)| id.clone())?;
+        self.deleting.remove(&id);
+        Some(id)
     }
 
     /// The event of a chain answer; none when a newer call has replaced its own.

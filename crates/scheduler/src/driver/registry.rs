@@ -72,6 +72,14 @@ impl Registry {
         self.drop_worker(worker, reason)
     }
 
+    /// Ends a session with a reason; none when it is not the one that is connected.
+    pub(super) fn refuse(&mut self, worker: &WorkerId, session: &SessionId, reason: &Status) -> Option<SessionId> {
+        let outgoing = self.workers.get(worker).filter(|o| o.session == *session)?;
+        // The stream may be full or dead: then it just ends.
+        let _ = outgoing.commands.try_send(Err(reason.clone()));
+        self.drop_worker(worker, reason.message())
+    }
+
     /// Is this the session that is connected?
     pub(super) fn is_session(&self, worker: &WorkerId, session: &SessionId) -> bool {
         self.workers.get(worker).is_some_and(|o| o.session == *session)

@@ -1,6 +1,6 @@
 //! The loop: take what has happened, step the core, make the rows durable in one batch, act, answer questions.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,6 +91,7 @@ impl Driver {
             calling: HashMap::new(),
             last_call: 0,
             last_delete: 0,
+            deleting: BTreeMap::new(),
         };
         let driver = Self { core, state, outputs, inputs, last_request: 0, started, restored };
         (driver, Handle::new(env, sender))
@@ -184,6 +185,13 @@ impl Driver {
                 let reply = self.renew(&worker, &session, event, pending);
                 pending.renewals.push((answer, reply));
             }
+            Input::RenewalRefused { worker, session, reason } => {
+                if let Some(session) = self.outputs.registry.refuse(&worker, &session, &reason) {
+                    let reason = sp_net::status::message_of(&reason);
+                    tracing::warn!(%worker, reason, "worker put aside: its renewal makes no sense");
+                    self.step(Event::WorkerDisconnected { worker, session, reason }, pending);
+                }
+            }
             Input::Attach { worker, attach, answer } => {
                 self.outputs.registry.tidy();
                 if let Some((worker, undelivered)) = self.outputs.registry.attach(&worker, attach, answer) {
@@ -191,7 +199,17 @@ impl Driver {
                 }
             }
             Input::Attached(reply) => self.outputs.registry.attached(reply),
-            Input::IndexOpened(stream) => self.outputs.index.open(stream),
+            Input::IndexOpened(stream) => {
+                // Another stream answers nothing of the one before; the core orders anew what is still wanted.
+                self.outputs.deleting.clear();
+                self.outputs.index.open(stream);
+            }
+            Input::DeleteAnswered { request, failed } => {
+                if let Some((id, failure)) = self.outputs.delete_answered(request).zip(failed) {
+                    tracing::warn!(?id, code = %failure.code, failure.message, "the index could not delete a replica");
+                    self.step(Event::DeleteFailed { id, failure }, pending);
+                }
+            }
             Input::IndexClosed { connection, reason } => {
                 if self.outputs.index.close(connection) {
                     tracing::warn!(reason, "the index is away");

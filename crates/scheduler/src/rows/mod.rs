@@ -8,6 +8,7 @@ mod sector;
 mod task;
 #[cfg(test)]
 mod tests;
+mod worker;
 
 use prost::Message;
 use sp_sched_core::model::{RowChange, Rows};
@@ -46,6 +47,8 @@ pub(crate) fn apply(batch: &mut Batch, change: &RowChange) {
         RowChange::DeleteTask(id) => batch.delete(task::key(*id)),
         RowChange::PutFence(fence) => batch.put(fence::key(fence.task), fence::encode(*fence).encode_to_vec()),
         RowChange::DeleteFence(id) => batch.delete(fence::key(*id)),
+        RowChange::PutWorker(row) => batch.put(worker::key(&row.worker), worker::encode(row).encode_to_vec()),
+        RowChange::DeleteWorker(id) => batch.delete(worker::key(id)),
         RowChange::PutCounters(counters) => batch.put(counters_key(), counters::encode(*counters).encode_to_vec()),
     };
 }
@@ -71,7 +74,7 @@ pub(crate) fn open(state: &dyn State, owner: Schema) -> Result<(Schema, Rows), R
         }
     };
     let mut rows = Rows::default();
-    for prefix in [sector::PREFIX, task::PREFIX, fence::PREFIX] {
+    for prefix in [sector::PREFIX, task::PREFIX, fence::PREFIX, worker::PREFIX] {
         for (key, value) in state.scan_all(prefix).map_err(fault(&readable(prefix)))? {
             decode_into(&mut rows, &key, &value)?;
         }
@@ -90,6 +93,8 @@ fn decode_into(rows: &mut Rows, key: &[u8], value: &[u8]) -> Result<(), RowError
         rows.tasks.push(task::decode(key, value)?);
     } else if key.starts_with(fence::PREFIX) {
         rows.fences.push(fence::decode(key, value)?);
+    } else if key.starts_with(worker::PREFIX) {
+        rows.workers.push(worker::decode(key, value)?);
     } else {
         return Err(RowError::new(readable(key), "no row of the scheduler has this key"));
     }

@@ -63,7 +63,7 @@ fn from_stored(stored: v1::StoredTask) -> Result<Task, WireError> {
 }
 
 fn encode_attempt(attempt: &Attempt) -> v1::StoredAttempt {
-    let Attempt { id, worker, host, state, outputs, created, upload_ticket } = attempt;
+    let Attempt { id, worker, host, state, outputs, created, upload_ticket, held } = attempt;
     v1::StoredAttempt {
         id: Some((*id).into()),
         worker: worker.to_string(),
@@ -72,11 +72,12 @@ fn encode_attempt(attempt: &Attempt) -> v1::StoredAttempt {
         outputs: outputs.iter().cloned().map(encode_output).collect(),
         created_unix_ms: created.0,
         upload_ticket: upload_ticket.clone(),
+        held: *held,
     }
 }
 
 fn decode_attempt(stored: v1::StoredAttempt) -> Result<Attempt, WireError> {
-    let v1::StoredAttempt { id, worker, host, state, outputs, created_unix_ms, upload_ticket } = stored;
+    let v1::StoredAttempt { id, worker, host, state, outputs, created_unix_ms, upload_ticket, held } = stored;
     Ok(Attempt {
         id: required("attempts.id", id)?.into(),
         worker: WorkerId::new(worker).map_err(|e| invalid("attempts.worker", e))?,
@@ -85,6 +86,7 @@ fn decode_attempt(stored: v1::StoredAttempt) -> Result<Attempt, WireError> {
         outputs: outputs.into_iter().map(decode_output).collect::<Result<_, _>>()?,
         created: UnixMs(created_unix_ms),
         upload_ticket,
+        held,
     })
 }
 

@@ -122,8 +122,8 @@ fn output() -> impl Strategy<Value = OutputSlot> {
 
 fn attempt() -> impl Strategy<Value = Attempt> {
     let state = one_of(&[AttemptState::Reserving, AttemptState::Granted]);
-    (attempt_id(), id(), id(), state, vec(output(), 0..3), any::<u64>(), text()).prop_map(
-        |(id, worker, host, state, outputs, created, upload_ticket)| Attempt {
+    (attempt_id(), id(), id(), state, vec(output(), 0..3), any::<u64>(), text(), any::<bool>()).prop_map(
+        |(id, worker, host, state, outputs, created, upload_ticket, held)| Attempt {
             id,
             worker: WorkerId::new(worker).expect("made of allowed characters"),
             host: HostId::new(host).expect("made of allowed characters"),
@@ -131,6 +131,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
             outputs,
             created: UnixMs(created),
             upload_ticket,
+            held,
         },
     )
 }

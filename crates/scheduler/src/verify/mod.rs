@@ -8,7 +8,7 @@ use sp_env::BoxFuture;
 use sp_proto::v1;
 
 pub use child::{VerifierOptions, VerifierProcesses};
-pub use parameters::refuse_insecure_parameters;
+pub use parameters::{parameters_are_insecure, refuse_insecure_parameters};
 
 /// A proof with its statement.
 pub type Question = v1::verify_request::What;

@@ -10,13 +10,9 @@ use tokio::process::Command;
 /// The answer takes a look at each file's head.
 const ANSWER_LIMIT: Duration = Duration::from_secs(60);
 
-/// Refuses a directory that holds anything but published parameters, marked as such or not.
-pub async fn refuse_insecure_parameters(
-    env: &Env,
-    program: &Path,
-    parameters: &Path,
-    network: &str,
-) -> Result<(), String> {
+/// Does this directory hold anything but published parameters, marked as such or not? `sp-verify` goes by the digests:
+/// the marker alone is easily lost when files are copied. The error says why it cannot be told.
+pub async fn parameters_are_insecure(env: &Env, program: &Path, parameters: &Path) -> Result<bool, String> {
     let mut command = Command::new(program);
     command.args(["params", "list", "--json", "--dir"]).arg(parameters);
     command.stdin(Stdio::null()).stderr(Stdio::inherit()).kill_on_drop(true);
@@ -26,15 +22,25 @@ pub async fn refuse_insecure_parameters(
         Err(elapsed) => return Err(format!("{shown} does not say what parameters there are: {elapsed}")),
     };
     let answer: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
-    match answer["insecure"].as_bool() {
-        Some(false) => Ok(()),
-        Some(true) => Err(format!(
-            "the parameters in {} are INSECURE development parameters, or cannot be read, and network `{network}` must \
-             not use them; give --parameters a directory with the published ones",
-            parameters.display()
-        )),
-        None => Err(format!("{shown} does not say what parameters there are ({})", output.status)),
+    let told = answer["insecure"].as_bool();
+    told.ok_or_else(|| format!("{shown} does not say what parameters there are ({})", output.status))
+}
+
+/// Refuses to go by insecure parameters on a real network: only a clear no lets the scheduler start.
+pub async fn refuse_insecure_parameters(
+    env: &Env,
+    program: &Path,
+    parameters: &Path,
+    network: &str,
+) -> Result<(), String> {
+    if !parameters_are_insecure(env, program, parameters).await? {
+        return Ok(());
     }
+    Err(format!(
+        "the parameters in {} are INSECURE development parameters, or cannot be read, and network `{network}` must not \
+         use them; give --parameters a directory with the published ones",
+        parameters.display()
+    ))
 }
 
 #[cfg(test)]
@@ -51,6 +57,8 @@ mod tests {
         for (answer, fine) in [(r#"{"insecure":false}"#, true), (r#"{"insecure":true}"#, false), ("", false)] {
             std::fs::write(&program, format!("#!/bin/sh\necho '{answer}'\n")).expect("written");
             std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("executable");
+            let insecure = parameters_are_insecure(&Env::real(), &program, dir.path()).await.ok();
+            assert_eq!(insecure, (!answer.is_empty()).then_some(!fine), "{answer}");
             let refused = refuse_insecure_parameters(&Env::real(), &program, dir.path(), "mainnet").await;
             assert_eq!(refused.is_ok(), fine, "{answer}: {refused:?}");
         }

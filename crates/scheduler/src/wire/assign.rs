@@ -22,7 +22,7 @@ pub(crate) fn registered(
 
 /// A task for it.
 pub(crate) fn assign(miner: u64, assignment: Assignment) -> v1::WorkerCommand {
-    let Assignment { attempt, task, sector, seal_proof, inputs, outputs, params, time_limit_ms } = assignment;
+    let Assignment { attempt, task, sector, seal_proof, inputs, outputs, params, time_limit_ms, hold } = assignment;
     command(Body::Assign(v1::Assign {
         attempt: Some(attempt.into()),
         task: v1::TaskKind::from(task) as i32,
@@ -33,13 +33,23 @@ pub(crate) fn assign(miner: u64, assignment: Assignment) -> v1::WorkerCommand {
         outputs: outputs.into_iter().map(output).collect(),
         params: Some(task_params(params)),
         time_limit_ms,
-        hold: false,
+        hold,
     }))
 }
 
 /// Stop this one.
 pub(crate) fn cancel(attempt: AttemptId, reason: String) -> v1::WorkerCommand {
     command(Body::Cancel(v1::Cancel { attempt: Some(attempt.into()), reason }))
+}
+
+/// A held attempt may compute.
+pub(crate) fn start(attempt: AttemptId) -> v1::WorkerCommand {
+    command(Body::Start(v1::Start { attempt: Some(attempt.into()) }))
+}
+
+/// Leave for good.
+pub(crate) fn stop() -> v1::WorkerCommand {
+    command(Body::Stop(v1::Stop {}))
 }
 
 /// Forget this result.

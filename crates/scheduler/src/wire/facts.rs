@@ -3,11 +3,17 @@
 use sp_proto::convert::{ReplicaInfo, WireError, required, store_id};
 use sp_proto::v1;
 use sp_proto::v1::{index_fact, index_scheduler_message::Body};
-use sp_sched_core::event::{Event, StoreFact};
+use sp_sched_core::event::{Event, Failure, StoreFact};
 use sp_sched_core::model::{FenceRow, OutputSlot};
 use sp_types::{AttemptId, ReplicaId, WorkerId};
 
 use super::{failure, invalid};
+
+/// The number and the outcome of an answered delete; none for any other fact.
+pub(crate) fn answered_delete(fact: &v1::IndexFact) -> Option<(u64, Option<Failure>)> {
+    let Some(index_fact::Body::DeleteDone(v1::DeleteDone { request, failed })) = &fact.body else { return None };
+    Some((*request, failed.clone().map(failure)))
+}
 
 /// The event that a fact means; none for what the core need not know (an answered delete, another miner's replica).
 pub(crate) fn fact_event(miner: u64, fact: v1::IndexFact) -> Result<Option<Event>, WireError> {
@@ -34,12 +40,8 @@ pub(crate) fn fact_event(miner: u64, fact: v1::IndexFact) -> Result<Option<Event
         index_fact::Body::ReserveReply(v1::ReserveReply { attempt, failed }) => {
             Event::Reserved { attempt: required("attempt", attempt)?.into(), refused: failed.map(failure) }
         }
-        index_fact::Body::DeleteDone(v1::DeleteDone { request, failed }) => {
-            if let Some(v1::Failure { code, message }) = failed {
-                tracing::warn!(request, code, message, "the index could not delete a replica");
-            }
-            return Ok(None);
-        }
+        // Known by its number only: the driver knows what it has asked for.
+        index_fact::Body::DeleteDone(_) => return Ok(None),
     }))
 }
 

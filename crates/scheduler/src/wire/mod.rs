@@ -1,6 +1,7 @@
 //! Wire messages to events of the core, effects and views of the core to wire messages. Every one destructures.
 
 mod assign;
+mod capacity;
 mod facts;
 mod failure;
 mod post;
@@ -11,14 +12,14 @@ mod tests;
 mod verify;
 mod views;
 
-pub(crate) use assign::{assign, cancel, registered, result_ack};
-pub(crate) use facts::{delete_replica, fact_event, fence, reserve};
+pub(crate) use assign::{assign, cancel, registered, result_ack, start, stop};
+pub(crate) use facts::{answered_delete, delete_replica, fact_event, fence, reserve};
 pub(crate) use failure::{failure, failure_message};
 pub(crate) use post::{check_reply, post_reply};
-pub(crate) use register::{Admission, registration, renewal};
+pub(crate) use register::{Admission, BadRenewal, registration, renewal};
 pub(crate) use results::task_result;
 pub(crate) use verify::{verify_post, verify_seal, verify_warm};
-pub(crate) use views::{job, replica, sector_status, sector_summary, worker_status};
+pub(crate) use views::{explanation, job, replica, replica_count, sector_status, sector_summary, worker_status};
 
 use sp_proto::convert::WireError;
 

@@ -3,8 +3,9 @@
 use sp_proto::convert::{WireError, resource_row_from_wire, store_id, task_kind};
 use sp_proto::v1;
 use sp_sched_core::event::{Event, Phase, Progress, Registration};
-use sp_types::{HostId, ResourceTable, SessionId, TaskKind, WorkerId};
+use sp_types::{HostCapacity, HostId, ResourceTable, SessionId, TaskKind, WorkerId, WorkerLimits};
 
+use super::capacity::{check_capacity, check_limits, check_row};
 use super::{invalid, task_result};
 
 /// What a `Register` says besides the registration: checked by the shell before the core hears of the worker.
@@ -38,10 +39,12 @@ pub(crate) fn registration(message: v1::Register) -> Result<(Registration, Admis
         held,
         finished,
         pid,
+        limits,
     } = message;
     let tasks: Vec<TaskKind> = tasks.into_iter().map(task_kind).collect::<Result<_, _>>()?;
     one_class(&tasks)?;
     let resources = resources.into_iter().map(resource_row_from_wire).collect::<Result<Vec<_>, _>>()?;
+    resources.iter().try_for_each(|(_, _, row)| check_row(row))?;
     let registration = Registration {
         worker: worker(worker_id)?,
         session: session(session_id)?,
@@ -49,7 +52,8 @@ pub(crate) fn registration(message: v1::Register) -> Result<(Registration, Admis
         name,
         build,
         tasks,
-        capacity: capacity.ok_or(WireError::Missing("capacity"))?.into(),
+        capacity: self::capacity(capacity.ok_or(WireError::Missing("capacity"))?)?,
+        limits: self::limits(limits.unwrap_or_default())?,
         resources: ResourceTable::from_rows(resources),
         data_url,
         stores: stores.iter().map(|s| store_id(s)).collect::<Result<_, _>>()?,
@@ -79,14 +83,45 @@ fn one_class(tasks: &[TaskKind]) -> Result<(), WireError> {
     }
 }
 
+fn capacity(message: v1::HostCapacity) -> Result<HostCapacity, WireError> {
+    let capacity = message.try_into()?;
+    check_capacity(&capacity)?;
+    Ok(capacity)
+}
+
+fn limits(message: v1::WorkerLimits) -> Result<WorkerLimits, WireError> {
+    let limits = message.try_into()?;
+    check_limits(&limits)?;
+    Ok(limits)
+}
+
+/// A renewal that makes no sense.
+#[derive(Debug)]
+pub(crate) struct BadRenewal {
+    /// Whose it is, if it says so.
+    pub(crate) from: Option<(WorkerId, SessionId)>,
+    /// What is wrong with it.
+    pub(crate) error: WireError,
+}
+
 /// A lease renewal.
-pub(crate) fn renewal(message: v1::RenewRequest) -> Result<(WorkerId, SessionId, Event), WireError> {
-    let v1::RenewRequest { worker_id, session_id, attempts, capacity } = message;
-    let (worker, session) = (worker(worker_id)?, session(session_id)?);
-    let attempts = attempts.into_iter().map(progress).collect::<Result<_, _>>()?;
-    let capacity = capacity.map(Into::into);
-    let event = Event::Renewed { worker: worker.clone(), session: session.clone(), attempts, capacity };
-    Ok((worker, session, event))
+pub(crate) fn renewal(message: v1::RenewRequest) -> Result<(WorkerId, SessionId, Event), BadRenewal> {
+    let v1::RenewRequest { worker_id, session_id, attempts, capacity, limits } = message;
+    let ids = worker(worker_id).and_then(|worker| Ok((worker, session(session_id)?)));
+    let (worker, session) = ids.map_err(|error| BadRenewal { from: None, error })?;
+    let read = || -> Result<Event, WireError> {
+        Ok(Event::Renewed {
+            worker: worker.clone(),
+            session: session.clone(),
+            attempts: attempts.into_iter().map(progress).collect::<Result<_, _>>()?,
+            capacity: capacity.map(self::capacity).transpose()?,
+            limits: limits.map(self::limits).transpose()?,
+        })
+    };
+    match read() {
+        Ok(event) => Ok((worker, session, event)),
+        Err(error) => Err(BadRenewal { from: Some((worker, session)), error }),
+    }
 }
 
 fn progress(message: v1::AttemptProgress) -> Result<Progress, WireError> {

@@ -3,8 +3,8 @@
 use sp_proto::convert::ReplicaInfo;
 use sp_proto::v1;
 use sp_sched_core::model::{LogEntry, PieceData, Sector, UnixMs};
-use sp_sched_core::view::{JobView, WorkerView};
-use sp_types::{RegisteredSealProof, ReplicaId, TaskClass, TaskKind};
+use sp_sched_core::view::{Explanation, JobView, Verdict, Where, WorkerView};
+use sp_types::{FileKind, RegisteredSealProof, ReplicaId, StoreId, TaskId, TaskKind};
 
 /// A worker as `sp-ctl workers` shows it.
 pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
@@ -20,14 +20,20 @@ pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
         disabled_reason,
         tasks,
         capacity,
+        limits,
         cpus_used,
         memory_min_used_bytes,
         memory_max_used_bytes,
         gpus_used,
+        gpus_in_use,
         counts,
         stores,
         data_url,
         pid,
+        row,
+        windows,
+        windows_limit,
+        empty,
         connected_ms,
     } = view;
     v1::WorkerStatus {
@@ -36,34 +42,101 @@ pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
         host_id: host.to_string(),
         name,
         build,
-        class: class_name(class).to_owned(),
+        class: class.to_string(),
         builtin,
         connected,
         disabled_reason,
         tasks: tasks.into_iter().map(|t| v1::TaskKind::from(t) as i32).collect(),
         capacity: Some(capacity.into()),
+        limits: Some(limits.into()),
         cpus_used,
         memory_min_used_bytes,
         memory_max_used_bytes,
         gpus_used,
+        gpus_in_use: gpus_in_use.iter().map(ToString::to_string).collect(),
         counts: counts.into_iter().map(task_count).collect(),
         stores: stores.iter().map(ToString::to_string).collect(),
         data_url,
         pid,
         connected_ms,
+        cordoned: row.cordoned,
+        draining: row.draining,
+        finish_pipelines: row.finish_pipelines,
+        disabled_tasks: row.disabled.into_iter().map(|t| v1::TaskKind::from(t) as i32).collect(),
+        windows: windows.into_iter().map(window).collect(),
+        windows_limit: u32::try_from(windows_limit).unwrap_or(u32::MAX),
+        empty,
     }
 }
 
-fn class_name(class: TaskClass) -> &'static str {
-    match class {
-        TaskClass::Sealing => "Sealing",
-        TaskClass::WindowPost => "WindowPost",
-        TaskClass::WinningPost => "WinningPost",
-    }
+fn window(tasks: Vec<TaskId>) -> v1::TaskWindow {
+    v1::TaskWindow { tasks: tasks.into_iter().map(|task| task.0).collect() }
 }
 
 fn task_count((task, seal_proof, count, limit): (TaskKind, RegisteredSealProof, u32, u32)) -> v1::TaskCount {
     v1::TaskCount { task: v1::TaskKind::from(task) as i32, seal_proof: seal_proof.id(), count, limit }
+}
+
+/// Where a task is, and why.
+pub(crate) fn explanation(view: Explanation) -> v1::ExplainTaskReply {
+    let Explanation { task, kind, sector, priority, waited_ms, place, general, verdicts, failures, last_error } = view;
+    let (place, worker, attempt, window, reason) = match place {
+        Where::Queue => ("queue", String::new(), 0, 0, String::new()),
+        Where::Window { worker, window, reason } => ("window", worker, 0, window, reason),
+        Where::Attempt { attempt, worker, state, since_ms } => {
+            (state, worker, attempt.number, 0, format!("for {} s", since_ms / 1_000))
+        }
+    };
+    v1::ExplainTaskReply {
+        task_id: task.0,
+        task: v1::TaskKind::from(kind) as i32,
+        sector,
+        priority,
+        waited_ms,
+        place: place.to_owned(),
+        worker,
+        attempt,
+        window: u32::try_from(window).unwrap_or(u32::MAX),
+        reason,
+        general,
+        verdicts: verdicts.into_iter().map(verdict).collect(),
+        failures,
+        last_error,
+    }
+}
+
+fn verdict(verdict: Verdict) -> v1::WorkerVerdict {
+    let Verdict {
+        worker,
+        name,
+        reason,
+        code,
+        amounts,
+        users,
+        score,
+        utilisation,
+        expected_ms,
+        samples,
+        missing_bytes,
+        fetch_ms,
+        failures,
+    } = verdict;
+    v1::WorkerVerdict {
+        worker_id: worker.to_string(),
+        name,
+        code: code.to_owned(),
+        reason,
+        needed: amounts.map(|(needed, _)| needed),
+        free: amounts.map(|(_, free)| free),
+        users: users.into_iter().map(|(task, _)| task.0).collect(),
+        score,
+        utilisation,
+        expected_ms,
+        samples,
+        missing_bytes,
+        fetch_ms,
+        failures,
+    }
 }
 
 /// A task or attempt.
@@ -151,6 +224,11 @@ fn log_entry(entry: LogEntry) -> v1::LogEntry {
         took_ms,
         message,
     }
+}
+
+/// Replicas of a kind on a store.
+pub(crate) fn replica_count(((store, kind), count): ((StoreId, FileKind), u64)) -> v1::ReplicaCount {
+    v1::ReplicaCount { store: store.to_string(), kind: v1::FileKind::from(kind) as i32, count }
 }
 
 /// A replica as the core knows it.

@@ -27,6 +27,7 @@ struct Page {
     index_connected: bool,
     insecure_parameters: bool,
     uptime_ms: u64,
+    builtin_troubles: Vec<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -72,6 +73,7 @@ impl From<InfoReply> for Page {
             index_connected: reply.index_connected,
             insecure_parameters: reply.insecure_parameters,
             uptime_ms: reply.uptime_ms,
+            builtin_troubles: reply.builtin_troubles,
         }
     }
 }
@@ -103,6 +105,9 @@ fn text(page: &Page, paint: &Paint) -> String {
     if builtin > 0 {
         text += &format!("Built-in workers: {builtin}\n");
     }
+    for trouble in &page.builtin_troubles {
+        text += &format!("{} {trouble}\n", paint.paint(Color::Red, "Built-in worker"));
+    }
     text
 }
 
@@ -132,6 +137,7 @@ mod tests {
             index_connected: true,
             insecure_parameters: true,
             uptime_ms: 61_000,
+            builtin_troubles: vec!["window: did not stay up, tried 3 times in a row, last: exit status: 1".into()],
         };
         let expected = "Cluster: demo (network dev, version 0.1.0)\n\
             Miner: t01000 (2 KiB sectors)\n\
@@ -143,7 +149,8 @@ mod tests {
             Sectors:\n\tTotal: 3\n\tWaitSeed: 1\n\tProving: 2\n\
             \n\
             Workers: Seal(2) WdPoSt(2) WinPoSt(1)\n\
-            Built-in workers: 2\n";
+            Built-in workers: 2\n\
+            Built-in worker window: did not stay up, tried 3 times in a row, last: exit status: 1\n";
         assert_eq!(text(&Page::from(reply), &Paint::off()), expected);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use crate::context::Context;
 use crate::error::CommandError;
 use crate::sibling;
 
@@ -19,7 +20,7 @@ impl Params {
         &self.arguments
     }
 
-    pub(crate) fn run(self) -> Result<(), CommandError> {
-        sibling::become_verify("params", &self.arguments)
+    pub(crate) fn run(self, context: &Context) -> Result<(), CommandError> {
+        sibling::become_verify("params", self.arguments, context.json())
     }
 }

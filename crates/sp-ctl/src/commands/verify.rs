@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 
+use crate::context::Context;
 use crate::error::CommandError;
 use crate::sibling;
 
@@ -14,7 +15,12 @@ pub(crate) struct Verify {
 }
 
 impl Verify {
-    pub(crate) fn run(self) -> Result<(), CommandError> {
-        sibling::become_verify("verify", &self.arguments)
+    #[cfg(test)]
+    pub(crate) fn arguments(&self) -> &[OsString] {
+        &self.arguments
+    }
+
+    pub(crate) fn run(self, context: &Context) -> Result<(), CommandError> {
+        sibling::become_verify("verify", self.arguments, context.json())
     }
 }

@@ -17,6 +17,8 @@ use crate::error::CommandError;
 
 const START_LIMIT: Duration = Duration::from_secs(60);
 const POLL_INTERVAL: Duration = Duration::from_millis(250);
+/// How long the directory may be written to by what is ending.
+const REMOVE_LIMIT: Duration = Duration::from_secs(2);
 
 /// A demo's processes and their directory.
 pub(super) struct Cluster {
@@ -70,7 +72,7 @@ impl Cluster {
     /// Starts a service and waits until it listens.
     pub(super) async fn start(&mut self, spec: Spec) -> Result<SocketAddr> {
         let name = spec.name.clone();
-        let child = spec.spawn().map_err(|cause| DemoError::from(cause).context(format!("cannot start {name}")))?;
+        let child = spec.spawn().map_err(|failure| failure.context(format!("cannot start {name}")))?;
         let pid = child.id().ok_or_else(|| DemoError::new(format!("{name} ended at once")).log(&name))?;
         // Recorded before anything is awaited: whatever happens now, the process is found and stopped.
         self.record.services.retain(|started| started.name != name);
@@ -157,17 +159,25 @@ impl Cluster {
     }
 
     /// Removes the directory, if the demo made it.
-    pub(super) fn remove_directory(&self) -> std::result::Result<(), CommandError> {
-        remove_directory(&self.dir, self.record.own_directory)
+    pub(super) async fn remove_directory(&self) -> std::result::Result<(), CommandError> {
+        remove_directory(&self.dir, self.record.own_directory).await
     }
 }
 
-/// Removes the directory of a demo that made it itself.
-pub(super) fn remove_directory(dir: &Path, own: bool) -> std::result::Result<(), CommandError> {
+/// Removes the directory of a demo that made it itself. A process that is about to die may still write there: then it
+/// is tried again.
+pub(super) async fn remove_directory(dir: &Path, own: bool) -> std::result::Result<(), CommandError> {
     if !own {
         return Ok(());
     }
-    Ok(std::fs::remove_dir_all(dir).with_context(|| format!("cannot remove {}", dir.display()))?)
+    let start = Instant::now();
+    loop {
+        match std::fs::remove_dir_all(dir) {
+            Ok(()) => return Ok(()),
+            Err(_) if start.elapsed() < REMOVE_LIMIT => tokio::time::sleep(POLL_INTERVAL / 5).await,
+            Err(cause) => return Err(cause).with_context(|| format!("cannot remove {}", dir.display()))?,
+        }
+    }
 }
 
 /// A directory that holds nothing yet.
@@ -199,14 +209,34 @@ fn random_id() -> String {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_directory_with_something_in_it_is_refused() {
+    #[tokio::test]
+    async fn a_directory_that_is_still_written_to_is_removed_in_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let wanted = dir.path().join("demo");
+        std::fs::create_dir(&wanted).unwrap();
+        let (target, start) = (wanted.clone(), Instant::now());
+        let writer = std::thread::spawn(move || {
+            for number in 0.. {
+                if start.elapsed() > Duration::from_millis(300) {
+                    return;
+                }
+                // Fails once the directory is gone, and then there is nothing more to disturb.
+                let _ = std::fs::File::create(target.join(number.to_string()));
+            }
+        });
+        remove_directory(&wanted, true).await.unwrap();
+        writer.join().unwrap();
+        assert!(!wanted.exists());
+    }
+
+    #[tokio::test]
+    async fn a_directory_with_something_in_it_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let wanted = dir.path().join("demo");
         let cluster = Cluster::create(Some(&wanted)).unwrap();
         assert!(!cluster.record.own_directory && cluster.dir.join("logs").is_dir());
         assert!(Cluster::create(Some(&wanted)).is_err());
-        cluster.remove_directory().unwrap();
+        cluster.remove_directory().await.unwrap();
         assert!(wanted.is_dir(), "a directory that the user named stays");
     }
 

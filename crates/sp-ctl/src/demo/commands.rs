@@ -9,11 +9,13 @@ use tokio::io::AsyncWriteExt;
 use tokio::process::Command;
 
 use super::error::{DemoError, Result};
+use super::progress::Follow;
 use super::stage::Stage;
 use crate::sibling;
 
-/// No command of the demo takes longer; computing a proof is the longest.
-const COMMAND_LIMIT: Duration = Duration::from_secs(15 * 60);
+/// No command of the demo takes longer; computing a proof is the longest, and what it waits for gives up before and
+/// says why.
+const COMMAND_LIMIT: Duration = Duration::from_secs(40 * 60);
 
 /// Runs commands against one scheduler.
 pub(super) struct Commands<'a> {
@@ -24,14 +26,24 @@ pub(super) struct Commands<'a> {
 impl Commands<'_> {
     /// `sp-ctl ARGUMENTS`: what it printed.
     pub(super) async fn text(&self, arguments: &[&str]) -> Result<String> {
+        self.text_of(arguments, Follow::Nothing).await
+    }
+
+    /// The same for one that takes long.
+    pub(super) async fn text_of(&self, arguments: &[&str], follow: Follow) -> Result<String> {
         self.stage.command(&format!("sp-ctl {}", arguments.join(" ")));
-        self.checked(arguments, None).await
+        self.followed(follow, self.checked(arguments, None)).await
     }
 
     /// `sp-ctl ARGUMENTS --json`: what it printed, as text and parsed.
     pub(super) async fn json(&self, arguments: &[&str]) -> Result<(String, Value)> {
+        self.json_of(arguments, Follow::Nothing).await
+    }
+
+    /// The same for one that takes long.
+    pub(super) async fn json_of(&self, arguments: &[&str], follow: Follow) -> Result<(String, Value)> {
         let arguments = [arguments, &["--json"]].concat();
-        let text = self.text(&arguments).await?;
+        let text = self.text_of(&arguments, follow).await?;
         let value = serde_json::from_str(&text).with_context(|| format!("sp-ctl {}", arguments.join(" ")))?;
         Ok((text, value))
     }
@@ -39,7 +51,7 @@ impl Commands<'_> {
     /// `sp-ctl verify -` with this document: fails unless upstream's verifier says that it is valid.
     pub(super) async fn verify(&self, document: &str) -> Result<()> {
         self.stage.command("sp-ctl verify -");
-        let said = self.checked(&["verify", "-"], Some(document)).await;
+        let said = self.followed(Follow::Verifier, self.checked(&["verify", "-"], Some(document))).await;
         let said = said.map_err(|failure| failure.context("upstream's verifier did not accept the proof"))?;
         said.lines().for_each(|line| self.stage.line(&format!("verifier: {line}")));
         Ok(())

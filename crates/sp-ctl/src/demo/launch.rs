@@ -5,10 +5,11 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
-use anyhow::{Context as _, Result};
+use anyhow::Context as _;
 use serde::Deserialize;
 use tokio::process::{Child, Command};
 
+use super::error::Result;
 use crate::sibling;
 
 /// Environment of the caller that would change what a service does.
@@ -48,7 +49,7 @@ impl Spec {
     pub(super) fn spawn(&self) -> Result<Child> {
         std::fs::create_dir_all(&self.data_dir)
             .with_context(|| format!("cannot create {}", self.data_dir.display()))?;
-        let program = sibling::path(self.program).map_err(|failure| failure.cause)?;
+        let program = sibling::path(self.program)?;
         let log = OpenOptions::new().create(true).append(true).open(self.log());
         let stdout = File::create(self.stdout()).context("cannot create the file of its output")?;
         let mut command = Command::new(program);
@@ -62,7 +63,7 @@ impl Spec {
                 command.env_remove(name);
             }
         }
-        command.spawn().with_context(|| format!("cannot start {}", self.program))
+        Ok(command.spawn().with_context(|| format!("cannot start {}", self.program))?)
     }
 
     /// Where the process with this id listens, once it has said so.

@@ -10,6 +10,7 @@ mod error;
 mod launch;
 mod parameters;
 mod process;
+mod progress;
 mod record;
 mod stage;
 mod steps;
@@ -96,20 +97,22 @@ impl Demo {
             Ok(Ok(())) if self.keep => steps::keep::show(&cluster),
             Ok(Ok(())) => {
                 stage.line("stopping every process");
-                teardown::stop(&mut cluster, &mut interrupts).await;
-                cluster.remove_directory()?;
+                teardown::stop(&mut cluster, &mut interrupts).await?;
+                cluster.remove_directory().await?;
                 stage.line("the demo is done: everything worked");
                 Ok(())
             }
             Ok(Err(failure)) => {
                 let failed = failure.report(&cluster, &stage);
-                teardown::stop(&mut cluster, &mut interrupts).await;
+                if let Err(left) = teardown::stop(&mut cluster, &mut interrupts).await {
+                    output::note(&format!("besides: {}", left.line()));
+                }
                 Err(failed)
             }
             Err(code) => {
                 output::note("interrupted: stopping every process (once more to kill them)");
-                teardown::stop(&mut cluster, &mut interrupts).await;
-                cluster.remove_directory()?;
+                teardown::stop(&mut cluster, &mut interrupts).await?;
+                cluster.remove_directory().await?;
                 output::note("every process has ended");
                 Err(CommandError::silent(code))
             }

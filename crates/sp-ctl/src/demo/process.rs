@@ -16,6 +16,14 @@ pub(super) fn is_ours(pid: u32, marker: &Path) -> bool {
     !zombie && !marker.is_empty() && arguments.windows(marker.len()).any(|part| part == marker)
 }
 
+/// When a living process started, in the kernel's words; none for one that is gone or only waits to be reaped.
+pub(super) fn start_ticks(pid: u32) -> Option<String> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name is in parentheses and may hold anything; fields are counted behind it.
+    let fields: Vec<&str> = stat[stat.rfind(')')? + 1..].split_whitespace().collect();
+    if matches!(*fields.first()?, "Z" | "X") { None } else { fields.get(19).map(|ticks| (*ticks).to_owned()) }
+}
+
 /// Was this process told, as nohup does, not to mind a hangup?
 pub(super) fn ignores_hangup() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();

@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result};
 use serde::{Deserialize, Serialize};
 
+use super::process;
+
 const FILE_NAME: &str = "demo.json";
 
 /// The processes of a demo.
@@ -59,6 +61,25 @@ pub(super) fn builtin_pids(scheduler_data_dir: &Path) -> Vec<u32> {
     pids.collect()
 }
 
+/// The executor children that the worker with this data directory has noted and that still live: they end with their
+/// worker, but not at the same moment.
+pub(super) fn executor_pids(data_dir: &Path) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir(data_dir.join("children")) else { return Vec::new() };
+    // A file is named by the process id and holds its start time: ids are used again.
+    let pid = |path: PathBuf| {
+        let pid = path.file_name()?.to_str()?.parse().ok()?;
+        let noted = std::fs::read_to_string(&path).ok()?;
+        (process::start_ticks(pid)? == noted.trim()).then_some(pid)
+    };
+    entries.filter_map(|entry| pid(entry.ok()?.path())).collect()
+}
+
+/// Data directories of the built-in workers of a scheduler.
+pub(super) fn builtin_directories(scheduler_data_dir: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(scheduler_data_dir.join("builtin")) else { return Vec::new() };
+    entries.filter_map(|entry| Some(entry.ok()?.path())).filter(|path| path.is_dir()).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -76,5 +97,18 @@ mod tests {
         std::fs::write(dir.path().join("builtin/window.json"), r#"{"pid": 42, "name": "x"}"#).unwrap();
         std::fs::write(dir.path().join("builtin/window.log"), "no").unwrap();
         assert_eq!(builtin_pids(dir.path()), [42]);
+    }
+
+    #[test]
+    fn living_executors_are_found_by_number_and_start_time() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(executor_pids(dir.path()).is_empty());
+        std::fs::create_dir(dir.path().join("children")).unwrap();
+        let (own, note) = (std::process::id(), dir.path().join("children"));
+        std::fs::write(note.join(own.to_string()), process::start_ticks(own).unwrap()).unwrap();
+        std::fs::write(note.join("1"), "another start time").unwrap();
+        assert_eq!(executor_pids(dir.path()), [own]);
+        std::fs::create_dir_all(dir.path().join("builtin/window")).unwrap();
+        assert_eq!(builtin_directories(dir.path()), [dir.path().join("builtin/window")]);
     }
 }

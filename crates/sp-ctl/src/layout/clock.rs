@@ -45,10 +45,12 @@ pub(crate) fn local_time(unix_ms: u64) -> String {
     formatted(unix_ms, &TimeZone::system(), "%H:%M:%S")
 }
 
-/// Date and time on this machine with its offset.
+/// Date and time on this machine as Go prints it: `2023-11-14 22:13:20 +0000 UTC`.
 pub(crate) fn local_date_time(unix_ms: u64) -> String {
-    formatted(unix_ms, &TimeZone::system(), "%Y-%m-%d %H:%M:%S %:z")
+    formatted(unix_ms, &TimeZone::system(), DATE_TIME)
 }
+
+const DATE_TIME: &str = "%Y-%m-%d %H:%M:%S %z %Z";
 
 fn formatted(unix_ms: u64, zone: &TimeZone, format: &str) -> String {
     let known = i64::try_from(unix_ms).ok().and_then(|ms| Timestamp::from_millisecond(ms).ok());
@@ -84,7 +86,7 @@ mod tests {
 
     #[test]
     fn times_are_of_the_zone() {
-        assert_eq!(formatted(1_700_000_000_000, &TimeZone::UTC, "%Y-%m-%d %H:%M:%S %:z"), "2023-11-14 22:13:20 +00:00");
+        assert_eq!(formatted(1_700_000_000_000, &TimeZone::UTC, DATE_TIME), "2023-11-14 22:13:20 +0000 UTC");
         assert_eq!(formatted(u64::MAX, &TimeZone::UTC, "%H"), "n/a");
     }
 }

@@ -3,6 +3,8 @@
 mod bar;
 mod cid;
 mod clock;
+mod hardware;
+pub(crate) mod hosts;
 mod paint;
 mod table;
 pub(crate) mod workers;

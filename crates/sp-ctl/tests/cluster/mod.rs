@@ -32,6 +32,8 @@ pub(crate) struct State {
     pub(crate) piece: Vec<u8>,
     /// Flip a byte of every read.
     pub(crate) damaged: bool,
+    /// What was attached last.
+    pub(crate) attached: sp_proto::v1::AttachStore,
     /// Where the data port listens.
     pub(crate) url: String,
 }

@@ -2,6 +2,7 @@
 
 use sp_proto::v1::scheduler_server::Scheduler;
 use sp_proto::v1::*;
+use sp_types::TaskClass;
 use tonic::{Request, Response, Status};
 
 use super::Cluster;
@@ -13,11 +14,11 @@ fn answer<T>(message: T) -> Answer<T> {
     Ok(Response::new(message))
 }
 
-fn worker(name: &str, class: &str, task: TaskKind) -> WorkerStatus {
+fn worker(name: &str, class: TaskClass, task: TaskKind) -> WorkerStatus {
     WorkerStatus {
         worker_id: format!("{name}-id"),
         name: name.into(),
-        class: class.into(),
+        class: class.to_string(),
         connected: true,
         tasks: vec![task as i32],
         capacity: Some(HostCapacity { memory_bytes: 8 << 30, cpus: 2, ..HostCapacity::default() }),
@@ -54,9 +55,9 @@ impl Scheduler for Cluster {
     async fn list_workers(&self, _: Request<ListWorkersRequest>) -> Answer<ListWorkersReply> {
         self.called("ListWorkers")?;
         let workers = vec![
-            worker("seal-a", "Seal", TaskKind::PreCommit1),
-            worker("post-a", "WdPoSt", TaskKind::WindowPost),
-            worker("win-a", "WinPoSt", TaskKind::WinningPost),
+            worker("seal-a", TaskClass::Sealing, TaskKind::PreCommit1),
+            worker("post-a", TaskClass::WindowPost, TaskKind::WindowPost),
+            worker("win-a", TaskClass::WinningPost, TaskKind::WinningPost),
         ];
         answer(ListWorkersReply { workers })
     }
@@ -70,7 +71,40 @@ impl Scheduler for Cluster {
     async fn abort_job(&self, ask: Request<AbortJobRequest>) -> Answer<AbortJobReply> {
         self.called("AbortJob")?;
         let AbortJobRequest { id, reason } = ask.into_inner();
-        answer(AbortJobReply { description: format!("aborting job {id}: {reason}") })
+        assert_eq!(reason, "wrong file");
+        answer(AbortJobReply { description: format!("job {id}, task C2, sector 3, running on host seal-b") })
+    }
+
+    async fn explain_task(&self, ask: Request<ExplainTaskRequest>) -> Answer<ExplainTaskReply> {
+        self.called("ExplainTask")?;
+        let verdict = WorkerVerdict {
+            name: "seal-a".into(),
+            code: "cores".into(),
+            reason: "needs 29 cores, 28 of 32 free".into(),
+            needed: Some(29.0),
+            free: Some(28.0),
+            ..WorkerVerdict::default()
+        };
+        let task_id = ask.into_inner().task_id;
+        answer(ExplainTaskReply {
+            task_id,
+            place: "queue".into(),
+            verdicts: vec![verdict],
+            ..ExplainTaskReply::default()
+        })
+    }
+
+    async fn set_priority(&self, ask: Request<SetPriorityRequest>) -> Answer<SetPriorityReply> {
+        self.called("SetPriority")?;
+        assert_eq!(ask.into_inner(), SetPriorityRequest { task_id: 9, priority: -5 });
+        answer(SetPriorityReply {})
+    }
+
+    async fn edit_worker(&self, ask: Request<EditWorkerRequest>) -> Answer<EditWorkerReply> {
+        self.called("EditWorker")?;
+        let EditWorkerRequest { worker, edit } = ask.into_inner();
+        assert!(edit.is_some());
+        answer(EditWorkerReply { worker_id: format!("{worker}-id") })
     }
 
     async fn pledge_sectors(&self, ask: Request<PledgeSectorsRequest>) -> Answer<PledgeSectorsReply> {
@@ -182,12 +216,16 @@ impl Scheduler for Cluster {
         let store = AttachedStore { store: "store-1".into(), can_seal: true, ..AttachedStore::default() };
         answer(ListStoresReply {
             stores: vec![StoreFact { store: Some(store), healthy: true, ..StoreFact::default() }],
+            counts: vec![ReplicaCount { store: "store-1".into(), kind: FileKind::Sealed as i32, count: 2 }],
         })
     }
 
     async fn find_storage(&self, ask: Request<FindStorageRequest>) -> Answer<FindStorageReply> {
         self.called("FindStorage")?;
         let FindStorageRequest { sector } = ask.into_inner();
+        if sector == 404 {
+            return answer(FindStorageReply { replicas: vec![] });
+        }
         let replica = Replica { sector, kind: FileKind::Sealed as i32, store: "store-1".into(), ..Replica::default() };
         let found = FoundReplica { replica: Some(Replica { primary: true, ..replica }), store: None };
         answer(FindStorageReply { replicas: vec![found] })
@@ -195,8 +233,7 @@ impl Scheduler for Cluster {
 
     async fn attach_storage(&self, ask: Request<AttachStorageRequest>) -> Answer<AttachStorageReply> {
         self.called("AttachStorage")?;
-        let attach = ask.into_inner().attach.unwrap_or_default();
-        assert_eq!((attach.weight, attach.max_storage_bytes), (10, 1 << 40));
+        self.with(|state| state.attached = ask.into_inner().attach.unwrap_or_default());
         answer(AttachStorageReply { store: "store-2".into() })
     }
 }

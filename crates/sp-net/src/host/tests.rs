@@ -57,7 +57,7 @@ fn the_tightest_ancestor_counts() {
         ("sys/fs/cgroup/a/b/cpu.max", "250000 100000\n"),
         ("sys/fs/cgroup/a/b/c/cpu.max", "max 100000\n"),
     ];
-    assert_eq!(figures(&capacity_of(&files, false)), [4, 2, 0, 0, 3]);
+    assert_eq!(figures(&capacity_of(&files, false)), [4, 2, 0, 0, 2]);
 }
 
 #[test]
@@ -98,6 +98,45 @@ fn version_1_limits_memory() {
         ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
     ];
     assert_eq!(figures(&capacity_of(&files, false)), [3, 1, 2, 1, 8]);
+}
+
+#[test]
+fn version_1_limits_swap_and_processor_time() {
+    let files = [
+        ("proc/self/cgroup", "4:memory:/docker/x\n1:cpu,cpuacct:/docker/x\n0::/\n"),
+        ("sys/fs/cgroup/memory/docker/x/memory.limit_in_bytes", "9223372036854771712\n"),
+        ("sys/fs/cgroup/memory/docker/x/memory.usage_in_bytes", "3221225472\n"),
+        ("sys/fs/cgroup/memory/docker/x/memory.memsw.limit_in_bytes", "5368709120\n"),
+        ("sys/fs/cgroup/memory/docker/x/memory.memsw.usage_in_bytes", "3221225472\n"),
+        // A group outside what this process can see has the limit.
+        (
+            "sys/fs/cgroup/memory/docker/x/memory.stat",
+            "total_active_file 1073741824\ntotal_inactive_file 1073741824\nhierarchical_memory_limit 4294967296\n",
+        ),
+        ("sys/fs/cgroup/cpu,cpuacct/docker/cpu.cfs_quota_us", "390000\n"),
+        ("sys/fs/cgroup/cpu,cpuacct/docker/cpu.cfs_period_us", "100000\n"),
+        ("sys/fs/cgroup/cpu,cpuacct/docker/x/cpu.cfs_quota_us", "-1\n"),
+        ("sys/fs/cgroup/cpu,cpuacct/docker/x/cpu.cfs_period_us", "100000\n"),
+        ("sys/fs/cgroup/unified/cgroup.procs", ""),
+    ];
+    assert_eq!(figures(&capacity_of(&files, false)), [4, 1, 1, 0, 3]);
+}
+
+#[test]
+fn version_1_without_limits_changes_nothing() {
+    let files = [
+        ("proc/self/cgroup", "4:memory:/\n"),
+        ("sys/fs/cgroup/memory/memory.limit_in_bytes", "9223372036854771712\n"),
+        ("sys/fs/cgroup/memory/memory.memsw.limit_in_bytes", "9223372036854771712\n"),
+        ("sys/fs/cgroup/memory/memory.usage_in_bytes", "1\n"),
+    ];
+    assert_eq!(figures(&capacity_of(&files, false)), [16, 4, 2, 1, 8]);
+}
+
+#[test]
+fn cores_that_are_off_do_not_count() {
+    let files = [("proc/self/status", "Cpus_allowed_list:\t0-127\n"), ("sys/devices/system/cpu/online", "0-3,6\n")];
+    assert_eq!(capacity_of(&files, false).cpus, 5);
 }
 
 #[test]

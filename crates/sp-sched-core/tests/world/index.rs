@@ -15,6 +15,10 @@ pub struct Index {
     pub reservations: BTreeMap<AttemptId, Vec<OutputSlot>>,
     pub fences: BTreeMap<TaskId, u32>,
     pub deleted: Vec<ReplicaId>,
+    /// Takes requests for space and never answers them.
+    pub silent: bool,
+    /// Cannot delete anything.
+    pub keeps_all: bool,
 }
 
 impl Index {
@@ -83,7 +87,7 @@ impl World {
     }
 
     pub fn reserve(&mut self, attempt: AttemptId, outputs: Vec<OutputSlot>) {
-        if !self.index.connected {
+        if !self.index.connected || self.index.silent {
             return;
         }
         assert!(!outputs.is_empty(), "nothing to reserve");
@@ -112,6 +116,10 @@ impl World {
     }
 
     pub fn delete(&mut self, id: &ReplicaId) {
+        if self.index.keeps_all {
+            let failure = Failure { code: ErrorCode::Unavailable, message: "the disk is read-only".to_owned() };
+            return self.tell_if_connected(Event::DeleteFailed { id: id.clone(), failure });
+        }
         let up = self.workers.iter().any(|(w, state)| state.up && Self::store_of(w) == id.store);
         if self.index.connected && up && self.index.replicas.remove(id).is_some() {
             self.index.deleted.push(id.clone());

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use sp_sched_core::effect::{Effect, Reply};
 use sp_sched_core::event::{Event, Request, RequestId};
-use sp_sched_core::model::{FenceRow, RowChange, Rows, Sector, Task, UnixMs};
+use sp_sched_core::model::{FenceRow, RowChange, Rows, Sector, Task, UnixMs, WorkerRow};
 use sp_sched_core::{Config, Core};
 use sp_types::{SectorSize, SectorState, TaskId, WorkerId};
 
@@ -81,6 +81,7 @@ pub struct Database {
     pub tasks: BTreeMap<TaskId, Task>,
     pub fences: BTreeMap<TaskId, FenceRow>,
     pub counters: sp_sched_core::model::Counters,
+    pub workers: BTreeMap<WorkerId, WorkerRow>,
 }
 
 pub struct World {
@@ -234,6 +235,8 @@ impl World {
             Effect::Registered { worker, session: _, keep } => self.registered(&worker, &keep),
             Effect::Reserve { attempt, sector: _, outputs } => self.reserve(attempt, outputs),
             Effect::Assign { worker, assignment } => self.assigned(&worker, *assignment),
+            Effect::Start { worker, attempt } => self.started(&worker, attempt),
+            Effect::Stop { worker } => self.stopped(&worker),
             Effect::Cancel { worker, attempt, reason: _ } => self.cancelled(&worker, attempt),
             Effect::AckResult { worker, attempt } => self.acknowledged(&worker, attempt),
             Effect::Fence(row) => self.index.fence(row),
@@ -301,6 +304,8 @@ impl Database {
                 assert!(before.is_none_or(|b| b.up_to_number <= fence.up_to_number), "a fence never goes back");
             }
             RowChange::DeleteFence(id) => drop(self.fences.remove(&id)),
+            RowChange::PutWorker(row) => drop(self.workers.insert(row.worker.clone(), row)),
+            RowChange::DeleteWorker(id) => drop(self.workers.remove(&id)),
             RowChange::PutCounters(counters) => {
                 assert!(counters.next_task >= self.counters.next_task, "counters never go back");
                 self.counters = counters;
@@ -314,6 +319,7 @@ impl Database {
             tasks: self.tasks.values().cloned().collect(),
             fences: self.fences.values().copied().collect(),
             counters: self.counters,
+            workers: self.workers.values().cloned().collect(),
         }
     }
 }

@@ -6,7 +6,7 @@ use sp_sched_core::effect::{Assignment, TaskParams};
 use sp_sched_core::event::{Event, Failure, Phase, Progress, Registration, TaskDone, TaskOutput, TaskResult};
 use sp_types::{
     AttemptId, Commitment, ErrorCode, FileKind, HostCapacity, HostId, PieceInfo, ReplicaId, ResourceTable, SectorId,
-    SessionId, TaskKind, WorkerId,
+    SessionId, TaskKind, WorkerId, WorkerLimits,
 };
 
 use super::outside::GOOD;
@@ -155,6 +155,7 @@ impl World {
             build: "test".to_owned(),
             tasks: w.tasks(),
             capacity: HostCapacity { memory_bytes: 64 * gib, cpus: w.cpus, ..HostCapacity::default() },
+            limits: WorkerLimits::default(),
             resources: ResourceTable::default(),
             data_url: format!("http://{id}"),
             stores: if w.has_store() { vec![Self::store_of(id)] } else { vec![] },
@@ -173,10 +174,12 @@ impl World {
         }
         let progress =
             |attempt: &AttemptId, phase| Progress { attempt: *attempt, phase, fraction: 0.5, detail: String::new() };
-        let computing = w.attempts.keys().map(|a| progress(a, Phase::Running));
+        let phase = |a: &Assignment| if a.hold { Phase::Prepared } else { Phase::Running };
+        let computing = w.attempts.iter().map(|(id, a)| progress(id, phase(a)));
         let returning = w.results.keys().map(|a| progress(a, Phase::Returning));
         let attempts = computing.chain(returning).collect();
-        let event = Event::Renewed { worker: id.clone(), session: w.session_id(), attempts, capacity: None };
+        let event =
+            Event::Renewed { worker: id.clone(), session: w.session_id(), attempts, capacity: None, limits: None };
         if !w.cut_off {
             self.tell(event);
         }
@@ -211,6 +214,24 @@ impl World {
         self.compute(id, attempt);
     }
 
+    /// A held attempt may compute.
+    pub fn started(&mut self, id: &WorkerId, attempt: AttemptId) {
+        let w = self.workers.get_mut(id).unwrap();
+        if !w.up || w.cut_off {
+            return;
+        }
+        if let Some(assignment) = w.attempts.get_mut(&attempt) {
+            assignment.hold = false;
+            self.compute(id, attempt);
+        }
+    }
+
+    pub fn stopped(&mut self, id: &WorkerId) {
+        let w = self.workers.get_mut(id).unwrap();
+        assert!(w.attempts.is_empty(), "{id} is stopped while it works");
+        self.kill_worker(id);
+    }
+
     pub fn cancelled(&mut self, id: &WorkerId, attempt: AttemptId) {
         let w = self.workers.get_mut(id).unwrap();
         if w.up && !w.cut_off {
@@ -229,7 +250,8 @@ impl World {
 
     fn compute(&mut self, id: &WorkerId, attempt: AttemptId) {
         let w = self.workers.get_mut(id).unwrap();
-        if w.hangs || !w.computing.insert(attempt) {
+        let held = w.attempts.get(&attempt).is_some_and(|a| a.hold);
+        if w.hangs || held || !w.computing.insert(attempt) {
             return;
         }
         let (session, most) = (w.session, w.compute_ms);

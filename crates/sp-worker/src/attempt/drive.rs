@@ -54,7 +54,11 @@ async fn within_limit(node: &Node, attempt: &Attempt) -> Result<TaskResult, Fail
     let mut steps = pin!(steps(node, attempt));
     tokio::select! {
         result = &mut steps => return result,
-        () = node.env.clock.sleep(limit) => {}
+        // Waiting for room is not the attempt's fault.
+        () = async {
+            attempt.released().await;
+            node.env.clock.sleep(limit).await;
+        } => {}
     }
     attempt.cancel.cancel();
     // Bounded: what it waits for ends with the token, the executor is killed.
@@ -76,6 +80,7 @@ async fn steps(node: &Node, attempt: &Attempt) -> Result<TaskResult, Failure> {
         }
         None => {
             let finished = compute(node, attempt).await?;
+            crash_point(CrashPoint::WorkerAnswered);
             let (ledger, record) = (node.ledger.clone(), finished.clone());
             node.env.blocking(move || ledger.save_finished(id, &record)).await?;
             let (task, sector) = (attempt.assignment.task, attempt.assignment.sector);
@@ -115,6 +120,15 @@ async fn seal(node: &Node, attempt: &Attempt, times: &mut [u64; 2]) -> Result<Ou
     let files = prepare::prepare(node, attempt).await?;
     let ready = node.env.clock.monotonic();
     crash_point(CrashPoint::WorkerFetched);
+    if attempt.is_held() {
+        attempt.set_phase(AttemptPhase::Prepared, "its inputs are here; waits for room to compute");
+        let released = async {
+            attempt.released().await;
+            Ok(())
+        };
+        attempt.unless_stopped(released).await?;
+    }
+    let began = node.env.clock.monotonic();
     node.fences.check(assignment.attempt)?;
     attempt.set_phase(AttemptPhase::Running, "computes");
     let job = Job {
@@ -124,7 +138,7 @@ async fn seal(node: &Node, attempt: &Attempt, times: &mut [u64; 2]) -> Result<Ou
         cancel: attempt.cancel.clone(),
     };
     let output = request::output_of(node.executor.run(job).await?)?;
-    *times = [ready.since_ms(started), node.env.clock.monotonic().since_ms(ready)];
+    *times = [ready.since_ms(started), node.env.clock.monotonic().since_ms(began)];
     Ok(output)
 }
 

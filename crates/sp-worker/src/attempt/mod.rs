@@ -28,6 +28,8 @@ pub(crate) struct Attempt {
     started: AtomicBool,
     /// Nobody wants its result: no result is written, everything of it is removed.
     dropped: AtomicBool,
+    /// Cancelled once it may compute.
+    released: CancellationToken,
     progress: Mutex<Progress>,
     /// The upload that it waits for.
     pub(crate) upload: Option<Arc<Upload>>,
@@ -42,11 +44,16 @@ struct Progress {
 impl Attempt {
     pub(crate) fn new(assignment: Assignment, upload: Option<Arc<Upload>>) -> Self {
         let detail = "waits for the scheduler's word".to_owned();
+        let released = CancellationToken::new();
+        if !assignment.hold {
+            released.cancel();
+        }
         Self {
             assignment,
             cancel: CancellationToken::new(),
             started: AtomicBool::new(false),
             dropped: AtomicBool::new(false),
+            released,
             progress: Mutex::new(Progress { phase: v1::AttemptPhase::Waiting, detail, fraction: 0.0 }),
             upload,
         }
@@ -59,6 +66,20 @@ impl Attempt {
     /// True for the first caller only.
     pub(crate) fn start(&self) -> bool {
         !self.started.swap(true, Ordering::SeqCst)
+    }
+
+    /// It may compute.
+    pub(crate) fn release(&self) {
+        self.released.cancel();
+    }
+
+    /// Waits until it may compute.
+    pub(crate) async fn released(&self) {
+        self.released.cancelled().await;
+    }
+
+    pub(crate) fn is_held(&self) -> bool {
+        !self.released.is_cancelled()
     }
 
     /// Stops it and forgets its result.

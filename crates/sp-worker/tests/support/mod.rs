@@ -56,6 +56,7 @@ impl Machine {
             pid: 1,
             build: "test".into(),
             capacity: Arc::new(move || capacity.clone()),
+            limits: Default::default(),
         };
         Self { disk, executor, options, running: None }
     }

@@ -29,6 +29,8 @@ pub struct Said {
     pub declared: Mutex<Vec<v1::Replica>>,
     pub attached: Mutex<Vec<v1::AttachedStore>>,
     pub progress: Mutex<Vec<v1::AttemptProgress>>,
+    /// Every heartbeat.
+    pub heartbeats: Mutex<Vec<v1::RenewRequest>>,
     /// Registered workers may not keep what they hold.
     pub keep_nothing: AtomicBool,
     /// Results are acknowledged.
@@ -156,7 +158,9 @@ impl Worker for FakeScheduler {
     }
 
     async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::RenewReply>, Status> {
-        *self.0.progress.lock().unwrap() = request.into_inner().attempts;
+        let renewal = request.into_inner();
+        self.0.progress.lock().unwrap().clone_from(&renewal.attempts);
+        self.0.heartbeats.lock().unwrap().push(renewal);
         Ok(Response::new(v1::RenewReply { known: true, ended: vec![] }))
     }
 }

@@ -13,7 +13,7 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sp_env::Monotonic;
-use sp_types::{AttemptId, ErrorCode, ReplicaInfo, SectorId, StoreId, TaskId};
+use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, TaskId};
 
 use deletes::Delete;
 pub(crate) use model::{
@@ -24,6 +24,9 @@ use model::{Store, Worker};
 
 /// Fences told to a worker that connects: those of the newest tasks. Older ones have no readers left.
 const FENCES_TOLD_MAX: usize = 1000;
+
+/// Replicas by store and kind.
+pub(crate) type ReplicaCounts = BTreeMap<(StoreId, FileKind), u64>;
 
 /// Times that the rules depend on.
 #[derive(Debug, Clone, Copy)]
@@ -178,6 +181,13 @@ impl Core {
     /// Every store.
     pub(crate) fn list_stores(&self) -> Vec<StoreFact> {
         self.stores.keys().filter_map(|id| self.fact(id)).collect()
+    }
+
+    /// How many replicas of each kind lie on each store.
+    pub(crate) fn count_replicas(&self) -> ReplicaCounts {
+        let mut counts = ReplicaCounts::new();
+        self.replicas.keys().for_each(|place| *counts.entry((place.store.clone(), place.kind)).or_default() += 1);
+        counts
     }
 
     /// Every replica of a sector.

@@ -13,7 +13,9 @@ use tokio::sync::{mpsc, oneshot};
 use tonic::Streaming;
 
 use super::session::{SchedulerQueue, Session, WorkerQueue, read};
-use crate::core::{ConnId, Core, Effect, FromScheduler, FromWorker, Refusal, RowChange, StoreFact, WorkerHello};
+use crate::core::{
+    ConnId, Core, Effect, FromScheduler, FromWorker, Refusal, ReplicaCounts, RowChange, StoreFact, WorkerHello,
+};
 use crate::{rows, wire};
 
 /// Reports grow stale and deletes are repeated with this grain.
@@ -37,7 +39,7 @@ pub(super) enum Input {
     Scheduler(ConnId, FromScheduler),
     /// The peer has ended its side, or said something that makes no sense.
     Closed(ConnId, Option<Refusal>),
-    ListStores(oneshot::Sender<Vec<StoreFact>>),
+    ListStores(oneshot::Sender<(Vec<StoreFact>, ReplicaCounts)>),
     FindSector(SectorId, oneshot::Sender<Vec<ReplicaInfo>>),
     Stop,
 }
@@ -145,7 +147,9 @@ impl Actor {
                 self.core.closed(now, conn);
             }
             // Whoever asked may be gone: then nobody needs the answer.
-            Input::ListStores(answer) => drop(answer.send(self.core.list_stores())),
+            Input::ListStores(answer) => {
+                drop(answer.send((self.core.list_stores(), self.core.count_replicas())));
+            }
             Input::FindSector(sector, answer) => drop(answer.send(self.core.find_sector(sector))),
             Input::Stop => self.stop(),
         }
@@ -200,6 +204,7 @@ impl Actor {
         };
         reach(declaring, CrashPoint::IndexBeforeDeclare);
         reach(reserving, CrashPoint::IndexBeforeReserve);
+        reach(fencing, CrashPoint::IndexBeforeFence);
         if !rows.is_empty() {
             let state = self.state.clone();
             self.env.blocking(move || state.commit(rows::batch(&rows))).await?;

@@ -106,9 +106,10 @@ impl Index for Api {
     }
 
     async fn list_stores(&self, _: Request<v1::ListStoresRequest>) -> Result<Response<v1::ListStoresReply>, Status> {
-        let stores = self.ask(Input::ListStores).await?;
+        let (stores, counts) = self.ask(Input::ListStores).await?;
         let stores = stores.into_iter().map(wire::store_fact).collect();
-        Ok(Response::new(v1::ListStoresReply { stores }))
+        let counts = counts.into_iter().map(wire::replica_count).collect();
+        Ok(Response::new(v1::ListStoresReply { stores, counts }))
     }
 
     async fn find_sector(

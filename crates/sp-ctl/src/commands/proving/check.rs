@@ -17,8 +17,8 @@ pub(crate) struct Check {
     /// Only sectors that cannot be proven.
     #[arg(long)]
     only_bad: bool,
-    /// Give up after this long.
-    #[arg(long, value_name = "DURATION", default_value = "20m", value_parser = humantime::parse_duration)]
+    /// Give up after this long; the scheduler gives up before, and says why.
+    #[arg(long, value_name = "DURATION", default_value = "35m", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }
 

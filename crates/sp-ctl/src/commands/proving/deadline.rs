@@ -16,6 +16,9 @@ pub(crate) struct Deadline {
     /// Also list sector numbers.
     #[arg(long, short = 'n')]
     sector_nums: bool,
+    /// Also describe each set of sectors as a bitfield: how many runs it has.
+    #[arg(long, short = 'b')]
+    bitfield: bool,
 }
 
 /// A deadline with its partitions, as `--json` prints it.
@@ -29,7 +32,10 @@ struct Page {
 struct PartitionRow {
     index: u32,
     sectors: Vec<u64>,
+    live: Vec<u64>,
+    active: Vec<u64>,
     faulty: Vec<u64>,
+    recovering: Vec<u64>,
 }
 
 impl Deadline {
@@ -37,19 +43,27 @@ impl Deadline {
         let ask = GetDeadlineRequest { index: self.index };
         let reply = context.scheduler().await?.get_deadline(request(ask)).await?.into_inner();
         let page = Page::from(reply);
-        context.show(&page, |_| text(&page, self.sector_nums))
+        context.show(&page, |_| text(&page, self.sector_nums, self.bitfield))
     }
 }
 
 impl From<GetDeadlineReply> for Page {
     fn from(reply: GetDeadlineReply) -> Self {
-        let partition = |Partition { index, sectors, faulty }| PartitionRow { index, sectors, faulty };
-        let partitions = reply.partitions.into_iter().map(partition).collect();
+        let partitions = reply.partitions.into_iter().map(PartitionRow::from).collect();
         Self { summary: DeadlineRow::from(reply.summary.unwrap_or_default()), partitions }
     }
 }
 
-fn text(page: &Page, sector_nums: bool) -> String {
+impl From<Partition> for PartitionRow {
+    fn from(Partition { index, sectors, faulty }: Partition) -> Self {
+        let active = sectors.iter().copied().filter(|number| !faulty.contains(number)).collect();
+        // Only sectors that live are listed, and a faulty one is active again with its next proof: nobody has to declare
+        // that it recovers.
+        Self { index, live: sectors.clone(), active, sectors, faulty, recovering: Vec::new() }
+    }
+}
+
+fn text(page: &Page, sector_nums: bool, bitfield: bool) -> String {
     let DeadlineRow { index, open_epoch, open_unix_ms, partitions, proven_partitions, current, .. } = page.summary;
     let mut text = format!(
         "Deadline Index:           {index}\nDeadline Open:            {open_epoch} ({})\n\
@@ -57,23 +71,48 @@ fn text(page: &Page, sector_nums: bool) -> String {
          Current:                  {current}\n",
         local_time(open_unix_ms)
     );
-    for PartitionRow { index, sectors, faulty } in &page.partitions {
+    for partition in &page.partitions {
+        let PartitionRow { index, sectors, live, active, faulty, recovering } = partition;
         text += &format!("\nPartition Index:          {index}\n");
-        text += &format!("All Sectors Count:        {}\n", sectors.len());
-        if sector_nums {
-            text += &format!("All Sectors Numbers:      {}\n", numbers(sectors));
-        }
-        text += &format!("Active Sectors Count:     {}\n", sectors.len().saturating_sub(faulty.len()));
-        text += &format!("Faulty Sectors Count:     {}\n", faulty.len());
-        if sector_nums {
-            text += &format!("Faulty Sectors Numbers:   {}\n", numbers(faulty));
+        let sets =
+            [("All", sectors), ("Live", live), ("Active", active), ("Faulty", faulty), ("Recovering", recovering)];
+        for (name, numbers) in sets {
+            text += &labelled(name, "Count", &numbers.len().to_string());
+            if sector_nums {
+                text += &labelled(name, "Numbers", &listed(numbers));
+            }
+            if bitfield {
+                text += &labelled(name, "Bitfield", &runs(numbers));
+            }
         }
     }
     text
 }
 
-fn numbers(numbers: &[u64]) -> String {
+/// `Live Sectors Count:       2`, the values below each other.
+fn labelled(name: &str, what: &str, value: &str) -> String {
+    let label = format!("{name} Sectors {what}:");
+    format!("{label:<25} {value}\n")
+}
+
+fn listed(numbers: &[u64]) -> String {
     format!("[{}]", numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(" "))
+}
+
+/// The numbers, which rise, as a bitfield: runs of ones with runs of zeros before and between them.
+fn runs(numbers: &[u64]) -> String {
+    let (mut ones, mut zeros, mut zero_bits, mut next) = (0, 0, 0, 0);
+    for number in numbers {
+        if *number > next {
+            zeros += 1;
+            zero_bits += number - next;
+        }
+        if *number > next || ones == 0 {
+            ones += 1;
+        }
+        next = number + 1;
+    }
+    format!("{ones} runs of ones ({} bits), {zeros} runs of zeros ({zero_bits} bits)", numbers.len())
 }
 
 #[cfg(test)]
@@ -96,9 +135,23 @@ mod tests {
                         Partition Index:          0\n\
                         All Sectors Count:        2\n\
                         All Sectors Numbers:      [0 2]\n\
+                        Live Sectors Count:       2\n\
+                        Live Sectors Numbers:     [0 2]\n\
                         Active Sectors Count:     1\n\
+                        Active Sectors Numbers:   [0]\n\
                         Faulty Sectors Count:     1\n\
-                        Faulty Sectors Numbers:   [2]\n";
-        assert_eq!(text(&page, true), expected);
+                        Faulty Sectors Numbers:   [2]\n\
+                        Recovering Sectors Count: 0\n\
+                        Recovering Sectors Numbers: []\n";
+        assert_eq!(text(&page, true, false), expected);
+        let bits = text(&page, false, true);
+        let line = "All Sectors Bitfield:     2 runs of ones (2 bits), 1 runs of zeros (1 bits)\n";
+        assert!(bits.contains(line) && !bits.contains("Numbers"), "{bits}");
+    }
+
+    #[test]
+    fn runs_are_counted_as_in_a_bitfield() {
+        assert_eq!(runs(&[]), "0 runs of ones (0 bits), 0 runs of zeros (0 bits)");
+        assert_eq!(runs(&[3, 4, 5, 9]), "2 runs of ones (4 bits), 2 runs of zeros (6 bits)");
     }
 }

@@ -1,4 +1,4 @@
-//! `sealing abort ID`: ends an attempt, or takes a task out of the queue.
+//! `sealing abort ID`: ends an attempt, or takes a task out of the queue; says it in Lotus's words.
 
 use serde::Serialize;
 use sp_proto::v1::AbortJobRequest;
@@ -28,6 +28,6 @@ impl Abort {
         let ask = AbortJobRequest { id: id.clone(), reason };
         let reply = context.scheduler().await?.abort_job(request(ask)).await?.into_inner();
         let aborted = Aborted { id, description: reply.description };
-        context.show(&aborted, |_| format!("{}\n", aborted.description))
+        context.show(&aborted, |_| format!("aborting {}\n", aborted.description))
     }
 }

@@ -35,21 +35,34 @@ struct JobRow {
 }
 
 /// States in the order of the listing: what ends first comes first.
-const STATE_ORDER: [&str; 9] =
-    ["orphaned", "returning", "verifying", "publishing", "running", "preparing", "waiting", "reserving", "queued"];
+const STATE_ORDER: [&str; 11] = [
+    "orphaned",
+    "returning",
+    "verifying",
+    "publishing",
+    "running",
+    "prepared",
+    "preparing",
+    "waiting",
+    "reserving",
+    "assigned",
+    "queued",
+];
 
 impl Jobs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let reply = context.scheduler().await?.list_jobs(request(ListJobsRequest {})).await?.into_inner();
         let mut rows: Vec<JobRow> = reply.jobs.into_iter().map(JobRow::from).collect();
-        rows.sort_by_key(|row| (row.state_order(), std::cmp::Reverse(row.age_ms), row.task_id));
+        rows.sort_by_key(|row| (row.state_order(), row.state.clone(), std::cmp::Reverse(row.age_ms), row.task_id));
         context.show(&rows, |_| text(&rows, self.reasons))
     }
 }
 
 impl JobRow {
     fn state_order(&self) -> usize {
-        STATE_ORDER.iter().position(|state| *state == self.state).unwrap_or(STATE_ORDER.len())
+        // `assigned(1)` and so on: by the window in their own order.
+        let name = self.state.split('(').next().unwrap_or_default();
+        STATE_ORDER.iter().position(|state| *state == name).unwrap_or(STATE_ORDER.len())
     }
 }
 

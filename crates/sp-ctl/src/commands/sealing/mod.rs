@@ -2,6 +2,8 @@
 
 mod abort;
 mod jobs;
+mod priority;
+mod sched_diag;
 
 use clap::Subcommand;
 
@@ -17,6 +19,10 @@ pub(crate) enum Sealing {
     Jobs(jobs::Jobs),
     /// End a running attempt or a queued task.
     Abort(abort::Abort),
+    /// Change the priority of a task.
+    Priority(priority::Priority),
+    /// Print the scheduler's queue and windows as JSON.
+    SchedDiag(sched_diag::SchedDiag),
 }
 
 impl Sealing {
@@ -25,6 +31,8 @@ impl Sealing {
             Self::Workers(Workers {}) => list(context, Half::Sealing).await,
             Self::Jobs(verb) => verb.run(context).await,
             Self::Abort(verb) => verb.run(context).await,
+            Self::Priority(verb) => verb.run(context).await,
+            Self::SchedDiag(verb) => verb.run(context).await,
         }
     }
 }

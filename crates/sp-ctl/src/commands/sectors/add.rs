@@ -47,10 +47,21 @@ impl Add {
         output::note(&format!("sector {sector} is waiting for {}", file.display()));
         let upload = Upload { source: &source, sector, stall_limit: timeout };
         send_until_accepted(&mut scheduler, &upload).await?;
-        let state = if wait { wait_for_proving(&mut scheduler, sector, timeout).await? } else { "Packing".to_owned() };
+        let state = if wait {
+            wait_for_proving(&mut scheduler, sector, timeout).await?
+        } else {
+            state_of(&mut scheduler, sector).await
+        };
         let added = Added { sector, data_bytes: source.size_bytes, data_digest: hex::encode(source.digest), state };
         context.show(&added, |_| format!("Added {} as the piece of sector {sector}\n", file.display()))
     }
+}
+
+/// The state now. The piece is in the sector: that nobody answers at this moment is no failure any more.
+async fn state_of(scheduler: &mut Scheduler, number: u64) -> String {
+    let reply = scheduler.sector_status(request(SectorStatusRequest { number, log: false })).await;
+    let summary = reply.ok().and_then(|reply| reply.into_inner().summary);
+    summary.map_or_else(|| "unknown".to_owned(), |summary| summary.state)
 }
 
 /// Waits until a sector is proving. Gives up when it fails, or when its state has not changed for `limit`.

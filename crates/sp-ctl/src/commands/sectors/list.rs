@@ -44,6 +44,13 @@ impl List {
     }
 }
 
+impl SectorRow {
+    /// The chain has taken its proof and given it a place.
+    pub(super) fn is_located(&self) -> bool {
+        self.deadline.is_some()
+    }
+}
+
 impl From<SectorSummary> for SectorRow {
     fn from(summary: SectorSummary) -> Self {
         Self {

@@ -1,6 +1,7 @@
 //! `sectors`: make sectors, look at them, get their data back.
 
 mod add;
+mod history;
 mod list;
 mod pledge;
 mod proof;

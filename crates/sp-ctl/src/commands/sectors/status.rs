@@ -1,13 +1,13 @@
 //! `sectors status N`: one sector with its commitments and what happened to it.
 
 use serde::Serialize;
-use sp_proto::v1::{LogEntry, SectorStatusReply, SectorStatusRequest};
-use sp_types::AttemptId;
+use sp_proto::v1::{SectorStatusReply, SectorStatusRequest};
 
+use super::history::LogRow;
 use super::list::SectorRow;
 use crate::context::{Context, request};
 use crate::error::CommandError;
-use crate::layout::{local_date_time, sealed_cid, seconds, task_code, unsealed_cid};
+use crate::layout::{sealed_cid, unsealed_cid};
 
 /// Show one sector: commitments, ticket, seed, and what happened to it.
 #[derive(Debug, clap::Args)]
@@ -48,17 +48,6 @@ struct PieceRow {
     commitment: String,
 }
 
-#[derive(Debug, Serialize)]
-struct LogRow {
-    unix_ms: u64,
-    event: String,
-    attempt: String,
-    task: String,
-    worker: String,
-    took_ms: u64,
-    message: String,
-}
-
 impl Status {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let ask = SectorStatusRequest { number: self.number, log: self.log };
@@ -91,18 +80,9 @@ impl Page {
     }
 }
 
-impl From<LogEntry> for LogRow {
-    fn from(entry: LogEntry) -> Self {
-        Self {
-            unix_ms: entry.unix_ms,
-            event: entry.event,
-            attempt: entry.attempt.map(|id| AttemptId::from(id).to_string()).unwrap_or_default(),
-            task: task_code(entry.task),
-            worker: entry.worker_name,
-            took_ms: entry.took_ms,
-            message: entry.message,
-        }
-    }
+/// What Lotus says of a message. There is no chain yet that has messages: whether it took place is all there is to say.
+fn landed(done: bool) -> &'static str {
+    if done { "done (the local chain has no messages)" } else { "<nil>" }
 }
 
 fn text(page: &Page, proof: bool) -> String {
@@ -111,9 +91,12 @@ fn text(page: &Page, proof: bool) -> String {
     text += &format!("CIDcommD:\t{}\nCIDcommR:\t{}\n", cids.0, cids.1);
     text += &format!("Ticket:\t\t{}\nTicketH:\t{}\n", page.ticket, page.ticket_epoch);
     text += &format!("Seed:\t\t{}\nSeedH:\t\t{}\n", page.seed, page.seed_epoch);
+    text += &format!("Precommit:\t{}\nCommit:\t\t{}\n", landed(page.seed_epoch > 0), landed(row.is_located()));
     if proof {
         text += &format!("Proof:\t\t{}\n", page.proof);
     }
+    // Deals are made on a chain; what lies in the sector is its piece.
+    text += "Deals:\t\t[]\n";
     if !page.piece_name.is_empty() {
         text += &format!("Piece:\t\t{}\n", page.piece_name);
     }
@@ -128,45 +111,19 @@ fn text(page: &Page, proof: bool) -> String {
         text += "--------\nEvent Log:\n";
     }
     for (at, entry) in page.log.iter().enumerate() {
-        text += &log_line(at, entry);
+        text += &entry.line(at);
     }
     text
-}
-
-fn log_line(at: usize, entry: &LogRow) -> String {
-    let LogRow { unix_ms, event, attempt, task, worker, took_ms, message } = entry;
-    let mut line = format!("{at}.\t{}:\t[{event}]", local_date_time(*unix_ms));
-    if !task.is_empty() {
-        line += &format!("\t{task} {attempt}");
-    }
-    if !worker.is_empty() {
-        line += &format!(" on {worker}");
-    }
-    if *took_ms > 0 {
-        line += &format!(" took {}", seconds(*took_ms));
-    }
-    if !message.is_empty() {
-        line += &format!("\t{message}");
-    }
-    line + "\n"
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sp_proto::v1::{SectorSummary, TaskKind};
+    use sp_proto::v1::{LogEntry, SectorSummary};
 
     #[test]
     fn the_page_and_its_log() {
-        let entry = LogEntry {
-            unix_ms: u64::MAX,
-            event: "PreCommit1 -> PreCommit2".into(),
-            attempt: Some(sp_proto::v1::AttemptId { task: 12, number: 1 }),
-            task: TaskKind::PreCommit1 as i32,
-            worker_name: "seal-a".into(),
-            took_ms: 1500,
-            message: String::new(),
-        };
+        let entry = LogEntry { unix_ms: u64::MAX, event: "created".into(), ..LogEntry::default() };
         let reply = SectorStatusReply {
             summary: Some(SectorSummary { state: "PreCommit2".into(), ..SectorSummary::default() }),
             ticket: vec![0xab; 2],
@@ -175,8 +132,17 @@ mod tests {
             ..SectorStatusReply::default()
         };
         let expected = "SectorID:\t3\nStatus:\t\tPreCommit2\nCIDcommD:\t\nCIDcommR:\t\nTicket:\t\tabab\nTicketH:\t7\n\
-            Seed:\t\t\nSeedH:\t\t0\nRetries:\t0\n--------\nEvent Log:\n\
-            0.\tn/a:\t[PreCommit1 -> PreCommit2]\tPC1 12.1 on seal-a took 1.5s\n";
+            Seed:\t\t\nSeedH:\t\t0\nPrecommit:\t<nil>\nCommit:\t\t<nil>\nDeals:\t\t[]\nRetries:\t0\n\
+            --------\nEvent Log:\n0.\tn/a:\t[event;sealing.SectorStart]\t{\"event\":\"created\"}\n";
         assert_eq!(text(&Page::new(3, reply), false), expected);
+    }
+
+    #[test]
+    fn what_the_chain_has_taken_is_said() {
+        let summary = SectorSummary { deadline: Some(0), partition: Some(0), ..SectorSummary::default() };
+        let reply = SectorStatusReply { summary: Some(summary), seed_epoch: 9, ..SectorStatusReply::default() };
+        let shown = text(&Page::new(3, reply), true);
+        assert!(shown.contains("Precommit:\tdone") && shown.contains("Commit:\t\tdone"), "{shown}");
+        assert!(shown.contains("Proof:\t\t\nDeals:\t\t[]\n"), "{shown}");
     }
 }

@@ -19,22 +19,22 @@ pub(crate) struct Attach {
     #[arg(long)]
     init: bool,
     /// (with --init) For sectors that are being sealed.
-    #[arg(long)]
+    #[arg(long, requires = "init")]
     seal: bool,
     /// (with --init) For sectors that are sealed.
-    #[arg(long)]
+    #[arg(long, requires = "init")]
     store: bool,
     /// (with --init) The larger, the more it is preferred.
-    #[arg(long, default_value_t = 10)]
+    #[arg(long, default_value_t = 10, requires = "init")]
     weight: u64,
     /// (with --init) Use no more than this; no limit by default.
-    #[arg(long, value_name = "SIZE")]
+    #[arg(long, value_name = "SIZE", requires = "init")]
     max_storage: Option<ByteSize>,
-    /// (with --init) Groups that the path belongs to.
-    #[arg(long, value_name = "GROUP")]
+    /// (with --init) Groups that the path belongs to, separated by commas.
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',', requires = "init")]
     groups: Vec<String>,
-    /// (with --init) Groups that may fetch from the path; everybody by default.
-    #[arg(long, value_name = "GROUP")]
+    /// (with --init) Groups that may fetch from the path, separated by commas; everybody by default.
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',', requires = "init")]
     allow_to: Vec<String>,
 }
 

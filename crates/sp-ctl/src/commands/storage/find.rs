@@ -6,6 +6,7 @@ use sp_proto::v1::{FindStorageReply, FindStorageRequest, FoundReplica};
 use super::kind_label;
 use crate::context::{Context, request};
 use crate::error::{CommandError, Exit};
+use crate::output;
 
 /// Show where the files of a sector are.
 #[derive(Debug, clap::Args)]
@@ -33,7 +34,10 @@ impl Find {
         let ask = FindStorageRequest { sector: self.number };
         let reply = context.scheduler().await?.find_storage(request(ask)).await?.into_inner();
         let rows = rows(reply);
-        if rows.is_empty() && !context.json() {
+        if rows.is_empty() {
+            if context.json() {
+                output::print_json(&rows)?;
+            }
             let text = format!("no path holds a file of sector {}", self.number);
             return Err(CommandError::new(Exit::NotFound, text)
                 .hint("`sp-ctl sectors list` shows the sectors there are, `storage list` the paths"));

@@ -2,19 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use sp_proto::convert;
-use sp_proto::v1::{FindStorageRequest, ListSectorsRequest, ListStorageRequest, StoreFact};
+use sp_proto::v1::{ListStorageRequest, ReplicaCount, StoreFact};
 use sp_types::{ByteSize, FileKind};
 
-use crate::context::{Context, Scheduler, request};
+use crate::context::{Context, request};
 use crate::error::CommandError;
 use crate::layout::{Color, Filling, Paint, bar};
 
 const COLUMNS: usize = 50;
-/// Sectors that are asked for at once while counting files.
-const FINDS_AT_ONCE: usize = 16;
 
 /// List storage paths, how full they are and what they are for.
 #[derive(Debug, clap::Args)]
@@ -41,39 +38,31 @@ struct StoreRow {
     unhealthy_reason: String,
     local_path: String,
     urls: Vec<String>,
-    files: BTreeMap<&'static str, u32>,
+    files: BTreeMap<&'static str, u64>,
 }
 
 /// Replicas of each kind on each path.
-type Counts = BTreeMap<String, BTreeMap<&'static str, u32>>;
+type Counts = BTreeMap<String, BTreeMap<&'static str, u64>>;
 
 impl List {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
-        let mut scheduler = context.scheduler().await?;
-        let reply = scheduler.list_storage(request(ListStorageRequest {})).await?.into_inner();
-        let mut counts = count_files(&mut scheduler).await?;
+        let reply = context.scheduler().await?.list_storage(request(ListStorageRequest {})).await?.into_inner();
+        let mut counts = by_store(reply.counts);
         let mut rows: Vec<StoreRow> = reply.stores.into_iter().map(|fact| row(fact, &mut counts)).collect();
         rows.sort_by(|a, b| b.capacity_bytes.cmp(&a.capacity_bytes).then_with(|| a.store.cmp(&b.store)));
         context.show(&rows, |paint| rows.iter().map(|row| text(row, paint)).collect())
     }
 }
 
-async fn count_files(scheduler: &mut Scheduler) -> Result<Counts, CommandError> {
-    let sectors = scheduler.list_sectors(request(ListSectorsRequest {})).await?.into_inner().sectors;
-    let scheduler = &*scheduler;
-    let found = stream::iter(sectors).map(|sector| {
-        let mut scheduler = scheduler.clone();
-        async move { scheduler.find_storage(request(FindStorageRequest { sector: sector.number })).await }
-    });
-    let count = |mut counts: Counts, reply: tonic::Response<sp_proto::v1::FindStorageReply>| async move {
-        for replica in reply.into_inner().replicas.into_iter().filter_map(|found| found.replica) {
-            if let Ok(kind) = convert::file_kind(replica.kind) {
-                *counts.entry(replica.store).or_default().entry(kind.name()).or_default() += 1;
-            }
+/// Files of every kind that this build knows, sectors that the scheduler does not know included.
+fn by_store(counts: Vec<ReplicaCount>) -> Counts {
+    let mut all = Counts::new();
+    for ReplicaCount { store, kind, count } in counts {
+        if let Ok(kind) = convert::file_kind(kind) {
+            *all.entry(store).or_default().entry(kind.name()).or_default() += count;
         }
-        Ok(counts)
-    };
-    Ok(found.buffer_unordered(FINDS_AT_ONCE).try_fold(Counts::new(), count).await?)
+    }
+    all
 }
 
 fn row(fact: StoreFact, counts: &mut Counts) -> StoreRow {
@@ -132,8 +121,7 @@ fn text(row: &StoreRow, paint: &Paint) -> String {
     text += &format!("\tWeight: {}; Use: {uses}\n", row.weight);
     text += &named_list("Groups", &row.groups, ", ");
     text += &named_list("AllowTo", &row.allow_to, ", ");
-    text += &named_list("Allow Types", &row.allow_types, " ");
-    text += &named_list("Deny Types", &row.deny_types, " ");
+    text += &types(row, paint);
     if !row.local_path.is_empty() {
         text += &format!("\tLocal: {}\n", row.local_path);
     }
@@ -143,6 +131,26 @@ fn text(row: &StoreRow, paint: &Paint) -> String {
 
 fn named_list(name: &str, items: &[String], separator: &str) -> String {
     if items.is_empty() { String::new() } else { format!("\t{name}: {}\n", items.join(separator)) }
+}
+
+/// The kinds that may be put here, or those that may not, whichever list is shorter; nothing where all may.
+fn types(row: &StoreRow, paint: &Paint) -> String {
+    if row.allow_types.is_empty() && row.deny_types.is_empty() {
+        return String::new();
+    }
+    let named = |list: &[String], kind: &FileKind| list.iter().any(|name| name == kind.name());
+    let may = |kind: &FileKind| {
+        (row.allow_types.is_empty() || named(&row.allow_types, kind)) && !named(&row.deny_types, kind)
+    };
+    // The kind `vanilla` is ours: no list of Lotus's speaks of it.
+    let kinds = FileKind::ALL.into_iter().filter(|kind| *kind != FileKind::Vanilla);
+    let (allowed, denied): (Vec<FileKind>, Vec<FileKind>) = kinds.partition(may);
+    let names = |kinds: &[FileKind]| kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(" ");
+    match (allowed.len(), denied.len()) {
+        (0, _) => format!("\tAllow Types: {}\n", paint.paint(Color::Red, "None")),
+        (some, more) if some < more => format!("\tAllow Types: {}\n", paint.paint(Color::Green, &names(&allowed))),
+        _ => format!("\tDeny Types: {}\n", paint.paint(Color::Red, &names(&denied))),
+    }
 }
 
 /// Used and reserved of a whole: bar, amounts, percent.
@@ -210,6 +218,30 @@ mod tests {
             " ".repeat(24)
         );
         assert_eq!(text(&row(fact, &mut counts), &Paint::off()), expected);
+    }
+
+    #[test]
+    fn the_shorter_list_of_types_is_shown() {
+        let shown = |allow: &[&str], deny: &[&str]| {
+            let list = |names: &[&str]| names.iter().map(|&name| name.to_owned()).collect();
+            let attached =
+                AttachedStore { allow_types: list(allow), deny_types: list(deny), ..AttachedStore::default() };
+            let fact = StoreFact { store: Some(attached), ..StoreFact::default() };
+            types(&row(fact, &mut Counts::new()), &Paint::off())
+        };
+        assert_eq!(shown(&[], &[]), "");
+        assert_eq!(shown(&["sealed", "cache"], &["cache"]), "\tAllow Types: sealed\n");
+        assert_eq!(shown(&[], &["unsealed"]), "\tDeny Types: unsealed\n");
+        assert_eq!(shown(&["unsealed", "sealed", "cache", "update", "update-cache"], &[]), "\tDeny Types: piece\n");
+        assert_eq!(shown(&["sealed"], &["sealed"]), "\tAllow Types: None\n");
+        assert_eq!(shown(&["seald"], &[]), "\tAllow Types: None\n", "a list of nonsense allows nothing");
+    }
+
+    #[test]
+    fn files_are_counted_by_kind() {
+        let count = |kind: i32, count| ReplicaCount { store: "s".into(), kind, count };
+        let counts = by_store(vec![count(2, 3), count(4, 1), count(999, 7)]);
+        assert_eq!(counts, Counts::from([("s".into(), BTreeMap::from([("sealed", 3), ("cache", 1)]))]));
     }
 
     #[test]

@@ -25,7 +25,7 @@ pub(super) async fn run(cluster: &mut Cluster, commands: &Commands<'_>, deadline
         commands.stage.line(&format!("starting {} again", spec.name));
         cluster.start(spec).await?;
     }
-    registered(cluster, &WINDOW_WORKERS).await?;
+    registered(cluster, commands.stage, &WINDOW_WORKERS).await?;
     let proven = window_post(commands, deadline).await?;
     expect(&proven.workers, |name| WINDOW_WORKERS.contains(&name), "the workers that have returned")
 }

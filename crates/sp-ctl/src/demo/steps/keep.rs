@@ -12,7 +12,7 @@ pub(in crate::demo) fn show(cluster: &Cluster) -> Result<(), CommandError> {
     let program = sibling::path("sp-ctl")?;
     let program = program.display();
     let dir = cluster.dir.display();
-    output::print(&format!(
+    output::print_aside(&format!(
         "\nThe cluster stays up; data and logs are in {dir}\n\
          \n\
          Try:\n\

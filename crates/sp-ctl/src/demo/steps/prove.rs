@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
+use sp_types::TaskKind;
 
 use super::Sectors;
 use super::start::WINDOW_WORKERS;
 use crate::demo::commands::Commands;
 use crate::demo::error::{DemoError, Result};
+use crate::demo::progress::Follow;
 use crate::layout::seconds;
+
+const WINDOW: Follow = Follow::Jobs(TaskKind::GenerateWindowPost);
+const WINNING: Follow = Follow::Jobs(TaskKind::GenerateWinningPost);
 
 /// A window PoSt that upstream's verifier has accepted: who proved, and what.
 pub(super) struct Proven {
@@ -30,7 +35,7 @@ pub(super) async fn run(commands: &Commands<'_>, sectors: &Sectors) -> Result<u6
     if proven.workers != expected {
         return Err(DemoError::new(format!("the partitions were proven by {:?}, not in parallel", proven.workers)));
     }
-    let (document, proof) = commands.json(&["proving", "compute", "winning-post"]).await?;
+    let (document, proof) = commands.json_of(&["proving", "compute", "winning-post"], WINNING).await?;
     commands.verify(&document).await?;
     commands.stage.line(&format!("a winning PoSt by {}", names(&workers_of(&proof))));
     Ok(deadline)
@@ -38,7 +43,8 @@ pub(super) async fn run(commands: &Commands<'_>, sectors: &Sectors) -> Result<u6
 
 /// Computes the window PoSt of the deadline and lets upstream verify it.
 pub(super) async fn window_post(commands: &Commands<'_>, deadline: u64) -> Result<Proven> {
-    let (document, proof) = commands.json(&["proving", "compute", "window-post", &deadline.to_string()]).await?;
+    let arguments = ["proving", "compute", "window-post", &deadline.to_string()];
+    let (document, proof) = commands.json_of(&arguments, WINDOW).await?;
     let partitions = list(&proof["partitions"]);
     let skipped: Vec<&Value> = partitions.iter().flat_map(|p| list(&p["skipped"])).collect();
     if !skipped.is_empty() {

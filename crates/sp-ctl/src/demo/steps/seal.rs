@@ -14,9 +14,9 @@ use crate::context::request;
 use crate::demo::cluster::Cluster;
 use crate::demo::commands::Commands;
 use crate::demo::error::{DemoError, Result};
+use crate::demo::progress::work;
 use crate::demo::stage::Track;
 use crate::error::CommandError;
-use crate::layout::task_code;
 
 /// The file that becomes a piece when none is named.
 const PIECE: &[u8] = include_bytes!("../../../../../LICENSE-MIT");
@@ -104,13 +104,8 @@ fn show(sector: &SectorSummary, job: Option<&Job>, track: Option<&Track<'_>>) ->
     let station = STATES.iter().position(|s| s.to_string() == *state).unwrap_or(0);
     let trouble = if last_error.is_empty() { String::new() } else { format!(" (trying again: {last_error})") };
     if let Some(track) = track {
-        track.at(station as u64, &format!("{state}{}{trouble}", job.map(work).unwrap_or_default()));
+        let work = job.map(|job| format!(": {}", work(job))).unwrap_or_default();
+        track.at(station as u64, &format!("{state}{work}{trouble}"));
     }
     Ok(())
-}
-
-/// What is done for a sector now: `: C2 running on seal-b`.
-fn work(job: &Job) -> String {
-    let host = if job.host_name.is_empty() { String::new() } else { format!(" on {}", job.host_name) };
-    format!(": {} {}{host}", task_code(job.task), job.state)
 }

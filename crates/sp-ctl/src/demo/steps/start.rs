@@ -48,13 +48,14 @@ pub(super) async fn all(cluster: &mut Cluster, stage: &Stage) -> Result<()> {
         let spec = cluster.spec(worker, program, &[&joined[..], &["--name", worker], roles].concat());
         cluster.start(spec).await?;
     }
-    registered(cluster, &WORKERS).await?;
+    registered(cluster, stage, &WORKERS).await?;
     stage.line(&format!("workers are registered: {}", WORKERS.join(" ")));
     Ok(())
 }
 
 /// Waits until the processes that run under these names are registered, and not only their predecessors.
-pub(super) async fn registered(cluster: &mut Cluster, names: &[&str]) -> Result<()> {
+pub(super) async fn registered(cluster: &mut Cluster, stage: &Stage, names: &[&str]) -> Result<()> {
+    let track = stage.track("registered", names.len() as u64);
     let what = format!("{} to register", names.join(", "));
     let waited = cluster.wait_for(&what, REGISTER_LIMIT, async |cluster| {
         let reply = cluster.scheduler().await?.list_workers(request(ListWorkersRequest {})).await;
@@ -63,7 +64,11 @@ pub(super) async fn registered(cluster: &mut Cluster, names: &[&str]) -> Result<
             let pid = cluster.pid(name);
             workers.iter().any(|w| w.name == **name && w.connected && (w.pid == 0 || Some(w.pid) == pid))
         };
-        Ok(names.iter().all(here).then_some(()))
+        let missing: Vec<&str> = names.iter().filter(|name| !here(name)).copied().collect();
+        if !missing.is_empty() {
+            track.at((names.len() - missing.len()) as u64, &format!("waiting for {}", missing.join(" ")));
+        }
+        Ok(missing.is_empty().then_some(()))
     });
     waited.await.map_err(|failure| failure.log(names[0]))
 }

@@ -35,14 +35,14 @@ pub(super) async fn run(commands: &Commands<'_>, sectors: &Sectors) -> Result<()
     for listing in [&["workers"][..], &["sectors", "list"], &["proving", "deadlines"]] {
         let text = commands.text(listing).await?;
         commands.stage.clear();
-        output::print(&format!("{text}\n"))?;
+        output::print_aside(&format!("{text}\n"))?;
     }
     let mut times = Vec::new();
     for number in &sectors.numbers {
         let (_, status) = commands.json(&["sectors", "status", &number.to_string(), "--log"]).await?;
         times.push((*number, Times::of(&status["log"])));
     }
-    output::print(&phase_table(&times))?;
+    output::print_aside(&phase_table(&times))?;
     Ok(())
 }
 

@@ -4,12 +4,14 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use sp_proto::v1::{FileKind, FindStorageRequest};
+use sp_types::TaskKind;
 
 use super::Sectors;
 use crate::context::request;
 use crate::demo::cluster::Cluster;
 use crate::demo::commands::Commands;
 use crate::demo::error::{DemoError, Result};
+use crate::demo::progress::Follow;
 use crate::error::CommandError;
 
 const RELEASE_LIMIT: Duration = Duration::from_secs(60);
@@ -26,7 +28,8 @@ pub(super) async fn run(cluster: &mut Cluster, commands: &Commands<'_>, sectors:
     commands.stage.line(&format!("sector {number} has no unsealed copy any more"));
     let output = cluster.dir.join("unsealed");
     let unseal = ["sectors", "unseal", &number, "--output", &output.display().to_string(), "--timeout", "10m"];
-    commands.text(&unseal).await.map_err(|failure| failure.log("seal-b"))?;
+    let unsealed = commands.text_of(&unseal, Follow::Jobs(TaskKind::Unseal)).await;
+    unsealed.map_err(|failure| failure.log("seal-b"))?;
     let back = std::fs::read(&output).with_context(|| format!("cannot read {}", output.display()))?;
     if back != sectors.data {
         return Err(DemoError::new(format!("{} is not the file that was added", output.display())).log("seal-b"));

@@ -15,8 +15,8 @@ use crate::error::CommandError;
 pub(crate) struct WindowPost {
     /// Index of the deadline, 0 to 47.
     index: u32,
-    /// Give up after this long.
-    #[arg(long, value_name = "DURATION", default_value = "30m", value_parser = humantime::parse_duration)]
+    /// Give up after this long; the scheduler gives up before, and says why.
+    #[arg(long, value_name = "DURATION", default_value = "35m", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }
 

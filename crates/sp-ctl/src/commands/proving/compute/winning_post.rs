@@ -13,7 +13,7 @@ use crate::error::CommandError;
 /// `--json` prints what `sp-ctl verify -` reads.
 #[derive(Debug, clap::Args)]
 pub(crate) struct WinningPost {
-    /// Give up after this long.
+    /// Give up after this long; the scheduler gives up before, and says why.
     #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
     timeout: Duration,
 }

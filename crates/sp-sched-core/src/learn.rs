@@ -1,0 +1,151 @@
+//! What the scheduler has learned: how long each kind of task takes on each host, and how fast data comes from where.
+//! Estimates decide between workers that are all allowed; they never allow anything.
+
+use std::collections::BTreeMap;
+
+use sp_types::{HostId, SectorSize, TaskKind};
+
+/// Weight of the newest sample: after five of them the old ones count for a sixth.
+const NEWEST: f64 = 0.3;
+/// Bytes per millisecond of a path that was never measured: 100 MB/s.
+const USUAL_BYTES_PER_MS: f64 = 100_000.0;
+/// What moving data costs besides its bytes.
+const FETCH_OVERHEAD_MS: f64 = 100.0;
+
+/// A moving mean.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Estimate {
+    pub(crate) mean: f64,
+    pub(crate) samples: u32,
+}
+
+impl Estimate {
+    fn first(value: f64) -> Self {
+        Self { mean: value, samples: 1 }
+    }
+
+    fn add(&mut self, value: f64) {
+        // The plain mean at first, so that one odd first sample does not linger.
+        let weight = NEWEST.max(1.0 / f64::from(self.samples + 1));
+        self.mean += weight * (value - self.mean);
+        self.samples = self.samples.saturating_add(1);
+    }
+}
+
+/// Everything learned since the scheduler started.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Learned {
+    durations: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, Estimate>>,
+    speeds: BTreeMap<(HostId, HostId), Estimate>,
+}
+
+impl Learned {
+    /// A task of this kind has computed for so long on this host.
+    pub(crate) fn took(&mut self, kind: TaskKind, size: SectorSize, host: &HostId, ms: u64) {
+        let value = ms.max(1) as f64;
+        let of_kind = self.durations.entry((kind, size)).or_default();
+        match of_kind.get_mut(host) {
+            Some(estimate) => estimate.add(value),
+            None => drop(of_kind.insert(host.clone(), Estimate::first(value))),
+        }
+    }
+
+    /// So many bytes came from one host to the other in so long.
+    pub(crate) fn fetched(&mut self, from: &HostId, to: &HostId, bytes: u64, ms: u64) {
+        if bytes == 0 {
+            return;
+        }
+        let value = bytes as f64 / ms.max(1) as f64;
+        match self.speeds.get_mut(&(from.clone(), to.clone())) {
+            Some(estimate) => estimate.add(value),
+            None => drop(self.speeds.insert((from.clone(), to.clone()), Estimate::first(value))),
+        }
+    }
+
+    pub(crate) fn duration(&self, kind: TaskKind, size: SectorSize, host: &HostId) -> Option<Estimate> {
+        self.durations.get(&(kind, size))?.get(host).copied()
+    }
+
+    pub(crate) fn speed(&self, from: &HostId, to: &HostId) -> Option<Estimate> {
+        self.speeds.get(&(from.clone(), to.clone())).copied()
+    }
+
+    /// How long such a task will take there: as measured, else as on other hosts, else as usual.
+    pub(crate) fn expected_ms(&self, kind: TaskKind, size: SectorSize, host: &HostId) -> f64 {
+        let Some(of_kind) = self.durations.get(&(kind, size)) else { return usual_ms(kind, size) };
+        match of_kind.get(host) {
+            Some(estimate) => estimate.mean,
+            None => of_kind.values().map(|e| e.mean).sum::<f64>() / of_kind.len().max(1) as f64,
+        }
+    }
+
+    /// How long the bytes will take from the best of these hosts.
+    pub(crate) fn fetch_ms<'a>(&self, from: impl Iterator<Item = &'a HostId>, to: &HostId, bytes: u64) -> f64 {
+        if bytes == 0 {
+            return 0.0;
+        }
+        let speed = |host: &HostId| self.speed(host, to).map_or(USUAL_BYTES_PER_MS, |e| e.mean);
+        let best = from.map(speed).fold(0.0, f64::max);
+        let best = if best > 0.0 { best } else { USUAL_BYTES_PER_MS };
+        FETCH_OVERHEAD_MS + bytes as f64 / best
+    }
+
+    /// A host that is gone teaches nothing any more.
+    pub(crate) fn forget(&mut self, host: &HostId) {
+        for of_kind in self.durations.values_mut() {
+            of_kind.remove(host);
+        }
+        self.durations.retain(|_, of_kind| !of_kind.is_empty());
+        self.speeds.retain(|(from, to), _| from != host && to != host);
+    }
+}
+
+/// What a task takes on an ordinary machine (`spec/proofs.md` H.1), until it has been measured here.
+fn usual_ms(kind: TaskKind, size: SectorSize) -> f64 {
+    const MINUTE: f64 = 60_000.0;
+    let of_32_gib = match kind {
+        TaskKind::PreCommit1 | TaskKind::Unseal => 210.0 * MINUTE,
+        TaskKind::PreCommit2 => 25.0 * MINUTE,
+        TaskKind::Commit2 | TaskKind::ProveReplicaUpdate2 => 20.0 * MINUTE,
+        TaskKind::ReplicaUpdate | TaskKind::RegenSectorKey => 20.0 * MINUTE,
+        TaskKind::AddPiece | TaskKind::DataCid => 5.0 * MINUTE,
+        _ => MINUTE,
+    };
+    let part = size.bytes() as f64 / SectorSize::GiB32.bytes() as f64;
+    (of_32_gib * part).max(1_000.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn host(name: &str) -> HostId {
+        HostId::new(name).unwrap()
+    }
+
+    #[test]
+    fn five_samples_make_an_estimate_and_ten_replace_it() {
+        let (mut learned, a) = (Learned::default(), host("a"));
+        let (kind, size) = (TaskKind::PreCommit1, SectorSize::KiB2);
+        (0..5).for_each(|_| learned.took(kind, size, &a, 1_000));
+        assert_eq!(learned.expected_ms(kind, size, &a), 1_000.0);
+        (0..10).for_each(|_| learned.took(kind, size, &a, 3_000));
+        assert!(learned.expected_ms(kind, size, &a) > 2_900.0);
+        // A host never seen is taken to be like the others.
+        assert_eq!(learned.expected_ms(kind, size, &host("b")), learned.expected_ms(kind, size, &a));
+    }
+
+    #[test]
+    fn the_faster_source_counts() {
+        let mut learned = Learned::default();
+        let (slow, fast, here) = (host("slow"), host("fast"), host("here"));
+        learned.fetched(&slow, &here, 1_000_000, 1_000);
+        learned.fetched(&fast, &here, 10_000_000, 1_000);
+        let ms = |from: &[&HostId]| learned.fetch_ms(from.iter().copied(), &here, 1_000_000);
+        assert_eq!((ms(&[&slow]), ms(&[&fast])), (1_100.0, 200.0));
+        assert_eq!(ms(&[&slow, &fast]), 200.0);
+        assert_eq!(learned.fetch_ms([&fast].into_iter(), &here, 0), 0.0);
+        learned.forget(&fast);
+        assert_eq!(learned.fetch_ms([&fast].into_iter(), &here, 1_000_000), 110.0);
+    }
+}

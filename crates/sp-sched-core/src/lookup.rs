@@ -1,0 +1,77 @@
+//! Who has what: tasks by sector, attempts by worker and by host. Kept beside the rows so that nothing is searched for.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sp_types::{AttemptId, HostId, TaskId, WorkerId};
+
+use crate::core::Core;
+use crate::model::{Attempt, Task};
+
+/// The indexes. Whoever changes the rows of tasks changes them here.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Lookup {
+    by_sector: BTreeMap<u64, Vec<TaskId>>,
+    by_worker: BTreeMap<WorkerId, BTreeSet<AttemptId>>,
+    by_host: BTreeMap<HostId, BTreeSet<AttemptId>>,
+}
+
+/// Removes from a set in a map, and the set when it is empty.
+pub(crate) fn drop_from<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key: &K, value: &V) {
+    if let Some(set) = map.get_mut(key) {
+        set.remove(value);
+        if set.is_empty() {
+            map.remove(key);
+        }
+    }
+}
+
+impl Lookup {
+    pub(crate) fn add_task(&mut self, task: &Task) {
+        self.by_sector.entry(task.sector).or_default().push(task.id);
+        task.attempts.iter().for_each(|a| self.add_attempt(a));
+    }
+
+    pub(crate) fn drop_task(&mut self, task: &Task) {
+        if let Some(ids) = self.by_sector.get_mut(&task.sector) {
+            ids.retain(|id| *id != task.id);
+            if ids.is_empty() {
+                self.by_sector.remove(&task.sector);
+            }
+        }
+        task.attempts.iter().for_each(|a| self.drop_attempt(a));
+    }
+
+    pub(crate) fn add_attempt(&mut self, attempt: &Attempt) {
+        self.by_worker.entry(attempt.worker.clone()).or_default().insert(attempt.id);
+        self.by_host.entry(attempt.host.clone()).or_default().insert(attempt.id);
+    }
+
+    pub(crate) fn drop_attempt(&mut self, attempt: &Attempt) {
+        drop_from(&mut self.by_worker, &attempt.worker, &attempt.id);
+        drop_from(&mut self.by_host, &attempt.host, &attempt.id);
+    }
+
+    pub(crate) fn on_worker(&self, worker: &WorkerId) -> impl Iterator<Item = AttemptId> {
+        self.by_worker.get(worker).into_iter().flatten().copied()
+    }
+
+    pub(crate) fn on_host(&self, host: &HostId) -> impl Iterator<Item = AttemptId> {
+        self.by_host.get(host).into_iter().flatten().copied()
+    }
+
+    /// Hosts that run something.
+    pub(crate) fn hosts(&self) -> impl Iterator<Item = &HostId> {
+        self.by_host.keys()
+    }
+
+    pub(crate) fn task_ids(&self, sector: u64) -> impl Iterator<Item = TaskId> {
+        self.by_sector.get(&sector).into_iter().flatten().copied()
+    }
+}
+
+impl Core {
+    /// Tasks of a sector, oldest first.
+    pub(crate) fn tasks_of(&self, sector: u64) -> impl Iterator<Item = &Task> {
+        self.lookup.task_ids(sector).filter_map(|id| self.tasks.get(&id))
+    }
+}

@@ -1,0 +1,87 @@
+//! Where a task's outputs go: one store of its worker for everything that it makes, as Lotus has it.
+
+use sp_types::{ByteSize, FileKind, StoreId, TaskKind, WorkerId};
+
+use crate::core::Core;
+use crate::event::StoreFact;
+use crate::explain::Refusal;
+use crate::model::{OutputSlot, Sector};
+use crate::pipeline::output_kinds;
+use crate::place::{Need, names};
+
+impl Core {
+    pub(crate) fn choose_outputs(
+        &self,
+        sector: &Sector,
+        need: &Need,
+        worker: &WorkerId,
+        fetched_bytes: u64,
+    ) -> Result<Vec<OutputSlot>, Refusal> {
+        let (kind, proof) = need.class;
+        let kinds = output_kinds(kind);
+        if kinds.is_empty() {
+            return Ok(Vec::new());
+        }
+        let in_place = trims(kind);
+        let bytes = |kind: FileKind| match in_place {
+            true => kind.finalized_bytes(proof.size.bytes()),
+            false => kind.sealing_bytes(proof.size.bytes()),
+        };
+        // What has to be fetched lies in the work directory of the same store meanwhile.
+        let total = kinds.iter().map(|k| bytes(*k)).sum::<u64>() + fetched_bytes;
+        let own: Vec<&StoreFact> = self.facts.store_ids_of(worker).filter_map(|id| self.facts.store(id)).collect();
+        if own.is_empty() {
+            return Err(Refusal::new("store", "has no store".to_owned()));
+        }
+        let usable = |s: &&StoreFact| match in_place {
+            true => self.holds_all(need, &s.id),
+            false => s.can_seal && kinds.iter().all(|k| s.allows(*k)),
+        };
+        let healthy: Vec<&StoreFact> = own.into_iter().filter(usable).filter(|s| s.healthy).collect();
+        if healthy.is_empty() {
+            let text = format!("no healthy store that takes {}", names(kinds.iter().copied()));
+            return Err(Refusal::new("store", text));
+        }
+        let free = |s: &StoreFact| s.available_bytes.saturating_sub(self.asked_bytes(&s.id));
+        let most = healthy.iter().map(|s| free(s)).max().unwrap_or(0);
+        let roomy: Vec<&StoreFact> = healthy.into_iter().filter(|s| free(s) >= total).collect();
+        if roomy.is_empty() {
+            let text = format!("no store with {} free for {}", ByteSize(total), names(kinds.iter().copied()));
+            return Err(Refusal::new("space", text).amounts(total as f64, most as f64));
+        }
+        let clean = roomy.into_iter().filter(|s| !self.has_leftover(sector, kinds, &s.id));
+        // Available times weight, as in Lotus; the id makes it a total order.
+        let best = clean.max_by_key(|s| (u128::from(free(s)) * u128::from(s.weight), free(s), s.id.clone()));
+        let store = best.ok_or_else(|| {
+            let text = format!("old {} of the sector is still being deleted there", names(kinds.iter().copied()));
+            Refusal::new("leftover", text)
+        })?;
+        let slots = kinds.iter().enumerate().map(|(at, kind)| OutputSlot {
+            kind: *kind,
+            store: store.id.clone(),
+            reserved_bytes: bytes(*kind) + if at == 0 { fetched_bytes } else { 0 },
+        });
+        Ok(slots.collect())
+    }
+
+    /// Space that was asked for or promised and that the store's figures cannot know of yet.
+    pub(crate) fn asked_bytes(&self, store: &StoreId) -> u64 {
+        self.asked.get(store).copied().unwrap_or(0)
+    }
+
+    fn holds_all(&self, need: &Need, store: &StoreId) -> bool {
+        need.inputs.iter().all(|file| self.facts.replicas_of(need.sector, file).any(|(id, _)| id.store == *store))
+    }
+
+    /// A replica there that does not count would be in the way: a delete that names it may still be under way.
+    fn has_leftover(&self, sector: &Sector, kinds: &[FileKind], store: &StoreId) -> bool {
+        let here = |id: &sp_types::ReplicaId| id.store == *store && kinds.contains(&id.kind);
+        let unknown = |id: &sp_types::ReplicaId| sector.file(id.kind).is_none_or(|f| f.root != id.root);
+        self.facts.replicas(sector.number).any(|(id, _)| here(id) && unknown(id))
+    }
+}
+
+/// Tasks that make a smaller cache of the one that is there.
+fn trims(kind: TaskKind) -> bool {
+    matches!(kind, TaskKind::Finalize | TaskKind::FinalizeReplicaUpdate)
+}

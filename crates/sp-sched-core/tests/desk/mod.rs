@@ -1,0 +1,343 @@
+//! A scheduler on a desk: sectors as they are laid there, workers that do what they are told, an index that says yes.
+// Each test binary uses a part of it.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+
+use sp_sched_core::effect::{Assignment, Effect, Reply};
+use sp_sched_core::event::{
+    Event, Failure, Registration, Request, RequestId, StoreFact, TaskDone, TaskOutput, TaskResult,
+};
+use sp_sched_core::model::{Counters, RowChange, Rows, Sector, SectorFile, Task, UnixMs};
+use sp_sched_core::{Config, Core};
+use sp_types::{
+    AttemptId, ChainEpoch, Commitment, FileKind, HostCapacity, HostId, ReplicaId, ResourceTable, SectorId, SectorSize,
+    SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
+};
+
+pub const GIB: u64 = 1 << 30;
+pub const SIZE: SectorSize = SectorSize::GiB32;
+
+pub struct Desk {
+    pub core: Core,
+    pub now: u64,
+    /// What was given to workers and is not finished.
+    pub given: BTreeMap<AttemptId, (WorkerId, Assignment)>,
+    /// Attempts in the order in which they could compute.
+    pub begun: Vec<(TaskKind, u64, WorkerId)>,
+    pub replies: BTreeMap<u64, Reply>,
+    pub stopped: Vec<WorkerId>,
+    requests: u64,
+    config: Config,
+    rows: Saved,
+}
+
+/// Rows as a database would hold them.
+#[derive(Default)]
+struct Saved {
+    sectors: BTreeMap<u64, Sector>,
+    tasks: BTreeMap<TaskId, Task>,
+    counters: Counters,
+}
+
+/// Files that a sector in this state has.
+fn kinds_in(state: SectorState) -> &'static [FileKind] {
+    match state {
+        SectorState::PreCommit1 => &[FileKind::Unsealed],
+        SectorState::Committing2 => &[FileKind::Sealed, FileKind::Cache, FileKind::Vanilla],
+        SectorState::Packing => &[],
+        _ => &[FileKind::Sealed, FileKind::Cache],
+    }
+}
+
+fn kind_of(state: SectorState) -> TaskKind {
+    match state {
+        SectorState::Packing => TaskKind::AddPiece,
+        SectorState::PreCommit1 => TaskKind::PreCommit1,
+        SectorState::PreCommit2 => TaskKind::PreCommit2,
+        SectorState::Committing1 => TaskKind::Commit1,
+        SectorState::Committing2 => TaskKind::Commit2,
+        SectorState::FinalizeSector => TaskKind::Finalize,
+        other => panic!("{other} asks for no task"),
+    }
+}
+
+fn root(number: u64, kind: FileKind) -> [u8; 32] {
+    let mut root = [kind.bit() as u8; 32];
+    root[..8].copy_from_slice(&number.to_le_bytes());
+    root
+}
+
+pub fn sector(number: u64, state: SectorState, config: &Config) -> Sector {
+    let file = |kind: &FileKind| SectorFile { kind: *kind, root: root(number, *kind), size_bytes: GIB };
+    let comm = Some(Commitment([1; 32]));
+    let known = state != SectorState::Packing;
+    Sector {
+        number,
+        seal_proof: config.seal_proof(),
+        state,
+        data: None,
+        pieces: vec![],
+        comm_d: comm.filter(|_| known),
+        comm_r: comm.filter(|_| known && state != SectorState::PreCommit1),
+        ticket: known.then_some(([3; 32], ChainEpoch(1))),
+        seed: known.then_some(([4; 32], ChainEpoch(1))),
+        seed_epoch: None,
+        phase1: vec![1],
+        proof: vec![],
+        location: None,
+        files: kinds_in(state).iter().map(file).collect(),
+        failures: 0,
+        last_error: String::new(),
+        created: UnixMs(0),
+        proving_since: None,
+        log: vec![],
+    }
+}
+
+fn task(id: u64, number: u64, kind: TaskKind) -> Task {
+    Task {
+        id: TaskId(id),
+        kind,
+        sector: number,
+        priority: 0,
+        queued: UnixMs(0),
+        not_before: UnixMs(0),
+        attempts: vec![],
+        last_number: 0,
+        failures: 0,
+        last_error: String::new(),
+    }
+}
+
+pub fn worker(name: &str) -> WorkerId {
+    WorkerId::new(name).unwrap()
+}
+
+pub fn store(name: &str) -> StoreId {
+    StoreId::new(format!("store-{name}")).unwrap()
+}
+
+/// Lotus's test machine: 128 GiB, 200 GiB of swap, 32 cores, no GPU.
+pub fn lotus_machine() -> HostCapacity {
+    HostCapacity { memory_bytes: 128 * GIB, swap_bytes: 200 * GIB, cpus: 32, ..HostCapacity::default() }
+}
+
+impl Desk {
+    /// Sector n stands in the n-th state; its task has the id n + 1.
+    pub fn new(change: impl FnOnce(&mut Config), states: &[SectorState]) -> Self {
+        let mut config = Config::new(1000, SIZE, [7; 32]);
+        change(&mut config);
+        let sectors = states.iter().zip(0..).map(|(state, n)| sector(n, *state, &config)).collect::<Vec<_>>();
+        let tasks = states.iter().zip(0..).map(|(state, n)| task(n + 1, n, kind_of(*state))).collect::<Vec<_>>();
+        let next = states.len() as u64;
+        let counters = Counters { next_task: next + 1, next_sector: next };
+        let saved = Saved {
+            sectors: Vec::clone(&sectors).into_iter().map(|s: Sector| (s.number, s)).collect(),
+            tasks: Vec::clone(&tasks).into_iter().map(|t: Task| (t.id, t)).collect(),
+            counters,
+        };
+        let rows = Rows { sectors, tasks, counters, ..Rows::default() };
+        let (core, _) = Core::restore(config.clone(), rows, UnixMs(1_000));
+        Self {
+            core,
+            now: 1_000,
+            given: BTreeMap::new(),
+            begun: vec![],
+            replies: BTreeMap::new(),
+            stopped: vec![],
+            requests: 0,
+            config,
+            rows: saved,
+        }
+    }
+
+    /// The scheduler's process ends and starts again with what was durable; nobody has registered yet.
+    pub fn restart(&mut self) {
+        let Saved { sectors, tasks, counters } = &self.rows;
+        let (sectors, tasks) = (sectors.values().cloned().collect(), tasks.values().cloned().collect());
+        let rows = Rows { sectors, tasks, counters: *counters, ..Rows::default() };
+        self.core = Core::restore(self.config.clone(), rows, UnixMs(self.now)).0;
+    }
+
+    fn save(&mut self, change: RowChange) {
+        match change {
+            RowChange::PutSector(sector) => drop(self.rows.sectors.insert(sector.number, *sector)),
+            RowChange::PutTask(task) => drop(self.rows.tasks.insert(task.id, *task)),
+            RowChange::DeleteTask(id) => drop(self.rows.tasks.remove(&id)),
+            RowChange::PutCounters(counters) => self.rows.counters = counters,
+            _ => {}
+        }
+    }
+
+    pub fn step(&mut self, event: Event) {
+        let effects = self.core.step(UnixMs(self.now), event);
+        for effect in effects {
+            match effect {
+                Effect::Persist(change) => self.save(change),
+                Effect::Reserve { attempt, .. } => self.step(Event::Reserved { attempt, refused: None }),
+                Effect::Assign { worker, assignment } => {
+                    if !assignment.hold {
+                        self.begun.push((assignment.task, assignment.sector, worker.clone()));
+                    }
+                    self.given.insert(assignment.attempt, (worker, *assignment));
+                }
+                Effect::Start { worker, attempt } => {
+                    let (_, assignment) = &self.given[&attempt];
+                    self.begun.push((assignment.task, assignment.sector, worker));
+                }
+                Effect::Cancel { attempt, .. } => drop(self.given.remove(&attempt)),
+                Effect::Stop { worker } => self.stopped.push(worker),
+                Effect::Reply(id, reply) => drop(self.replies.insert(id.0, reply)),
+                _ => {}
+            }
+        }
+    }
+
+    pub fn join(&mut self, name: &str, tasks: &[TaskKind], capacity: HostCapacity) -> WorkerId {
+        self.join_with(name, tasks, capacity, ResourceTable::default(), |_| {})
+    }
+
+    pub fn join_with(
+        &mut self,
+        name: &str,
+        tasks: &[TaskKind],
+        capacity: HostCapacity,
+        resources: ResourceTable,
+        change: impl FnOnce(&mut Registration),
+    ) -> WorkerId {
+        let mut registration = Registration {
+            worker: worker(name),
+            session: SessionId::new("one").unwrap(),
+            host: HostId::new(format!("{name}-boot")).unwrap(),
+            name: name.to_owned(),
+            build: String::new(),
+            tasks: tasks.to_vec(),
+            capacity,
+            limits: WorkerLimits::default(),
+            resources,
+            data_url: format!("http://{name}"),
+            stores: vec![store(name)],
+            builtin: false,
+            held: vec![],
+            finished: vec![],
+            pid: 1,
+        };
+        change(&mut registration);
+        self.step(Event::WorkerRegistered(Box::new(registration)));
+        worker(name)
+    }
+
+    /// The index connects: every worker has a store, and each sector's files lie with the worker named for it.
+    pub fn index(&mut self, workers: &[&str], holders: &[(u64, &str)]) {
+        self.step(Event::IndexSnapshotBegin);
+        for name in workers {
+            self.step(Event::Store(StoreFact {
+                id: store(name),
+                weight: 10,
+                can_seal: true,
+                can_store: true,
+                available_bytes: 100_000 * GIB,
+                healthy: true,
+                unhealthy_reason: String::new(),
+                holders: vec![(worker(name), format!("http://{name}"))],
+                allow_types: vec![],
+                deny_types: vec![],
+            }));
+        }
+        for (number, name) in holders {
+            let files = self.core.sector(*number).unwrap().files.clone();
+            for file in files {
+                let sector = SectorId { miner: 1000, number: *number };
+                let id = ReplicaId { sector, kind: file.kind, store: store(name), root: file.root };
+                self.step(Event::Replica { id, size_bytes: file.size_bytes, primary: true });
+            }
+        }
+        self.step(Event::IndexSnapshotEnd);
+    }
+
+    /// Time passes, with heartbeats and whatever is due.
+    pub fn pass(&mut self, ms: u64, workers: &[&str]) {
+        let end = self.now + ms;
+        while self.now < end {
+            self.now = (self.now + 1_000).min(end);
+            for name in workers {
+                self.step(Event::Renewed {
+                    worker: worker(name),
+                    session: SessionId::new("one").unwrap(),
+                    attempts: self.progress_of(name),
+                    capacity: None,
+                    limits: None,
+                });
+            }
+            self.step(Event::Wake);
+        }
+    }
+
+    fn progress_of(&self, name: &str) -> Vec<sp_sched_core::event::Progress> {
+        let mine = self.given.iter().filter(|(_, (w, _))| w.as_str() == name);
+        let phase = sp_sched_core::event::Phase::Running;
+        mine.map(|(id, _)| sp_sched_core::event::Progress { attempt: *id, phase, fraction: 0.1, detail: String::new() })
+            .collect()
+    }
+
+    /// The attempt at this kind of task of this sector that somebody works on.
+    pub fn attempt(&self, kind: TaskKind, number: u64) -> AttemptId {
+        let found = self.given.iter().find(|(_, (_, a))| (a.task, a.sector) == (kind, number));
+        *found.unwrap_or_else(|| panic!("nobody does {kind} of {number}: {:?}", self.begun)).0
+    }
+
+    /// It is done, after so long.
+    pub fn finish(&mut self, kind: TaskKind, number: u64, fetch_ms: u64, compute_ms: u64) {
+        let attempt = self.attempt(kind, number);
+        let (worker, assignment) = self.given.remove(&attempt).unwrap();
+        let replica = |kind: FileKind, store: &StoreId| ReplicaId {
+            sector: SectorId { miner: 1000, number },
+            kind,
+            store: store.clone(),
+            root: [attempt.task.0 as u8 + 1; 32],
+        };
+        let replicas: Vec<_> = assignment.outputs.iter().map(|o| (replica(o.kind, &o.store), GIB)).collect();
+        for (id, size_bytes) in replicas.clone() {
+            self.step(Event::Replica { id, size_bytes, primary: true });
+        }
+        let comm = Commitment([1; 32]);
+        let pieces = vec![sp_types::PieceInfo { padded_bytes: SIZE.bytes(), commitment: comm }];
+        let output = match kind {
+            TaskKind::AddPiece => TaskOutput::AddPiece { pieces, comm_d: comm },
+            TaskKind::PreCommit1 => TaskOutput::PreCommit1 { phase1: vec![1], comm_d: comm },
+            TaskKind::PreCommit2 => TaskOutput::PreCommit2 { comm_r: comm, comm_d: comm },
+            TaskKind::Commit2 => TaskOutput::Proof { proof: vec![1] },
+            _ => TaskOutput::None,
+        };
+        let outcome = Ok(TaskDone { replicas, output });
+        self.result(worker, TaskResult { attempt, task: kind, outcome, fetch_ms, compute_ms });
+    }
+
+    pub fn fail(&mut self, kind: TaskKind, number: u64, failure: Failure) {
+        let attempt = self.attempt(kind, number);
+        let (worker, _) = self.given.remove(&attempt).unwrap();
+        self.result(worker, TaskResult { attempt, task: kind, outcome: Err(failure), fetch_ms: 0, compute_ms: 0 });
+    }
+
+    fn result(&mut self, worker: WorkerId, result: TaskResult) {
+        self.step(Event::Result { worker, result: Box::new(result) });
+    }
+
+    pub fn ask(&mut self, request: Request) -> Reply {
+        self.requests += 1;
+        self.step(Event::Request(RequestId(self.requests), request));
+        self.replies.remove(&self.requests).expect("answered at once")
+    }
+
+    /// Who began what, as `PC1 3 on a`, since the last call.
+    pub fn news(&mut self) -> Vec<String> {
+        let begun = std::mem::take(&mut self.begun);
+        begun.into_iter().map(|(kind, number, worker)| format!("{kind} {number} on {worker}")).collect()
+    }
+
+    /// Why the task of this sector waits, in one text.
+    pub fn why(&self, number: u64) -> String {
+        self.core.waiting_for(number, UnixMs(self.now))
+    }
+}

@@ -1,0 +1,137 @@
+//! A scheduler in this process, with its state on a real disk and light workers around it.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use scheduler::{LocalChain, LocalChainOptions, Question, SCHEMA_VERSION, Service, ServiceOptions, Verifier};
+use sp_env::BoxFuture;
+use sp_net::{Env, client};
+use sp_proto::v1;
+use sp_proto::v1::scheduler_client::SchedulerClient;
+use sp_state::{Memory, Redb};
+use tokio::sync::{mpsc, oneshot};
+use tonic::transport::Channel;
+
+use crate::counting::Counting;
+use crate::index::LightIndex;
+use crate::tally::Tally;
+use crate::worker::{LightWorker, Mark, Shared, connect_all};
+
+/// Name of the cluster.
+pub(crate) const NAME: &str = "bench";
+
+/// Nothing here takes longer.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Sectors of one request.
+const PLEDGE_MAX: u64 = 500;
+
+/// Everything that runs.
+pub(crate) struct Cluster {
+    /// Counts events.
+    pub(crate) tally: Arc<Tally>,
+    /// The scheduler's rows.
+    pub(crate) state: Arc<Counting<Redb>>,
+    /// The index.
+    pub(crate) index: LightIndex,
+    /// The workers.
+    pub(crate) workers: Vec<LightWorker>,
+    /// Steps of tasks, as they happen.
+    pub(crate) marks: mpsc::UnboundedReceiver<Mark>,
+    /// Do workers answer at once?
+    pub(crate) answering: Arc<AtomicBool>,
+    operators: SchedulerClient<Channel>,
+    stop: oneshot::Sender<()>,
+    ended: oneshot::Receiver<Result<(), scheduler::ServiceError>>,
+    _dir: tempfile::TempDir,
+}
+
+/// Says yes.
+struct Yes(Arc<Tally>);
+
+impl Verifier for Yes {
+    fn verify(&self, _: Question) -> BoxFuture<Result<bool, String>> {
+        Tally::count(&self.0.verdicts);
+        Box::pin(async { Ok(true) })
+    }
+}
+
+impl Cluster {
+    /// Starts everything and waits until it is connected.
+    pub(crate) async fn start(workers: usize) -> Result<Self> {
+        let (env, tally) = (Env::real(), Arc::new(Tally::default()));
+        let base = std::env::var_os("SP_TEST_DIR").map_or_else(std::env::temp_dir, Into::into);
+        let dir = tempfile::Builder::new().prefix("sp-bench-").tempdir_in(base)?;
+        let state = Arc::new(Counting::new(Redb::open(dir.path().join("scheduler.redb"), SCHEMA_VERSION)?));
+        let (index, index_address) = LightIndex::start(&env, workers, tally.clone()).await?;
+        // The chain's own rows are no matter of the scheduler's and are not counted.
+        let chain = LocalChainOptions { miner: 1000, epoch_ms: 20, seed_delay_epochs: 1, pack_deadline: None };
+        let chain = Arc::new(LocalChain::open(&env, Arc::new(Memory::new()), chain).await?);
+        let mut options = ServiceOptions::new("127.0.0.1:0".parse()?, format!("http://{index_address}"));
+        options.cluster = NAME.into();
+        let verifier = Arc::new(Yes(tally.clone()));
+        let service = Service::new(env.clone(), state.clone(), verifier, chain, options).await?;
+        let address = service.address();
+        let ((stop, stopped), (sender, ended)) = (oneshot::channel::<()>(), oneshot::channel());
+        tokio::spawn(async move {
+            let shutdown = async move {
+                // Dropped or told: both mean to stop.
+                let _ = stopped.await;
+            };
+            let _ = sender.send(service.run(shutdown).await);
+        });
+        let operators = SchedulerClient::new(client::channel(&env, &address.to_string())?);
+        let (mark, marks) = mpsc::unbounded_channel();
+        let answering = Arc::new(AtomicBool::new(true));
+        let shared = Shared { tally: tally.clone(), index: index.clone(), answering: answering.clone(), marks: mark };
+        let workers = connect_all(&env, address, workers, &shared).await?;
+        let mut cluster = Self { tally, state, index, workers, marks, answering, operators, stop, ended, _dir: dir };
+        cluster.wait_for_index().await?;
+        Ok(cluster)
+    }
+
+    async fn wait_for_index(&mut self) -> Result<()> {
+        for _ in 0..400 {
+            if self.operators.info(v1::InfoRequest {}).await?.into_inner().index_connected {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(25)).await;
+        }
+        anyhow::bail!("the index never connected")
+    }
+
+    /// Makes so many sectors.
+    pub(crate) async fn pledge(&mut self, count: u64) -> Result<Vec<u64>> {
+        let (mut sectors, mut left) = (Vec::new(), count);
+        while left > 0 {
+            let count = left.min(PLEDGE_MAX);
+            let request = v1::PledgeSectorsRequest { count: u32::try_from(count)? };
+            sectors.extend(self.operators.pledge_sectors(request).await?.into_inner().sectors);
+            left -= count;
+        }
+        Ok(sectors)
+    }
+
+    /// Waits until so many sectors are sealed in all.
+    pub(crate) async fn wait_sealed(&self, sectors: u64) -> Result<()> {
+        let sealed = async {
+            while Tally::read(&self.tally.sealed) < sectors {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        };
+        let waited = tokio::time::timeout(LIMIT, sealed).await;
+        let so_far = Tally::read(&self.tally.sealed);
+        waited.with_context(|| format!("{so_far} of {sectors} sectors are sealed after {LIMIT:?}"))
+    }
+
+    /// Stops the scheduler, in order.
+    pub(crate) async fn stop(self) -> Result<()> {
+        // Fails only when it has stopped already.
+        let _ = self.stop.send(());
+        drop(self.workers);
+        tokio::time::timeout(LIMIT, self.ended).await.context("it does not drain")???;
+        Ok(())
+    }
+}
