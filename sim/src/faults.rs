@@ -3,7 +3,6 @@
 use sp_sectors::Loss;
 
 use crate::cast::{Cast, INDEX, Weather};
-use crate::known;
 use crate::rng::Rng;
 
 /// No fault begins later than this ...
@@ -153,7 +152,7 @@ fn draw_disk(rng: &mut Rng, cast: &Cast) -> Fault {
 fn draw_clock(rng: &mut Rng, cast: &Cast) -> Fault {
     let (by_ms, back) = (rng.range(1_000, 4 * 3_600_000) as i64, rng.percent(50));
     let machine = rng.pick(&cast.machines()).0;
-    Fault::Clock(machine, if back && known::clock_may_go_back(machine) { -by_ms } else { by_ms })
+    Fault::Clock(machine, if back { -by_ms } else { by_ms })
 }
 
 fn draw_helper(rng: &mut Rng, _: &Cast) -> Fault {

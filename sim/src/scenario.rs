@@ -144,10 +144,7 @@ impl Run {
     }
 
     fn unfinished(&self, view: &View) -> Vec<String> {
-        let workers = self.world.processes.values().filter(|p| p.is_worker());
-        let tidy = workers.filter(|p| !known::leftovers_may_stay(p.trouble.has_refused()));
-        let tidy = tidy.map(|p| (p.name, p.files())).collect();
-        checks::unfinished(view, self.cast.sectors, &tidy, &self.world.stage.watch)
+        checks::unfinished(view, self.cast.sectors, &self.disks(), &self.world.stage.watch)
     }
 
     /// All is done. After a last power cut everywhere: what was acknowledged must be there (law L8).

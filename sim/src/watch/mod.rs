@@ -16,7 +16,6 @@ use sp_state::Batch;
 use sp_types::{AttemptId, FileKind, TaskKind};
 
 use crate::cast::SCHEDULER;
-use crate::known;
 use board::Board;
 pub use board::{Running, Seat};
 use ledger::Ledger;
@@ -47,7 +46,6 @@ struct Inner {
     injected: BTreeMap<&'static str, u64>,
     /// Breaches that are known defects.
     known: BTreeMap<&'static str, u64>,
-    scheduler_started_ms: u64,
     ledger: Ledger,
     shelf: Shelf,
     board: Board,
@@ -91,11 +89,7 @@ impl Watch {
 
     /// A process starts.
     pub fn starts(&self, name: &'static str) {
-        let mut inner = self.inner();
-        inner.note(&format!("{name} starts"));
-        if name == SCHEDULER {
-            inner.scheduler_started_ms = inner.now_ms;
-        }
+        self.note(format!("{name} starts"));
     }
 
     /// A state has made a batch durable.
@@ -238,10 +232,6 @@ impl Inner {
     }
 
     fn broken(&mut self, law: Option<Law>, text: String) {
-        if let Some(defect) = known::excuse(law, self.now_ms.saturating_sub(self.scheduler_started_ms)) {
-            self.known(defect, &text);
-            return;
-        }
         let name = law.map_or("-", Law::id);
         self.note(&format!("BROKEN {name}: {text}"));
         self.breaches.push(Breach { at_ms: self.now_ms, law, text });

@@ -43,7 +43,10 @@ impl Shelf {
     }
 
     fn fence(&mut self, task: u64, value: Option<&[u8]>, broken: &mut Broken) {
-        let Some(value) = value else { return drop(self.fences.remove(&task)) };
+        let Some(value) = value else {
+            self.fences.remove(&task);
+            return;
+        };
         let up_to = <[u8; 4]>::try_from(value).map_or(0, u32::from_be_bytes);
         let before = self.fences.insert(task, up_to).unwrap_or(0);
         if up_to < before {
