@@ -2,8 +2,7 @@
 
 use sp_sectors::Loss;
 
-use crate::cast::{Cast, Weather};
-use crate::known;
+use crate::cast::{Cast, INDEX, Weather};
 use crate::rng::Rng;
 
 /// No fault begins later than this ...
@@ -29,6 +28,8 @@ pub enum Fault {
     PowerCut(&'static str, Loss),
     /// The same in the middle of what the host's process does to its disk: after so many more changes.
     CutInCalls(&'static str, u64, Loss),
+    /// The index stops and starts with nothing: its state is lost, and the workers declare anew.
+    IndexLost,
     /// No message passes between two hosts.
     Partition(&'static str, &'static str),
     /// None passes in this direction.
@@ -121,6 +122,7 @@ fn draw_power(rng: &mut Rng, cast: &Cast) -> Fault {
     let (host, machine) = (*rng.pick(&cast.hosts()), rng.pick(&cast.machines()).0);
     match rng.percent(50) {
         true => Fault::CutInCalls(host, rng.range(0, 200), loss),
+        false if rng.percent(10) => Fault::IndexLost,
         false => Fault::PowerCut(machine, loss),
     }
 }
@@ -150,7 +152,7 @@ fn draw_disk(rng: &mut Rng, cast: &Cast) -> Fault {
 fn draw_clock(rng: &mut Rng, cast: &Cast) -> Fault {
     let (by_ms, back) = (rng.range(1_000, 4 * 3_600_000) as i64, rng.percent(50));
     let machine = rng.pick(&cast.machines()).0;
-    Fault::Clock(machine, if back && known::clock_may_go_back(machine) { -by_ms } else { by_ms })
+    Fault::Clock(machine, if back { -by_ms } else { by_ms })
 }
 
 fn draw_helper(rng: &mut Rng, _: &Cast) -> Fault {
@@ -170,6 +172,7 @@ impl Fault {
             Self::Stop(_) => "stop",
             Self::PowerCut(..) => "power cut",
             Self::CutInCalls(..) => "power cut between disk calls",
+            Self::IndexLost => "index state lost",
             Self::Partition(..) => "partition",
             Self::OneWay(..) => "one-way partition",
             Self::Stall(..) => "stalled link",
@@ -193,6 +196,7 @@ impl Fault {
             |host| machines.iter().find(|(_, hosts)| hosts.contains(&host)).map(|(_, hosts)| hosts.clone());
         match *self {
             Self::Kill(host) | Self::Stop(host) => vec![host],
+            Self::IndexLost => vec![INDEX],
             Self::PowerCut(machine, _) => of_machine(machine).unwrap_or_default(),
             Self::CutInCalls(host, ..) => machine_of(host).unwrap_or_default(),
             _ => vec![],
@@ -226,6 +230,6 @@ mod tests {
             assert!(plan.iter().all(|p| p.from_ms < p.to_ms && p.to_ms <= end), "{plan:?}");
             kinds.extend(plan.iter().map(|planned| planned.fault.kind()));
         }
-        assert_eq!(kinds.len(), 16, "{kinds:?}");
+        assert_eq!(kinds.len(), 17, "{kinds:?}");
     }
 }

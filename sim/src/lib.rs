@@ -20,6 +20,7 @@ pub mod machine;
 pub mod operator;
 pub mod piece;
 pub mod process;
+pub mod relay;
 pub mod rng;
 pub mod runner;
 pub mod scenario;

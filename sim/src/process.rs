@@ -19,6 +19,7 @@ use crate::disk::{FlakyDisk, Trouble};
 use crate::env::{env, with_clock_of};
 use crate::fake::{FakeExecutor, FakeVerifier, MoodyChain};
 use crate::machine::Machine;
+use crate::relay::relayed;
 use crate::rng::Rng;
 use crate::stage::Stage;
 use crate::vault::Vault;
@@ -37,6 +38,9 @@ pub const DATA_DIR: &str = "/data";
 const CLUSTER: &str = "sim";
 const EPOCH_MS: u64 = 500;
 
+/// Streams of chance for relays are numbered from here, apart from those of their processes.
+const RELAY: u64 = 1 << 32;
+
 /// How a process ends.
 pub type Ended = Result<(), Box<dyn Error>>;
 
@@ -49,6 +53,17 @@ pub enum Role {
     Scheduler,
     /// A worker.
     Worker(Part, HostCapacity),
+}
+
+/// What the processes of a run have in common.
+#[derive(Clone, Copy)]
+pub struct Run<'a> {
+    /// Its seed.
+    pub seed: u64,
+    /// Messages pass through relays.
+    pub is_relayed: bool,
+    /// Everything shared.
+    pub stage: &'a Stage,
 }
 
 /// One host with its one process, which may be started many times.
@@ -65,6 +80,8 @@ pub struct Process {
     /// State of a service.
     vault: Arc<Vault>,
     seed: u64,
+    /// What it says and hears passes through a relay.
+    is_relayed: bool,
     stage: Stage,
     starts: AtomicU64,
     stop: Notify,
@@ -72,7 +89,8 @@ pub struct Process {
 
 impl Process {
     /// A process that has never been started.
-    pub fn new(name: &'static str, machine: &Arc<Machine>, role: Role, seed: u64, stage: &Stage) -> Arc<Self> {
+    pub fn new(name: &'static str, machine: &Arc<Machine>, role: Role, run: &Run<'_>) -> Arc<Self> {
+        let Run { seed, is_relayed, stage } = *run;
         let trouble = Arc::new(Trouble::default());
         Arc::new(Self {
             name,
@@ -82,6 +100,7 @@ impl Process {
             vault: Vault::new(name, &trouble, &stage.watch),
             trouble,
             seed,
+            is_relayed,
             stage: stage.clone(),
             starts: AtomicU64::new(0),
             stop: Notify::new(),
@@ -96,6 +115,12 @@ impl Process {
     /// Its files, as they are, whether the process lives or not.
     pub fn files(&self) -> &MemDisk {
         &self.disk.below
+    }
+
+    /// Its state is lost as a whole. Only that of the index may be.
+    pub fn lose_state(&self) {
+        self.vault.remove();
+        self.stage.watch.forget_index();
     }
 
     /// Opens its state once more, after the end of everything.
@@ -135,7 +160,10 @@ impl Process {
         self.trouble.revive();
         let start = self.starts.fetch_add(1, Ordering::SeqCst);
         self.stage.watch.starts(self.name);
-        let env = env(self.name, &self.machine, Rng::new(self.seed, self.name, start + 1));
+        let mut env = env(self.name, &self.machine, Rng::new(self.seed, self.name, start + 1));
+        if self.is_relayed {
+            env = relayed(env, self.stage.clone(), Rng::new(self.seed, self.name, RELAY + start));
+        }
         let ended = match self.role.clone() {
             Role::Index => self.clone().index(env).await,
             Role::Scheduler => self.clone().scheduler(env).await,

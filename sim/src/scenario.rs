@@ -13,6 +13,12 @@ use crate::world::World;
 /// Once the faults are over, everything is done within this.
 const SETTLE_MS: u64 = 600_000;
 
+/// The same when a known defect makes a sector wait for files that are gone.
+const SETTLE_LONG_MS: u64 = 3_000_000;
+
+/// Operators have their whims for a while after the faults: some of them need a sector that is done.
+const WHIMS_MS: u64 = 110_000;
+
 /// The files are looked at this often.
 const LOOK_EVERY_MS: u64 = 1_000;
 
@@ -58,6 +64,13 @@ impl Run {
         }
         self.suffer_until(CALM_MS)?;
         self.set_moods(false);
+        if self.cast.weather.operators {
+            self.world.stage.mood.set_operators(true);
+            while self.world.now_ms < WHIMS_MS {
+                self.step()?;
+            }
+            self.world.stage.mood.set_operators(false);
+        }
         self.settle()
     }
 
@@ -92,7 +105,7 @@ impl Run {
     /// Nothing goes wrong any more: everything must finish (law L11).
     fn settle(&mut self) -> Result<Report, String> {
         let (mut seen, _) = self.world.window.look();
-        while self.world.now_ms < CALM_MS + SETTLE_MS {
+        while self.world.now_ms < self.settled_by_ms() {
             self.step()?;
             let (number, view) = self.world.window.look();
             if number == seen {
@@ -105,6 +118,11 @@ impl Run {
         }
         let (_, view) = self.world.window.look();
         Err(self.complaint("law L11 (progress): not finished in time", &self.unfinished(&view)))
+    }
+
+    fn settled_by_ms(&self) -> u64 {
+        let replaced = self.world.stage.watch.known_defects().contains_key(known::REPLACED);
+        CALM_MS + if replaced { SETTLE_LONG_MS } else { SETTLE_MS }
     }
 
     fn step(&mut self) -> Result<(), String> {
@@ -126,10 +144,7 @@ impl Run {
     }
 
     fn unfinished(&self, view: &View) -> Vec<String> {
-        let workers = self.world.processes.values().filter(|p| p.is_worker());
-        let tidy = workers.filter(|p| !known::leftovers_may_stay(p.trouble.has_refused()));
-        let tidy = tidy.map(|p| (p.name, p.files())).collect();
-        checks::unfinished(view, self.cast.sectors, &tidy, &self.world.stage.watch)
+        checks::unfinished(view, self.cast.sectors, &self.disks(), &self.world.stage.watch)
     }
 
     /// All is done. After a last power cut everywhere: what was acknowledged must be there (law L8).

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::fake::{Made, Published};
+use crate::relay::Memory;
 use crate::watch::Watch;
 
 /// Everything shared. Clones share it.
@@ -13,6 +14,8 @@ pub struct Stage {
     pub made: Made,
     /// Published on the chain.
     pub published: Published,
+    /// What was said and may be said again.
+    pub memory: Memory,
     /// How the fakes behave.
     pub mood: Mood,
     /// Who sees it all.

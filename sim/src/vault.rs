@@ -73,9 +73,9 @@ impl Vault {
         }
     }
 
-    /// What was acknowledged so far.
-    pub fn acknowledged(&self) -> Rows {
-        self.inner().acknowledged.clone()
+    /// An operator removes it, as the index says to do with a damaged one.
+    pub fn remove(&self) {
+        *self.inner() = Inner::default();
     }
 
     fn inner(&self) -> MutexGuard<'_, Inner> {

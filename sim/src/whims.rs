@@ -4,7 +4,6 @@ use sp_net::Env;
 use sp_proto::v1;
 use tonic::Status;
 
-use crate::known;
 use crate::operator::{View, answer, pledge, scheduler};
 use crate::rng::Rng;
 use crate::watch::Watch;
@@ -42,7 +41,7 @@ async fn abort(env: &Env, id: String) -> Result<(), Status> {
 
 /// The task is done again, elsewhere if possible.
 async fn abort_attempt(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> Result<(), Status> {
-    let running: Vec<_> = view.jobs.iter().filter(|job| job.attempt > 0 && known::may_be_aborted(job.task())).collect();
+    let running: Vec<_> = view.jobs.iter().filter(|job| job.attempt > 0).collect();
     if running.is_empty() {
         return Ok(());
     }

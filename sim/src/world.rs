@@ -13,7 +13,7 @@ use crate::faults::{Fault, Planned};
 use crate::links::{Damage, LATENCY_MAX, LATENCY_MIN, Links};
 use crate::machine::Machine;
 use crate::operator::{self, Window};
-use crate::process::{Process, Role};
+use crate::process::{Process, Role, Run};
 use crate::rng::Rng;
 use crate::stage::Stage;
 
@@ -102,6 +102,11 @@ impl World {
                 self.down.insert(host);
                 self.processes[host].ask_to_stop();
             }
+            Fault::IndexLost => {
+                self.down.insert(INDEX);
+                self.kill(INDEX, Loss::Nothing);
+                self.processes[INDEX].lose_state();
+            }
             Fault::PowerCut(machine, loss) => self.cut_power(machine, loss),
             Fault::CutInCalls(host, calls, _) => self.processes[host].trouble.cut_after(calls),
             Fault::Partition(a, b) => self.links.damage(&mut self.sim, a, b, Damage::Cut),
@@ -124,6 +129,7 @@ impl World {
         self.stage.watch.note(format!("ends: {fault:?}"));
         match fault {
             Fault::Kill(host) | Fault::Stop(host) => self.start(host),
+            Fault::IndexLost => self.start(INDEX),
             Fault::PowerCut(machine, _) => self.boot(machine),
             Fault::CutInCalls(host, ..) => {
                 // It may not have come to that.
@@ -246,5 +252,6 @@ fn processes(seed: u64, cast: &Cast, stage: &Stage) -> BTreeMap<&'static str, Ar
     let workers = cast.workers.iter();
     let workers = workers.map(|part| (part.name, part.machine, Role::Worker(part.clone(), cast.capacity.clone())));
     let all = services.into_iter().chain(workers);
-    all.map(|(name, machine, role)| (name, Process::new(name, &machines[machine], role, seed, stage))).collect()
+    let run = Run { seed, is_relayed: cast.weather.messages, stage };
+    all.map(|(name, machine, role)| (name, Process::new(name, &machines[machine], role, &run))).collect()
 }

@@ -4,8 +4,8 @@
 
 use std::process::Command;
 
-/// Seeds that are run twice; a storm among them, some with messages that come twice.
-const SEEDS: [u64; 3] = [3, 4, 12];
+/// Seeds that are run twice: storms and calm ones, with and without messages that come twice.
+const SEEDS: [u64; 3] = [3, 4, 8];
 
 /// The log of a run, every message on the network among it, and its trace.
 fn record(seed: u64) -> String {

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sp_invariants::HostUse;
-use sp_types::{HostCapacity, HostId, ResourceRow, ResourceTable, TaskKind, WorkerId};
+use sp_types::{HostCapacity, HostId, ResourceRow, TaskKind, WorkerId};
 
 use crate::core::Core;
 use crate::queue::Class;
@@ -65,6 +65,15 @@ struct Reckoning {
     workers: BTreeMap<WorkerId, (Account, BTreeMap<Class, u32>)>,
 }
 
+impl Reckoning {
+    fn enter(&mut self, worker: &WorkerId, class: Class, part: Use, takes: HostUse) {
+        self.host.add(part, takes);
+        let (account, counts) = self.workers.entry(worker.clone()).or_default();
+        account.add(part, takes);
+        *counts.entry(class).or_default() += 1;
+    }
+}
+
 impl Core {
     /// Sums up the hosts on which something has changed, and marks their workers.
     pub(crate) fn freshen_accounts(&mut self) {
@@ -99,33 +108,31 @@ impl Core {
             }
             let class = self.class_of(task).unwrap_or((task.kind, self.config.seal_proof()));
             let part = if attempt.held { Use::Preparing } else { Use::Active };
-            self.enter(&mut reckoning, &attempt.worker, class, part);
+            reckoning.enter(&attempt.worker, class, part, self.takes(&attempt.worker, host, class));
         }
         for (kind, worker, _) in self.posts.values().flat_map(|j| j.running()).filter(|(_, _, h)| *h == host) {
-            self.enter(&mut reckoning, worker, (kind, self.config.seal_proof()), Use::Proving);
+            let class = (kind, self.config.seal_proof());
+            reckoning.enter(worker, class, Use::Proving, self.takes(worker, host, class));
         }
         reckoning
     }
 
-    fn enter(&self, reckoning: &mut Reckoning, worker: &WorkerId, class: Class, part: Use) {
-        let takes = self.takes(worker, class);
-        reckoning.host.add(part, takes);
-        let (account, counts) = reckoning.workers.entry(worker.clone()).or_default();
-        account.add(part, takes);
-        *counts.entry(class).or_default() += 1;
+    /// What a task takes on this worker. One that has not registered since the start may be at work all the same: it
+    /// takes what the table says, on a host such as the others there see it.
+    fn takes(&self, worker: &WorkerId, host: &HostId, (kind, proof): Class) -> HostUse {
+        match self.workers.get(worker) {
+            Some(worker) => self.takes_on(worker, (kind, proof)),
+            None => demand(&self.config.resources.row(kind, proof.size), &self.host_capacity(host)),
+        }
     }
 
-    /// What a task takes on this worker; of one that is not known, what Lotus's table says.
-    pub(crate) fn takes(&self, worker: &WorkerId, (kind, proof): Class) -> HostUse {
-        match self.workers.get(worker) {
-            Some(w) => demand(&w.reg.resources.row(kind, proof.size), &w.share),
-            None => demand(&ResourceTable::default().row(kind, proof.size), &HostCapacity::default()),
-        }
+    pub(crate) fn takes_on(&self, worker: &Worker, class: Class) -> HostUse {
+        demand(&self.row(worker, class), &worker.share)
     }
 
     /// Counts an attempt that has just been placed or moved on, without summing up its whole host.
     pub(crate) fn count_in(&mut self, worker: &WorkerId, class: Class, part: Use) {
-        let takes = self.takes(worker, class);
+        let Some(takes) = self.workers.get(worker).map(|w| self.takes_on(w, class)) else { return };
         let Some(w) = self.workers.get_mut(worker) else { return };
         w.account.add(part, takes);
         *w.counts.entry(class).or_default() += 1;
@@ -232,7 +239,7 @@ impl Core {
         let row = worker.reg.resources.row(kind, self.config.sector_size);
         let tries = self.posts.values().flat_map(|j| j.running()).filter(|(_, _, host)| **host == worker.reg.host);
         let proof = self.config.seal_proof();
-        let used = tries.fold(HostUse::default(), |used, (kind, w, _)| sum(used, self.takes(w, (kind, proof))));
+        let used = tries.fold(HostUse::default(), |used, (kind, w, h)| sum(used, self.takes(w, h, (kind, proof))));
         shortage(&row, used, &idle(&worker.share))
     }
 

@@ -173,6 +173,16 @@ pub struct Task {
     pub last_error: String,
 }
 
+impl Task {
+    /// For a row that was just read: the machine's clock may have been set back since it was written, and a wait of
+    /// seconds must not become one of hours by that.
+    pub(crate) fn fit_clock(&mut self, now: UnixMs, longest_wait_ms: u64) {
+        self.not_before = self.not_before.min(now.plus(longest_wait_ms));
+        self.queued = self.queued.min(now);
+        self.attempts.iter_mut().for_each(|attempt| attempt.created = attempt.created.min(now));
+    }
+}
+
 /// A task given to one worker.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Attempt {

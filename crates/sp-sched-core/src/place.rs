@@ -222,7 +222,7 @@ impl Core {
         let (Some(task), Some(worker)) = (self.tasks.get(&id), self.workers.get(&worker_id)) else { return };
         let row = self.row(worker, class);
         let Some(at) = self.window_for(worker, class, &row) else { return };
-        let (rank, takes) = (rank(task), self.takes(&worker_id, class));
+        let (rank, takes) = (rank(task), self.takes_on(worker, class));
         self.queue.remove(id);
         outputs.iter().for_each(|slot| *self.asked.entry(slot.store.clone()).or_default() += slot.reserved_bytes);
         self.waiting.entry(class).or_default().insert(rank);

@@ -1,6 +1,6 @@
 //! Workers: sessions, leases, and what becomes of the attempts that a worker brings along or has lost.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sp_types::{AttemptId, HostCapacity, HostId, SessionId, TaskClass, TaskKind, WorkerId, WorkerLimits};
 
@@ -98,11 +98,18 @@ impl Core {
         let returning: Vec<AttemptId> = finished.iter().map(|r| r.attempt).collect();
         let mut keep = Vec::new();
         let mut send = Vec::new();
+        let mut moved = BTreeSet::new();
         // Those that still wait for their space move too: they will run where the worker is now.
         for attempt in self.lookup.on_worker(&id).collect::<Vec<_>>() {
-            self.move_attempt(attempt, &host);
+            if self.move_attempt(attempt, &host) {
+                moved.insert(attempt);
+            }
         }
         for attempt in self.granted_on(&id) {
+            if moved.contains(&attempt) && !returning.contains(&attempt) && self.has_lost_its_room(attempt, &id) {
+                self.lose_attempt(attempt, "others have taken its room since its host was left");
+                continue;
+            }
             let Some(live) = self.live.get_mut(&attempt) else { continue };
             if held.contains(&attempt) {
                 live.orphan = None;
@@ -260,9 +267,21 @@ impl Core {
         attempts.filter(|a| a.state == AttemptState::Granted).map(|a| a.id).collect()
     }
 
-    /// Its worker may have come back on another host, or on another boot of the same one.
-    fn move_attempt(&mut self, id: AttemptId, host: &HostId) {
-        let Some(before) = self.attempt(id).filter(|a| a.host != *host).cloned() else { return };
+    /// It comes to this host with its worker: does it fit beside what others do there by now?
+    fn has_lost_its_room(&mut self, id: AttemptId, worker: &WorkerId) -> bool {
+        let computes = self.attempt(id).is_some_and(|a| !a.held)
+            && self.live.get(&id).is_some_and(|live| live.verifying.is_none());
+        let Some(worker) = self.workers.get(worker).filter(|w| computes && !self.ignores_resources(w)) else {
+            return false;
+        };
+        let host = worker.reg.host.clone();
+        self.freshen_accounts();
+        !self.host_fits(&host)
+    }
+
+    /// Its worker may have come back on another host, or on another boot of the same one; true when it has.
+    fn move_attempt(&mut self, id: AttemptId, host: &HostId) -> bool {
+        let Some(before) = self.attempt(id).filter(|a| a.host != *host).cloned() else { return false };
         self.lookup.drop_attempt(&before);
         self.lookup.add_attempt(&crate::model::Attempt { host: host.clone(), ..before.clone() });
         self.touch_host(&before.host);
@@ -270,6 +289,7 @@ impl Core {
         if let Some(row) = self.task_mut(id.task) {
             row.attempts.iter_mut().filter(|a| a.id == id).for_each(|a| host.clone_into(&mut a.host));
         }
+        true
     }
 
     /// A machine that booted again runs nothing of before: its orphans need not be waited for.

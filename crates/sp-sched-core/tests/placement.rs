@@ -11,7 +11,7 @@ use sp_sched_core::event::{Failure, Request};
 use sp_sched_core::model::UnixMs;
 use sp_sched_core::view::Where;
 use sp_types::SectorState::{Committing1, Committing2, FinalizeSector, Packing, PreCommit1, PreCommit2};
-use sp_types::{ErrorCode, HostCapacity, ResourceTable, TaskId, TaskKind};
+use sp_types::{AttemptId, ErrorCode, HostCapacity, HostId, ResourceTable, TaskId, TaskKind};
 
 const PC1: TaskKind = TaskKind::PreCommit1;
 const PC2: TaskKind = TaskKind::PreCommit2;
@@ -327,6 +327,77 @@ fn a_worker_not_seen_since_the_restart_can_be_forgotten_by_its_id() {
     assert!(desk.news().is_empty(), "a may come back");
     assert!(matches!(desk.ask(Request::ForgetWorker { worker: "a".to_owned() }), Reply::Worker { .. }));
     assert_eq!(desk.news(), ["PC1 0 on b"]);
+}
+
+#[test]
+fn after_a_restart_absent_workers_keep_their_part_of_the_host() {
+    const C2: TaskKind = TaskKind::Commit2;
+    let mut desk = Desk::new(|_| {}, &[Committing2, PreCommit2]);
+    let join = |desk: &mut Desk, name: &str, kind| {
+        let host = HostId::new("shared-boot").unwrap();
+        desk.join_with(name, &[kind], lotus_machine(), ResourceTable::default(), |r| r.host = host);
+    };
+    join(&mut desk, "c", C2);
+    let holders = [(0, "c"), (1, "b")];
+    desk.index(&["b", "c"], &holders);
+    assert_eq!(desk.news(), ["C2 0 on c"]);
+    desk.restart();
+    // Both want 29 of 32 cores, and c may be at work though it has not said so yet.
+    join(&mut desk, "b", PC2);
+    desk.index(&["b", "c"], &holders);
+    assert!(desk.news().is_empty(), "the host is full");
+    assert!(desk.why(1).contains("cores, 3 of 32 free"), "{}", desk.why(1));
+    join(&mut desk, "c", C2);
+    assert_eq!(desk.news(), ["C2 0 on c"], "sent once more");
+    desk.finish(C2, 0, 0, 1);
+    assert_eq!(desk.news(), ["PC2 1 on b"]);
+}
+
+#[test]
+fn work_of_before_a_boot_goes_on_only_where_there_is_still_room() {
+    const C2: TaskKind = TaskKind::Commit2;
+    for is_taken in [false, true] {
+        let states = if is_taken { vec![Committing2, PreCommit2] } else { vec![Committing2] };
+        let mut desk = Desk::new(|_| {}, &states);
+        let join = |desk: &mut Desk, name: &str, kind, boot: &str, held: Vec<AttemptId>| {
+            let host = HostId::new(format!("machine-{boot}")).unwrap();
+            desk.join_with(name, &[kind], lotus_machine(), ResourceTable::default(), |r| {
+                (r.host, r.held) = (host, held)
+            });
+        };
+        join(&mut desk, "c", C2, "one", vec![]);
+        let holders: Vec<(u64, &str)> = [(0, "c"), (1, "b")].into_iter().take(states.len()).collect();
+        desk.index(&["b", "c"], &holders);
+        assert_eq!(desk.news(), ["C2 0 on c"]);
+        let old = desk.attempt(C2, 0);
+        // Nothing of before the boot computes any more, so b gets the whole machine; then c is back as well.
+        join(&mut desk, "b", PC2, "two", vec![]);
+        assert_eq!(desk.news().len(), usize::from(is_taken));
+        join(&mut desk, "c", C2, "two", vec![old]);
+        let attempts: Vec<_> = desk.core.jobs(UnixMs(desk.now)).into_iter().filter_map(|job| job.attempt).collect();
+        assert_eq!(attempts.contains(&old), !is_taken, "{attempts:?}");
+        if is_taken {
+            desk.finish(PC2, 1, 0, 1);
+            assert_eq!(desk.news(), ["C2 0 on c"], "it has waited for its turn");
+        }
+    }
+}
+
+#[test]
+fn a_clock_set_back_before_a_restart_makes_nothing_wait_for_hours() {
+    let mut desk = Desk::new(|_| {}, &[PreCommit1]);
+    desk.pass(4 * 3_600_000, &[]);
+    desk.join("a", &[PC1], lotus_machine());
+    desk.index(&["a"], &[(0, "a")]);
+    assert_eq!(desk.news(), ["PC1 0 on a"]);
+    desk.fail(PC1, 0, Failure { code: ErrorCode::ExecutorFailed, message: "died".to_owned() });
+    desk.now = 1_000;
+    desk.restart();
+    desk.join("a", &[PC1], lotus_machine());
+    desk.index(&["a"], &[(0, "a")]);
+    // The longest wait after a failure, and the minute in which others would go first.
+    desk.pass(5 * 60_000 + 70_000, &["a"]);
+    assert_eq!(desk.news(), ["PC1 0 on a"]);
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod hardware;
 mod index;
 pub mod launch;
 mod ledger;
+mod leftovers;
 mod node;
 mod options;
 mod outbox;

@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::fences::Fences;
 use crate::index::IndexLink;
 use crate::ledger::{Ledger, LedgerError};
+use crate::leftovers::Leftovers;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::stores::Stores;
@@ -46,6 +47,7 @@ pub(crate) struct Node {
     attempts: Mutex<BTreeMap<AttemptId, Arc<Attempt>>>,
     /// Results that nobody has acknowledged.
     results: Mutex<BTreeMap<AttemptId, TaskResult>>,
+    pub(crate) leftovers: Leftovers,
     data_url: OnceLock<String>,
     /// Set while registered: how often leases are renewed, ms.
     pub(crate) heartbeat: watch::Sender<Option<u64>>,
@@ -92,6 +94,7 @@ impl Node {
             fetch_slots,
             attempts: Mutex::default(),
             results: Mutex::new(results),
+            leftovers: Leftovers::default(),
             data_url: OnceLock::new(),
             heartbeat: watch::Sender::new(None),
             reconnect: Notify::new(),
@@ -141,7 +144,7 @@ impl Node {
         self.attempts().iter().map(|attempt| attempt.progress()).chain(results).collect()
     }
 
-    fn attempt(&self, id: AttemptId) -> Option<Arc<Attempt>> {
+    pub(crate) fn attempt(&self, id: AttemptId) -> Option<Arc<Attempt>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned()
     }
 
@@ -274,17 +277,22 @@ impl Node {
     /// Removes all that is known of an attempt.
     pub(crate) async fn forget(&self, id: AttemptId) {
         self.forget_upload(id);
-        let (stores, ledger) = (self.stores.clone(), self.ledger.clone());
-        let forgotten = move || {
-            stores.discard(id);
-            ledger.forget(id)
-        };
-        if let Err(error) = self.env.blocking(forgotten).await {
-            // It is presented again after a restart, and dropped again.
-            tracing::warn!(attempt = %id, %error, "records of an attempt stay behind");
-        }
+        self.remove(id).await;
         self.results.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+    }
+
+    /// Removes its files and records; what the disk refuses to remove now, later.
+    pub(crate) async fn remove(&self, id: AttemptId) {
+        let (stores, ledger) = (self.stores.clone(), self.ledger.clone());
+        let removed = move || {
+            let (work, records) = (stores.discard(id), ledger.forget(id));
+            work.map_err(|e| e.to_string()).and(records.map_err(|e| e.to_string()))
+        };
+        if let Err(reason) = self.env.blocking(removed).await {
+            tracing::warn!(attempt = %id, reason, "something of an attempt that is over cannot be removed yet");
+            self.leftovers.add(id);
+        }
     }
 
     fn forget_upload(&self, id: AttemptId) {

@@ -105,15 +105,11 @@ impl Stores {
         Ok(store)
     }
 
-    /// Removes the work directories of an attempt, wherever it has any. Blocks.
-    pub(crate) fn discard(&self, attempt: AttemptId) {
-        for store in self.all() {
-            if let Err(error) = store.discard(attempt)
-                && store.writable()
-            {
-                tracing::warn!(store = %store.id(), %attempt, %error, "a work directory stays until the next start");
-            }
-        }
+    /// Removes the work directories of an attempt, wherever it has any, and says what stops one of them. Blocks.
+    pub(crate) fn discard(&self, attempt: AttemptId) -> Result<(), StoreError> {
+        let writable = self.all().into_iter().filter(Store::writable);
+        // One that fails keeps none of the others.
+        writable.map(|store| store.discard(attempt)).fold(Ok(()), Result::and)
     }
 }
 

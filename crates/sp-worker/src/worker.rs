@@ -19,7 +19,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::node::{Node, Parts};
 use crate::options::Options;
 use crate::stores::Stores;
-use crate::{data_plane, index, renew, session};
+use crate::{data_plane, index, leftovers, renew, session};
 
 /// File in the data directory with the worker's id.
 const ID_FILE: &str = "worker-id";
@@ -104,12 +104,13 @@ impl Worker {
             stop.await;
             farewell(&leaving).await;
         };
-        let (renewing, indexing, session) = (node.clone(), node.clone(), node.clone());
+        let (renewing, indexing, session, tidying) = (node.clone(), node.clone(), node.clone(), node.clone());
         let tasks = &node.env.tasks;
         let _background = [
             tasks.spawn_isolated("leases", Box::new(move || Box::pin(renew::run(renewing)))),
             tasks.spawn("index", Box::pin(index::run(indexing))),
             tasks.spawn("session", Box::pin(session::run(session))),
+            tasks.spawn("leftovers", Box::pin(leftovers::run(tidying))),
         ]
         .map(StopOnDrop);
         server.serve(Services::new().with(service), stop).await?;

@@ -178,6 +178,26 @@ async fn cancelled_and_fenced_attempts_end_without_a_result() {
 }
 
 #[tokio::test]
+async fn what_the_disk_refuses_to_remove_is_removed_later() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    machine.executor.hold();
+    machine.start();
+    fakes.assign(pledge("1.1", &fakes.store().await)).await;
+    eventually("the executor", || (machine.executor.starts("AP") == 1).then_some(())).await;
+    // A journal that cannot be read: nothing is removed as long as nobody knows what it needs.
+    let journal = format!("{DATA_DIR}/storage/.sp/journal/damaged");
+    machine.disk.create_new(journal.as_ref()).unwrap().write_at(b"?", 0).unwrap();
+    fakes.fence(1, 1).await;
+    let records = format!("{DATA_DIR}/attempts");
+    eventually("its end", || machine.disk.list(records.as_ref()).unwrap().is_empty().then_some(())).await;
+    let work = format!("{DATA_DIR}/storage/.sp/work/1.1");
+    assert!(exists(&machine.disk, work.as_ref()).unwrap(), "it cannot be removed yet");
+    machine.disk.remove_file(journal.as_ref()).unwrap();
+    clean(&machine).await;
+}
+
+#[tokio::test]
 async fn an_attempt_over_its_limit_fails_with_the_reason() {
     let fakes = Fakes::start().await;
     let mut machine = Machine::new(&fakes, &ALL);

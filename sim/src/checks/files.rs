@@ -9,6 +9,7 @@ use sp_sectors::{Disk, HEAD_BYTES_MAX, Layout, ManifestHead, MemDisk, Store, rea
 use sp_types::{FileKind, ReplicaInfo, SectorId};
 
 use super::Disks;
+use crate::known;
 use crate::process::{DATA_DIR, MINER};
 use crate::watch::Watch;
 
@@ -27,14 +28,24 @@ pub fn look(watch: &Watch, disks: &Disks<'_>) {
     }
     for (number, kind, root) in watch.required() {
         let sector = SectorId { miner: MINER, number };
-        let heads = || disks.values().filter_map(|disk| head(disk, &layout, sector, kind));
-        // What an attempt has published takes the place of what it was made from, before its result counts.
-        let counts =
-            |head: ManifestHead| head.root == root || head.made_by.is_some_and(|made_by| watch.is_live(made_by));
-        if !heads().any(counts) {
-            let found: Vec<String> = heads().map(|head| format!("one made by {:?}", head.made_by)).collect();
-            watch.broken(Law::L1, format!("no disk has the {kind} of {sector} that counts, but {found:?}"));
-        }
+        let heads = disks.values().filter_map(|disk| head(disk, &layout, sector, kind));
+        judge(watch, sector, heads.collect(), kind, root);
+    }
+}
+
+/// What an attempt has published takes the place of what it was made from, before its result counts: so a file may be
+/// replaced by that of an attempt that has not ended. One that has ended should have left its input alone.
+fn judge(watch: &Watch, sector: SectorId, heads: Vec<ManifestHead>, kind: FileKind, root: [u8; 32]) {
+    let is_live = |head: &ManifestHead| head.made_by.is_some_and(|made_by| watch.is_live(made_by));
+    if heads.iter().any(|head| head.root == root || is_live(head)) {
+        return;
+    }
+    let makers: Vec<String> =
+        heads.iter().map(|head| head.made_by.map_or("nobody".into(), |a| a.to_string())).collect();
+    let text = format!("no disk has the {kind} of {sector} that counts, but those made by {makers:?}");
+    match known::input_may_be_replaced().filter(|_| !heads.is_empty()) {
+        Some(defect) => watch.known(defect, &text),
+        None => watch.broken(Law::L1, text),
     }
 }
 
@@ -45,25 +56,12 @@ fn head(disk: &MemDisk, layout: &Layout, sector: SectorId, kind: FileKind) -> Op
     ManifestHead::decode(&bytes).ok()
 }
 
-/// After a power cut: opens every store as a starting worker does, reads everything, and says what is not there.
+/// After a power cut: opens every store as a starting worker does, reads everything, and looks.
 pub fn lost(watch: &Watch, disks: &Disks<'_>) -> Vec<String> {
     let mut wrong = Vec::new();
-    let found = replicas_on(disks, &mut wrong);
-    for (number, kind, root) in watch.required() {
-        let sector = SectorId { miner: MINER, number };
-        let is_it = |info: &ReplicaInfo| info.id.sector == sector && info.id.kind == kind && info.id.root == root;
-        if !found.iter().any(|(_, info)| is_it(info)) && !succeeded(watch, disks, sector, kind) {
-            wrong.push(format!("law L1: the {kind} of {sector} that counts is on no disk"));
-        }
-    }
+    replicas_on(disks, &mut wrong);
+    look(watch, disks);
     wrong
-}
-
-/// Has what an attempt that has not ended published taken the place of what counts?
-fn succeeded(watch: &Watch, disks: &Disks<'_>, sector: SectorId, kind: FileKind) -> bool {
-    let layout = Layout::new(store_dir());
-    let mut heads = disks.values().filter_map(|disk| head(disk, &layout, sector, kind));
-    heads.any(|head| head.made_by.is_some_and(|made_by| watch.is_live(made_by)))
 }
 
 /// Everything on the disks, each replica compared with its manifest.

@@ -10,21 +10,26 @@ use sp_types::{FileKind, ReplicaInfo, SectorId};
 use super::Disks;
 use super::files::replicas_on;
 use crate::fake::{Made, Seal, is_valid, unsealed_of};
+use crate::known;
 use crate::operator::View;
 use crate::piece;
 use crate::process::MINER;
 use crate::stage::Stage;
 
-/// Laws L1, L2, L9 and L10 at the end of a run that came to rest, after a power cut everywhere.
-/// Nor did a stage run again that had answered, beyond what the faults of the run account for.
+/// Laws L1, L2, L9 and L10 at the end of a run that came to rest, after a power cut everywhere. Nor did a
+/// stage run again that had answered, beyond what the faults of the run account for.
 pub fn wrong(view: &View, stage: &Stage, disks: &Disks<'_>, faults: u64) -> Vec<String> {
     let mut wrong = super::lost(&stage.watch, disks);
     let sealed = || view.sectors.iter().filter(|s| s.summary.as_ref().is_some_and(|s| s.state == "Proving"));
+    // A sector whose input was replaced is made again.
+    let may_repeat = stage.watch.known_defects().contains_key(known::REPLACED);
     for sector in sealed() {
-        wrong.extend(counted_twice(sector));
         wrong.extend(invalid(sector, &stage.made));
-        let number = sector.summary.as_ref().map(|s| s.number).unwrap_or_default();
-        wrong.extend(stage.watch.odd_starts(number, faults));
+        if !may_repeat {
+            let number = sector.summary.as_ref().map(|s| s.number).unwrap_or_default();
+            wrong.extend(counted_twice(sector));
+            wrong.extend(stage.watch.odd_starts(number, faults));
+        }
     }
     let on_disk = replicas_on(disks, &mut wrong);
     let known: BTreeSet<String> = view.replicas.iter().map(|r| key(&ReplicaInfo::try_from(r.clone()))).collect();

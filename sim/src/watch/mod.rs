@@ -3,6 +3,7 @@
 mod board;
 mod edges;
 mod ledger;
+mod shelf;
 mod starts;
 mod stored;
 
@@ -14,10 +15,11 @@ use sp_invariants::Law;
 use sp_state::Batch;
 use sp_types::{AttemptId, FileKind, TaskKind};
 
-use crate::known;
+use crate::cast::SCHEDULER;
 use board::Board;
 pub use board::{Running, Seat};
 use ledger::Ledger;
+use shelf::Shelf;
 pub use starts::End;
 use starts::Starts;
 
@@ -44,8 +46,8 @@ struct Inner {
     injected: BTreeMap<&'static str, u64>,
     /// Breaches that are known defects.
     known: BTreeMap<&'static str, u64>,
-    scheduler_started_ms: u64,
     ledger: Ledger,
+    shelf: Shelf,
     board: Board,
     starts: Starts,
     /// Sectors that the scheduler has promised to an operator.
@@ -70,6 +72,11 @@ impl Watch {
         self.inner().broken(Some(law), text);
     }
 
+    /// A known defect shows.
+    pub fn known(&self, defect: &'static str, text: &str) {
+        self.inner().known(defect, text);
+    }
+
     /// Something happened that no law names and that must not be.
     pub fn failed(&self, text: String) {
         self.inner().broken(None, text);
@@ -82,11 +89,7 @@ impl Watch {
 
     /// A process starts.
     pub fn starts(&self, name: &'static str) {
-        let mut inner = self.inner();
-        inner.note(&format!("{name} starts"));
-        if name == crate::cast::SCHEDULER {
-            inner.scheduler_started_ms = inner.now_ms;
-        }
+        self.note(format!("{name} starts"));
     }
 
     /// A state has made a batch durable.
@@ -95,10 +98,16 @@ impl Watch {
         let keys: Vec<String> = batch.writes().map(|(key, value)| stored::readable(key, value.is_some())).collect();
         let line = format!("{name} commits {:08x}: {}", stored::digest(batch), keys.join(" "));
         inner.note(&line);
-        if name == crate::cast::SCHEDULER {
-            let broken = inner.ledger.commit(batch);
-            broken.into_iter().for_each(|(law, text)| inner.broken(Some(law), text));
-        }
+        let broken = match name {
+            SCHEDULER => inner.ledger.commit(batch),
+            _ => inner.shelf.commit(batch),
+        };
+        broken.into_iter().for_each(|(law, text)| inner.broken(Some(law), text));
+    }
+
+    /// The state of the index is lost with all that it knew.
+    pub fn forget_index(&self) {
+        self.inner().shelf = Shelf::default();
     }
 
     /// An executor starts; it runs until the seat is dropped.
@@ -217,12 +226,12 @@ impl Inner {
         let _ = writeln!(self.trace, "{:>7} {text}", self.now_ms);
     }
 
+    fn known(&mut self, defect: &'static str, text: &str) {
+        self.note(&format!("known defect, {defect}: {text}"));
+        *self.known.entry(defect).or_default() += 1;
+    }
+
     fn broken(&mut self, law: Option<Law>, text: String) {
-        if let Some(known) = known::excuse(law, self.now_ms.saturating_sub(self.scheduler_started_ms)) {
-            self.note(&format!("known defect, {known}: {text}"));
-            *self.known.entry(known).or_default() += 1;
-            return;
-        }
         let name = law.map_or("-", Law::id);
         self.note(&format!("BROKEN {name}: {text}"));
         self.breaches.push(Breach { at_ms: self.now_ms, law, text });
