@@ -27,7 +27,13 @@ impl Core {
         let upload_ticket = if self.wants_upload(task) { self.config.upload_ticket(id) } else { String::new() };
         // What makes no files reserves no space.
         let state = if outputs.is_empty() { AttemptState::Granted } else { AttemptState::Reserving };
-        let attempt = Attempt { id, worker: worker.clone(), host, state, outputs, created: now, upload_ticket, held };
+        let class = self.tasks.get(&task).and_then(|t| self.class_of(t));
+        // Devices are given when the computation may begin, not before.
+        let gpus = if held { Vec::new() } else { self.give_gpus(worker, class) };
+        let given = gpus.clone();
+        let worker_id = worker.clone();
+        let created = now;
+        let attempt = Attempt { id, worker: worker_id, host, state, outputs, created, upload_ticket, held, gpus };
         if state == AttemptState::Reserving {
             for slot in &attempt.outputs {
                 *self.asked.entry(slot.store.clone()).or_default() += slot.reserved_bytes;
@@ -35,13 +41,12 @@ impl Core {
         }
         self.queue.remove(task);
         self.lookup.add_attempt(&attempt);
-        let class = self.tasks.get(&task).and_then(|t| self.class_of(t));
         let Some(row) = self.task_mut(task) else { return };
         row.last_number = number;
         row.attempts.push(attempt);
         self.live.insert(id, Live::new(now));
         if let Some(class) = class {
-            self.count_in(worker, class, if held { Use::Preparing } else { Use::Active });
+            self.count_in(worker, class, if held { Use::Preparing } else { Use::Active }, &given);
             self.dirty.relief |= class.0 == TaskKind::PreCommit2;
         }
         match state {

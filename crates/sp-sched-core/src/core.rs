@@ -392,6 +392,11 @@ impl Core {
         Some(task)
     }
 
+    /// For a change: its task's row becomes part of the step's batch.
+    pub(crate) fn attempt_mut(&mut self, id: AttemptId) -> Option<&mut Attempt> {
+        self.task_mut(id.task)?.attempts.iter_mut().find(|a| a.id == id)
+    }
+
     pub(crate) fn worker_name(&self, worker: &WorkerId) -> String {
         self.workers.get(worker).map_or_else(|| worker.to_string(), |w| w.reg.name.clone())
     }

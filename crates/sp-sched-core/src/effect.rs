@@ -1,8 +1,8 @@
 //! What the scheduler wants done. Rows first, in one batch; then the rest in order.
 
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, PieceInfo, PostProof, Randomness, RegisteredSealProof,
-    ReplicaId, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+    AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, GpuShare, PieceInfo, PostProof, Randomness,
+    RegisteredSealProof, ReplicaId, SessionId, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 use crate::event::RequestId;
@@ -21,8 +21,8 @@ pub enum Effect {
     Reserve { attempt: AttemptId, sector: u64, outputs: Vec<OutputSlot> },
     /// Give a task to a worker.
     Assign { worker: WorkerId, assignment: Box<Assignment> },
-    /// A held attempt may compute.
-    Start { worker: WorkerId, attempt: AttemptId },
+    /// A held attempt may compute, on these devices.
+    Start { worker: WorkerId, attempt: AttemptId, gpus: Vec<GpuShare> },
     /// Have the worker end; it has nothing left to do.
     Stop { worker: WorkerId },
     /// Stop an attempt.
@@ -123,6 +123,8 @@ pub struct Assignment {
     pub time_limit_ms: u64,
     /// Bring the inputs, then wait for `Effect::Start`.
     pub hold: bool,
+    /// GPUs that it computes on; empty while it holds, and where it computes on cores.
+    pub gpus: Vec<GpuShare>,
 }
 
 /// A file that a task reads.

@@ -19,6 +19,7 @@ mod chain;
 mod config;
 mod control;
 mod core;
+mod devices;
 mod explain;
 mod facts;
 mod garbage;

@@ -1,8 +1,8 @@
 //! What the scheduler knows for good: sectors, tasks, attempts, fences. Each is one durable row.
 
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, HostId, PartitionIndex, PieceInfo, RegisteredSealProof,
-    SectorState, StoreId, TaskId, TaskKind, WorkerId,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, GpuShare, HostId, PartitionIndex, PieceInfo,
+    RegisteredSealProof, SectorState, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 /// Milliseconds since the Unix epoch, UTC: the core's only notion of time, passed in with every event.
@@ -149,6 +149,8 @@ pub struct Attempt {
     pub upload_ticket: String,
     /// It brings its inputs and waits for room before it computes.
     pub held: bool,
+    /// GPUs that it was given when it could compute; its until it ends.
+    pub gpus: Vec<GpuShare>,
 }
 
 /// What operators decided about a worker.

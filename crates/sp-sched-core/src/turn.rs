@@ -82,7 +82,9 @@ impl Core {
     fn can_go(&self, worker: &Worker, bound: &Bound, blocked: Option<&ResourceRow>) -> Option<Go> {
         let binding = self.bound.get(&bound.task)?;
         let passes = |waiting: &ResourceRow| {
-            passes_always(binding.class.0) || may_pass(&bound.row, waiting, worker.account.computing(), &worker.share)
+            passes_always(binding.class.0)
+                || (may_pass(&bound.row, waiting, worker.account.computing(), &worker.share)
+                    && self.gpus_let_pass(worker, &bound.row, waiting))
         };
         if self.short_now(worker, &bound.row).is_none() && blocked.is_none_or(passes) {
             return Some(Go::Start);
@@ -121,19 +123,21 @@ impl Core {
         let Some(attempt) = self.attempt(id) else { return };
         let (worker, host) = (attempt.worker.clone(), attempt.host.clone());
         let class = self.tasks.get(&id.task).and_then(|t| self.class_of(t));
-        if let Some(row) = self.task_mut(id.task) {
-            row.attempts.iter_mut().filter(|a| a.id == id).for_each(|a| a.held = false);
+        let gpus = self.give_gpus(&worker, class);
+        if let Some(attempt) = self.attempt_mut(id) {
+            attempt.held = false;
+            attempt.gpus.clone_from(&gpus);
         }
         let now = self.now;
         if let Some(live) = self.live.get_mut(&id) {
             live.started = now;
         }
         if let Some(class) = class {
-            self.count_in(&worker, class, Use::Active);
+            self.count_in(&worker, class, Use::Active, &gpus);
         }
         // Its part among those that prepare is taken back when the host is summed up next.
         self.touch_host(&host);
-        self.out.push(Effect::Start { worker, attempt: id });
+        self.out.push(Effect::Start { worker, attempt: id, gpus });
         self.wind_attempt(id);
     }
 }

@@ -2,8 +2,8 @@
 
 use crate::model::WorkerRow;
 use sp_types::{
-    AttemptId, GpuId, HostCapacity, HostId, RegisteredSealProof, SessionId, StoreId, TaskClass, TaskId, TaskKind,
-    WorkerId, WorkerLimits,
+    AttemptId, GpuId, GpuShare, HostCapacity, HostId, RegisteredSealProof, SessionId, StoreId, TaskClass, TaskId,
+    TaskKind, WorkerId, WorkerLimits,
 };
 
 /// Who can hand out a file: stores, each with the data plane of a worker that has it attached.
@@ -89,6 +89,8 @@ pub struct JobView {
     pub fraction: f64,
     /// In words.
     pub detail: String,
+    /// GPUs that it computes on.
+    pub gpus: Vec<GpuShare>,
     /// For a queued task: why not, per worker: "name: reason".
     pub reasons: Vec<String>,
     /// Failures so far.

@@ -93,7 +93,11 @@ impl Core {
         let (id, session, host) = (reg.worker.clone(), reg.session.clone(), reg.host.clone());
         self.declare_older_boots_dead(&id, &host);
         let now = self.now;
+        let before = self.workers.get(&id).map(|w| w.reg.capacity.clone());
         self.take_in(reg);
+        if let Some(before) = before {
+            self.report_gpus(&id, &before);
+        }
 
         let returning: Vec<AttemptId> = finished.iter().map(|r| r.attempt).collect();
         let mut keep = Vec::new();
@@ -103,6 +107,10 @@ impl Core {
             self.move_attempt(attempt, &host);
         }
         for attempt in self.granted_on(&id) {
+            if let Some(gpu) = self.gone_gpu(attempt).filter(|_| held.contains(&attempt)) {
+                self.lose_attempt(attempt, &format!("its worker restarted without {gpu}"));
+                continue;
+            }
             let Some(live) = self.live.get_mut(&attempt) else { continue };
             if held.contains(&attempt) {
                 live.orphan = None;
@@ -200,9 +208,8 @@ impl Core {
         known.lapsed = false;
         let grown = capacity.as_ref().is_some_and(|new| *new != known.reg.capacity)
             || limits.as_ref().is_some_and(|new| *new != known.reg.limits);
-        if let Some(capacity) = capacity {
-            known.reg.capacity = capacity;
-        }
+        let before = capacity.map(|new| std::mem::replace(&mut known.reg.capacity, new));
+        let before = before.filter(|before| before.gpus != known.reg.capacity.gpus);
         if let Some(limits) = limits {
             known.reg.limits = limits;
         }
@@ -211,6 +218,9 @@ impl Core {
         self.replan |= !was_available || grown;
         if grown {
             self.touch_host(&host);
+        }
+        if let Some(before) = before {
+            self.report_gpus(worker, &before);
         }
         if !was_available {
             self.dirty.workers.insert(worker.clone());
@@ -240,9 +250,10 @@ impl Core {
                     self.unbind(id.task);
                     self.dirty.workers.insert(worker.clone());
                 }
-                if waits && self.attempt(id).is_some_and(|a| !a.held) {
+                if let Some(attempt) = self.attempt(id).filter(|a| waits && !a.held) {
                     // The word to start was lost on its way.
-                    self.out.push(Effect::Start { worker: worker.clone(), attempt: id });
+                    let gpus = attempt.gpus.clone();
+                    self.out.push(Effect::Start { worker: worker.clone(), attempt: id, gpus });
                 }
                 self.wind_attempt(id);
             }
@@ -267,8 +278,8 @@ impl Core {
         self.lookup.add_attempt(&crate::model::Attempt { host: host.clone(), ..before.clone() });
         self.touch_host(&before.host);
         self.touch_host(host);
-        if let Some(row) = self.task_mut(id.task) {
-            row.attempts.iter_mut().filter(|a| a.id == id).for_each(|a| host.clone_into(&mut a.host));
+        if let Some(attempt) = self.attempt_mut(id) {
+            host.clone_into(&mut attempt.host);
         }
     }
 

@@ -11,8 +11,9 @@ use sp_sched_core::event::{
 use sp_sched_core::model::{Rows, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, HostCapacity, HostId, PieceInfo, Randomness,
-    ReplicaId, ResourceTable, SectorId, SectorSize, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, GpuDevice, GpuId, HostCapacity, HostId,
+    PieceInfo, Randomness, ReplicaId, ResourceTable, SectorId, SectorSize, SessionId, StoreId, TaskId, TaskKind,
+    WorkerId, WorkerLimits,
 };
 
 const SEALING: [TaskKind; 7] = [
@@ -79,10 +80,26 @@ fn result() -> impl Strategy<Value = TaskResult> {
         .prop_map(|(attempt, task, outcome)| TaskResult { attempt, task, outcome, fetch_ms: 1, compute_ms: 1 })
 }
 
+/// A host with up to two GPUs, which answer or do not.
+fn capacity() -> impl Strategy<Value = HostCapacity> {
+    (0u32..5, prop::collection::vec(any::<bool>(), 0..3), any::<bool>()).prop_map(|(cpus, gpus, gpus_usable)| {
+        let gpu = |(index, healthy): (u32, bool)| GpuDevice {
+            id: GpuId::new(format!("GPU-{index}")).unwrap(),
+            name: "gpu".to_owned(),
+            index,
+            memory_bytes: 1 << 30,
+            memory_used_bytes: 0,
+            healthy,
+        };
+        let gpus = (0..).zip(gpus).map(gpu).collect();
+        HostCapacity { memory_bytes: 1 << 30, cpus, gpus, gpus_usable, ..HostCapacity::default() }
+    })
+}
+
 fn registration() -> impl Strategy<Value = Event> {
     let held = prop::collection::vec(attempt(), 0..3);
-    (0u8..3, 0u8..3, 0u8..3, held, prop::collection::vec(result(), 0..2), 0u32..5).prop_map(
-        |(n, run, role, held, finished, cpus)| {
+    (0u8..3, 0u8..3, 0u8..3, held, prop::collection::vec(result(), 0..2), capacity()).prop_map(
+        |(n, run, role, held, finished, capacity)| {
             let tasks =
                 [&SEALING[..], &[TaskKind::GenerateWindowPost], &[TaskKind::GenerateWinningPost]][role as usize];
             Event::WorkerRegistered(Box::new(Registration {
@@ -92,7 +109,7 @@ fn registration() -> impl Strategy<Value = Event> {
                 name: format!("name{n}"),
                 build: String::new(),
                 tasks: tasks.to_vec(),
-                capacity: HostCapacity { memory_bytes: 1 << 30, cpus, ..HostCapacity::default() },
+                capacity,
                 limits: WorkerLimits::default(),
                 resources: ResourceTable::default(),
                 data_url: format!("http://{n}"),
@@ -160,11 +177,12 @@ fn event() -> impl Strategy<Value = Event> {
         session: session(run),
         reason: "reset".to_owned(),
     });
-    let renewed = (0u8..3, 0u8..3, progress).prop_map(|(n, run, attempts)| Event::Renewed {
+    let seen = prop::option::of(capacity());
+    let renewed = (0u8..3, 0u8..3, progress, seen).prop_map(|(n, run, attempts, capacity)| Event::Renewed {
         worker: worker(n),
         session: session(run),
         attempts,
-        capacity: None,
+        capacity,
         limits: None,
     });
     let refused = prop::option::weighted(0.2, Just(Failure { code: ErrorCode::NoSpace, message: "full".to_owned() }));

@@ -17,7 +17,7 @@ mod sector_state;
 mod size;
 mod task;
 
-pub use capacity::{GpuDevice, HostCapacity, WorkerLimits};
+pub use capacity::{GpuDevice, GpuShare, HostCapacity, WorkerLimits};
 pub use chain::{ChainEpoch, DeadlineIndex, PartitionIndex, Randomness};
 pub use error_code::{ErrorCode, Fault};
 pub use file_kind::{FileKind, FileKindSet, UnknownFileKind};

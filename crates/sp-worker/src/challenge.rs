@@ -82,7 +82,8 @@ pub(crate) async fn read_local(
             cache: text(&cache)?,
         };
         let request = question.request(Op::Vanilla(vanilla));
-        let job = Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone() };
+        let job =
+            Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone(), gpus: vec![] };
         match node.executor.run(job).await {
             Ok(Outcome::Data(bytes)) => return Ok(bytes),
             Ok(_) => failure = Failure::new(ErrorCode::ExecutorFailed, "the executor answered with no vanilla proof"),
@@ -107,7 +108,7 @@ pub(crate) async fn read_remote(
         vanilla: vanilla.clone(),
     };
     let request = question.request(Op::CheckVanilla(check));
-    let job = Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone() };
+    let job = Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone(), gpus: vec![] };
     match node.executor.run(job).await {
         Ok(Outcome::Valid(true)) => Ok(vanilla),
         Ok(Outcome::Valid(false)) => {

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
+use crate::assignment::gpu_shares;
 use crate::failure::Failure;
 use crate::index;
 use crate::node::Node;
@@ -135,11 +136,15 @@ async fn obey(node: &Arc<Node>, command: Command) {
     match command {
         Command::Registered(_) => tracing::warn!("the scheduler registered this worker twice; ignored"),
         Command::Assign(assign) => node.assign(assign).await,
-        Command::Start(v1::Start { attempt }) => {
-            if let Some(attempt) = attempt {
-                node.release(attempt.into());
+        Command::Start(v1::Start { attempt, gpus }) => match (attempt, gpu_shares(gpus)) {
+            (Some(attempt), Ok(gpus)) => node.release(attempt.into(), gpus),
+            (None, _) => tracing::error!("the scheduler started no attempt; ignored"),
+            (Some(attempt), Err(error)) => {
+                // It is said again with the next heartbeat that finds the attempt waiting.
+                let id = AttemptId::from(attempt);
+                tracing::error!(attempt = %id, %error, "the scheduler started an attempt on GPUs that make no sense");
             }
-        }
+        },
         Command::Stop(v1::Stop {}) => {
             tracing::info!("an operator has stopped this worker");
             node.stopping.cancel();

@@ -82,7 +82,7 @@ impl Outputs {
                 crash_point(CrashPoint::SchedulerBeforeAssign);
                 self.tell(worker, wire::assign(self.miner, *assignment));
             }
-            Effect::Start { worker, attempt } => self.tell(worker, wire::start(attempt)),
+            Effect::Start { worker, attempt, gpus } => self.tell(worker, wire::start(attempt, gpus)),
             Effect::Stop { worker } => self.tell(worker, wire::stop()),
             Effect::Cancel { worker, attempt, reason } => self.tell(worker, wire::cancel(attempt, reason)),
             Effect::AckResult { worker, attempt } => {

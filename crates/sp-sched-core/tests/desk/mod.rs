@@ -11,8 +11,8 @@ use sp_sched_core::event::{
 use sp_sched_core::model::{Counters, RowChange, Rows, Sector, SectorFile, Task, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, FileKind, HostCapacity, HostId, ReplicaId, ResourceTable, SectorId, SectorSize,
-    SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, HostCapacity, HostId, PartitionIndex, ReplicaId,
+    ResourceTable, SectorId, SectorSize, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 pub const GIB: u64 = 1 << 30;
@@ -38,6 +38,11 @@ struct Saved {
     sectors: BTreeMap<u64, Sector>,
     tasks: BTreeMap<TaskId, Task>,
     counters: Counters,
+}
+
+/// A state that needs no task.
+fn is_settled(state: SectorState) -> bool {
+    state == SectorState::Proving
 }
 
 /// Files that a sector in this state has.
@@ -126,10 +131,19 @@ pub fn lotus_machine() -> HostCapacity {
 impl Desk {
     /// Sector n stands in the n-th state; its task has the id n + 1.
     pub fn new(change: impl FnOnce(&mut Config), states: &[SectorState]) -> Self {
+        Self::proving(change, states, &[])
+    }
+
+    /// The same; of sectors that are proven: number, deadline and partition.
+    pub fn proving(change: impl FnOnce(&mut Config), states: &[SectorState], proven: &[(u64, u32, u32)]) -> Self {
         let mut config = Config::new(1000, SIZE, [7; 32]);
         change(&mut config);
-        let sectors = states.iter().zip(0..).map(|(state, n)| sector(n, *state, &config)).collect::<Vec<_>>();
-        let tasks = states.iter().zip(0..).map(|(state, n)| task(n + 1, n, kind_of(*state))).collect::<Vec<_>>();
+        let mut sectors = states.iter().zip(0..).map(|(state, n)| sector(n, *state, &config)).collect::<Vec<_>>();
+        for (number, deadline, partition) in proven {
+            sectors[*number as usize].location = Some((DeadlineIndex(*deadline), PartitionIndex(*partition)));
+        }
+        let busy = states.iter().zip(0..).filter(|(state, _)| !is_settled(**state));
+        let tasks = busy.map(|(state, n)| task(n + 1, n, kind_of(*state))).collect::<Vec<_>>();
         let next = states.len() as u64;
         let counters = Counters { next_task: next + 1, next_sector: next };
         let saved = Saved {
@@ -182,8 +196,9 @@ impl Desk {
                     }
                     self.given.insert(assignment.attempt, (worker, *assignment));
                 }
-                Effect::Start { worker, attempt } => {
-                    let (_, assignment) = &self.given[&attempt];
+                Effect::Start { worker, attempt, gpus } => {
+                    let (_, assignment) = self.given.get_mut(&attempt).unwrap();
+                    assignment.gpus = gpus;
                     self.begun.push((assignment.task, assignment.sector, worker));
                 }
                 Effect::Cancel { attempt, .. } => drop(self.given.remove(&attempt)),
@@ -254,6 +269,18 @@ impl Desk {
             }
         }
         self.step(Event::IndexSnapshotEnd);
+    }
+
+    /// A heartbeat that says what the host has now.
+    pub fn beat(&mut self, name: &str, capacity: HostCapacity) {
+        self.now += 1;
+        self.step(Event::Renewed {
+            worker: worker(name),
+            session: SessionId::new("one").unwrap(),
+            attempts: self.progress_of(name),
+            capacity: Some(capacity),
+            limits: None,
+        });
     }
 
     /// Time passes, with heartbeats and whatever is due.
@@ -328,6 +355,13 @@ impl Desk {
         self.requests += 1;
         self.step(Event::Request(RequestId(self.requests), request));
         self.replies.remove(&self.requests).expect("answered at once")
+    }
+
+    /// The same for what is answered when it is done.
+    pub fn ask_later(&mut self, request: Request) -> u64 {
+        self.requests += 1;
+        self.step(Event::Request(RequestId(self.requests), request));
+        self.requests
     }
 
     /// Who began what, as `PC1 3 on a`, since the last call.
