@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sp_invariants::HostUse;
-use sp_types::{GpuId, GpuShare, HostCapacity, HostId, ResourceRow, ResourceTable, TaskKind, WorkerId};
+use sp_types::{
+    AttemptId, GpuId, GpuShare, HostCapacity, HostId, Phase, ResourceRow, ResourceTable, TaskKind, WorkerId,
+};
 
 use crate::core::Core;
 use crate::devices::GpuUse;
@@ -106,29 +108,40 @@ impl Core {
             }
             let class = self.class_of(task).unwrap_or((task.kind, self.config.seal_proof()));
             let part = if attempt.held { Use::Preparing } else { Use::Active };
-            self.enter(&mut reckoning, &attempt.worker, class, part);
+            self.enter(&mut reckoning, &attempt.worker, class, (part, self.phase_of(id)));
             reckoning.gpus.add(part, &attempt.gpus);
         }
         for (kind, run) in self.posts.values().flat_map(|j| j.running()).filter(|(_, run)| run.host == *host) {
-            self.enter(&mut reckoning, &run.worker, (kind, self.config.seal_proof()), Use::Proving);
+            self.enter(&mut reckoning, &run.worker, (kind, self.config.seal_proof()), (Use::Proving, None));
             reckoning.gpus.add(Use::Proving, &run.gpus);
         }
         reckoning
     }
 
-    fn enter(&self, reckoning: &mut Reckoning, worker: &WorkerId, class: Class, part: Use) {
-        let takes = self.takes(worker, class);
+    fn enter(&self, reckoning: &mut Reckoning, worker: &WorkerId, class: Class, (part, phase): (Use, Option<Phase>)) {
+        let takes = self.takes_in(worker, class, phase);
         reckoning.host.add(part, takes);
         let (account, counts) = reckoning.workers.entry(worker.clone()).or_default();
         account.add(part, takes);
         *counts.entry(class).or_default() += 1;
     }
 
+    /// How far the attempt is, as last reported.
+    fn phase_of(&self, id: AttemptId) -> Option<Phase> {
+        Some(self.live.get(&id)?.progress.as_ref()?.phase)
+    }
+
     /// What a task takes on this worker; of one that is not known, what Lotus's table says.
-    pub(crate) fn takes(&self, worker: &WorkerId, (kind, proof): Class) -> HostUse {
+    pub(crate) fn takes(&self, worker: &WorkerId, class: Class) -> HostUse {
+        self.takes_in(worker, class, None)
+    }
+
+    /// The same of one that has come so far.
+    fn takes_in(&self, worker: &WorkerId, (kind, proof): Class, phase: Option<Phase>) -> HostUse {
+        let from = |row: ResourceRow| phase.map_or(row, |phase| row.in_phase(phase));
         match self.workers.get(worker) {
-            Some(w) => demand(&w.reg.resources.row(kind, proof.size), &w.share),
-            None => demand(&ResourceTable::default().row(kind, proof.size), &HostCapacity::default()),
+            Some(w) => demand(&from(w.reg.resources.row(kind, proof.size)), &w.share),
+            None => demand(&from(ResourceTable::default().row(kind, proof.size)), &HostCapacity::default()),
         }
     }
 

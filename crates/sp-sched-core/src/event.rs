@@ -5,6 +5,8 @@ use sp_types::{
     ReplicaId, ResourceTable, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
+pub use sp_types::Phase;
+
 /// Ties an answer to the caller who waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
@@ -145,23 +147,6 @@ pub struct Progress {
     pub fraction: f64,
     /// In words.
     pub detail: String,
-}
-
-/// Phases of an attempt on its worker, as shown to users.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Waits for its turn or for an upload.
-    Waiting,
-    /// Fetches inputs.
-    Preparing,
-    /// Its inputs are there; waits for its host to have room.
-    Prepared,
-    /// Computes.
-    Running,
-    /// Digests and publishes.
-    Publishing,
-    /// Its result waits for the acknowledgement.
-    Returning,
 }
 
 /// How an attempt ended.

@@ -115,7 +115,11 @@ impl Core {
             if held.contains(&attempt) {
                 live.orphan = None;
                 live.seen = now;
-                live.sent = Some((session.clone(), now));
+                let before = live.sent.replace((session.clone(), now));
+                if before.is_none_or(|(before, _)| before != session) {
+                    // A new process may have to do a part again: it says anew how far it is.
+                    live.progress = None;
+                }
                 keep.push(attempt);
             } else if returning.contains(&attempt) || live.verifying.is_some() {
                 live.orphan = None;
@@ -242,6 +246,8 @@ impl Core {
                 live.seen = self.now;
                 live.resends = 0;
                 let waits = progress.phase == Phase::Prepared;
+                let needed = |progress: &Progress| progress.phase.memory_most_bytes();
+                let shrinks = live.progress.as_ref().and_then(needed) != needed(&progress);
                 live.progress = Some(progress);
                 let back = live.orphan.take().is_some();
                 if back {
@@ -249,6 +255,10 @@ impl Core {
                     self.dirty.tasks.insert(id.task);
                     self.unbind(id.task);
                     self.dirty.workers.insert(worker.clone());
+                }
+                if let Some(host) = self.attempt(id).filter(|_| shrinks).map(|a| a.host.clone()) {
+                    // Whoever waits for memory there is looked at in this very step.
+                    self.touch_host(&host);
                 }
                 if let Some(attempt) = self.attempt(id).filter(|a| waits && !a.held) {
                     // The word to start was lost on its way.

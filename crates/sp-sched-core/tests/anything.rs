@@ -168,10 +168,15 @@ fn chain() -> impl Strategy<Value = Event> {
 
 fn event() -> impl Strategy<Value = Event> {
     let verdict = prop_oneof![3 => Just(Ok(true)), 1 => Just(Ok(false)), 1 => Just(Err("killed".to_owned()))];
-    let progress = prop::collection::vec(attempt(), 0..3).prop_map(|ids| {
-        let report = |attempt| Progress { attempt, phase: Phase::Running, fraction: 0.5, detail: String::new() };
-        ids.into_iter().map(report).collect::<Vec<_>>()
+    let phases =
+        [Phase::Waiting, Phase::Preparing, Phase::Prepared, Phase::Running, Phase::Publishing, Phase::Returning];
+    let report = (attempt(), prop::sample::select(phases.to_vec())).prop_map(|(attempt, phase)| Progress {
+        attempt,
+        phase,
+        fraction: 0.5,
+        detail: String::new(),
     });
+    let progress = prop::collection::vec(report, 0..3);
     let away = (0u8..3, 0u8..3).prop_map(|(n, run)| Event::WorkerDisconnected {
         worker: worker(n),
         session: session(run),

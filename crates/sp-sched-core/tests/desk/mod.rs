@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use sp_sched_core::effect::{Assignment, Effect, Reply};
 use sp_sched_core::event::{
-    Event, Failure, Registration, Request, RequestId, StoreFact, TaskDone, TaskOutput, TaskResult,
+    Event, Failure, Phase, Progress, Registration, Request, RequestId, StoreFact, TaskDone, TaskOutput, TaskResult,
 };
 use sp_sched_core::model::{Counters, RowChange, Rows, Sector, SectorFile, Task, UnixMs};
 use sp_sched_core::{Config, Core};
@@ -283,6 +283,18 @@ impl Desk {
         });
     }
 
+    /// The attempt at this task says how far it is.
+    pub fn report(&mut self, kind: TaskKind, number: u64, phase: Phase) {
+        let attempt = self.attempt(kind, number);
+        self.step(Event::Renewed {
+            worker: self.given[&attempt].0.clone(),
+            session: SessionId::new("one").unwrap(),
+            attempts: vec![Progress { attempt, phase, fraction: 0.0, detail: String::new() }],
+            capacity: None,
+            limits: None,
+        });
+    }
+
     /// Time passes, with heartbeats and whatever is due.
     pub fn pass(&mut self, ms: u64, workers: &[&str]) {
         let end = self.now + ms;
@@ -301,11 +313,10 @@ impl Desk {
         }
     }
 
-    fn progress_of(&self, name: &str) -> Vec<sp_sched_core::event::Progress> {
+    fn progress_of(&self, name: &str) -> Vec<Progress> {
         let mine = self.given.iter().filter(|(_, (w, _))| w.as_str() == name);
-        let phase = sp_sched_core::event::Phase::Running;
-        mine.map(|(id, _)| sp_sched_core::event::Progress { attempt: *id, phase, fraction: 0.1, detail: String::new() })
-            .collect()
+        let phase = Phase::Running;
+        mine.map(|(id, _)| Progress { attempt: *id, phase, fraction: 0.1, detail: String::new() }).collect()
     }
 
     /// The attempt at this kind of task of this sector that somebody works on.
