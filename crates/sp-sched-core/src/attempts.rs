@@ -174,17 +174,23 @@ impl Core {
 
     /// The attempt is over; whatever it does from now on counts for nothing.
     pub(crate) fn end_attempt(&mut self, id: AttemptId, reason: &str) {
-        let Some(attempt) = self.attempt(id).cloned() else { return };
+        if let Some((worker, true)) = self.close_attempt(id) {
+            self.out.push(Effect::Cancel { worker, attempt: id, reason: reason.to_owned() });
+        }
+    }
+
+    /// Ends it durably; the caller tells its worker, if that one has it and is there.
+    pub(crate) fn close_attempt(&mut self, id: AttemptId) -> Option<(WorkerId, bool)> {
+        let attempt = self.attempt(id)?.clone();
         self.take_attempt(&attempt);
         let sent = self.live.remove(&id).is_some_and(|l| l.sent.is_some());
         self.raise_fence(id.task);
-        if sent && self.is_available(&attempt.worker) {
-            self.out.push(Effect::Cancel { worker: attempt.worker, attempt: id, reason: reason.to_owned() });
-        }
         if let Some(task) = self.tasks.get(&id.task) {
             self.untidy.insert(task.sector);
         }
         self.dirty.tasks.insert(id.task);
+        let there = self.is_available(&attempt.worker);
+        Some((attempt.worker, sent && there))
     }
 
     /// Takes an attempt out of its task, its host's account and every index.

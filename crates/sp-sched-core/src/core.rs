@@ -60,6 +60,8 @@ pub struct Core {
     pub(crate) asides: Asides,
     pub(crate) asides_until: BTreeSet<(UnixMs, WorkerId)>,
     pub(crate) learned: Learned,
+    /// Hosts on which sealing makes way for a PoSt, and why.
+    pub(crate) yielding: BTreeMap<HostId, String>,
     pub(crate) takers_of_pc2: usize,
     /// Choices made so far, for seeded draws.
     pub(crate) drawn: u64,
@@ -149,6 +151,8 @@ pub(crate) struct Hints {
     pub(crate) soft_failures: u32,
     /// Since when nobody has its inputs.
     pub(crate) inputs_missing_since: Option<UnixMs>,
+    /// Its last attempt made way for a PoSt: which, and what that cost.
+    pub(crate) yielded: Option<String>,
 }
 
 /// A fence and since when it has been there.
@@ -211,6 +215,7 @@ impl Core {
             asides: Asides::new(),
             asides_until: BTreeSet::new(),
             learned: Learned::default(),
+            yielding: BTreeMap::new(),
             takers_of_pc2: 0,
             drawn: 0,
             over: BTreeSet::new(),
@@ -285,6 +290,7 @@ impl Core {
         self.place_changed();
         if std::mem::take(&mut self.replan) {
             self.drive_posts();
+            self.watch_slack();
             // A worker that proves has less room for sealing.
             self.freshen_accounts();
         }

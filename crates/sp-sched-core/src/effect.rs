@@ -27,6 +27,8 @@ pub enum Effect {
     Stop { worker: WorkerId },
     /// Stop an attempt.
     Cancel { worker: WorkerId, attempt: AttemptId, reason: String },
+    /// Have an attempt make way for a PoSt: at once, as no build resumes anything yet. It has ended.
+    Yield { worker: WorkerId, attempt: AttemptId, reason: String },
     /// The result is dealt with; the worker may forget it.
     AckResult { worker: WorkerId, attempt: AttemptId },
     /// Tell the index that attempts have ended; it ends their reservations.

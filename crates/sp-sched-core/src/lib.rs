@@ -41,6 +41,7 @@ mod queue;
 mod requests;
 mod resources;
 mod results;
+mod slack;
 mod timers;
 mod turn;
 mod views;

@@ -144,6 +144,11 @@ impl PostJob {
         self.tries().filter(|(_, t)| t.verifying.is_none())
     }
 
+    /// Somebody pays if it is late.
+    pub(crate) fn is_urgent(&self) -> bool {
+        !matches!(self.kind, PostKind::Check(_))
+    }
+
     pub(crate) fn is_done(&self) -> bool {
         self.parts.iter().all(|p| p.done.is_some())
     }

@@ -22,10 +22,13 @@ enum Go {
 impl Core {
     /// Gives a worker everything that it has room for.
     pub(crate) fn turn(&mut self, id: &WorkerId) {
-        if !self.is_available(id) || self.workers.get(id).is_some_and(|w| w.row.cordoned && !w.row.finish_pipelines) {
+        let closed = |w: &Worker| (w.row.cordoned && !w.row.finish_pipelines) || self.makes_way(w).is_some();
+        if !self.is_available(id) || self.workers.get(id).is_some_and(closed) {
             self.unbind_all(id);
         }
-        self.start_held(id);
+        if !self.workers.get(id).is_some_and(|w| self.makes_way(w).is_some()) {
+            self.start_held(id);
+        }
         loop {
             if let Some(worker) = self.workers.get_mut(id) {
                 compact(&mut worker.windows, &worker.idle);

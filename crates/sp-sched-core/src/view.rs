@@ -201,3 +201,16 @@ pub struct Verdict {
     /// Failures of this task there.
     pub failures: u32,
 }
+
+/// How much time a deadline has to spare, by measured times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slack {
+    /// What is left of its opening when its last partition is proven; negative: it will be late.
+    pub ms: i64,
+    /// How long its proofs take from now on, or from its opening on.
+    pub needed_ms: u64,
+    /// Workers that prove.
+    pub provers: usize,
+    /// Measured proofs that this goes by; 0: usual figures.
+    pub samples: u32,
+}

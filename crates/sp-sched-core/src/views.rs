@@ -98,9 +98,14 @@ impl Core {
             jobs.push(self.bound_view(task, binding, now));
         } else if self.placeable_at(task).is_some() {
             let reasons = self.why_queued(task);
-            jobs.push(JobView { reasons, ..queued_view(task, now) });
+            jobs.push(JobView { reasons, detail: self.yielded(task), ..queued_view(task, now) });
         }
         jobs
+    }
+
+    /// Whether its last attempt made way for a PoSt, in words.
+    fn yielded(&self, task: &Task) -> String {
+        self.hints.get(&task.id).and_then(|hints| hints.yielded.clone()).unwrap_or_default()
     }
 
     fn bound_view(&self, task: &Task, binding: &Binding, now: UnixMs) -> JobView {
@@ -109,7 +114,11 @@ impl Core {
             worker: Some(binding.worker.clone()),
             host_name: self.worker_name(&binding.worker),
             state: assigned(window),
-            detail: self.why_bound(task.id),
+            detail: [self.yielded(task), self.why_bound(task.id)]
+                .into_iter()
+                .filter(|s| !s.is_empty())
+                .collect::<Vec<_>>()
+                .join("; "),
             reasons: vec![format!("{}: {}", self.worker_name(&binding.worker), self.why_bound(task.id))],
             ..queued_view(task, now)
         }

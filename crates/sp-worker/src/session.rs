@@ -154,6 +154,12 @@ async fn obey(node: &Arc<Node>, command: Command) {
                 node.cancel(attempt.into(), &reason).await;
             }
         }
+        Command::Yield(v1::Yield { attempt, reason }) => {
+            // No stage goes on from where it was yet: to make way is to stop, and the reason says what that costs.
+            if let Some(attempt) = attempt {
+                node.cancel(attempt.into(), &reason).await;
+            }
+        }
         Command::ResultAck(v1::ResultAck { attempt }) => {
             // Aside: removing a large work directory takes long.
             if let Some(attempt) = attempt {

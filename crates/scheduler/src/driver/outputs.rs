@@ -85,6 +85,10 @@ impl Outputs {
             Effect::Start { worker, attempt, gpus } => self.tell(worker, wire::start(attempt, gpus)),
             Effect::Stop { worker } => self.tell(worker, wire::stop()),
             Effect::Cancel { worker, attempt, reason } => self.tell(worker, wire::cancel(attempt, reason)),
+            Effect::Yield { worker, attempt, reason } => {
+                tracing::warn!(%worker, %attempt, reason, "sealing makes way for a PoSt");
+                self.tell(worker, wire::yield_attempt(attempt, reason));
+            }
             Effect::AckResult { worker, attempt } => {
                 crash_point(CrashPoint::SchedulerBeforeAck);
                 self.tell(worker, wire::result_ack(attempt));

@@ -44,6 +44,11 @@ pub(crate) fn cancel(attempt: AttemptId, reason: String) -> v1::WorkerCommand {
     command(Body::Cancel(v1::Cancel { attempt: Some(attempt.into()), reason }))
 }
 
+/// Make way.
+pub(crate) fn yield_attempt(attempt: AttemptId, reason: String) -> v1::WorkerCommand {
+    command(Body::Yield(v1::Yield { attempt: Some(attempt.into()), reason }))
+}
+
 /// A held attempt may compute.
 pub(crate) fn start(attempt: AttemptId, gpus: Vec<GpuShare>) -> v1::WorkerCommand {
     let gpus = gpus.into_iter().map(Into::into).collect();

@@ -27,6 +27,8 @@ pub struct Desk {
     pub begun: Vec<(TaskKind, u64, WorkerId)>,
     pub replies: BTreeMap<u64, Reply>,
     pub stopped: Vec<WorkerId>,
+    /// Who was asked to make way, and why.
+    pub yielded: Vec<(WorkerId, String)>,
     requests: u64,
     config: Config,
     rows: Saved,
@@ -160,6 +162,7 @@ impl Desk {
             begun: vec![],
             replies: BTreeMap::new(),
             stopped: vec![],
+            yielded: vec![],
             requests: 0,
             config,
             rows: saved,
@@ -198,10 +201,16 @@ impl Desk {
                 }
                 Effect::Start { worker, attempt, gpus } => {
                     let (_, assignment) = self.given.get_mut(&attempt).unwrap();
+                    assignment.hold = false;
                     assignment.gpus = gpus;
                     self.begun.push((assignment.task, assignment.sector, worker));
                 }
                 Effect::Cancel { attempt, .. } => drop(self.given.remove(&attempt)),
+                Effect::Yield { worker, attempt, reason } => {
+                    self.given.remove(&attempt);
+                    self.yielded.push((worker, reason));
+                }
+                Effect::VerifyPost(post) => self.step(Event::Verified { attempt: post.attempt, verdict: Ok(true) }),
                 Effect::Stop { worker } => self.stopped.push(worker),
                 Effect::Reply(id, reply) => drop(self.replies.insert(id.0, reply)),
                 _ => {}
@@ -350,6 +359,15 @@ impl Desk {
         };
         let outcome = Ok(TaskDone { replicas, output });
         self.result(worker, TaskResult { attempt, task: kind, outcome, fetch_ms, compute_ms });
+    }
+
+    /// The partition that begins with this sector is proven, after so long; the verifier agrees.
+    pub fn prove(&mut self, number: u64, compute_ms: u64) {
+        let attempt = self.attempt(TaskKind::GenerateWindowPost, number);
+        let (worker, assignment) = self.given.remove(&attempt).unwrap();
+        let output = TaskOutput::Post { proof: vec![1], skipped: vec![] };
+        let outcome = Ok(TaskDone { replicas: vec![], output });
+        self.result(worker, TaskResult { attempt, task: assignment.task, outcome, fetch_ms: 0, compute_ms });
     }
 
     pub fn fail(&mut self, kind: TaskKind, number: u64, failure: Failure) {

@@ -237,7 +237,9 @@ impl World {
             Effect::Assign { worker, assignment } => self.assigned(&worker, *assignment),
             Effect::Start { worker, attempt, gpus: _ } => self.started(&worker, attempt),
             Effect::Stop { worker } => self.stopped(&worker),
-            Effect::Cancel { worker, attempt, reason: _ } => self.cancelled(&worker, attempt),
+            Effect::Cancel { worker, attempt, reason: _ } | Effect::Yield { worker, attempt, reason: _ } => {
+                self.cancelled(&worker, attempt);
+            }
             Effect::AckResult { worker, attempt } => self.acknowledged(&worker, attempt),
             Effect::Fence(row) => self.index.fence(row),
             Effect::DeleteReplica { replica, reason: _ } => self.delete(&replica),
