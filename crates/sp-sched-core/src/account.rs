@@ -107,7 +107,9 @@ impl Core {
                 continue;
             }
             let class = self.class_of(task).unwrap_or((task.kind, self.config.seal_proof()));
-            let part = if attempt.held { Use::Preparing } else { Use::Active };
+            // The room of a group is taken while it is filled.
+            let fills = self.live.get(&id).is_some_and(|l| l.filling.is_some());
+            let part = if attempt.held && !fills { Use::Preparing } else { Use::Active };
             self.enter(&mut reckoning, &attempt.worker, class, (part, self.phase_of(id)));
             reckoning.gpus.add(part, &attempt.gpus);
         }

@@ -6,8 +6,10 @@ use crate::account::Use;
 use crate::core::{Core, Fence, Live, Orphan};
 use crate::effect::{Assignment, Effect};
 use crate::event::Failure;
+use crate::groups::Filling;
 use crate::model::{Attempt, AttemptState, FenceRow, OutputSlot, UnixMs};
 use crate::timers::Bell;
+use crate::turn::Go;
 
 /// Attempts of one task that may vanish with their worker's process before that is charged to the task.
 const FREE_LOSSES: u32 = 3;
@@ -18,7 +20,8 @@ const RESENDS_LIMIT: u32 = 5;
 
 impl Core {
     /// Gives the task to the worker: from now on there is an attempt, and the index is asked for its space.
-    pub(crate) fn begin_attempt(&mut self, task: TaskId, worker: &WorkerId, outputs: Vec<OutputSlot>, held: bool) {
+    pub(crate) fn begin_attempt(&mut self, task: TaskId, worker: &WorkerId, outputs: Vec<OutputSlot>, go: Go) {
+        let held = go != Go::Start;
         let Some(host) = self.workers.get(worker).map(|w| w.reg.host.clone()) else { return };
         self.make_room_for_attempt(task);
         let now = self.now;
@@ -33,7 +36,9 @@ impl Core {
         let given = gpus.clone();
         let worker_id = worker.clone();
         let created = now;
-        let attempt = Attempt { id, worker: worker_id, host, state, outputs, created, upload_ticket, held, gpus };
+        let group = Vec::new();
+        let attempt =
+            Attempt { id, worker: worker_id, host, state, outputs, created, upload_ticket, held, gpus, group };
         if state == AttemptState::Reserving {
             for slot in &attempt.outputs {
                 *self.asked.entry(slot.store.clone()).or_default() += slot.reserved_bytes;
@@ -44,9 +49,10 @@ impl Core {
         let Some(row) = self.task_mut(task) else { return };
         row.last_number = number;
         row.attempts.push(attempt);
-        self.live.insert(id, Live::new(now));
+        let filling = (go == Go::Fill).then_some(Filling::Coming);
+        self.live.insert(id, Live { filling, ..Live::new(now) });
         if let Some(class) = class {
-            self.count_in(worker, class, if held { Use::Preparing } else { Use::Active }, &given);
+            self.count_in(worker, class, if go == Go::Prepare { Use::Preparing } else { Use::Active }, &given);
             self.dirty.relief |= class.0 == TaskKind::PreCommit2;
         }
         match state {
@@ -355,6 +361,7 @@ impl Core {
         if before.is_none() {
             self.log_attempt(id, "orphaned", reason);
         }
+        self.leave_group(id);
         self.dirty.tasks.insert(id.task);
         if let Some(worker) = self.attempt(id).map(|a| a.worker.clone()) {
             self.dirty.workers.insert(worker);

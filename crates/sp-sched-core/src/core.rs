@@ -11,6 +11,7 @@ use crate::control::Asides;
 use crate::effect::Effect;
 use crate::event::{Event, Progress, RequestId, TaskDone};
 use crate::facts::Facts;
+use crate::groups::Filling;
 use crate::learn::Learned;
 use crate::lookup::Lookup;
 use crate::model::{Attempt, AttemptState, Counters, FenceRow, Rows, Sector, Task, UnixMs, WorkerRow};
@@ -60,6 +61,8 @@ pub struct Core {
     pub(crate) asides: Asides,
     pub(crate) asides_until: BTreeSet<(UnixMs, WorkerId)>,
     pub(crate) learned: Learned,
+    /// When groups that are being filled start at the latest.
+    pub(crate) groups_until: BTreeSet<(UnixMs, WorkerId)>,
     /// Hosts on which sealing makes way for a PoSt, and why.
     pub(crate) yielding: BTreeMap<HostId, String>,
     pub(crate) takers_of_pc2: usize,
@@ -116,6 +119,8 @@ pub(crate) struct Live {
     pub(crate) started: UnixMs,
     /// The host that it fetches from, and how many bytes.
     pub(crate) fetches: Option<(HostId, u64)>,
+    /// It waits for its group.
+    pub(crate) filling: Option<Filling>,
 }
 
 /// An attempt whose worker does not renew its lease.
@@ -174,6 +179,7 @@ impl Live {
             verifying: None,
             started: now,
             fetches: None,
+            filling: None,
             asks: 0,
         }
     }
@@ -215,6 +221,7 @@ impl Core {
             asides: Asides::new(),
             asides_until: BTreeSet::new(),
             learned: Learned::default(),
+            groups_until: BTreeSet::new(),
             yielding: BTreeMap::new(),
             takers_of_pc2: 0,
             drawn: 0,

@@ -21,8 +21,8 @@ pub enum Effect {
     Reserve { attempt: AttemptId, sector: u64, outputs: Vec<OutputSlot> },
     /// Give a task to a worker.
     Assign { worker: WorkerId, assignment: Box<Assignment> },
-    /// A held attempt may compute, on these devices.
-    Start { worker: WorkerId, attempt: AttemptId, gpus: Vec<GpuShare> },
+    /// A held attempt may compute, on these devices, and as one with this group (itself included) if that is not empty.
+    Start { worker: WorkerId, attempt: AttemptId, gpus: Vec<GpuShare>, group: Vec<AttemptId> },
     /// Have the worker end; it has nothing left to do.
     Stop { worker: WorkerId },
     /// Stop an attempt.
@@ -127,6 +127,8 @@ pub struct Assignment {
     pub hold: bool,
     /// GPUs that it computes on; empty while it holds, and where it computes on cores.
     pub gpus: Vec<GpuShare>,
+    /// Attempts that it computes as one with, itself included; empty: it computes by itself.
+    pub group: Vec<AttemptId>,
 }
 
 /// A file that a task reads.

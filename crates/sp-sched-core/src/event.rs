@@ -134,6 +134,8 @@ pub struct Registration {
     pub finished: Vec<TaskResult>,
     /// Process id, for people.
     pub pid: u32,
+    /// Streams of PC1 that it interleaves as one group; 0 and 1: it runs each by itself.
+    pub pc1_streams: u32,
 }
 
 /// How far an attempt is.

@@ -23,6 +23,7 @@ mod devices;
 mod explain;
 mod facts;
 mod garbage;
+mod groups;
 mod laws;
 mod learn;
 mod log;

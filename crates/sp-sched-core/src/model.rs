@@ -151,6 +151,8 @@ pub struct Attempt {
     pub held: bool,
     /// GPUs that it was given when it could compute; its until it ends.
     pub gpus: Vec<GpuShare>,
+    /// Attempts that it was started with as one, itself included; empty: it computes by itself.
+    pub group: Vec<AttemptId>,
 }
 
 /// What operators decided about a worker.

@@ -42,6 +42,7 @@ impl Core {
             time_limit_ms: self.config.time_limit_ms(task.kind),
             hold: attempt.held,
             gpus: attempt.gpus.clone(),
+            group: attempt.group.clone(),
         })
     }
 

@@ -153,6 +153,7 @@ impl Core {
             params,
             time_limit_ms: self.config.time_limit_ms(job.kind.task()),
             hold: false,
+            group: Vec::new(),
             gpus: part.running.as_ref().map(|run| run.gpus.clone()).unwrap_or_default(),
         })
     }

@@ -137,7 +137,9 @@ impl Core {
             (None, None, AttemptState::Granted)
                 if attempt.held && progress.is_none_or(|p| p.phase != Phase::Preparing) =>
             {
-                ("prepared", "its inputs come or are there; waits for room to compute".to_owned())
+                let waits = self.group_in_words(task, attempt.id, now);
+                let room = || "its inputs come or are there; waits for room to compute".to_owned();
+                ("prepared", waits.unwrap_or_else(room))
             }
             (None, None, AttemptState::Granted) => {
                 (phase_name(progress), progress.map(|p| p.detail.clone()).unwrap_or_default())

@@ -262,8 +262,11 @@ impl Core {
                 }
                 if let Some(attempt) = self.attempt(id).filter(|a| waits && !a.held) {
                     // The word to start was lost on its way.
-                    let gpus = attempt.gpus.clone();
-                    self.out.push(Effect::Start { worker: worker.clone(), attempt: id, gpus });
+                    let (gpus, group) = (attempt.gpus.clone(), attempt.group.clone());
+                    self.out.push(Effect::Start { worker: worker.clone(), attempt: id, gpus, group });
+                }
+                if waits {
+                    self.is_there(id);
                 }
                 self.wind_attempt(id);
             }

@@ -118,6 +118,7 @@ fn registration() -> impl Strategy<Value = Event> {
                 held,
                 finished,
                 pid: 1,
+                pc1_streams: u32::from(n),
             }))
         },
     )

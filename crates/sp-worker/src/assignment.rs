@@ -51,8 +51,21 @@ pub(crate) struct Output {
 
 impl Assignment {
     pub(crate) fn from_wire(wire: v1::Assign) -> Result<Self, WireError> {
-        let v1::Assign { attempt, task, miner, sector, seal_proof, inputs, outputs, time_limit_ms, params, hold, gpus } =
-            wire;
+        // A group is only started where streams were offered, and this build offers none.
+        let v1::Assign {
+            attempt,
+            task,
+            miner,
+            sector,
+            seal_proof,
+            inputs,
+            outputs,
+            time_limit_ms,
+            params,
+            hold,
+            gpus,
+            group: _,
+        } = wire;
         let time_limit = match time_limit_ms {
             0 => TIME_LIMIT_LONGEST,
             ms => Duration::from_millis(ms).min(TIME_LIMIT_LONGEST),

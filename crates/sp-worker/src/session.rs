@@ -129,6 +129,8 @@ fn register(node: &Node, held: &[AttemptId], finished: Vec<v1::TaskResult>) -> v
         finished,
         pid: options.pid,
         limits: Some(options.limits.clone().into()),
+        // This build labels each sector by itself.
+        pc1_streams: 0,
     }
 }
 
@@ -136,7 +138,8 @@ async fn obey(node: &Arc<Node>, command: Command) {
     match command {
         Command::Registered(_) => tracing::warn!("the scheduler registered this worker twice; ignored"),
         Command::Assign(assign) => node.assign(assign).await,
-        Command::Start(v1::Start { attempt, gpus }) => match (attempt, gpu_shares(gpus)) {
+        // A group is only started where streams were offered.
+        Command::Start(v1::Start { attempt, gpus, group: _ }) => match (attempt, gpu_shares(gpus)) {
             (Some(attempt), Ok(gpus)) => node.release(attempt.into(), gpus),
             (None, _) => tracing::error!("the scheduler started no attempt; ignored"),
             (Some(attempt), Err(error)) => {

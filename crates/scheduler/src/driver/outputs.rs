@@ -82,7 +82,7 @@ impl Outputs {
                 crash_point(CrashPoint::SchedulerBeforeAssign);
                 self.tell(worker, wire::assign(self.miner, *assignment));
             }
-            Effect::Start { worker, attempt, gpus } => self.tell(worker, wire::start(attempt, gpus)),
+            Effect::Start { worker, attempt, gpus, group } => self.tell(worker, wire::start(attempt, gpus, group)),
             Effect::Stop { worker } => self.tell(worker, wire::stop()),
             Effect::Cancel { worker, attempt, reason } => self.tell(worker, wire::cancel(attempt, reason)),
             Effect::Yield { worker, attempt, reason } => {

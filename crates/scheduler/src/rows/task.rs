@@ -63,7 +63,7 @@ fn from_stored(stored: v1::StoredTask) -> Result<Task, WireError> {
 }
 
 fn encode_attempt(attempt: &Attempt) -> v1::StoredAttempt {
-    let Attempt { id, worker, host, state, outputs, created, upload_ticket, held, gpus } = attempt;
+    let Attempt { id, worker, host, state, outputs, created, upload_ticket, held, gpus, group } = attempt;
     v1::StoredAttempt {
         id: Some((*id).into()),
         worker: worker.to_string(),
@@ -74,11 +74,13 @@ fn encode_attempt(attempt: &Attempt) -> v1::StoredAttempt {
         upload_ticket: upload_ticket.clone(),
         held: *held,
         gpus: gpus.iter().cloned().map(Into::into).collect(),
+        group: group.iter().copied().map(Into::into).collect(),
     }
 }
 
 fn decode_attempt(stored: v1::StoredAttempt) -> Result<Attempt, WireError> {
-    let v1::StoredAttempt { id, worker, host, state, outputs, created_unix_ms, upload_ticket, held, gpus } = stored;
+    let v1::StoredAttempt { id, worker, host, state, outputs, created_unix_ms, upload_ticket, held, gpus, group } =
+        stored;
     Ok(Attempt {
         id: required("attempts.id", id)?.into(),
         worker: WorkerId::new(worker).map_err(|e| invalid("attempts.worker", e))?,
@@ -89,6 +91,7 @@ fn decode_attempt(stored: v1::StoredAttempt) -> Result<Attempt, WireError> {
         upload_ticket,
         held,
         gpus: gpus.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+        group: group.into_iter().map(Into::into).collect(),
     })
 }
 

@@ -131,8 +131,9 @@ fn gpu() -> impl Strategy<Value = GpuShare> {
 fn attempt() -> impl Strategy<Value = Attempt> {
     let state = one_of(&[AttemptState::Reserving, AttemptState::Granted]);
     let when = (any::<u64>(), any::<bool>());
-    (attempt_id(), id(), id(), state, vec(output(), 0..3), when, text(), vec(gpu(), 0..3)).prop_map(
-        |(id, worker, host, state, outputs, (created, held), upload_ticket, gpus)| Attempt {
+    let with = (vec(gpu(), 0..3), vec(attempt_id(), 0..3));
+    (attempt_id(), id(), id(), state, vec(output(), 0..3), when, text(), with).prop_map(
+        |(id, worker, host, state, outputs, (created, held), upload_ticket, (gpus, group))| Attempt {
             id,
             worker: WorkerId::new(worker).expect("made of allowed characters"),
             host: HostId::new(host).expect("made of allowed characters"),
@@ -142,6 +143,7 @@ fn attempt() -> impl Strategy<Value = Attempt> {
             upload_ticket,
             held,
             gpus,
+            group,
         },
     )
 }

@@ -22,7 +22,7 @@ pub(crate) fn registered(
 
 /// A task for it.
 pub(crate) fn assign(miner: u64, assignment: Assignment) -> v1::WorkerCommand {
-    let Assignment { attempt, task, sector, seal_proof, inputs, outputs, params, time_limit_ms, hold, gpus } =
+    let Assignment { attempt, task, sector, seal_proof, inputs, outputs, params, time_limit_ms, hold, gpus, group } =
         assignment;
     command(Body::Assign(v1::Assign {
         attempt: Some(attempt.into()),
@@ -36,6 +36,7 @@ pub(crate) fn assign(miner: u64, assignment: Assignment) -> v1::WorkerCommand {
         time_limit_ms,
         hold,
         gpus: gpus.into_iter().map(Into::into).collect(),
+        group: group.into_iter().map(Into::into).collect(),
     }))
 }
 
@@ -50,9 +51,10 @@ pub(crate) fn yield_attempt(attempt: AttemptId, reason: String) -> v1::WorkerCom
 }
 
 /// A held attempt may compute.
-pub(crate) fn start(attempt: AttemptId, gpus: Vec<GpuShare>) -> v1::WorkerCommand {
+pub(crate) fn start(attempt: AttemptId, gpus: Vec<GpuShare>, group: Vec<AttemptId>) -> v1::WorkerCommand {
     let gpus = gpus.into_iter().map(Into::into).collect();
-    command(Body::Start(v1::Start { attempt: Some(attempt.into()), gpus }))
+    let group = group.into_iter().map(Into::into).collect();
+    command(Body::Start(v1::Start { attempt: Some(attempt.into()), gpus, group }))
 }
 
 /// Leave for good.

@@ -29,6 +29,8 @@ pub struct Desk {
     pub stopped: Vec<WorkerId>,
     /// Who was asked to make way, and why.
     pub yielded: Vec<(WorkerId, String)>,
+    /// What attempts reported last.
+    phases: BTreeMap<AttemptId, Phase>,
     requests: u64,
     config: Config,
     rows: Saved,
@@ -138,12 +140,18 @@ impl Desk {
 
     /// The same; of sectors that are proven: number, deadline and partition.
     pub fn proving(change: impl FnOnce(&mut Config), states: &[SectorState], proven: &[(u64, u32, u32)]) -> Self {
+        Self::with(change, states, |sector| {
+            let mine = proven.iter().find(|(number, ..)| *number == sector.number);
+            sector.location = mine.map(|(_, d, p)| (DeadlineIndex(*d), PartitionIndex(*p)));
+        })
+    }
+
+    /// The same, with sectors as they are wanted.
+    pub fn with(change: impl FnOnce(&mut Config), states: &[SectorState], edit: impl FnMut(&mut Sector)) -> Self {
         let mut config = Config::new(1000, SIZE, [7; 32]);
         change(&mut config);
         let mut sectors = states.iter().zip(0..).map(|(state, n)| sector(n, *state, &config)).collect::<Vec<_>>();
-        for (number, deadline, partition) in proven {
-            sectors[*number as usize].location = Some((DeadlineIndex(*deadline), PartitionIndex(*partition)));
-        }
+        sectors.iter_mut().for_each(edit);
         let busy = states.iter().zip(0..).filter(|(state, _)| !is_settled(**state));
         let tasks = busy.map(|(state, n)| task(n + 1, n, kind_of(*state))).collect::<Vec<_>>();
         let next = states.len() as u64;
@@ -163,6 +171,7 @@ impl Desk {
             replies: BTreeMap::new(),
             stopped: vec![],
             yielded: vec![],
+            phases: BTreeMap::new(),
             requests: 0,
             config,
             rows: saved,
@@ -199,10 +208,12 @@ impl Desk {
                     }
                     self.given.insert(assignment.attempt, (worker, *assignment));
                 }
-                Effect::Start { worker, attempt, gpus } => {
+                Effect::Start { worker, attempt, gpus, group } => {
                     let (_, assignment) = self.given.get_mut(&attempt).unwrap();
+                    self.phases.remove(&attempt);
                     assignment.hold = false;
                     assignment.gpus = gpus;
+                    assignment.group = group;
                     self.begun.push((assignment.task, assignment.sector, worker));
                 }
                 Effect::Cancel { attempt, .. } => drop(self.given.remove(&attempt)),
@@ -246,6 +257,7 @@ impl Desk {
             held: vec![],
             finished: vec![],
             pid: 1,
+            pc1_streams: 0,
         };
         change(&mut registration);
         self.step(Event::WorkerRegistered(Box::new(registration)));
@@ -295,6 +307,7 @@ impl Desk {
     /// The attempt at this task says how far it is.
     pub fn report(&mut self, kind: TaskKind, number: u64, phase: Phase) {
         let attempt = self.attempt(kind, number);
+        self.phases.insert(attempt, phase);
         self.step(Event::Renewed {
             worker: self.given[&attempt].0.clone(),
             session: SessionId::new("one").unwrap(),
@@ -302,6 +315,11 @@ impl Desk {
             capacity: None,
             limits: None,
         });
+    }
+
+    /// Time passes for `a`.
+    pub fn wait(&mut self, ms: u64) {
+        self.pass(ms, &["a"]);
     }
 
     /// Time passes, with heartbeats and whatever is due.
@@ -324,8 +342,10 @@ impl Desk {
 
     fn progress_of(&self, name: &str) -> Vec<Progress> {
         let mine = self.given.iter().filter(|(_, (w, _))| w.as_str() == name);
-        let phase = Phase::Running;
-        mine.map(|(id, _)| Progress { attempt: *id, phase, fraction: 0.1, detail: String::new() }).collect()
+        let usual = |a: &Assignment| if a.hold && a.group.is_empty() { Phase::Preparing } else { Phase::Running };
+        let phase = |id: &AttemptId, a: &Assignment| self.phases.get(id).copied().unwrap_or_else(|| usual(a));
+        let progress = |attempt, phase| Progress { attempt, phase, fraction: 0.1, detail: String::new() };
+        mine.map(|(id, (_, a))| progress(*id, phase(id, a))).collect()
     }
 
     /// The attempt at this kind of task of this sector that somebody works on.
