@@ -6,6 +6,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use scheduler::Placement;
 use serde::Deserialize;
+use sp_net::config::Duration;
 use sp_types::ResourceTable;
 
 /// `[scheduling]`.
@@ -25,6 +26,10 @@ pub(crate) struct SchedulingKeys {
     /// PC1 waits while so many sectors wait for PC2 [default: four for each worker that takes PC2, and two]
     #[arg(long, env = "SP_SCHEDULER_PC2_BACKLOG")]
     pc2_backlog: Option<usize>,
+    /// A group of PC1 waits so long for more sectors once its first one could start, on workers that interleave several
+    /// [default: 1m]
+    #[arg(long, env = "SP_SCHEDULER_GROUP_FILL")]
+    group_fill: Option<Duration>,
     /// `hardware`, or `disabled`: the built-in worker's resources do not count [default: hardware]
     #[arg(long, env = "SP_SCHEDULER_RESOURCE_FILTERING")]
     resource_filtering: Option<String>,
@@ -52,6 +57,7 @@ impl SchedulingKeys {
             assigner_seed: self.assigner_seed.or(file.assigner_seed).unwrap_or(0),
             windows,
             pc2_backlog: self.pc2_backlog.or(file.pc2_backlog).unwrap_or(0),
+            group_fill_ms: self.group_fill.or(file.group_fill).map_or(60_000, |fill| fill.0.as_millis() as u64),
             filter_builtin_resources: match filtering.as_deref() {
                 None | Some("hardware") => true,
                 Some("disabled") => false,
@@ -93,7 +99,8 @@ mod tests {
     #[test]
     fn the_cluster_s_rows_are_named_as_the_workers_variables() {
         let placement = resolve("assigner = 'spread'", "PC1_32G_MAX_CONCURRENT = 4\nC2_GPU_UTILIZATION = 0.5").unwrap();
-        assert_eq!((placement.assigner, placement.windows), (Assigner::Spread, 2));
+        assert_eq!((placement.assigner, placement.windows, placement.group_fill_ms), (Assigner::Spread, 2, 60_000));
+        assert_eq!(resolve("group-fill = '5m'", "").unwrap().group_fill_ms, 300_000);
         assert_eq!(placement.resources.row(TaskKind::PreCommit1, SectorSize::GiB32).max_concurrent, 4);
         assert_eq!(placement.resources.row(TaskKind::Commit2, SectorSize::KiB2).gpu_utilization, 0.5);
     }

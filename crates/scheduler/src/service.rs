@@ -67,6 +67,8 @@ pub struct Placement {
     pub windows: usize,
     /// PC1 waits while so many sectors wait for PC2; 0: as many as its workers suggest.
     pub pc2_backlog: usize,
+    /// A group of PC1 waits so long for more members once its first one could start.
+    pub group_fill_ms: u64,
     /// The built-in worker's resources count.
     pub filter_builtin_resources: bool,
     /// Rows of the resource table for the whole cluster.
@@ -80,6 +82,7 @@ impl Default for Placement {
             assigner_seed: 0,
             windows: 2,
             pc2_backlog: 0,
+            group_fill_ms: 60_000,
             filter_builtin_resources: true,
             resources: ResourceTable::default(),
         }
@@ -88,11 +91,13 @@ impl Default for Placement {
 
 impl Placement {
     fn apply(&self, config: &mut Config) {
-        let Self { assigner, assigner_seed, windows, pc2_backlog, filter_builtin_resources, resources } = self;
+        let Self { assigner, assigner_seed, windows, pc2_backlog, group_fill_ms, filter_builtin_resources, resources } =
+            self;
         config.assigner = *assigner;
         config.assigner_seed = *assigner_seed;
         config.windows = *windows;
         config.pc2_backlog = *pc2_backlog;
+        config.group_fill_ms = *group_fill_ms;
         config.filter_builtin_resources = *filter_builtin_resources;
         config.resources = resources.clone();
     }

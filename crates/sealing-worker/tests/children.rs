@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{AttemptId, ExecAddPiece, ExecReadPiece, ExecRequest};
+use sp_types::{GpuId, GpuShare};
 use sp_worker::children::{ChildConfig, ChildExecutor};
 use sp_worker::executor::{ExecError, Executor, Job, Role};
 use tokio_util::sync::CancellationToken;
@@ -22,6 +23,7 @@ fn executor(dir: &Path, environment: &[(&str, &str)]) -> ChildExecutor {
         data_dir: dir.to_owned(),
         own_tmpdir: true,
         pools: vec![(Role::Task, 1), (Role::Reader, 1)],
+        computes_on_gpus: true,
     };
     ChildExecutor::new(config).unwrap()
 }
@@ -29,7 +31,7 @@ fn executor(dir: &Path, environment: &[(&str, &str)]) -> ChildExecutor {
 fn job(role: Role, op: Op) -> Job {
     let attempt = Some(AttemptId { task: 1, number: 1 });
     let request = ExecRequest { attempt, seal_proof: 5, miner: 1000, sector: 3, op: Some(op), ..Default::default() };
-    Job { role, request, limit: LIMIT, cancel: CancellationToken::new() }
+    Job { role, request, limit: LIMIT, cancel: CancellationToken::new(), gpus: vec![] }
 }
 
 fn pledge(out: &Path) -> Op {
@@ -134,4 +136,26 @@ fn a_child_refuses_a_parent_that_is_not_its_own_and_ends_with_its_pipe() {
     let mut child = start(std::process::id());
     drop(child.stdin.take());
     assert!(child.wait().unwrap().success());
+}
+
+/// What the child sees of GPUs.
+fn sees(pid: u32) -> Option<String> {
+    let environment = std::fs::read_to_string(format!("/proc/{pid}/environ")).unwrap();
+    environment.split('\0').find_map(|v| v.strip_prefix("CUDA_VISIBLE_DEVICES=").map(str::to_owned))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_set_of_gpus_has_children_that_see_it_and_nothing_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let executor = executor(dir.path(), &[]);
+    let on = |gpus: &[&str], at: usize| Job {
+        gpus: gpus.iter().map(|id| GpuShare { id: GpuId::new(*id).unwrap(), index: 0, share: 0.5 }).collect(),
+        ..job(Role::Task, pledge(&dir.path().join(format!("unsealed-{at}"))))
+    };
+    for (at, gpus) in [&[][..], &["GPU-a"], &["GPU-b", "GPU-a"], &["GPU-a"]].into_iter().enumerate() {
+        executor.run(on(gpus, at)).await.unwrap();
+    }
+    let mut seen: Vec<String> = children(dir.path()).into_iter().filter_map(sees).collect();
+    seen.sort();
+    assert_eq!(seen, ["", "GPU-a", "GPU-b,GPU-a"], "the last request went to the child of its device");
 }

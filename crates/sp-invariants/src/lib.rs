@@ -8,7 +8,8 @@ mod predicates;
 
 pub use laws::{Law, note, violations};
 pub use predicates::{
-    HostUse, at_most_one_completion, bounded, delete_keeps_a_copy, edge_is_published, ends_before_live, fits_host,
+    HostUse, at_most_one_completion, bounded, delete_keeps_a_copy, edge_is_published, ends_before_live, fits_gpu,
+    fits_host,
 };
 
 /// Checks a law: `check!(Law::L7, predicate, "sector {} ...", n)`. A breach panics with debug assertions, else counts.

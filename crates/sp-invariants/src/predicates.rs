@@ -11,7 +11,7 @@ pub struct HostUse {
     pub memory_min_bytes: u64,
     /// Virtual memory, bytes.
     pub memory_max_bytes: u64,
-    /// Shares of GPUs.
+    /// Shares of GPUs, whichever they are.
     pub gpus: f64,
 }
 
@@ -25,13 +25,16 @@ pub fn at_most_one_completion(task_open: bool, attempt_live: bool) -> bool {
     task_open && attempt_live
 }
 
-/// L4: what a host is asked for fits it. A machine without usable GPUs runs GPU tasks on its cores.
+/// L4: what a host is asked for fits it; GPUs are judged one by one, by [`fits_gpu`].
 pub fn fits_host(used: HostUse, capacity: &HostCapacity) -> bool {
-    let gpus = capacity.usable_gpus().count();
     used.cpus <= capacity.cpus
         && used.memory_min_bytes <= capacity.memory_bytes
         && used.memory_max_bytes <= capacity.memory_bytes.saturating_add(capacity.swap_bytes)
-        && (gpus == 0 || used.gpus <= gpus as f64 + 1e-9)
+}
+
+/// L4: the shares of one GPU that are given away are no more than the GPU. Sums of tenths are not exact.
+pub fn fits_gpu(given: f64) -> bool {
+    given <= 1.0 + 1e-9
 }
 
 /// L5: an end covers no attempt that still lives; so whatever an ended attempt held can be taken back.
@@ -51,8 +54,6 @@ pub fn bounded(count: usize, limit: usize) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use sp_types::{GpuDevice, GpuId};
-
     use super::*;
 
     #[test]
@@ -69,18 +70,7 @@ mod tests {
         assert!(!fits_host(HostUse { cpus: 3, ..used }, &capacity));
         assert!(!fits_host(HostUse { memory_min_bytes: 11, ..used }, &capacity));
         assert!(!fits_host(HostUse { memory_max_bytes: 16, ..used }, &capacity));
-        let one = GpuDevice {
-            id: GpuId::new("GPU-1").unwrap(),
-            name: "one".into(),
-            index: 0,
-            memory_bytes: 1,
-            memory_used_bytes: 0,
-            healthy: true,
-        };
-        let with_gpu = HostCapacity { gpus: vec![one], gpus_usable: true, ..capacity };
-        assert!(fits_host(used, &with_gpu) && !fits_host(HostUse { gpus: 1.5, ..used }, &with_gpu));
-        // Nothing computes on it: it is as if it were not there.
-        assert!(fits_host(HostUse { gpus: 1.5, ..used }, &HostCapacity { gpus_usable: false, ..with_gpu }));
+        assert!(fits_gpu(0.1 + 0.2 + 0.7) && !fits_gpu(1.1));
     }
 
     #[test]

@@ -1,8 +1,8 @@
 //! Conversions between wire messages and `sp-types`. An unknown enum value is refused as unknown, never read as zero.
 
 use sp_types::{
-    AttemptId, Commitment, FileKind, GpuDevice, GpuId, HostCapacity, PieceInfo, RegisteredSealProof, ReplicaId,
-    ResourceRow, SectorId, SectorSize, StoreId, TaskId, TaskKind, WorkerLimits,
+    AttemptId, Commitment, FileKind, GpuDevice, GpuId, GpuShare, HostCapacity, PieceInfo, RegisteredSealProof,
+    ReplicaId, ResourceRow, SectorId, SectorSize, StoreId, TaskId, TaskKind, WorkerLimits,
 };
 
 use crate::v1;
@@ -207,6 +207,26 @@ impl TryFrom<v1::GpuDevice> for GpuDevice {
         let v1::GpuDevice { id, name, index, memory_bytes, memory_used_bytes, healthy } = message;
         let id = GpuId::new(id).map_err(|e| WireError::invalid("capacity.devices.id", e))?;
         Ok(Self { id, name, index, memory_bytes, memory_used_bytes, healthy })
+    }
+}
+
+impl From<GpuShare> for v1::GpuShare {
+    fn from(given: GpuShare) -> Self {
+        let GpuShare { id, index, share } = given;
+        Self { id: id.to_string(), index, share }
+    }
+}
+
+impl TryFrom<v1::GpuShare> for GpuShare {
+    type Error = WireError;
+    fn try_from(message: v1::GpuShare) -> Result<Self, WireError> {
+        let v1::GpuShare { id, index, share } = message;
+        let id = GpuId::new(id).map_err(|e| WireError::invalid("gpus.id", e))?;
+        // Not a number fails here too.
+        if !(share > 0.0 && share <= 1.0) {
+            return Err(WireError::invalid("gpus.share", format!("{share} is no part of a device")));
+        }
+        Ok(Self { id, index, share })
     }
 }
 

@@ -6,11 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sp_invariants::HostUse;
-use sp_types::{HostCapacity, HostId, ResourceRow, TaskKind, WorkerId};
+use sp_types::{AttemptId, GpuId, GpuShare, HostCapacity, HostId, Phase, ResourceRow, TaskKind, WorkerId};
 
 use crate::core::Core;
+use crate::devices::GpuUse;
 use crate::queue::Class;
-use crate::resources::{Shortage, demand, shortage, sum, utilisation};
+use crate::resources::{Shortage, demand, shortage, shortage_but_gpus, sum, utilisation};
 use crate::window::idle;
 use crate::workers::Worker;
 
@@ -38,6 +39,9 @@ pub(crate) struct HostAccount {
     pub(crate) capacity: HostCapacity,
     pub(crate) workers: BTreeSet<WorkerId>,
     pub(crate) account: Account,
+    pub(crate) gpus: GpuUse,
+    /// Devices that do not answer, as any of its workers sees them.
+    pub(crate) lost_gpus: BTreeSet<GpuId>,
 }
 
 /// How a task is counted.
@@ -62,6 +66,7 @@ impl Account {
 /// Everything that runs on one host, summed up anew.
 struct Reckoning {
     host: Account,
+    gpus: GpuUse,
     workers: BTreeMap<WorkerId, (Account, BTreeMap<Class, u32>)>,
 }
 
@@ -82,6 +87,8 @@ impl Core {
             let capacity = self.host_capacity(&host);
             let Some(entry) = self.hosts.get_mut(&host) else { continue };
             entry.account = reckoning.host;
+            entry.gpus = reckoning.gpus;
+            entry.lost_gpus = capacity.gpus.iter().filter(|gpu| !gpu.healthy).map(|gpu| gpu.id.clone()).collect();
             entry.capacity = capacity;
             let workers = entry.workers.clone();
             let mut sums = reckoning.workers;
@@ -99,7 +106,7 @@ impl Core {
     }
 
     fn reckon(&self, host: &HostId) -> Reckoning {
-        let mut reckoning = Reckoning { host: Account::default(), workers: BTreeMap::new() };
+        let mut reckoning = Reckoning { host: Account::default(), gpus: GpuUse::default(), workers: BTreeMap::new() };
         for id in self.lookup.on_host(host) {
             let (Some(attempt), Some(task)) = (self.attempt(id), self.tasks.get(&id.task)) else { continue };
             if self.live.get(&id).is_some_and(|l| l.verifying.is_some()) {
@@ -107,22 +114,38 @@ impl Core {
                 continue;
             }
             let class = self.class_of(task).unwrap_or((task.kind, self.config.seal_proof()));
-            let part = if attempt.held { Use::Preparing } else { Use::Active };
-            reckoning.enter(&attempt.worker, class, part, self.takes(&attempt.worker, host, class));
+            // The room of a group is taken while it is filled.
+            let fills = self.live.get(&id).is_some_and(|l| l.filling.is_some());
+            let part = if attempt.held && !fills { Use::Preparing } else { Use::Active };
+            let takes = self.takes_in(&attempt.worker, host, class, self.phase_of(id));
+            reckoning.enter(&attempt.worker, class, part, takes);
+            reckoning.gpus.add(part, &attempt.gpus);
         }
-        for (kind, worker, _) in self.posts.values().flat_map(|j| j.running()).filter(|(_, _, h)| *h == host) {
+        for (kind, run) in self.posts.values().flat_map(|j| j.running()).filter(|(_, run)| run.host == *host) {
             let class = (kind, self.config.seal_proof());
-            reckoning.enter(worker, class, Use::Proving, self.takes(worker, host, class));
+            reckoning.enter(&run.worker, class, Use::Proving, self.takes(&run.worker, host, class));
+            reckoning.gpus.add(Use::Proving, &run.gpus);
         }
         reckoning
     }
 
+    /// How far the attempt is, as last reported.
+    fn phase_of(&self, id: AttemptId) -> Option<Phase> {
+        Some(self.live.get(&id)?.progress.as_ref()?.phase)
+    }
+
     /// What a task takes on this worker. One that has not registered since the start may be at work all the same: it
     /// takes what the table says, on a host such as the others there see it.
-    fn takes(&self, worker: &WorkerId, host: &HostId, (kind, proof): Class) -> HostUse {
+    fn takes(&self, worker: &WorkerId, host: &HostId, class: Class) -> HostUse {
+        self.takes_in(worker, host, class, None)
+    }
+
+    /// The same of one that has come so far.
+    fn takes_in(&self, worker: &WorkerId, host: &HostId, class: Class, phase: Option<Phase>) -> HostUse {
+        let from = |row: ResourceRow| phase.map_or(row, |phase| row.in_phase(phase));
         match self.workers.get(worker) {
-            Some(worker) => self.takes_on(worker, (kind, proof)),
-            None => demand(&self.config.resources.row(kind, proof.size), &self.host_capacity(host)),
+            Some(worker) => demand(&from(self.row(worker, class)), &worker.share),
+            None => demand(&from(self.config.resources.row(class.0, class.1.size)), &self.host_capacity(host)),
         }
     }
 
@@ -131,13 +154,14 @@ impl Core {
     }
 
     /// Counts an attempt that has just been placed or moved on, without summing up its whole host.
-    pub(crate) fn count_in(&mut self, worker: &WorkerId, class: Class, part: Use) {
+    pub(crate) fn count_in(&mut self, worker: &WorkerId, class: Class, part: Use, gpus: &[GpuShare]) {
         let Some(takes) = self.workers.get(worker).map(|w| self.takes_on(w, class)) else { return };
         let Some(w) = self.workers.get_mut(worker) else { return };
         w.account.add(part, takes);
         *w.counts.entry(class).or_default() += 1;
         if let Some(host) = self.hosts.get_mut(&w.reg.host) {
             host.account.add(part, takes);
+            host.gpus.add(part, gpus);
         }
     }
 
@@ -188,11 +212,14 @@ impl Core {
         if self.ignores_resources(worker) {
             return None;
         }
-        if let Some(short) = shortage(row, worker.account.computing(), &worker.share) {
+        if let Some(short) = shortage_but_gpus(row, worker.account.computing(), &worker.share) {
             return Some((false, short));
         }
         let host = self.hosts.get(&worker.reg.host)?;
-        shortage(row, host.account.computing(), &host.capacity).map(|short| (true, short))
+        if let Some(short) = shortage_but_gpus(row, host.account.computing(), &host.capacity) {
+            return Some((true, short));
+        }
+        self.short_of_gpus(worker, row).map(|short| (false, short))
     }
 
     /// The same for bringing inputs.
@@ -237,15 +264,19 @@ impl Core {
     /// PoSt looks at PoSt only: sealing never delays it.
     pub(crate) fn post_shortage(&self, worker: &Worker, kind: TaskKind) -> Option<Shortage> {
         let row = worker.reg.resources.row(kind, self.config.sector_size);
-        let tries = self.posts.values().flat_map(|j| j.running()).filter(|(_, _, host)| **host == worker.reg.host);
+        let tries = self.posts.values().flat_map(|j| j.running()).filter(|(_, run)| run.host == worker.reg.host);
         let proof = self.config.seal_proof();
-        let used = tries.fold(HostUse::default(), |used, (kind, w, h)| sum(used, self.takes(w, h, (kind, proof))));
+        let used = tries
+            .fold(HostUse::default(), |used, (kind, run)| sum(used, self.takes(&run.worker, &run.host, (kind, proof))));
         shortage(&row, used, &idle(&worker.share))
     }
 
     /// Does what sealing takes of the host fit it? False may be the host's doing: it can shrink while it works.
     pub(crate) fn host_fits(&self, host: &HostId) -> bool {
-        let fits = |h: &HostAccount| sp_invariants::fits_host(h.account.active, &h.capacity);
+        let fits = |h: &HostAccount| {
+            let gpus = h.gpus.sealing.values().all(|given| sp_invariants::fits_gpu(*given));
+            gpus && sp_invariants::fits_host(h.account.active, &h.capacity)
+        };
         self.hosts.get(host).is_none_or(fits)
     }
 
@@ -253,11 +284,14 @@ impl Core {
     pub(crate) fn check_accounts(&self) {
         for (host, entry) in self.hosts.iter().filter(|(h, _)| !self.dirty.hosts.contains(*h)) {
             let kept = entry.account;
-            let anew = self.reckon(host).host;
+            let reckoning = self.reckon(host);
+            let anew = reckoning.host;
             let same = |a: HostUse, b: HostUse| {
                 (a.gpus - b.gpus).abs() < 1e-6 && HostUse { gpus: 0.0, ..a } == HostUse { gpus: 0.0, ..b }
             };
-            let all = same(kept.active, anew.active) && same(kept.preparing, anew.preparing);
+            let all = same(kept.active, anew.active)
+                && same(kept.preparing, anew.preparing)
+                && entry.gpus.equals(&reckoning.gpus);
             sp_invariants::check!(sp_invariants::Law::L4, all, "host {host}: {kept:?} kept, {anew:?} counted");
         }
     }

@@ -6,8 +6,10 @@ use crate::account::Use;
 use crate::core::{Core, Fence, Live, Orphan};
 use crate::effect::{Assignment, Effect};
 use crate::event::Failure;
+use crate::groups::Filling;
 use crate::model::{Attempt, AttemptState, FenceRow, OutputSlot, UnixMs};
 use crate::timers::Bell;
+use crate::turn::Go;
 
 /// Attempts of one task that may vanish with their worker's process before that is charged to the task.
 const FREE_LOSSES: u32 = 3;
@@ -18,7 +20,8 @@ const RESENDS_LIMIT: u32 = 5;
 
 impl Core {
     /// Gives the task to the worker: from now on there is an attempt, and the index is asked for its space.
-    pub(crate) fn begin_attempt(&mut self, task: TaskId, worker: &WorkerId, outputs: Vec<OutputSlot>, held: bool) {
+    pub(crate) fn begin_attempt(&mut self, task: TaskId, worker: &WorkerId, outputs: Vec<OutputSlot>, go: Go) {
+        let held = go != Go::Start;
         let Some(host) = self.workers.get(worker).map(|w| w.reg.host.clone()) else { return };
         self.make_room_for_attempt(task);
         let now = self.now;
@@ -27,7 +30,15 @@ impl Core {
         let upload_ticket = if self.wants_upload(task) { self.config.upload_ticket(id) } else { String::new() };
         // What makes no files reserves no space.
         let state = if outputs.is_empty() { AttemptState::Granted } else { AttemptState::Reserving };
-        let attempt = Attempt { id, worker: worker.clone(), host, state, outputs, created: now, upload_ticket, held };
+        let class = self.tasks.get(&task).and_then(|t| self.class_of(t));
+        // Devices are given when the computation may begin, not before.
+        let gpus = if held { Vec::new() } else { self.give_gpus(worker, class) };
+        let given = gpus.clone();
+        let worker_id = worker.clone();
+        let created = now;
+        let group = Vec::new();
+        let attempt =
+            Attempt { id, worker: worker_id, host, state, outputs, created, upload_ticket, held, gpus, group };
         if state == AttemptState::Reserving {
             for slot in &attempt.outputs {
                 *self.asked.entry(slot.store.clone()).or_default() += slot.reserved_bytes;
@@ -35,13 +46,13 @@ impl Core {
         }
         self.queue.remove(task);
         self.lookup.add_attempt(&attempt);
-        let class = self.tasks.get(&task).and_then(|t| self.class_of(t));
         let Some(row) = self.task_mut(task) else { return };
         row.last_number = number;
         row.attempts.push(attempt);
-        self.live.insert(id, Live::new(now));
+        let filling = (go == Go::Fill).then_some(Filling::Coming);
+        self.live.insert(id, Live { filling, ..Live::new(now) });
         if let Some(class) = class {
-            self.count_in(worker, class, if held { Use::Preparing } else { Use::Active });
+            self.count_in(worker, class, if go == Go::Prepare { Use::Preparing } else { Use::Active }, &given);
             self.dirty.relief |= class.0 == TaskKind::PreCommit2;
         }
         match state {
@@ -169,17 +180,23 @@ impl Core {
 
     /// The attempt is over; whatever it does from now on counts for nothing.
     pub(crate) fn end_attempt(&mut self, id: AttemptId, reason: &str) {
-        let Some(attempt) = self.attempt(id).cloned() else { return };
+        if let Some((worker, true)) = self.close_attempt(id) {
+            self.out.push(Effect::Cancel { worker, attempt: id, reason: reason.to_owned() });
+        }
+    }
+
+    /// Ends it durably; the caller tells its worker, if that one has it and is there.
+    pub(crate) fn close_attempt(&mut self, id: AttemptId) -> Option<(WorkerId, bool)> {
+        let attempt = self.attempt(id)?.clone();
         self.take_attempt(&attempt);
         let sent = self.live.remove(&id).is_some_and(|l| l.sent.is_some());
         self.raise_fence(id.task);
-        if sent && self.is_available(&attempt.worker) {
-            self.out.push(Effect::Cancel { worker: attempt.worker, attempt: id, reason: reason.to_owned() });
-        }
         if let Some(task) = self.tasks.get(&id.task) {
             self.untidy.insert(task.sector);
         }
         self.dirty.tasks.insert(id.task);
+        let there = self.is_available(&attempt.worker);
+        Some((attempt.worker, sent && there))
     }
 
     /// Takes an attempt out of its task, its host's account and every index.
@@ -321,6 +338,7 @@ impl Core {
         if before.is_none() {
             self.log_attempt(id, "orphaned", reason);
         }
+        self.leave_group(id);
         self.dirty.tasks.insert(id.task);
         if let Some(worker) = self.attempt(id).map(|a| a.worker.clone()) {
             self.dirty.workers.insert(worker);

@@ -90,6 +90,8 @@ pub struct Config {
     pub filter_builtin_resources: bool,
     /// PC1 waits while so many sectors wait for PC2; 0: four for each worker that takes PC2, and two.
     pub pc2_backlog: usize,
+    /// A group of PC1 waits so long for more members once its first one could start.
+    pub group_fill_ms: u64,
     /// Check the laws after every step.
     pub check_laws: bool,
     /// Time limits that differ from the defaults.
@@ -140,6 +142,7 @@ impl Config {
             windows: 2,
             filter_builtin_resources: true,
             pc2_backlog: 0,
+            group_fill_ms: MINUTE,
             check_laws: cfg!(debug_assertions),
             time_limits_ms: Vec::new(),
         }

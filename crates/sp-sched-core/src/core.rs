@@ -11,6 +11,7 @@ use crate::control::Asides;
 use crate::effect::Effect;
 use crate::event::{Event, Progress, RequestId, TaskDone};
 use crate::facts::Facts;
+use crate::groups::Filling;
 use crate::learn::Learned;
 use crate::lookup::Lookup;
 use crate::model::{Attempt, AttemptState, Counters, FenceRow, Rows, Sector, Task, UnixMs, WorkerRow};
@@ -60,6 +61,10 @@ pub struct Core {
     pub(crate) asides: Asides,
     pub(crate) asides_until: BTreeSet<(UnixMs, WorkerId)>,
     pub(crate) learned: Learned,
+    /// When groups that are being filled start at the latest.
+    pub(crate) groups_until: BTreeSet<(UnixMs, WorkerId)>,
+    /// Hosts on which sealing makes way for a PoSt, and why.
+    pub(crate) yielding: BTreeMap<HostId, String>,
     pub(crate) takers_of_pc2: usize,
     /// Choices made so far, for seeded draws.
     pub(crate) drawn: u64,
@@ -114,6 +119,8 @@ pub(crate) struct Live {
     pub(crate) started: UnixMs,
     /// The host that it fetches from, and how many bytes.
     pub(crate) fetches: Option<(HostId, u64)>,
+    /// It waits for its group.
+    pub(crate) filling: Option<Filling>,
 }
 
 /// An attempt whose worker does not renew its lease.
@@ -149,6 +156,8 @@ pub(crate) struct Hints {
     pub(crate) soft_failures: u32,
     /// Since when nobody has its inputs.
     pub(crate) inputs_missing_since: Option<UnixMs>,
+    /// Its last attempt made way for a PoSt: which, and what that cost.
+    pub(crate) yielded: Option<String>,
 }
 
 /// A fence and since when it has been there.
@@ -170,6 +179,7 @@ impl Live {
             verifying: None,
             started: now,
             fetches: None,
+            filling: None,
             asks: 0,
         }
     }
@@ -212,6 +222,8 @@ impl Core {
             asides: Asides::new(),
             asides_until: BTreeSet::new(),
             learned: Learned::default(),
+            groups_until: BTreeSet::new(),
+            yielding: BTreeMap::new(),
             takers_of_pc2: 0,
             drawn: 0,
             over: BTreeSet::new(),
@@ -286,6 +298,7 @@ impl Core {
         self.place_changed();
         if std::mem::take(&mut self.replan) {
             self.drive_posts();
+            self.watch_slack();
             // A worker that proves has less room for sealing.
             self.freshen_accounts();
         }
@@ -391,6 +404,11 @@ impl Core {
         let task = self.tasks.get_mut(&id)?;
         self.out.tasks.insert(id);
         Some(task)
+    }
+
+    /// For a change: its task's row becomes part of the step's batch.
+    pub(crate) fn attempt_mut(&mut self, id: AttemptId) -> Option<&mut Attempt> {
+        self.task_mut(id.task)?.attempts.iter_mut().find(|a| a.id == id)
     }
 
     pub(crate) fn worker_name(&self, worker: &WorkerId) -> String {

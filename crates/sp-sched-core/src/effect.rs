@@ -1,8 +1,8 @@
 //! What the scheduler wants done. Rows first, in one batch; then the rest in order.
 
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, PieceInfo, PostProof, Randomness, RegisteredSealProof,
-    ReplicaId, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+    AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, GpuShare, PieceInfo, PostProof, Randomness,
+    RegisteredSealProof, ReplicaId, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 use crate::event::RequestId;
@@ -21,12 +21,14 @@ pub enum Effect {
     Reserve { attempt: AttemptId, sector: u64, outputs: Vec<OutputSlot> },
     /// Give a task to a worker.
     Assign { worker: WorkerId, assignment: Box<Assignment> },
-    /// A held attempt may compute.
-    Start { worker: WorkerId, attempt: AttemptId },
+    /// A held attempt may compute, on these devices, and as one with this group (itself included) if that is not empty.
+    Start { worker: WorkerId, attempt: AttemptId, gpus: Vec<GpuShare>, group: Vec<AttemptId> },
     /// Have the worker end; it has nothing left to do.
     Stop { worker: WorkerId },
     /// Stop an attempt.
     Cancel { worker: WorkerId, attempt: AttemptId, reason: String },
+    /// Have an attempt make way for a PoSt: at once, as no build resumes anything yet. It has ended.
+    Yield { worker: WorkerId, attempt: AttemptId, reason: String },
     /// The result is dealt with; the worker may forget it.
     AckResult { worker: WorkerId, attempt: AttemptId },
     /// Tell the index that attempts have ended; it ends their reservations.
@@ -129,6 +131,10 @@ pub struct Assignment {
     pub time_limit_ms: u64,
     /// Bring the inputs, then wait for `Effect::Start`.
     pub hold: bool,
+    /// GPUs that it computes on; empty while it holds, and where it computes on cores.
+    pub gpus: Vec<GpuShare>,
+    /// Attempts that it computes as one with, itself included; empty: it computes by itself.
+    pub group: Vec<AttemptId>,
 }
 
 /// A file that a task reads.

@@ -5,6 +5,8 @@ use sp_types::{
     ReplicaId, ResourceTable, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
+pub use sp_types::Phase;
+
 /// Ties an answer to the caller who waits for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RequestId(pub u64);
@@ -146,6 +148,8 @@ pub struct Registration {
     pub finished: Vec<TaskResult>,
     /// Process id, for people.
     pub pid: u32,
+    /// Streams of PC1 that it interleaves as one group; 0 and 1: it runs each by itself.
+    pub pc1_streams: u32,
 }
 
 /// How far an attempt is.
@@ -159,23 +163,6 @@ pub struct Progress {
     pub fraction: f64,
     /// In words.
     pub detail: String,
-}
-
-/// Phases of an attempt on its worker, as shown to users.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Phase {
-    /// Waits for its turn or for an upload.
-    Waiting,
-    /// Fetches inputs.
-    Preparing,
-    /// Its inputs are there; waits for its host to have room.
-    Prepared,
-    /// Computes.
-    Running,
-    /// Digests and publishes.
-    Publishing,
-    /// Its result waits for the acknowledgement.
-    Returning,
 }
 
 /// How an attempt ended.

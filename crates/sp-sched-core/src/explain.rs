@@ -5,7 +5,7 @@ use sp_types::{TaskId, TaskKind, WorkerId};
 use crate::core::Core;
 use crate::model::{AttemptState, Task, UnixMs};
 use crate::place::Need;
-use crate::resources::Shortage;
+use crate::resources::{Resource, Shortage};
 use crate::view::{Explanation, Verdict, Where};
 use crate::workers::Worker;
 
@@ -90,8 +90,7 @@ impl Core {
         }
         let row = self.row(worker, binding.class);
         match self.short_now(worker, &row) {
-            Some((true, short)) => format!("its host {short}"),
-            Some((false, short)) => short.to_string(),
+            Some(short) => self.short_in_words(worker, short).text,
             None => "waits behind tasks that came first and need more room".to_owned(),
         }
     }
@@ -156,8 +155,7 @@ impl Core {
             return Some(refusal);
         }
         match self.short_now(worker, &row) {
-            Some((true, short)) => Some(Refusal::short(short, "its host ")),
-            Some((false, short)) => Some(Refusal::short(short, "")),
+            Some(short) => Some(self.short_in_words(worker, short)),
             None if self.window_for(worker, need.class, &row).is_none() => {
                 Some(Refusal::new("windows", "its windows are full of tasks that came first".to_owned()))
             }
@@ -165,12 +163,22 @@ impl Core {
         }
     }
 
+    /// What is short now, and whose it is; of GPUs each one by name.
+    fn short_in_words(&self, worker: &Worker, (of_host, short): (bool, Shortage)) -> Refusal {
+        let mut refusal = Refusal::short(short, if of_host { "its host " } else { "" });
+        if short.resource == Resource::Gpus {
+            refusal.text = format!("{}: {}", refusal.text, self.gpus_in_words(worker));
+        }
+        refusal
+    }
+
     /// What runs on the worker's host and so takes what is short there.
     fn users_of(&self, worker: &Worker, code: &str) -> Vec<(TaskId, TaskKind)> {
         if !matches!(code, "memory" | "virtual-memory" | "cores" | "gpus") {
             return Vec::new();
         }
-        let running = self.lookup.on_host(&worker.reg.host).filter(|a| self.attempt(*a).is_some_and(|a| !a.held));
+        let takes = |a: &crate::model::Attempt| !a.held && (code != Resource::Gpus.name() || !a.gpus.is_empty());
+        let running = self.lookup.on_host(&worker.reg.host).filter(|a| self.attempt(*a).is_some_and(takes));
         running.filter_map(|a| Some((a.task, self.tasks.get(&a.task)?.kind))).collect()
     }
 

@@ -109,6 +109,8 @@ fn usual_ms(kind: TaskKind, size: SectorSize) -> f64 {
         TaskKind::Commit2 | TaskKind::ProveReplicaUpdate2 => 20.0 * MINUTE,
         TaskKind::ReplicaUpdate | TaskKind::RegenSectorKey => 20.0 * MINUTE,
         TaskKind::AddPiece | TaskKind::DataCid => 5.0 * MINUTE,
+        TaskKind::GenerateWindowPost => 7.5 * MINUTE,
+        TaskKind::GenerateWinningPost => 0.1 * MINUTE,
         _ => MINUTE,
     };
     let part = size.bytes() as f64 / SectorSize::GiB32.bytes() as f64;

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, HostId, PartitionIndex, PieceInfo, RegisteredSealProof,
-    SectorState, StoreId, TaskId, TaskKind, WorkerId,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, GpuShare, HostId, PartitionIndex, PieceInfo,
+    RegisteredSealProof, SectorState, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 /// Milliseconds since the Unix epoch, UTC: the core's only notion of time, passed in with every event.
@@ -202,6 +202,10 @@ pub struct Attempt {
     pub upload_ticket: String,
     /// It brings its inputs and waits for room before it computes.
     pub held: bool,
+    /// GPUs that it was given when it could compute; its until it ends.
+    pub gpus: Vec<GpuShare>,
+    /// Attempts that it was started with as one, itself included; empty: it computes by itself.
+    pub group: Vec<AttemptId>,
 }
 
 /// What operators decided about a worker.

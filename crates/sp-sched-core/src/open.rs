@@ -123,6 +123,9 @@ impl Core {
             return Err(Refusal::new("away", away));
         }
         self.may_be_given(worker, kind)?;
+        if let Some(refusal) = self.makes_way(worker) {
+            return Err(refusal);
+        }
         let count = self.count(worker, class);
         if row.max_concurrent > 0 && count >= row.max_concurrent {
             let text = format!("has {count} {kind} already, its limit is {}", row.max_concurrent);

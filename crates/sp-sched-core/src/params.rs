@@ -40,6 +40,8 @@ impl Core {
             params: self.task_params(sector, task.kind, &attempt.upload_ticket)?,
             time_limit_ms: self.config.time_limit_ms(task.kind),
             hold: attempt.held,
+            gpus: attempt.gpus.clone(),
+            group: attempt.group.clone(),
         })
     }
 

@@ -3,6 +3,7 @@
 
 use sp_types::{AttemptId, WorkerId};
 
+use crate::account::Use;
 use crate::core::Core;
 use crate::effect::{Assignment, Effect, InputFile, TaskParams};
 use crate::event::RequestId;
@@ -101,19 +102,29 @@ impl Core {
     }
 
     pub(crate) fn post_load(&self, worker: &WorkerId) -> usize {
-        self.posts.values().flat_map(PostJob::running).filter(|(_, w, _)| *w == worker).count()
+        self.posts.values().flat_map(PostJob::running).filter(|(_, run)| run.worker == *worker).count()
     }
 
     fn start_try(&mut self, place: Place, worker: &WorkerId) {
         let now = self.now;
         let Some(host) = self.workers.get(worker).map(|w| w.reg.host.clone()) else { return };
+        let Some(kind) = self.part(place).map(|(job, _)| job.kind.task()) else { return };
+        let Some(row) = self.workers.get(worker).map(|w| w.reg.resources.row(kind, self.config.sector_size)) else {
+            return;
+        };
+        let gpus = self.give_gpus_to_post(worker, &row);
+        if let Some(entry) = self.hosts.get_mut(&host) {
+            // The next partition of this step looks at it before the host is summed up.
+            entry.gpus.add(Use::Proving, &gpus);
+        }
         let Some(part) = self.part_mut(place) else { return };
         part.last_number += 1;
         part.nobody_since = None;
         let attempt = AttemptId { task: part.task, number: part.last_number };
         let worker_id = worker.clone();
         let on = host.clone();
-        part.running = Some(Try { attempt, worker: worker_id, host, since: now, progress: None, verifying: None });
+        let (progress, verifying) = (None, None);
+        part.running = Some(Try { attempt, worker: worker_id, host, gpus, since: now, progress, verifying });
         self.touch_host(&on);
         if let Some(assignment) = self.post_assignment(place, attempt, worker) {
             self.out.push(Effect::Assign { worker: worker.clone(), assignment: Box::new(assignment) });
@@ -146,6 +157,8 @@ impl Core {
             params,
             time_limit_ms: self.config.time_limit_ms(job.kind.task()),
             hold: false,
+            group: Vec::new(),
+            gpus: part.running.as_ref().map(|run| run.gpus.clone()).unwrap_or_default(),
         })
     }
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use sp_types::{
-    AttemptId, Commitment, DeadlineIndex, HostId, PostProof, PostType, Randomness, RegisteredSealProof, SectorSize,
-    TaskId, TaskKind, WorkerId,
+    AttemptId, Commitment, DeadlineIndex, GpuShare, HostId, PostProof, PostType, Randomness, RegisteredSealProof,
+    SectorSize, TaskId, TaskKind, WorkerId,
 };
 
 use crate::config::Config;
@@ -70,6 +70,8 @@ pub(crate) struct Try {
     pub(crate) attempt: AttemptId,
     pub(crate) worker: WorkerId,
     pub(crate) host: HostId,
+    /// Devices that it computes on.
+    pub(crate) gpus: Vec<GpuShare>,
     pub(crate) since: UnixMs,
     pub(crate) progress: Option<Progress>,
     pub(crate) verifying: Option<Proof>,
@@ -132,10 +134,19 @@ impl PostKind {
 }
 
 impl PostJob {
-    /// Everything that occupies a worker.
-    pub(crate) fn running(&self) -> impl Iterator<Item = (TaskKind, &WorkerId, &HostId)> {
-        let tries = self.parts.iter().filter_map(|p| p.running.as_ref()).filter(|t| t.verifying.is_none());
-        tries.map(|t| (self.kind.task(), &t.worker, &t.host))
+    /// What workers have, with the kind of its task.
+    pub(crate) fn tries(&self) -> impl Iterator<Item = (TaskKind, &Try)> {
+        self.parts.iter().filter_map(|p| p.running.as_ref()).map(|t| (self.kind.task(), t))
+    }
+
+    /// Those that occupy a worker.
+    pub(crate) fn running(&self) -> impl Iterator<Item = (TaskKind, &Try)> {
+        self.tries().filter(|(_, t)| t.verifying.is_none())
+    }
+
+    /// Somebody pays if it is late.
+    pub(crate) fn is_urgent(&self) -> bool {
+        !matches!(self.kind, PostKind::Check(_))
     }
 
     pub(crate) fn is_done(&self) -> bool {

@@ -26,6 +26,13 @@ impl Core {
         if running.verifying.is_some() {
             return true;
         }
+        if job.is_urgent() && result.outcome.is_ok() {
+            // What a check takes says nothing about a proof.
+            let (kind, host) = (job.kind.task(), running.host.clone());
+            let took_ms = result.fetch_ms.saturating_add(result.compute_ms);
+            self.learned.took(kind, self.config.sector_size, &host, took_ms);
+        }
+        let Some((job, part)) = self.part(place) else { return false };
         let first_try = matches!(job.kind, PostKind::Window(_)) && part.failed_tries == 0;
         let verdict = match &result.outcome {
             Err(failure) => Err(failure.message.clone()),

@@ -100,6 +100,7 @@ impl Core {
                 None => self.lease_until(&running.worker).min(self.try_limit(job, running)),
             })
         });
-        jobs.chain(parts).min()
+        let slack = self.posts.values().filter_map(|job| self.slack_ends_at(job));
+        jobs.chain(parts).chain(slack).min()
     }
 }

@@ -58,6 +58,7 @@ impl fmt::Display for Shortage {
                 let cores = if needed == 1.0 { "core" } else { "cores" };
                 write!(f, "needs {needed} {cores}, {free} of {all} free")
             }
+            Resource::Gpus if all == 0.0 => write!(f, "needs {needed:.2} GPU, and none of its GPUs answers"),
             Resource::Gpus => write!(f, "needs {needed:.2} GPU, {free:.2} of {all} free"),
         }
     }
@@ -102,8 +103,20 @@ fn free(used: HostUse, capacity: &HostCapacity) -> Free {
     }
 }
 
-/// Why a task with this row does not fit beside what is used; none when it does.
+/// Why a task with this row does not fit beside what is used; none when it does. Shares of GPUs are added up here,
+/// whichever device they are of: right for an idle machine, and good enough for what is not given its devices yet.
 pub(crate) fn shortage(row: &ResourceRow, used: HostUse, capacity: &HostCapacity) -> Option<Shortage> {
+    shortage_but_gpus(row, used, capacity).or_else(|| {
+        let (all, free) = (capacity.usable_gpus().count(), free(used, capacity).gpus);
+        let needed = row.gpu_utilization;
+        // Sums of tenths are not exact; a share of a billionth is nothing.
+        let short = (all > 0 || capacity.lost_all_gpus()) && needed > 0.0 && needed > free + 1e-9;
+        short.then_some(Shortage { resource: Resource::Gpus, needed, free, all: all as f64 })
+    })
+}
+
+/// The same without a look at GPUs.
+pub(crate) fn shortage_but_gpus(row: &ResourceRow, used: HostUse, capacity: &HostCapacity) -> Option<Shortage> {
     let (free, base) = (free(used, capacity), row.base_min_memory_bytes);
     let short = |resource, needed, free, all| Some(Shortage { resource, needed, free, all });
     let need = row.min_memory_bytes.saturating_add(base);
@@ -119,16 +132,11 @@ pub(crate) fn shortage(row: &ResourceRow, used: HostUse, capacity: &HostCapacity
     if threads > free.cores {
         return short(Resource::Cores, f64::from(threads), f64::from(free.cores), f64::from(capacity.cpus));
     }
-    // Sums of tenths are not exact; a share of a billionth is nothing.
-    let gpus = capacity.usable_gpus().count();
-    if gpus > 0 && row.gpu_utilization > 0.0 && row.gpu_utilization > free.gpus + 1e-9 {
-        return short(Resource::Gpus, row.gpu_utilization, free.gpus, gpus as f64);
-    }
     None
 }
 
 /// May a small task start before a bigger one that waits for room? Only if the bigger one does not lose by it: nothing
-/// of what it lacks is taken, and of everything else it still has enough.
+/// of what it lacks is taken, and of everything else it still has enough. GPUs are looked at one by one, elsewhere.
 pub(crate) fn may_pass(small: &ResourceRow, waiting: &ResourceRow, used: HostUse, capacity: &HostCapacity) -> bool {
     let before = free(used, capacity);
     let after = free(sum(used, demand(small, capacity)), capacity);
@@ -138,7 +146,6 @@ pub(crate) fn may_pass(small: &ResourceRow, waiting: &ResourceRow, used: HostUse
     keeps((waiting.min_memory_bytes + base) as f64, before.memory as f64, after.memory as f64)
         && keeps((waiting.max_memory_bytes + base) as f64, before.virtual_memory as f64, after.virtual_memory as f64)
         && keeps(f64::from(waiting.threads(capacity.cpus, gpus)), f64::from(before.cores), f64::from(after.cores))
-        && (gpus == 0 || keeps(waiting.gpu_utilization, before.gpus, after.gpus))
 }
 
 /// Lotus's utilisation: the fullest of the four resources.
@@ -209,6 +216,10 @@ mod tests {
         assert_eq!(shortage(&half, used(0.5), &capacity), None);
         assert_eq!(reason(&half, used(0.6), &capacity), "needs 0.50 GPU, 0.40 of 1 free");
         assert_eq!(shortage(&half, used(7.0), &host(8, 8, 0, 0)), None);
+        // It had one: that is not the same as computing on cores for hours.
+        let mut lost = capacity;
+        lost.gpus[0].healthy = false;
+        assert_eq!(reason(&half, used(0.0), &lost), "needs 0.50 GPU, and none of its GPUs answers");
     }
 
     #[test]

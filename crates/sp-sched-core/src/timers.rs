@@ -29,6 +29,8 @@ pub(crate) enum Bell {
     Deletes,
     /// Somebody is no longer put aside.
     Asides,
+    /// A group has waited for long enough.
+    Groups,
     /// The last step left something to do.
     Again,
 }
@@ -111,6 +113,7 @@ impl Core {
                 }
                 Bell::Again => self.replan = true,
                 Bell::Asides => self.asides_bell(),
+                Bell::Groups => self.groups_bell(),
                 // They are looked at in every step.
                 Bell::Deletes => {}
             }

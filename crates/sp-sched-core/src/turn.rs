@@ -12,9 +12,11 @@ use crate::workers::Worker;
 
 /// How a bound task may go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Go {
+pub(crate) enum Go {
     /// There is room to compute.
     Start,
+    /// There is room to compute, and it starts with others.
+    Fill,
     /// There is room to bring its inputs.
     Prepare,
 }
@@ -22,10 +24,13 @@ enum Go {
 impl Core {
     /// Gives a worker everything that it has room for.
     pub(crate) fn turn(&mut self, id: &WorkerId) {
-        if !self.is_available(id) || self.workers.get(id).is_some_and(|w| w.row.cordoned && !w.row.finish_pipelines) {
+        let closed = |w: &Worker| (w.row.cordoned && !w.row.finish_pipelines) || self.makes_way(w).is_some();
+        if !self.is_available(id) || self.workers.get(id).is_some_and(closed) {
             self.unbind_all(id);
         }
-        self.start_held(id);
+        if !self.workers.get(id).is_some_and(|w| self.makes_way(w).is_some()) {
+            self.start_held(id);
+        }
         loop {
             if let Some(worker) = self.workers.get_mut(id) {
                 compact(&mut worker.windows, &worker.idle);
@@ -35,6 +40,7 @@ impl Core {
                 None => break,
             }
         }
+        self.start_groups(id);
         self.refresh_open(id);
     }
 
@@ -49,13 +55,18 @@ impl Core {
             if self.short_now(worker, &self.row(worker, class)).is_some() {
                 return;
             }
-            self.start_attempt(attempt);
+            match self.groups(worker, class) {
+                true => self.join_group(attempt),
+                false => self.start_attempt(attempt, Vec::new()),
+            }
         }
     }
 
     fn held_on(&self, id: &WorkerId) -> Vec<AttemptId> {
         let held = |a: &AttemptId| self.attempt(*a).is_some_and(|a| a.held);
-        let live = |a: &AttemptId| self.live.get(a).is_some_and(|l| l.orphan.is_none() && l.sent.is_some());
+        let live = |a: &AttemptId| {
+            self.live.get(a).is_some_and(|l| l.orphan.is_none() && l.sent.is_some() && l.filling.is_none())
+        };
         self.lookup.on_worker(id).filter(held).filter(live).collect()
     }
 
@@ -82,10 +93,12 @@ impl Core {
     fn can_go(&self, worker: &Worker, bound: &Bound, blocked: Option<&ResourceRow>) -> Option<Go> {
         let binding = self.bound.get(&bound.task)?;
         let passes = |waiting: &ResourceRow| {
-            passes_always(binding.class.0) || may_pass(&bound.row, waiting, worker.account.computing(), &worker.share)
+            passes_always(binding.class.0)
+                || (may_pass(&bound.row, waiting, worker.account.computing(), &worker.share)
+                    && self.gpus_let_pass(worker, &bound.row, waiting))
         };
         if self.short_now(worker, &bound.row).is_none() && blocked.is_none_or(passes) {
-            return Some(Go::Start);
+            return Some(if self.groups(worker, binding.class) { Go::Fill } else { Go::Start });
         }
         let fetches = binding.missing_bytes > 0 && blocked.is_none_or(|_| passes_always(binding.class.0));
         let fetches = fetches && self.prepares_left(worker, binding.class.1) > 0;
@@ -110,30 +123,35 @@ impl Core {
         };
         let host = worker.reg.host.clone();
         let fitted = self.host_fits(&host);
-        self.begin_attempt(id, &binding.worker, candidate.outputs, go == Go::Prepare);
+        self.begin_attempt(id, &binding.worker, candidate.outputs, go);
         let ignored = self.workers.get(&binding.worker).is_some_and(|w| self.ignores_resources(w));
         let fits = !fitted || ignored || self.host_fits(&host);
         sp_invariants::check!(sp_invariants::Law::L4, fits, "task {id} on host {host}");
     }
 
-    /// A held attempt may compute: durable first, then said.
-    fn start_attempt(&mut self, id: AttemptId) {
+    /// A held attempt may compute, alone or with a group that it is one of: durable first, then said.
+    pub(crate) fn start_attempt(&mut self, id: AttemptId, group: Vec<AttemptId>) {
         let Some(attempt) = self.attempt(id) else { return };
         let (worker, host) = (attempt.worker.clone(), attempt.host.clone());
         let class = self.tasks.get(&id.task).and_then(|t| self.class_of(t));
-        if let Some(row) = self.task_mut(id.task) {
-            row.attempts.iter_mut().filter(|a| a.id == id).for_each(|a| a.held = false);
+        let gpus = self.give_gpus(&worker, class);
+        if let Some(attempt) = self.attempt_mut(id) {
+            attempt.held = false;
+            attempt.gpus.clone_from(&gpus);
+            attempt.group.clone_from(&group);
         }
         let now = self.now;
-        if let Some(live) = self.live.get_mut(&id) {
+        let filled = self.live.get_mut(&id).and_then(|live| {
             live.started = now;
-        }
-        if let Some(class) = class {
-            self.count_in(&worker, class, Use::Active);
+            live.filling.take()
+        });
+        // A member of a group is counted already.
+        if let Some(class) = class.filter(|_| filled.is_none()) {
+            self.count_in(&worker, class, Use::Active, &gpus);
         }
         // Its part among those that prepare is taken back when the host is summed up next.
         self.touch_host(&host);
-        self.out.push(Effect::Start { worker, attempt: id });
+        self.out.push(Effect::Start { worker, attempt: id, gpus, group });
         self.wind_attempt(id);
     }
 }

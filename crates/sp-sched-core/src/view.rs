@@ -2,8 +2,8 @@
 
 use crate::model::WorkerRow;
 use sp_types::{
-    AttemptId, GpuId, HostCapacity, HostId, RegisteredSealProof, SessionId, StoreId, TaskClass, TaskId, TaskKind,
-    WorkerId, WorkerLimits,
+    AttemptId, GpuId, GpuShare, HostCapacity, HostId, RegisteredSealProof, SessionId, StoreId, TaskClass, TaskId,
+    TaskKind, WorkerId, WorkerLimits,
 };
 
 /// Who can hand out a file: stores, each with the data plane of a worker that has it attached.
@@ -89,6 +89,8 @@ pub struct JobView {
     pub fraction: f64,
     /// In words.
     pub detail: String,
+    /// GPUs that it computes on.
+    pub gpus: Vec<GpuShare>,
     /// For a queued task: why not, per worker: "name: reason".
     pub reasons: Vec<String>,
     /// Failures so far.
@@ -198,4 +200,17 @@ pub struct Verdict {
     pub fetch_ms: u64,
     /// Failures of this task there.
     pub failures: u32,
+}
+
+/// How much time a deadline has to spare, by measured times.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slack {
+    /// What is left of its opening when its last partition is proven; negative: it will be late.
+    pub ms: i64,
+    /// How long its proofs take from now on, or from its opening on.
+    pub needed_ms: u64,
+    /// Workers that prove.
+    pub provers: usize,
+    /// Measured proofs that this goes by; 0: usual figures.
+    pub samples: u32,
 }

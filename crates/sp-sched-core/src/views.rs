@@ -27,7 +27,7 @@ impl Core {
         let reg = &w.reg;
         let used = w.account.computing();
         let disabled_reason = w.away_reason(now, self.config.lease_ms);
-        let on_gpus = reg.capacity.usable_gpus().next().is_some();
+        let gpus = self.gpus_given(&reg.worker);
         WorkerView {
             worker: reg.worker.clone(),
             session: reg.session.clone(),
@@ -44,9 +44,8 @@ impl Core {
             cpus_used: used.cpus,
             memory_min_used_bytes: used.memory_min_bytes,
             memory_max_used_bytes: used.memory_max_bytes,
-            gpus_used: if on_gpus { used.gpus } else { 0.0 },
-            // Shares are not tied to a device yet.
-            gpus_in_use: vec![],
+            gpus_used: gpus.iter().map(|gpu| gpu.share).sum(),
+            gpus_in_use: gpus.into_iter().map(|gpu| gpu.id).collect::<BTreeSet<_>>().into_iter().collect(),
             counts: self.counts(w),
             stores: reg.stores.clone(),
             data_url: reg.data_url.clone(),
@@ -99,9 +98,14 @@ impl Core {
             jobs.push(self.bound_view(task, binding, now));
         } else if self.placeable_at(task).is_some() {
             let reasons = self.why_queued(task);
-            jobs.push(JobView { reasons, ..queued_view(task, now) });
+            jobs.push(JobView { reasons, detail: self.yielded(task), ..queued_view(task, now) });
         }
         jobs
+    }
+
+    /// Whether its last attempt made way for a PoSt, in words.
+    fn yielded(&self, task: &Task) -> String {
+        self.hints.get(&task.id).and_then(|hints| hints.yielded.clone()).unwrap_or_default()
     }
 
     fn bound_view(&self, task: &Task, binding: &Binding, now: UnixMs) -> JobView {
@@ -110,7 +114,11 @@ impl Core {
             worker: Some(binding.worker.clone()),
             host_name: self.worker_name(&binding.worker),
             state: assigned(window),
-            detail: self.why_bound(task.id),
+            detail: [self.yielded(task), self.why_bound(task.id)]
+                .into_iter()
+                .filter(|s| !s.is_empty())
+                .collect::<Vec<_>>()
+                .join("; "),
             reasons: vec![format!("{}: {}", self.worker_name(&binding.worker), self.why_bound(task.id))],
             ..queued_view(task, now)
         }
@@ -129,12 +137,16 @@ impl Core {
             (None, None, AttemptState::Granted)
                 if attempt.held && progress.is_none_or(|p| p.phase != Phase::Preparing) =>
             {
-                ("prepared", "its inputs come or are there; waits for room to compute".to_owned())
+                let waits = self.group_in_words(task, attempt.id, now);
+                let room = || "its inputs come or are there; waits for room to compute".to_owned();
+                ("prepared", waits.unwrap_or_else(room))
             }
             (None, None, AttemptState::Granted) => {
                 (phase_name(progress), progress.map(|p| p.detail.clone()).unwrap_or_default())
             }
         };
+        let lost = self.lost_in_words(&attempt.worker, &attempt.gpus);
+        let said = [lost, detail].into_iter().filter(|text| !text.is_empty()).collect::<Vec<_>>();
         JobView {
             attempt: Some(attempt.id),
             worker: Some(attempt.worker.clone()),
@@ -142,7 +154,8 @@ impl Core {
             state,
             age_ms: now.since(attempt.created),
             fraction: progress.map_or(0.0, |p| p.fraction),
-            detail,
+            detail: said.join("; "),
+            gpus: attempt.gpus.clone(),
             ..queued_view(task, now)
         }
     }
@@ -184,6 +197,7 @@ impl Core {
                 Some(t) if t.verifying.is_some() => part.undecided(),
                 _ => progress.map(|p| p.detail.clone()).unwrap_or_default(),
             },
+            gpus: running.map(|t| t.gpus.clone()).unwrap_or_default(),
             reasons: if running.is_none() { vec![waits.to_owned()] } else { Vec::new() },
             failures: part.failed_tries,
             last_error: part.retries.last().cloned().unwrap_or_default(),
@@ -337,6 +351,7 @@ fn queued_view(task: &Task, now: UnixMs) -> JobView {
         age_ms: now.since(task.queued),
         fraction: 0.0,
         detail: String::new(),
+        gpus: Vec::new(),
         reasons: Vec::new(),
         failures: task.failures,
         last_error: task.last_error.clone(),

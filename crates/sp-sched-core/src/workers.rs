@@ -93,7 +93,11 @@ impl Core {
         let (id, session, host) = (reg.worker.clone(), reg.session.clone(), reg.host.clone());
         self.declare_older_boots_dead(&id, &host);
         let now = self.now;
+        let before = self.workers.get(&id).map(|w| w.reg.capacity.clone());
         self.take_in(reg);
+        if let Some(before) = before {
+            self.report_gpus(&id, &before);
+        }
 
         let returning: Vec<AttemptId> = finished.iter().map(|r| r.attempt).collect();
         let mut keep = Vec::new();
@@ -106,15 +110,24 @@ impl Core {
             }
         }
         for attempt in self.granted_on(&id) {
+            let gone_gpu = self.gone_gpu(attempt).filter(|_| held.contains(&attempt));
             if moved.contains(&attempt) && !returning.contains(&attempt) && self.has_lost_its_room(attempt, &id) {
                 self.lose_attempt(attempt, "others have taken its room since its host was left");
+                continue;
+            }
+            if let Some(gpu) = gone_gpu {
+                self.lose_attempt(attempt, &format!("its worker restarted without {gpu}"));
                 continue;
             }
             let Some(live) = self.live.get_mut(&attempt) else { continue };
             if held.contains(&attempt) {
                 live.orphan = None;
                 live.seen = now;
-                live.sent = Some((session.clone(), now));
+                let before = live.sent.replace((session.clone(), now));
+                if before.is_none_or(|(before, _)| before != session) {
+                    // A new process may have to do a part again: it says anew how far it is.
+                    live.progress = None;
+                }
                 keep.push(attempt);
             } else if returning.contains(&attempt) || live.verifying.is_some() {
                 live.orphan = None;
@@ -207,9 +220,8 @@ impl Core {
         known.lapsed = false;
         let grown = capacity.as_ref().is_some_and(|new| *new != known.reg.capacity)
             || limits.as_ref().is_some_and(|new| *new != known.reg.limits);
-        if let Some(capacity) = capacity {
-            known.reg.capacity = capacity;
-        }
+        let before = capacity.map(|new| std::mem::replace(&mut known.reg.capacity, new));
+        let before = before.filter(|before| before.gpus != known.reg.capacity.gpus);
         if let Some(limits) = limits {
             known.reg.limits = limits;
         }
@@ -218,6 +230,9 @@ impl Core {
         self.replan |= !was_available || grown;
         if grown {
             self.touch_host(&host);
+        }
+        if let Some(before) = before {
+            self.report_gpus(worker, &before);
         }
         if !was_available {
             self.dirty.workers.insert(worker.clone());
@@ -239,6 +254,8 @@ impl Core {
                 live.seen = self.now;
                 live.resends = 0;
                 let waits = progress.phase == Phase::Prepared;
+                let needed = |progress: &Progress| progress.phase.memory_most_bytes();
+                let shrinks = live.progress.as_ref().and_then(needed) != needed(&progress);
                 live.progress = Some(progress);
                 let back = live.orphan.take().is_some();
                 if back {
@@ -247,9 +264,17 @@ impl Core {
                     self.unbind(id.task);
                     self.dirty.workers.insert(worker.clone());
                 }
-                if waits && self.attempt(id).is_some_and(|a| !a.held) {
+                if let Some(host) = self.attempt(id).filter(|_| shrinks).map(|a| a.host.clone()) {
+                    // Whoever waits for memory there is looked at in this very step.
+                    self.touch_host(&host);
+                }
+                if let Some(attempt) = self.attempt(id).filter(|a| waits && !a.held) {
                     // The word to start was lost on its way.
-                    self.out.push(Effect::Start { worker: worker.clone(), attempt: id });
+                    let (gpus, group) = (attempt.gpus.clone(), attempt.group.clone());
+                    self.out.push(Effect::Start { worker: worker.clone(), attempt: id, gpus, group });
+                }
+                if waits {
+                    self.is_there(id);
                 }
                 self.wind_attempt(id);
             }
@@ -286,8 +311,8 @@ impl Core {
         self.lookup.add_attempt(&crate::model::Attempt { host: host.clone(), ..before.clone() });
         self.touch_host(&before.host);
         self.touch_host(host);
-        if let Some(row) = self.task_mut(id.task) {
-            row.attempts.iter_mut().filter(|a| a.id == id).for_each(|a| host.clone_into(&mut a.host));
+        if let Some(attempt) = self.attempt_mut(id) {
+            host.clone_into(&mut attempt.host);
         }
         true
     }

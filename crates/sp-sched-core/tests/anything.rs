@@ -11,9 +11,9 @@ use sp_sched_core::event::{
 use sp_sched_core::model::{Rows, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, HostCapacity, HostId, PieceInfo, Randomness,
-    ReplicaId, ResourceTable, SectorId, SectorSize, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
-    WorkerLimits,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, GpuDevice, GpuId, HostCapacity, HostId,
+    PieceInfo, Randomness, ReplicaId, ResourceTable, SectorId, SectorSize, SectorState, SessionId, StoreId, TaskId,
+    TaskKind, WorkerId, WorkerLimits,
 };
 
 const SEALING: [TaskKind; 12] = [
@@ -89,10 +89,26 @@ fn result() -> impl Strategy<Value = TaskResult> {
         .prop_map(|(attempt, task, outcome)| TaskResult { attempt, task, outcome, fetch_ms: 1, compute_ms: 1 })
 }
 
+/// A host with up to two GPUs, which answer or do not.
+fn capacity() -> impl Strategy<Value = HostCapacity> {
+    (0u32..5, prop::collection::vec(any::<bool>(), 0..3), any::<bool>()).prop_map(|(cpus, gpus, gpus_usable)| {
+        let gpu = |(index, healthy): (u32, bool)| GpuDevice {
+            id: GpuId::new(format!("GPU-{index}")).unwrap(),
+            name: "gpu".to_owned(),
+            index,
+            memory_bytes: 1 << 30,
+            memory_used_bytes: 0,
+            healthy,
+        };
+        let gpus = (0..).zip(gpus).map(gpu).collect();
+        HostCapacity { memory_bytes: 1 << 30, cpus, gpus, gpus_usable, ..HostCapacity::default() }
+    })
+}
+
 fn registration() -> impl Strategy<Value = Event> {
     let held = prop::collection::vec(attempt(), 0..3);
-    (0u8..3, 0u8..3, 0u8..3, held, prop::collection::vec(result(), 0..2), 0u32..5).prop_map(
-        |(n, run, role, held, finished, cpus)| {
+    (0u8..3, 0u8..3, 0u8..3, held, prop::collection::vec(result(), 0..2), capacity()).prop_map(
+        |(n, run, role, held, finished, capacity)| {
             let tasks =
                 [&SEALING[..], &[TaskKind::GenerateWindowPost], &[TaskKind::GenerateWinningPost]][role as usize];
             Event::WorkerRegistered(Box::new(Registration {
@@ -102,7 +118,7 @@ fn registration() -> impl Strategy<Value = Event> {
                 name: format!("name{n}"),
                 build: String::new(),
                 tasks: tasks.to_vec(),
-                capacity: HostCapacity { memory_bytes: 1 << 30, cpus, ..HostCapacity::default() },
+                capacity,
                 limits: WorkerLimits::default(),
                 resources: ResourceTable::default(),
                 data_url: format!("http://{n}"),
@@ -111,6 +127,7 @@ fn registration() -> impl Strategy<Value = Event> {
                 held,
                 finished,
                 pid: 1,
+                pc1_streams: u32::from(n),
             }))
         },
     )
@@ -185,20 +202,26 @@ fn chain() -> impl Strategy<Value = Event> {
 
 fn event() -> impl Strategy<Value = Event> {
     let verdict = prop_oneof![3 => Just(Ok(true)), 1 => Just(Ok(false)), 1 => Just(Err("killed".to_owned()))];
-    let progress = prop::collection::vec(attempt(), 0..3).prop_map(|ids| {
-        let report = |attempt| Progress { attempt, phase: Phase::Running, fraction: 0.5, detail: String::new() };
-        ids.into_iter().map(report).collect::<Vec<_>>()
+    let phases =
+        [Phase::Waiting, Phase::Preparing, Phase::Prepared, Phase::Running, Phase::Publishing, Phase::Returning];
+    let report = (attempt(), prop::sample::select(phases.to_vec())).prop_map(|(attempt, phase)| Progress {
+        attempt,
+        phase,
+        fraction: 0.5,
+        detail: String::new(),
     });
+    let progress = prop::collection::vec(report, 0..3);
     let away = (0u8..3, 0u8..3).prop_map(|(n, run)| Event::WorkerDisconnected {
         worker: worker(n),
         session: session(run),
         reason: "reset".to_owned(),
     });
-    let renewed = (0u8..3, 0u8..3, progress).prop_map(|(n, run, attempts)| Event::Renewed {
+    let seen = prop::option::of(capacity());
+    let renewed = (0u8..3, 0u8..3, progress, seen).prop_map(|(n, run, attempts, capacity)| Event::Renewed {
         worker: worker(n),
         session: session(run),
         attempts,
-        capacity: None,
+        capacity,
         limits: None,
     });
     let refused = prop::option::weighted(0.2, Just(Failure { code: ErrorCode::NoSpace, message: "full".to_owned() }));

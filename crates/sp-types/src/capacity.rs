@@ -1,5 +1,7 @@
 //! What a host has, which GPUs are among it, and what one worker may take of it.
 
+use std::fmt;
+
 use crate::GpuId;
 
 /// One GPU of a host.
@@ -17,6 +19,23 @@ pub struct GpuDevice {
     pub memory_used_bytes: u64,
     /// It answers. A device that was there and is gone stays in the list and is not healthy.
     pub healthy: bool,
+}
+
+/// A GPU that a task was given, and how much of it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct GpuShare {
+    /// Which.
+    pub id: GpuId,
+    /// Its place in the driver's order when it was given.
+    pub index: u32,
+    /// Part of the device: above 0, at most 1.
+    pub share: f64,
+}
+
+impl fmt::Display for GpuShare {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "GPU {} ({})", self.index, self.id)
+    }
 }
 
 /// What a host has, as one of its workers sees it: less what cgroups and visibility variables take away.
@@ -53,6 +72,11 @@ impl HostCapacity {
     /// GPUs that tasks can be given: those that answer, and none where no executor computes on them.
     pub fn usable_gpus(&self) -> impl Iterator<Item = &GpuDevice> {
         self.gpus.iter().filter(|gpu| self.gpus_usable && gpu.healthy)
+    }
+
+    /// It has GPUs for tasks and none of them answers: not the same as a host without any, which computes on its cores.
+    pub fn lost_all_gpus(&self) -> bool {
+        self.gpus_usable && !self.gpus.is_empty() && self.gpus.iter().all(|gpu| !gpu.healthy)
     }
 
     /// What of this host is left to a worker with these limits.
@@ -125,9 +149,11 @@ mod tests {
     #[test]
     fn only_healthy_gpus_of_a_worker_that_computes_on_them_are_usable() {
         let mut seen = host(1, 1, vec![gpu("GPU-a", true), gpu("GPU-b", false)]);
-        assert_eq!(seen.usable_gpus().count(), 1);
+        assert_eq!((seen.usable_gpus().count(), seen.lost_all_gpus()), (1, false));
+        seen.gpus[0].healthy = false;
+        assert_eq!((seen.usable_gpus().count(), seen.lost_all_gpus()), (0, true));
         seen.gpus_usable = false;
-        assert_eq!(seen.usable_gpus().count(), 0);
+        assert!(!seen.lost_all_gpus() && !host(1, 1, vec![]).lost_all_gpus());
     }
 
     #[test]

@@ -9,6 +9,7 @@ mod chain;
 mod error_code;
 mod file_kind;
 mod ids;
+mod phase;
 mod piece;
 mod proof;
 mod resources;
@@ -17,11 +18,12 @@ mod sector_state;
 mod size;
 mod task;
 
-pub use capacity::{GpuDevice, HostCapacity, WorkerLimits};
+pub use capacity::{GpuDevice, GpuShare, HostCapacity, WorkerLimits};
 pub use chain::{ChainEpoch, DeadlineIndex, PartitionIndex, Randomness};
 pub use error_code::{ErrorCode, Fault};
 pub use file_kind::{FileKind, FileKindSet, UnknownFileKind};
 pub use ids::{AttemptId, BadId, GpuId, HostId, ReplicaId, ReplicaInfo, SessionId, StoreId, TaskId, WorkerId};
+pub use phase::Phase;
 pub use piece::{PieceInfo, largest_piece_at_most, padded_for};
 pub use proof::{
     PostProof, PostType, RegisteredSealProof, RegisteredUpdateProof, SealFeature, SectorSize, UnknownProof,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sp_proto::convert::{self, WireError, bytes32, required};
 use sp_proto::v1;
-use sp_types::{AttemptId, FileKind, RegisteredSealProof, SectorId, StoreId, TaskKind};
+use sp_types::{AttemptId, FileKind, GpuShare, RegisteredSealProof, SectorId, StoreId, TaskKind};
 
 use crate::options::TIME_LIMIT_LONGEST;
 
@@ -21,6 +21,8 @@ pub(crate) struct Assignment {
     pub(crate) time_limit: Duration,
     /// Bring the inputs, then wait for the scheduler's word.
     pub(crate) hold: bool,
+    /// GPUs that it computes on; while it holds, those come with that word.
+    pub(crate) gpus: Vec<GpuShare>,
 }
 
 /// A file that the task reads.
@@ -49,8 +51,21 @@ pub(crate) struct Output {
 
 impl Assignment {
     pub(crate) fn from_wire(wire: v1::Assign) -> Result<Self, WireError> {
-        let v1::Assign { attempt, task, miner, sector, seal_proof, inputs, outputs, time_limit_ms, params, hold } =
-            wire;
+        // A group is only started where streams were offered, and this build offers none.
+        let v1::Assign {
+            attempt,
+            task,
+            miner,
+            sector,
+            seal_proof,
+            inputs,
+            outputs,
+            time_limit_ms,
+            params,
+            hold,
+            gpus,
+            group: _,
+        } = wire;
         let time_limit = match time_limit_ms {
             0 => TIME_LIMIT_LONGEST,
             ms => Duration::from_millis(ms).min(TIME_LIMIT_LONGEST),
@@ -65,6 +80,7 @@ impl Assignment {
             params: required("params", params)?,
             time_limit,
             hold,
+            gpus: gpu_shares(gpus)?,
         })
     }
 
@@ -78,6 +94,11 @@ impl Assignment {
             _ => Ok(None),
         }
     }
+}
+
+/// GPUs as the scheduler gives them.
+pub(crate) fn gpu_shares(gpus: Vec<v1::GpuShare>) -> Result<Vec<GpuShare>, WireError> {
+    gpus.into_iter().map(TryInto::try_into).collect()
 }
 
 impl Input {

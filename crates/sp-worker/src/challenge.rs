@@ -75,7 +75,8 @@ pub(crate) async fn read_local(
             cache: text(&cache)?,
         };
         let request = question.request(Op::Vanilla(vanilla));
-        let job = Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone() };
+        let job =
+            Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone(), gpus: vec![] };
         match node.executor.run(job).await {
             Ok(Outcome::Data(bytes)) => return Ok(bytes),
             Ok(_) => {
@@ -128,7 +129,7 @@ pub(crate) async fn read_remote(
         vanilla: vanilla.clone(),
     };
     let request = question.request(Op::CheckVanilla(check));
-    let job = Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone() };
+    let job = Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone(), gpus: vec![] };
     match node.executor.run(job).await {
         Ok(Outcome::Valid(true)) => Ok(vanilla),
         Ok(Outcome::Valid(false)) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use sp_env::BoxFuture;
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{ExecRequest, Failure};
-use sp_types::ErrorCode;
+use sp_types::{ErrorCode, GpuShare};
 use tokio_util::sync::CancellationToken;
 
 /// Which child serves a request. Roles never share a child.
@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 pub enum Role {
     /// Sealing work other than proofs; as many children as cores.
     Task,
-    /// Proofs: one child, because it keeps the parameters and uses all cores.
+    /// Proofs: one child, because it keeps the parameters and uses all cores; with GPUs one for each set of them.
     Prover,
     /// Short reads on behalf of others: challenges and pieces.
     Reader,
@@ -30,6 +30,8 @@ pub struct Job {
     pub limit: Duration,
     /// Asks it to stop.
     pub cancel: CancellationToken,
+    /// GPUs that it computes on; empty: none.
+    pub gpus: Vec<GpuShare>,
 }
 
 /// Why a request has no answer.

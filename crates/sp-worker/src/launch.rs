@@ -106,6 +106,7 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
         data_dir: data_dir.clone(),
         own_tmpdir: std::env::var_os("TMPDIR").is_none(),
         pools,
+        computes_on_gpus: gpus_usable,
     })?);
     if warm {
         warm_up(&executor, &tasks, &sizes);
@@ -199,7 +200,7 @@ fn warm_up(executor: &Arc<dyn Executor>, tasks: &[TaskKind], sizes: &[SectorSize
         let seal_proof = RegisteredSealProof::v1_1(size).id();
         let op = Some(Op::Warm(ExecWarm { tasks }));
         let request = ExecRequest { seal_proof, op, ..Default::default() };
-        let job = Job { role, request, limit: WARM_WITHIN, cancel: CancellationToken::new() };
+        let job = Job { role, request, limit: WARM_WITHIN, cancel: CancellationToken::new(), gpus: vec![] };
         let warming = executor.run(job);
         tokio::spawn(async move {
             match warming.await {

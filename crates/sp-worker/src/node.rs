@@ -8,7 +8,7 @@ use sp_env::{CrashPoint, crash_point, crash_requested};
 use sp_net::Env;
 use sp_proto::v1::{self, TaskResult};
 use sp_sectors::Disk;
-use sp_types::{AttemptId, ErrorCode};
+use sp_types::{AttemptId, ErrorCode, GpuShare};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -221,9 +221,9 @@ impl Node {
     }
 
     /// A held attempt may compute. Said again after a restart, so it is not written down.
-    pub(crate) fn release(&self, id: AttemptId) {
+    pub(crate) fn release(&self, id: AttemptId, gpus: Vec<GpuShare>) {
         if let Some(attempt) = self.attempt(id) {
-            attempt.release();
+            attempt.release(gpus);
         }
     }
 

@@ -49,6 +49,7 @@ pub(crate) async fn prove(node: &Node, attempt: &Attempt, times: &mut [u64; 2]) 
         request: request(&attempt.assignment, &statement, proven, vanilla),
         limit: attempt.assignment.time_limit,
         cancel: attempt.cancel.clone(),
+        gpus: attempt.gpus(),
     };
     let outcome = node.executor.run(job).await?;
     times[1] = node.env.clock.monotonic().since_ms(read);

@@ -16,6 +16,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
+use crate::assignment::gpu_shares;
 use crate::failure::Failure;
 use crate::index;
 use crate::node::Node;
@@ -128,6 +129,8 @@ fn register(node: &Node, held: &[AttemptId], finished: Vec<v1::TaskResult>) -> v
         finished,
         pid: options.pid,
         limits: Some(options.limits.clone().into()),
+        // This build labels each sector by itself.
+        pc1_streams: 0,
     }
 }
 
@@ -135,16 +138,27 @@ async fn obey(node: &Arc<Node>, command: Command) {
     match command {
         Command::Registered(_) => tracing::warn!("the scheduler registered this worker twice; ignored"),
         Command::Assign(assign) => node.assign(assign).await,
-        Command::Start(v1::Start { attempt }) => {
-            if let Some(attempt) = attempt {
-                node.release(attempt.into());
+        // A group is only started where streams were offered.
+        Command::Start(v1::Start { attempt, gpus, group: _ }) => match (attempt, gpu_shares(gpus)) {
+            (Some(attempt), Ok(gpus)) => node.release(attempt.into(), gpus),
+            (None, _) => tracing::error!("the scheduler started no attempt; ignored"),
+            (Some(attempt), Err(error)) => {
+                // It is said again with the next heartbeat that finds the attempt waiting.
+                let id = AttemptId::from(attempt);
+                tracing::error!(attempt = %id, %error, "the scheduler started an attempt on GPUs that make no sense");
             }
-        }
+        },
         Command::Stop(v1::Stop {}) => {
             tracing::info!("an operator has stopped this worker");
             node.stopping.cancel();
         }
         Command::Cancel(v1::Cancel { attempt, reason }) => {
+            if let Some(attempt) = attempt {
+                node.cancel(attempt.into(), &reason).await;
+            }
+        }
+        Command::Yield(v1::Yield { attempt, reason }) => {
+            // No stage goes on from where it was yet: to make way is to stop, and the reason says what that costs.
             if let Some(attempt) = attempt {
                 node.cancel(attempt.into(), &reason).await;
             }

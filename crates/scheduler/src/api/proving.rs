@@ -5,8 +5,11 @@ use std::time::Duration;
 
 use sp_net::status::to_status;
 use sp_proto::v1;
+use sp_sched_core::Core;
 use sp_sched_core::effect::{PostReply, Reply};
 use sp_sched_core::event::Request;
+use sp_sched_core::model::UnixMs;
+use sp_sched_core::view::Slack;
 use sp_types::{ChainEpoch, DeadlineIndex, ErrorCode, ProverId, Randomness};
 use tonic::Status;
 
@@ -26,12 +29,10 @@ impl Api {
         let v1::ListDeadlinesRequest { all } = request;
         let with_sectors = self.deadlines().await?;
         let indices = (0..DeadlineIndex::COUNT).map(DeadlineIndex);
-        let deadlines = indices.filter_map(|index| match with_sectors.get(&index) {
-            Some(partitions) => Some(self.summary(index, partitions)),
-            None if all => Some(self.summary(index, &[])),
-            None => None,
-        });
-        Ok(v1::ListDeadlinesReply { deadlines: deadlines.collect() })
+        let shown = indices.filter(|index| all || with_sectors.contains_key(index));
+        let partitions = |index: DeadlineIndex| with_sectors.get(&index).cloned().unwrap_or_default();
+        let deadlines = self.summaries(shown.map(|index| (index, partitions(index))).collect()).await?;
+        Ok(v1::ListDeadlinesReply { deadlines })
     }
 
     pub(super) async fn on_get_deadline(
@@ -40,7 +41,7 @@ impl Api {
     ) -> Result<v1::GetDeadlineReply, Status> {
         let index = deadline(request.index)?;
         let partitions = self.deadlines().await?.remove(&index).unwrap_or_default();
-        let summary = self.summary(index, &partitions);
+        let summary = self.summaries(vec![(index, partitions.clone())]).await?.pop();
         let faulty = self.outcome(index).faulty;
         let partition = |(index, sectors): (usize, Vec<u64>)| v1::Partition {
             index: index as u32,
@@ -48,7 +49,7 @@ impl Api {
             sectors,
         };
         let partitions = partitions.into_iter().enumerate().map(partition).collect();
-        Ok(v1::GetDeadlineReply { summary: Some(summary), partitions })
+        Ok(v1::GetDeadlineReply { summary, partitions })
     }
 
     pub(super) async fn on_proving_info(
@@ -130,7 +131,31 @@ impl Api {
         self.proven.of(index, Opening::provable(self.chain.head(), index).open)
     }
 
-    fn summary(&self, index: DeadlineIndex, partitions: &[Vec<u64>]) -> v1::DeadlineSummary {
+    /// A line for each deadline, with the slack that the core works out.
+    async fn summaries(&self, deadlines: Vec<(DeadlineIndex, Partitions)>) -> Result<Vec<v1::DeadlineSummary>, Status> {
+        let head = self.chain.head();
+        let time = |epoch: ChainEpoch| UnixMs(self.chain.epoch_unix_ms(epoch));
+        let asked: Vec<_> = deadlines
+            .iter()
+            .map(|(index, partitions)| {
+                let Opening { open, close, .. } = Opening::next(head, *index);
+                let proven = self.proven.of(*index, open).partitions;
+                let with_sectors = (0..).zip(partitions).filter(|(_, p)| !p.is_empty());
+                let unproven = with_sectors.filter(|(at, _)| !proven.contains(at)).count();
+                (*index, unproven, time(open), time(close))
+            })
+            .collect();
+        let slack =
+            move |core: &Core, _| asked.into_iter().map(|(i, n, open, close)| core.slack(i, n, open, close)).collect();
+        let slack: Vec<Option<Slack>> = self.look(slack).await?;
+        Ok(deadlines
+            .iter()
+            .zip(slack)
+            .map(|((index, partitions), slack)| self.summary(*index, partitions, slack))
+            .collect())
+    }
+
+    fn summary(&self, index: DeadlineIndex, partitions: &[Vec<u64>], slack: Option<Slack>) -> v1::DeadlineSummary {
         let head = self.chain.head();
         let open: ChainEpoch = Opening::next(head, index).open;
         let outcome = self.outcome(index);
@@ -143,6 +168,10 @@ impl Api {
             proven_partitions: outcome.partitions.len() as u32,
             current: Opening::current(head).index == index,
             open_epoch: open.0,
+            slack_ms: slack.map(|s| s.ms),
+            needed_ms: slack.map_or(0, |s| s.needed_ms),
+            provers: slack.map_or(0, |s| s.provers as u32),
+            samples: slack.map_or(0, |s| s.samples),
         }
     }
 }

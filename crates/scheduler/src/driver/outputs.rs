@@ -82,9 +82,13 @@ impl Outputs {
                 crash_point(CrashPoint::SchedulerBeforeAssign);
                 self.tell(worker, wire::assign(self.miner, *assignment));
             }
-            Effect::Start { worker, attempt } => self.tell(worker, wire::start(attempt)),
+            Effect::Start { worker, attempt, gpus, group } => self.tell(worker, wire::start(attempt, gpus, group)),
             Effect::Stop { worker } => self.tell(worker, wire::stop()),
             Effect::Cancel { worker, attempt, reason } => self.tell(worker, wire::cancel(attempt, reason)),
+            Effect::Yield { worker, attempt, reason } => {
+                tracing::warn!(%worker, %attempt, reason, "sealing makes way for a PoSt");
+                self.tell(worker, wire::yield_attempt(attempt, reason));
+            }
             Effect::AckResult { worker, attempt } => {
                 crash_point(CrashPoint::SchedulerBeforeAck);
                 self.tell(worker, wire::result_ack(attempt));

@@ -239,7 +239,11 @@ impl Driver {
         let first = pending.effects.len();
         self.step(event, pending);
         let ended = pending.effects[first..].iter().filter_map(|effect| match effect {
-            Effect::Cancel { worker: whose, attempt, .. } if whose == worker => Some((*attempt).into()),
+            Effect::Cancel { worker: whose, attempt, .. } | Effect::Yield { worker: whose, attempt, .. }
+                if whose == worker =>
+            {
+                Some((*attempt).into())
+            }
             _ => None,
         });
         v1::RenewReply { known: true, ended: ended.collect() }

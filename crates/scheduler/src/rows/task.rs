@@ -63,7 +63,7 @@ fn from_stored(stored: v1::StoredTask) -> Result<Task, WireError> {
 }
 
 fn encode_attempt(attempt: &Attempt) -> v1::StoredAttempt {
-    let Attempt { id, worker, host, state, outputs, created, upload_ticket, held } = attempt;
+    let Attempt { id, worker, host, state, outputs, created, upload_ticket, held, gpus, group } = attempt;
     v1::StoredAttempt {
         id: Some((*id).into()),
         worker: worker.to_string(),
@@ -73,11 +73,14 @@ fn encode_attempt(attempt: &Attempt) -> v1::StoredAttempt {
         created_unix_ms: created.0,
         upload_ticket: upload_ticket.clone(),
         held: *held,
+        gpus: gpus.iter().cloned().map(Into::into).collect(),
+        group: group.iter().copied().map(Into::into).collect(),
     }
 }
 
 fn decode_attempt(stored: v1::StoredAttempt) -> Result<Attempt, WireError> {
-    let v1::StoredAttempt { id, worker, host, state, outputs, created_unix_ms, upload_ticket, held } = stored;
+    let v1::StoredAttempt { id, worker, host, state, outputs, created_unix_ms, upload_ticket, held, gpus, group } =
+        stored;
     Ok(Attempt {
         id: required("attempts.id", id)?.into(),
         worker: WorkerId::new(worker).map_err(|e| invalid("attempts.worker", e))?,
@@ -87,6 +90,8 @@ fn decode_attempt(stored: v1::StoredAttempt) -> Result<Attempt, WireError> {
         created: UnixMs(created_unix_ms),
         upload_ticket,
         held,
+        gpus: gpus.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+        group: group.into_iter().map(Into::into).collect(),
     })
 }
 

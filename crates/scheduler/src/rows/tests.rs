@@ -9,8 +9,8 @@ use sp_sched_core::model::{
 };
 use sp_state::Memory;
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, HostId, PartitionIndex, PieceInfo, RegisteredSealProof,
-    SectorSize, SectorState, StoreId, TaskId, TaskKind, WorkerId,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, GpuId, GpuShare, HostId, PartitionIndex, PieceInfo,
+    RegisteredSealProof, SectorSize, SectorState, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 use super::*;
@@ -153,10 +153,20 @@ fn output() -> impl Strategy<Value = OutputSlot> {
     })
 }
 
+fn gpu() -> impl Strategy<Value = GpuShare> {
+    (id(), any::<u32>(), 0.01f64..=1.0).prop_map(|(id, index, share)| GpuShare {
+        id: GpuId::new(id).expect("made of allowed characters"),
+        index,
+        share,
+    })
+}
+
 fn attempt() -> impl Strategy<Value = Attempt> {
     let state = one_of(&[AttemptState::Reserving, AttemptState::Granted]);
-    (attempt_id(), id(), id(), state, vec(output(), 0..3), any::<u64>(), text(), any::<bool>()).prop_map(
-        |(id, worker, host, state, outputs, created, upload_ticket, held)| Attempt {
+    let when = (any::<u64>(), any::<bool>());
+    let with = (vec(gpu(), 0..3), vec(attempt_id(), 0..3));
+    (attempt_id(), id(), id(), state, vec(output(), 0..3), when, text(), with).prop_map(
+        |(id, worker, host, state, outputs, (created, held), upload_ticket, (gpus, group))| Attempt {
             id,
             worker: WorkerId::new(worker).expect("made of allowed characters"),
             host: HostId::new(host).expect("made of allowed characters"),
@@ -165,6 +175,8 @@ fn attempt() -> impl Strategy<Value = Attempt> {
             created: UnixMs(created),
             upload_ticket,
             held,
+            gpus,
+            group,
         },
     )
 }
@@ -268,6 +280,26 @@ fn foreign_keys_and_unknown_enum_values_are_refused() {
         .expect_err("unknown state")
         .to_string();
     assert!(error.contains("sector/3") && error.contains("99"), "{error}");
+}
+
+#[test]
+fn an_attempt_of_an_older_build_has_no_gpus_and_nonsense_is_refused() {
+    use sp_proto::v1::{AttemptId as Id, GpuShare as Share, StoredAttempt, StoredTask};
+    let (worker, host, kind) = ("w".to_owned(), "h".to_owned(), sp_proto::v1::TaskKind::Commit2 as i32);
+    let id = Some(Id { task: 5, number: 1 });
+    // What a build before this one wrote: no field of devices at all.
+    let attempt = StoredAttempt { id, worker, host, state: 2, ..Default::default() };
+    let read = |attempt: StoredAttempt| {
+        let task = StoredTask { id: 5, kind, attempts: vec![attempt], ..Default::default() };
+        let mut rows = Rows::default();
+        decode_into(&mut rows, &task::key(TaskId(5)), &prost::Message::encode_to_vec(&task)).map(|()| rows)
+    };
+    assert_eq!(read(attempt.clone()).expect("readable").tasks[0].attempts[0].gpus, []);
+    for (id, share) in [("GPU-a", 0.0), ("GPU-a", 1.5), ("GPU-a", f64::NAN), ("", 1.0)] {
+        let gpus = vec![Share { id: id.to_owned(), index: 0, share }];
+        let error = read(StoredAttempt { gpus, ..attempt.clone() }).expect_err("nonsense").to_string();
+        assert!(error.contains("gpus."), "{error}");
+    }
 }
 
 #[test]

@@ -4,7 +4,7 @@ use sp_proto::v1;
 use sp_proto::v1::{assign::Params, worker_command::Body};
 use sp_sched_core::effect::{Assignment, InputFile, TaskParams};
 use sp_sched_core::model::OutputSlot;
-use sp_types::{AttemptId, Commitment, PieceInfo, RegisteredSealProof, SessionId};
+use sp_types::{AttemptId, Commitment, GpuShare, PieceInfo, RegisteredSealProof, SessionId};
 
 use super::post::post_sector;
 
@@ -22,7 +22,8 @@ pub(crate) fn registered(
 
 /// A task for it.
 pub(crate) fn assign(miner: u64, assignment: Assignment) -> v1::WorkerCommand {
-    let Assignment { attempt, task, sector, seal_proof, inputs, outputs, params, time_limit_ms, hold } = assignment;
+    let Assignment { attempt, task, sector, seal_proof, inputs, outputs, params, time_limit_ms, hold, gpus, group } =
+        assignment;
     command(Body::Assign(v1::Assign {
         attempt: Some(attempt.into()),
         task: v1::TaskKind::from(task) as i32,
@@ -34,6 +35,8 @@ pub(crate) fn assign(miner: u64, assignment: Assignment) -> v1::WorkerCommand {
         params: Some(task_params(params)),
         time_limit_ms,
         hold,
+        gpus: gpus.into_iter().map(Into::into).collect(),
+        group: group.into_iter().map(Into::into).collect(),
     }))
 }
 
@@ -42,9 +45,16 @@ pub(crate) fn cancel(attempt: AttemptId, reason: String) -> v1::WorkerCommand {
     command(Body::Cancel(v1::Cancel { attempt: Some(attempt.into()), reason }))
 }
 
+/// Make way.
+pub(crate) fn yield_attempt(attempt: AttemptId, reason: String) -> v1::WorkerCommand {
+    command(Body::Yield(v1::Yield { attempt: Some(attempt.into()), reason }))
+}
+
 /// A held attempt may compute.
-pub(crate) fn start(attempt: AttemptId) -> v1::WorkerCommand {
-    command(Body::Start(v1::Start { attempt: Some(attempt.into()) }))
+pub(crate) fn start(attempt: AttemptId, gpus: Vec<GpuShare>, group: Vec<AttemptId>) -> v1::WorkerCommand {
+    let gpus = gpus.into_iter().map(Into::into).collect();
+    let group = group.into_iter().map(Into::into).collect();
+    command(Body::Start(v1::Start { attempt: Some(attempt.into()), gpus, group }))
 }
 
 /// Leave for good.

@@ -40,6 +40,7 @@ pub(crate) fn registration(message: v1::Register) -> Result<(Registration, Admis
         finished,
         pid,
         limits,
+        pc1_streams,
     } = message;
     let tasks: Vec<TaskKind> = tasks.into_iter().map(task_kind).collect::<Result<_, _>>()?;
     one_class(&tasks)?;
@@ -61,6 +62,7 @@ pub(crate) fn registration(message: v1::Register) -> Result<(Registration, Admis
         held: held.into_iter().map(Into::into).collect(),
         finished: finished.into_iter().map(task_result).collect::<Result<_, _>>()?,
         pid,
+        pc1_streams: streams(pc1_streams)?,
     };
     Ok((registration, Admission { cluster, protocol_minor, seal_proofs }))
 }
@@ -81,6 +83,16 @@ fn one_class(tasks: &[TaskKind]) -> Result<(), WireError> {
             ),
         )),
     }
+}
+
+/// Far more than any machine interleaves.
+const STREAMS_MAX: u32 = 1_024;
+
+fn streams(count: u32) -> Result<u32, WireError> {
+    if count > STREAMS_MAX {
+        return Err(invalid("pc1_streams", format!("{count} streams are more than {STREAMS_MAX}")));
+    }
+    Ok(count)
 }
 
 fn capacity(message: v1::HostCapacity) -> Result<HostCapacity, WireError> {

@@ -117,6 +117,9 @@ fn text(explained: &Explained) -> String {
     }
     if explained.failures > 0 {
         text += &format!("Failed {} times, last: {}\n", explained.failures, explained.last_error);
+    } else if !explained.last_error.is_empty() {
+        // Not a failure: it made way for a proof.
+        text += &format!("Before: {}\n", explained.last_error);
     }
     let head = ["Worker", "Score", "Util", "Expected", "Samples", "Fetch", "Why not"];
     let rows: Vec<Vec<String>> = explained.workers.iter().map(Verdict::cells).collect();

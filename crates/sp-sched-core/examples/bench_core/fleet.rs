@@ -126,6 +126,7 @@ impl Site {
             held: Vec::new(),
             finished: Vec::new(),
             pid: 1,
+            pc1_streams: 0,
         }
     }
 

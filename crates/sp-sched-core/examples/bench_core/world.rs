@@ -244,8 +244,10 @@ impl World {
                     self.placed += usize::from(assignment.outputs.is_empty());
                     self.running[self.numbers[&worker]].push_back(*assignment);
                 }
-                Effect::Start { worker, attempt } => self.start(&worker, attempt),
-                Effect::Cancel { worker, attempt, .. } => self.forget(&worker, attempt),
+                Effect::Start { worker, attempt, .. } => self.start(&worker, attempt),
+                Effect::Cancel { worker, attempt, .. } | Effect::Yield { worker, attempt, .. } => {
+                    self.forget(&worker, attempt)
+                }
                 Effect::VerifySeal(seal) => {
                     self.answers.push_back(Event::Verified { attempt: seal.attempt, verdict: Ok(true) });
                 }

@@ -6,13 +6,13 @@ use std::collections::BTreeMap;
 
 use sp_sched_core::effect::{Assignment, Effect, Reply};
 use sp_sched_core::event::{
-    Event, Failure, Registration, Request, RequestId, StoreFact, TaskDone, TaskOutput, TaskResult,
+    Event, Failure, Phase, Progress, Registration, Request, RequestId, StoreFact, TaskDone, TaskOutput, TaskResult,
 };
 use sp_sched_core::model::{Counters, RowChange, Rows, Sector, SectorFile, Task, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, FileKind, HostCapacity, HostId, ReplicaId, ResourceTable, SectorId, SectorSize,
-    SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, HostCapacity, HostId, PartitionIndex, ReplicaId,
+    ResourceTable, SectorId, SectorSize, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 pub const GIB: u64 = 1 << 30;
@@ -27,6 +27,10 @@ pub struct Desk {
     pub begun: Vec<(TaskKind, u64, WorkerId)>,
     pub replies: BTreeMap<u64, Reply>,
     pub stopped: Vec<WorkerId>,
+    /// Who was asked to make way, and why.
+    pub yielded: Vec<(WorkerId, String)>,
+    /// What attempts reported last.
+    phases: BTreeMap<AttemptId, Phase>,
     requests: u64,
     config: Config,
     rows: Saved,
@@ -38,6 +42,11 @@ struct Saved {
     sectors: BTreeMap<u64, Sector>,
     tasks: BTreeMap<TaskId, Task>,
     counters: Counters,
+}
+
+/// A state that needs no task.
+fn is_settled(state: SectorState) -> bool {
+    state == SectorState::Proving
 }
 
 /// Files that a sector in this state has.
@@ -129,10 +138,25 @@ pub fn lotus_machine() -> HostCapacity {
 impl Desk {
     /// Sector n stands in the n-th state; its task has the id n + 1.
     pub fn new(change: impl FnOnce(&mut Config), states: &[SectorState]) -> Self {
+        Self::proving(change, states, &[])
+    }
+
+    /// The same; of sectors that are proven: number, deadline and partition.
+    pub fn proving(change: impl FnOnce(&mut Config), states: &[SectorState], proven: &[(u64, u32, u32)]) -> Self {
+        Self::with(change, states, |sector| {
+            let mine = proven.iter().find(|(number, ..)| *number == sector.number);
+            sector.location = mine.map(|(_, d, p)| (DeadlineIndex(*d), PartitionIndex(*p)));
+        })
+    }
+
+    /// The same, with sectors as they are wanted.
+    pub fn with(change: impl FnOnce(&mut Config), states: &[SectorState], edit: impl FnMut(&mut Sector)) -> Self {
         let mut config = Config::new(1000, SIZE, [7; 32]);
         change(&mut config);
-        let sectors = states.iter().zip(0..).map(|(state, n)| sector(n, *state, &config)).collect::<Vec<_>>();
-        let tasks = states.iter().zip(0..).map(|(state, n)| task(n + 1, n, kind_of(*state))).collect::<Vec<_>>();
+        let mut sectors = states.iter().zip(0..).map(|(state, n)| sector(n, *state, &config)).collect::<Vec<_>>();
+        sectors.iter_mut().for_each(edit);
+        let busy = states.iter().zip(0..).filter(|(state, _)| !is_settled(**state));
+        let tasks = busy.map(|(state, n)| task(n + 1, n, kind_of(*state))).collect::<Vec<_>>();
         let next = states.len() as u64;
         let counters = Counters { next_task: next + 1, next_sector: next };
         let saved = Saved {
@@ -149,6 +173,8 @@ impl Desk {
             begun: vec![],
             replies: BTreeMap::new(),
             stopped: vec![],
+            yielded: vec![],
+            phases: BTreeMap::new(),
             requests: 0,
             config,
             rows: saved,
@@ -185,11 +211,20 @@ impl Desk {
                     }
                     self.given.insert(assignment.attempt, (worker, *assignment));
                 }
-                Effect::Start { worker, attempt } => {
-                    let (_, assignment) = &self.given[&attempt];
+                Effect::Start { worker, attempt, gpus, group } => {
+                    let (_, assignment) = self.given.get_mut(&attempt).unwrap();
+                    self.phases.remove(&attempt);
+                    assignment.hold = false;
+                    assignment.gpus = gpus;
+                    assignment.group = group;
                     self.begun.push((assignment.task, assignment.sector, worker));
                 }
                 Effect::Cancel { attempt, .. } => drop(self.given.remove(&attempt)),
+                Effect::Yield { worker, attempt, reason } => {
+                    self.given.remove(&attempt);
+                    self.yielded.push((worker, reason));
+                }
+                Effect::VerifyPost(post) => self.step(Event::Verified { attempt: post.attempt, verdict: Ok(true) }),
                 Effect::Stop { worker } => self.stopped.push(worker),
                 Effect::Reply(id, reply) => drop(self.replies.insert(id.0, reply)),
                 _ => {}
@@ -225,6 +260,7 @@ impl Desk {
             held: vec![],
             finished: vec![],
             pid: 1,
+            pc1_streams: 0,
         };
         change(&mut registration);
         self.step(Event::WorkerRegistered(Box::new(registration)));
@@ -259,6 +295,36 @@ impl Desk {
         self.step(Event::IndexSnapshotEnd);
     }
 
+    /// A heartbeat that says what the host has now.
+    pub fn beat(&mut self, name: &str, capacity: HostCapacity) {
+        self.now += 1;
+        self.step(Event::Renewed {
+            worker: worker(name),
+            session: SessionId::new("one").unwrap(),
+            attempts: self.progress_of(name),
+            capacity: Some(capacity),
+            limits: None,
+        });
+    }
+
+    /// The attempt at this task says how far it is.
+    pub fn report(&mut self, kind: TaskKind, number: u64, phase: Phase) {
+        let attempt = self.attempt(kind, number);
+        self.phases.insert(attempt, phase);
+        self.step(Event::Renewed {
+            worker: self.given[&attempt].0.clone(),
+            session: SessionId::new("one").unwrap(),
+            attempts: vec![Progress { attempt, phase, fraction: 0.0, detail: String::new() }],
+            capacity: None,
+            limits: None,
+        });
+    }
+
+    /// Time passes for `a`.
+    pub fn wait(&mut self, ms: u64) {
+        self.pass(ms, &["a"]);
+    }
+
     /// Time passes, with heartbeats and whatever is due.
     pub fn pass(&mut self, ms: u64, workers: &[&str]) {
         let end = self.now + ms;
@@ -277,11 +343,12 @@ impl Desk {
         }
     }
 
-    fn progress_of(&self, name: &str) -> Vec<sp_sched_core::event::Progress> {
+    fn progress_of(&self, name: &str) -> Vec<Progress> {
         let mine = self.given.iter().filter(|(_, (w, _))| w.as_str() == name);
-        let phase = sp_sched_core::event::Phase::Running;
-        mine.map(|(id, _)| sp_sched_core::event::Progress { attempt: *id, phase, fraction: 0.1, detail: String::new() })
-            .collect()
+        let usual = |a: &Assignment| if a.hold && a.group.is_empty() { Phase::Preparing } else { Phase::Running };
+        let phase = |id: &AttemptId, a: &Assignment| self.phases.get(id).copied().unwrap_or_else(|| usual(a));
+        let progress = |attempt, phase| Progress { attempt, phase, fraction: 0.1, detail: String::new() };
+        mine.map(|(id, (_, a))| progress(*id, phase(id, a))).collect()
     }
 
     /// The attempt at this kind of task of this sector that somebody works on.
@@ -317,6 +384,15 @@ impl Desk {
         self.result(worker, TaskResult { attempt, task: kind, outcome, fetch_ms, compute_ms });
     }
 
+    /// The partition that begins with this sector is proven, after so long; the verifier agrees.
+    pub fn prove(&mut self, number: u64, compute_ms: u64) {
+        let attempt = self.attempt(TaskKind::GenerateWindowPost, number);
+        let (worker, assignment) = self.given.remove(&attempt).unwrap();
+        let output = TaskOutput::Post { proof: vec![1], skipped: vec![] };
+        let outcome = Ok(TaskDone { replicas: vec![], output });
+        self.result(worker, TaskResult { attempt, task: assignment.task, outcome, fetch_ms: 0, compute_ms });
+    }
+
     pub fn fail(&mut self, kind: TaskKind, number: u64, failure: Failure) {
         let attempt = self.attempt(kind, number);
         let (worker, _) = self.given.remove(&attempt).unwrap();
@@ -331,6 +407,13 @@ impl Desk {
         self.requests += 1;
         self.step(Event::Request(RequestId(self.requests), request));
         self.replies.remove(&self.requests).expect("answered at once")
+    }
+
+    /// The same for what is answered when it is done.
+    pub fn ask_later(&mut self, request: Request) -> u64 {
+        self.requests += 1;
+        self.step(Event::Request(RequestId(self.requests), request));
+        self.requests
     }
 
     /// Who began what, as `PC1 3 on a`, since the last call.

@@ -235,9 +235,11 @@ impl World {
             Effect::Registered { worker, session: _, keep } => self.registered(&worker, &keep),
             Effect::Reserve { attempt, sector: _, outputs } => self.reserve(attempt, outputs),
             Effect::Assign { worker, assignment } => self.assigned(&worker, *assignment),
-            Effect::Start { worker, attempt } => self.started(&worker, attempt),
+            Effect::Start { worker, attempt, gpus: _, group: _ } => self.started(&worker, attempt),
             Effect::Stop { worker } => self.stopped(&worker),
-            Effect::Cancel { worker, attempt, reason: _ } => self.cancelled(&worker, attempt),
+            Effect::Cancel { worker, attempt, reason: _ } | Effect::Yield { worker, attempt, reason: _ } => {
+                self.cancelled(&worker, attempt);
+            }
             Effect::AckResult { worker, attempt } => self.acknowledged(&worker, attempt),
             Effect::Fence(row) => self.index.fence(row),
             Effect::DeleteReplica { replica, reason: _ } => self.delete(&replica),

@@ -166,6 +166,7 @@ impl World {
             held: w.attempts.keys().copied().collect(),
             finished: w.results.values().cloned().collect(),
             pid: 1,
+            pc1_streams: 0,
         };
         self.tell(Event::WorkerRegistered(Box::new(registration)));
     }

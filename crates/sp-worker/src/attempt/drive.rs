@@ -136,6 +136,7 @@ async fn seal(node: &Node, attempt: &Attempt, times: &mut [u64; 2]) -> Result<Ou
         request: request::request(assignment, &files)?,
         limit: assignment.time_limit,
         cancel: attempt.cancel.clone(),
+        gpus: attempt.gpus(),
     };
     let output = request::output_of(node.executor.run(job).await?)?;
     *times = [ready.since_ms(started), node.env.clock.monotonic().since_ms(began)];

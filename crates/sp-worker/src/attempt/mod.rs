@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use sp_proto::v1;
-use sp_types::AttemptId;
+use sp_types::{AttemptId, GpuShare};
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment::Assignment;
@@ -31,6 +31,8 @@ pub(crate) struct Attempt {
     dropped: AtomicBool,
     /// Cancelled once it may compute.
     released: CancellationToken,
+    /// GPUs that it computes on.
+    gpus: Mutex<Vec<GpuShare>>,
     progress: Mutex<Progress>,
     /// The upload that it waits for.
     pub(crate) upload: Option<Arc<Upload>>,
@@ -50,6 +52,7 @@ impl Attempt {
             released.cancel();
         }
         Self {
+            gpus: Mutex::new(assignment.gpus.clone()),
             assignment,
             cancel: CancellationToken::new(),
             started: AtomicBool::new(false),
@@ -69,9 +72,17 @@ impl Attempt {
         !self.started.swap(true, Ordering::SeqCst)
     }
 
-    /// It may compute.
-    pub(crate) fn release(&self) {
-        self.released.cancel();
+    /// It may compute, on these GPUs; said again, it changes nothing.
+    pub(crate) fn release(&self, gpus: Vec<GpuShare>) {
+        if self.is_held() {
+            *self.gpus.lock().unwrap_or_else(PoisonError::into_inner) = gpus;
+            self.released.cancel();
+        }
+    }
+
+    /// GPUs that it computes on.
+    pub(crate) fn gpus(&self) -> Vec<GpuShare> {
+        self.gpus.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Waits until it may compute.

@@ -3,6 +3,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod child;
+mod gpus;
 mod pool;
 mod record;
 mod serve;
@@ -11,11 +12,12 @@ mod spawner;
 use std::collections::HashMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sp_env::BoxFuture;
 use sp_proto::v1::exec_response::Outcome;
+use sp_types::{GpuId, GpuShare};
 
 use crate::executor::{ExecError, Executor, Job, Role};
 use pool::Pool;
@@ -36,29 +38,45 @@ pub struct ChildConfig {
     pub data_dir: PathBuf,
     /// Give each child a temporary directory of its own: upstream's GPU locks lie there.
     pub own_tmpdir: bool,
-    /// How many children each role may have.
+    /// How many children each role may have: so many without GPUs, and so many for each set of GPUs that tasks are given.
     pub pools: Vec<(Role, usize)>,
+    /// The children compute on GPUs: each sees those of its tasks, and none where they were given none.
+    pub computes_on_gpus: bool,
 }
 
-/// Children by role.
+/// Children by role and by the GPUs that they see: what a process sees of them is settled when it starts.
 pub struct ChildExecutor {
-    pools: HashMap<Role, Arc<Pool>>,
+    sizes: HashMap<Role, usize>,
+    computes_on_gpus: bool,
+    spawner: Arc<Spawner>,
+    pools: Mutex<HashMap<(Role, Vec<GpuId>), Arc<Pool>>>,
 }
 
 impl ChildExecutor {
     /// Starts no child yet: each comes with the first request that needs it.
     pub fn new(config: ChildConfig) -> std::io::Result<Self> {
         std::fs::create_dir_all(config.data_dir.join(record::DIRECTORY))?;
-        let pools = config.pools.clone();
-        let spawner = Arc::new(Spawner::start(config)?);
-        let pools = pools.into_iter().map(|(role, size)| (role, Arc::new(Pool::new(role, size, spawner.clone()))));
-        Ok(Self { pools: pools.collect() })
+        let (sizes, computes_on_gpus) = (config.pools.iter().copied().collect(), config.computes_on_gpus);
+        Ok(Self { sizes, computes_on_gpus, spawner: Arc::new(Spawner::start(config)?), pools: Mutex::default() })
+    }
+
+    /// The pool for such a task; none: this worker has no children of that role.
+    fn pool(&self, role: Role, gpus: &[GpuShare]) -> Option<Arc<Pool>> {
+        let size = *self.sizes.get(&role)?;
+        let mut ids: Vec<GpuId> = gpus.iter().map(|gpu| gpu.id.clone()).collect();
+        ids.sort();
+        let new = || {
+            let variables = gpus::variables(gpus, self.computes_on_gpus);
+            Arc::new(Pool::new(role, size, variables, self.spawner.clone()))
+        };
+        let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(pools.entry((role, ids)).or_insert_with(new).clone())
     }
 }
 
 impl Executor for ChildExecutor {
     fn run(&self, job: Job) -> BoxFuture<Result<Outcome, ExecError>> {
-        let Some(pool) = self.pools.get(&job.role).cloned() else {
+        let Some(pool) = self.pool(job.role, &job.gpus) else {
             let role = job.role;
             return Box::pin(async move { Err(ExecError::Crashed(format!("this worker has no {role:?} child"))) });
         };

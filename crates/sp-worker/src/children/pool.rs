@@ -1,4 +1,4 @@
-//! The children of one role: grown on demand, reused when idle, started again with growing waits after crashes.
+//! The children of one role and one set of GPUs: grown on demand, reused when idle, started again with growing waits after crashes.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,6 +8,7 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::child::Child;
+use super::gpus::Variable;
 use super::spawner::Spawner;
 use crate::executor::{ExecError, Job, Role};
 
@@ -18,6 +19,8 @@ const RESTART_LONGEST: Duration = Duration::from_secs(10);
 pub(super) struct Pool {
     role: Role,
     free: Semaphore,
+    /// On top of every child's.
+    variables: Vec<Variable>,
     spawner: Arc<Spawner>,
     state: Mutex<State>,
 }
@@ -31,8 +34,8 @@ struct State {
 }
 
 impl Pool {
-    pub(super) fn new(role: Role, size: usize, spawner: Arc<Spawner>) -> Self {
-        Self { role, free: Semaphore::new(size.max(1)), spawner, state: Mutex::default() }
+    pub(super) fn new(role: Role, size: usize, variables: Vec<Variable>, spawner: Arc<Spawner>) -> Self {
+        Self { role, free: Semaphore::new(size.max(1)), variables, spawner, state: Mutex::default() }
     }
 
     pub(super) async fn run(&self, job: Job) -> Result<Outcome, ExecError> {
@@ -83,7 +86,7 @@ impl Pool {
             let wait = RESTART_FIRST.saturating_mul(1 << (crashes - 1).min(10)).min(RESTART_LONGEST);
             tokio::time::sleep(wait).await;
         }
-        let started = self.spawner.spawn().await.and_then(Child::new);
+        let started = self.spawner.spawn(self.variables.clone()).await.and_then(Child::new);
         started.map_err(|e| ExecError::Crashed(format!("a child cannot be started: {e}")))
     }
 }

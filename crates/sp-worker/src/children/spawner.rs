@@ -9,6 +9,7 @@ use std::sync::mpsc;
 
 use tokio::sync::oneshot;
 
+use super::gpus::Variable;
 use super::{ChildConfig, record};
 
 /// A started process with what belongs to it on disk.
@@ -20,7 +21,8 @@ pub(super) struct Started {
     pub(super) tmpdir: Option<PathBuf>,
 }
 
-type Order = oneshot::Sender<io::Result<Started>>;
+/// Variables on top of every child's, and whom to tell.
+type Order = (Vec<Variable>, oneshot::Sender<io::Result<Started>>);
 
 pub(super) struct Spawner {
     orders: mpsc::Sender<Order>,
@@ -30,23 +32,23 @@ impl Spawner {
     pub(super) fn start(config: ChildConfig) -> io::Result<Self> {
         let (orders, receiver) = mpsc::channel::<Order>();
         std::thread::Builder::new().name("spawner".into()).spawn(move || {
-            for (number, order) in receiver.into_iter().enumerate() {
+            for (number, (variables, order)) in receiver.into_iter().enumerate() {
                 // A receiver that is gone means the worker is going down; the child sees its pipe close.
-                let _ = order.send(start_child(&config, number));
+                let _ = order.send(start_child(&config, &variables, number));
             }
         })?;
         Ok(Self { orders })
     }
 
-    pub(super) async fn spawn(&self) -> io::Result<Started> {
+    pub(super) async fn spawn(&self, variables: Vec<Variable>) -> io::Result<Started> {
         let gone = || io::Error::other("the thread that starts children has ended");
         let (sender, receiver) = oneshot::channel();
-        self.orders.send(sender).map_err(|_| gone())?;
+        self.orders.send((variables, sender)).map_err(|_| gone())?;
         receiver.await.map_err(|_| gone())?
     }
 }
 
-fn start_child(config: &ChildConfig, number: usize) -> io::Result<Started> {
+fn start_child(config: &ChildConfig, variables: &[Variable], number: usize) -> io::Result<Started> {
     let mut command = Command::new(&config.program);
     command
         .arg0("sp-executor")
@@ -57,7 +59,7 @@ fn start_child(config: &ChildConfig, number: usize) -> io::Result<Started> {
         .stderr(Stdio::inherit())
         // A group of its own: Ctrl-C at the terminal reaches the worker, which ends its children in order.
         .process_group(0);
-    for (name, value) in &config.environment {
+    for (name, value) in config.environment.iter().chain(variables) {
         match value {
             Some(value) => command.env(name, value),
             None => command.env_remove(name),

@@ -194,7 +194,7 @@ async fn read_piece(
         op: Some(op),
     };
     let cancel = CancellationToken::new();
-    match node.executor.run(Job { role: Role::Reader, request, limit: READ_TIMEOUT, cancel }).await {
+    match node.executor.run(Job { role: Role::Reader, request, limit: READ_TIMEOUT, cancel, gpus: vec![] }).await {
         Ok(Outcome::Data(data)) if data.len() as u64 == size_bytes => Ok(FileChunk { offset, data: data.into() }),
         Ok(_) => Err(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with other data").to_status()),
         Err(error) => Err(Failure::from(error).to_status()),

@@ -5,7 +5,7 @@ use sp_proto::v1::{DeadlineSummary, ListDeadlinesRequest};
 
 use crate::context::{Context, request};
 use crate::error::CommandError;
-use crate::layout::{local_time, table};
+use crate::layout::{go_duration, local_time, table};
 
 /// List the deadlines of the proving period.
 #[derive(Debug, clap::Args)]
@@ -26,6 +26,12 @@ pub(super) struct DeadlineRow {
     faults: u32,
     pub(super) proven_partitions: u32,
     pub(super) current: bool,
+    /// What is left when the last partition is proven, by measured times; null when nothing is left to prove or nobody
+    /// proves.
+    pub(super) slack_ms: Option<i64>,
+    needed_ms: u64,
+    provers: u32,
+    samples: u32,
 }
 
 impl Deadlines {
@@ -48,8 +54,25 @@ impl From<DeadlineSummary> for DeadlineRow {
             proven_partitions,
             current,
             open_epoch,
+            slack_ms,
+            needed_ms,
+            provers,
+            samples,
         } = wire;
-        Self { index, open_epoch, open_unix_ms, partitions, sectors, faults, proven_partitions, current }
+        Self {
+            index,
+            open_epoch,
+            open_unix_ms,
+            partitions,
+            sectors,
+            faults,
+            proven_partitions,
+            current,
+            slack_ms,
+            needed_ms,
+            provers,
+            samples,
+        }
     }
 }
 
@@ -62,10 +85,19 @@ fn text(rows: &[DeadlineRow]) -> String {
             row.partitions.to_string(),
             format!("{} ({})", row.sectors, row.faults),
             format!("{}{current}", row.proven_partitions),
+            slack(row),
         ]
     });
-    let head = ["deadline", "open", "partitions", "sectors (faults)", "proven partitions"];
+    let head = ["deadline", "open", "partitions", "sectors (faults)", "proven partitions", "slack"];
     table(&head, &cells.collect::<Vec<_>>())
+}
+
+/// Time to spare, with a mark where it rests on usual figures only; `-` when nothing is left to prove or nobody proves.
+fn slack(row: &DeadlineRow) -> String {
+    let Some(ms) = row.slack_ms else { return "-".to_owned() };
+    let (sign, length) = (if ms < 0 { "-" } else { "" }, go_duration(ms.unsigned_abs()));
+    let guessed = if row.samples == 0 { " (not measured)" } else { "" };
+    format!("{sign}{length}{guessed}")
 }
 
 #[cfg(test)]
@@ -73,16 +105,27 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_columns_are_lotuses() {
-        let row = |index, current| {
+    fn the_columns_are_lotuses_and_slack() {
+        let row = |index, current, slack_ms, samples| {
             let open_unix_ms = u64::MAX;
-            let summary =
-                DeadlineSummary { index, open_unix_ms, partitions: 2, sectors: 3, current, ..Default::default() };
+            let summary = DeadlineSummary {
+                index,
+                open_unix_ms,
+                partitions: 2,
+                sectors: 3,
+                current,
+                slack_ms,
+                samples,
+                ..Default::default()
+            };
             DeadlineRow::from(summary)
         };
-        let expected = "deadline  open  partitions  sectors (faults)  proven partitions\n\
-                        0         n/a   2           3 (0)             0\n\
-                        11        n/a   2           3 (0)             0 (current)\n";
-        assert_eq!(text(&[row(0, false), row(11, true)]), expected);
+        let expected = "deadline  open  partitions  sectors (faults)  proven partitions  slack\n\
+                        0         n/a   2           3 (0)             0                  -\n\
+                        11        n/a   2           3 (0)             0 (current)        23m10s\n\
+                        12        n/a   2           3 (0)             0                  -1m30s (not measured)\n";
+        let rows = [row(0, false, None, 0), row(11, true, Some(1_390_000), 7), row(12, false, Some(-90_000), 0)];
+        assert_eq!(text(&rows), expected);
+        assert_eq!(serde_json::to_value(&rows[2]).unwrap()["slack_ms"], -90_000);
     }
 }

@@ -1,7 +1,7 @@
 //! `sealing jobs`: tasks that wait, run or return, in Lotus's columns.
 
 use serde::Serialize;
-use sp_proto::v1::{Job, ListJobsRequest};
+use sp_proto::v1::{GpuShare, Job, ListJobsRequest};
 
 use crate::context::{Context, request};
 use crate::error::CommandError;
@@ -32,6 +32,15 @@ struct JobRow {
     reasons: Vec<String>,
     failures: u32,
     last_error: String,
+    gpus: Vec<GpuRow>,
+}
+
+/// A GPU of a job, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct GpuRow {
+    id: String,
+    index: u32,
+    share: f64,
 }
 
 /// States in the order of the listing: what ends first comes first.
@@ -84,6 +93,7 @@ impl From<Job> for JobRow {
             reasons: job.reasons,
             failures: job.failures,
             last_error: job.last_error,
+            gpus: job.gpus.into_iter().map(|GpuShare { id, index, share }| GpuRow { id, index, share }).collect(),
         }
     }
 }
@@ -121,6 +131,7 @@ fn notes(row: &JobRow) -> Vec<String> {
         let percent = if row.fraction > 0.0 { format!(" ({:.0}%)", row.fraction * 100.0) } else { String::new() };
         notes.push(format!("{}{percent}", row.detail));
     }
+    notes.extend(row.gpus.iter().map(|gpu| format!("{:.2} of GPU {} ({})", gpu.share, gpu.index, gpu.id)));
     notes.extend(row.reasons.iter().cloned());
     if row.failures > 0 {
         notes.push(format!("failed {} times, last: {}", row.failures, row.last_error));
@@ -155,6 +166,14 @@ mod tests {
                         13    198     00000000              PC1   queued   13m52.4s\n";
         assert_eq!(text(&rows, false), expected);
         assert!(text(&rows, true).ends_with("13m52.4s\n    pc1workers: does not take PC1\n"));
+    }
+
+    #[test]
+    fn a_job_names_its_gpus() {
+        let gpu = GpuRow { id: "GPU-8932f937".into(), index: 1, share: 0.5 };
+        let row = JobRow { gpus: vec![gpu], reasons: vec![], ..job(12, 1, "running") };
+        assert_eq!(notes(&row), ["0.50 of GPU 1 (GPU-8932f937)"]);
+        assert_eq!(serde_json::to_value(&row).unwrap()["gpus"][0]["share"], 0.5);
     }
 
     #[test]

@@ -1,0 +1,190 @@
+//! Time-critical work first: how much time a PoSt has left by measured times, and which hosts make way for it once that
+//! is gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sp_types::{AttemptId, DeadlineIndex, HostId, Phase, TaskKind};
+
+use crate::core::Core;
+use crate::effect::Effect;
+use crate::explain::Refusal;
+use crate::model::{Attempt, UnixMs};
+use crate::post_job::{PostJob, PostKind, Try};
+use crate::view::Slack;
+use crate::workers::Worker;
+
+/// A try that has outlasted what was measured needs at least this part of it still.
+const LEAST_LEFT: u64 = 4;
+/// This part of the time of a PoSt is kept for verifying and handing in.
+const RESERVE: u64 = 10;
+
+impl Core {
+    // === arithmetic ===
+
+    /// When the try will be done: as measured on its host, or some time from now if that is over.
+    fn try_done_at(&self, kind: TaskKind, run: &Try) -> UnixMs {
+        let expected = self.post_ms(kind, &run.host);
+        run.since.plus(expected).max(self.now.plus(expected / LEAST_LEFT))
+    }
+
+    fn post_ms(&self, kind: TaskKind, host: &HostId) -> u64 {
+        self.learned.expected_ms(kind, self.config.sector_size, host) as u64
+    }
+
+    /// Workers that prove now: the built-in one only while there is no other.
+    fn provers(&self, kind: TaskKind) -> Vec<&Worker> {
+        let (now, lease_ms) = (self.now, self.config.lease_ms);
+        let there = self.workers.values().filter(|w| w.accepts(kind) && w.available(now, lease_ms));
+        let (builtin, own): (Vec<&Worker>, Vec<&Worker>) = there.partition(|w| w.reg.builtin);
+        if own.is_empty() { builtin } else { own }
+    }
+
+    /// How long so many partitions take: round by round, the slowest prover decides. None: nobody proves.
+    fn rounds_ms(&self, kind: TaskKind, partitions: usize) -> Option<u64> {
+        let provers = self.provers(kind);
+        let slowest = provers.iter().map(|w| self.post_ms(kind, &w.reg.host)).max()?;
+        Some(slowest.saturating_mul(partitions.div_ceil(provers.len()) as u64))
+    }
+
+    /// When the PoSt will be proven. None: nobody proves.
+    fn done_at(&self, job: &PostJob) -> Option<UnixMs> {
+        let kind = job.kind.task();
+        let own = job.running().map(|(kind, run)| self.try_done_at(kind, run)).max();
+        let waiting = job.parts.iter().filter(|p| p.done.is_none() && p.running.is_none()).count();
+        if waiting == 0 {
+            return Some(own.unwrap_or(self.now));
+        }
+        let busy = self.posts.values().flat_map(PostJob::running).filter(|(k, _)| *k == kind);
+        let busy: Vec<UnixMs> = busy.map(|(kind, run)| self.try_done_at(kind, run)).collect();
+        let all_busy = busy.len() >= self.provers(kind).len();
+        let free_at = busy.into_iter().min().filter(|_| all_busy).unwrap_or(self.now);
+        Some(free_at.plus(self.rounds_ms(kind, waiting)?).max(own.unwrap_or(self.now)))
+    }
+
+    /// When the proofs have to be there so that there is time for what follows.
+    fn due_at(job: &PostJob) -> UnixMs {
+        UnixMs(job.until.0.saturating_sub(job.until.since(job.started) / RESERVE))
+    }
+
+    /// Could it be late? Then what it still needs is more than what is left.
+    fn has_no_slack(&self, job: &PostJob) -> bool {
+        job.is_urgent() && self.done_at(job).is_none_or(|done| done >= Self::due_at(job))
+    }
+
+    /// When the slack of a PoSt will be gone if nothing else happens: none if it is gone, or if it is not urgent.
+    pub(crate) fn slack_ends_at(&self, job: &PostJob) -> Option<UnixMs> {
+        if !job.is_urgent() || self.has_no_slack(job) {
+            return None;
+        }
+        let kind = job.kind.task();
+        let left = job.running().map(|(kind, run)| self.post_ms(kind, &run.host) / LEAST_LEFT).max();
+        let waiting = job.parts.iter().filter(|p| p.done.is_none() && p.running.is_none()).count();
+        let rounds = if waiting > 0 { self.rounds_ms(kind, waiting).unwrap_or(0) } else { 0 };
+        let ends = UnixMs(Self::due_at(job).0.saturating_sub(left.unwrap_or(0).saturating_add(rounds)));
+        Some(ends.max(self.now.plus(1)))
+    }
+
+    /// What is left of the opening of a deadline once so many partitions are proven. None: nothing is to be proven, or
+    /// nobody proves.
+    pub fn slack(&self, deadline: DeadlineIndex, unproven: usize, opens: UnixMs, closes: UnixMs) -> Option<Slack> {
+        let kind = TaskKind::GenerateWindowPost;
+        if unproven == 0 {
+            return None;
+        }
+        let begins = opens.max(self.now);
+        let job = self.posts.values().find(|job| job.kind == PostKind::Window(deadline));
+        let done = match job {
+            Some(job) => self.done_at(job)?,
+            None => begins.plus(self.rounds_ms(kind, unproven)?),
+        };
+        let provers = self.provers(kind);
+        let size = self.config.sector_size;
+        let hosts: BTreeSet<&HostId> = provers.iter().map(|w| &w.reg.host).collect();
+        let samples = hosts.into_iter().filter_map(|host| self.learned.duration(kind, size, host));
+        Some(Slack {
+            ms: closes.0 as i64 - done.0 as i64,
+            needed_ms: done.since(begins),
+            provers: provers.len(),
+            samples: samples.map(|estimate| estimate.samples).sum(),
+        })
+    }
+
+    // === making way ===
+
+    /// Finds out which hosts make way; called whenever PoSt has been looked at.
+    pub(crate) fn watch_slack(&mut self) {
+        let mut hosts: BTreeMap<HostId, String> = BTreeMap::new();
+        for job in self.posts.values().filter(|job| self.has_no_slack(job)) {
+            let reason = self.reason_of(job);
+            for host in self.hosts_of(job) {
+                hosts.entry(host).or_insert_with(|| reason.clone());
+            }
+        }
+        let before = std::mem::replace(&mut self.yielding, hosts);
+        // Whatever waited for such a host may start again.
+        let over: Vec<HostId> = before.into_keys().filter(|host| !self.yielding.contains_key(host)).collect();
+        over.iter().for_each(|host| self.touch_host(host));
+        for (host, reason) in self.yielding.clone() {
+            self.make_way(&host, &reason);
+        }
+    }
+
+    fn reason_of(&self, job: &PostJob) -> String {
+        let what = match job.kind {
+            PostKind::Window(deadline) => format!("{} of deadline {deadline}", job.kind.name()),
+            PostKind::Winning | PostKind::Check(_) => job.kind.name().to_owned(),
+        };
+        let due_s = Self::due_at(job).since(self.now) / 1_000;
+        match self.done_at(job) {
+            Some(done) => {
+                let needed_s = done.since(self.now).div_ceil(1_000);
+                format!("{what} has no slack left: needs {needed_s} s by measured times, has {due_s} s")
+            }
+            None => format!("{what} has no slack left: nobody proves, it has {due_s} s"),
+        }
+    }
+
+    /// Where it is proven; while partitions wait, also where they could be.
+    fn hosts_of(&self, job: &PostJob) -> BTreeSet<HostId> {
+        let mut hosts: BTreeSet<HostId> = job.running().map(|(_, run)| run.host.clone()).collect();
+        if job.parts.iter().any(|p| p.done.is_none() && p.running.is_none()) {
+            hosts.extend(self.provers(job.kind.task()).into_iter().map(|w| w.reg.host.clone()));
+        }
+        hosts
+    }
+
+    /// Why nothing of sealing starts on this worker's host.
+    pub(crate) fn makes_way(&self, worker: &Worker) -> Option<Refusal> {
+        let reason = self.yielding.get(&worker.reg.host)?;
+        Some(Refusal::new("proving", format!("its host makes way: {reason}")))
+    }
+
+    fn make_way(&mut self, host: &HostId, reason: &str) {
+        let here = self.lookup.on_host(host).filter_map(|id| self.attempt(id));
+        let ids: Vec<AttemptId> = here.filter(|a| self.disturbs(a)).map(|a| a.id).collect();
+        for id in ids {
+            self.yield_attempt(id, reason);
+        }
+    }
+
+    /// It computes, or will without being asked again. What waits for bytes or only publishes does not matter.
+    fn disturbs(&self, attempt: &Attempt) -> bool {
+        let Some(live) = self.live.get(&attempt.id) else { return false };
+        let phase = live.progress.as_ref().map(|p| p.phase);
+        let idle = matches!(phase, Some(Phase::Waiting | Phase::Publishing | Phase::Returning));
+        !attempt.held && !idle && live.verifying.is_none()
+    }
+
+    /// The attempt ends, which is nobody's failure. No build resumes anything yet, so what it has done is the price.
+    fn yield_attempt(&mut self, id: AttemptId, reason: &str) {
+        let now = self.now;
+        let lost_ms = self.live.get(&id).filter(|live| live.sent.is_some()).map_or(0, |live| now.since(live.started));
+        let story = format!("yielded, {} s of work lost: {reason}", lost_ms / 1_000);
+        self.log_attempt(id, "yielded", &story);
+        if let Some((worker, true)) = self.close_attempt(id) {
+            self.out.push(Effect::Yield { worker, attempt: id, reason: story.clone() });
+        }
+        self.postpone(id.task, 0, story.clone());
+        self.hints.entry(id.task).or_default().yielded = Some(story);
+    }
+}
