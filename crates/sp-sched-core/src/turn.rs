@@ -28,7 +28,7 @@ impl Core {
         if !self.is_available(id) || self.workers.get(id).is_some_and(closed) {
             self.unbind_all(id);
         }
-        if !self.workers.get(id).is_some_and(|w| self.makes_way(w).is_some()) {
+        if self.workers.get(id).is_none_or(|w| self.makes_way(w).is_none()) {
             self.start_held(id);
         }
         loop {

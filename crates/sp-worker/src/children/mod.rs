@@ -44,12 +44,15 @@ pub struct ChildConfig {
     pub computes_on_gpus: bool,
 }
 
+/// One pool for each role and set of devices.
+type Pools = HashMap<(Role, Vec<GpuId>), Arc<Pool>>;
+
 /// Children by role and by the GPUs that they see: what a process sees of them is settled when it starts.
 pub struct ChildExecutor {
     sizes: HashMap<Role, usize>,
     computes_on_gpus: bool,
     spawner: Arc<Spawner>,
-    pools: Mutex<HashMap<(Role, Vec<GpuId>), Arc<Pool>>>,
+    pools: Mutex<Pools>,
 }
 
 impl ChildExecutor {
