@@ -53,10 +53,6 @@ fn answer(what: Option<What>) -> Result<Verdict, Failure> {
         What::Post(message) => post(message).map_err(bad_request)?,
         What::Update(message) => update(message).map_err(bad_request)?,
         What::Warm(message) => return warm(&message),
-        What::Update(_) => {
-            let message = "this verifier does not know update proofs".to_owned();
-            return Err(Failure { code: ErrorCode::BadRequest.to_string(), message });
-        }
     };
     statement.judge().map(Verdict::Valid).map_err(failure)
 }
