@@ -27,7 +27,8 @@ pub fn data() -> Vec<u8> {
 /// Makes a sector for it; gives its number.
 pub(crate) async fn add(env: &Env) -> Result<u64, Status> {
     let data_digest = blake2s_simd::blake2s(&data()).as_bytes().to_vec();
-    let request = v1::AddPieceRequest { data_bytes: DATA_BYTES as u64, data_digest, name: "piece".into() };
+    let request =
+        v1::AddPieceRequest { data_bytes: DATA_BYTES as u64, data_digest, name: "piece".into(), priority: None };
     Ok(answer(env, scheduler(env)?.add_piece(request)).await?.sector)
 }
 

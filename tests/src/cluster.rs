@@ -350,8 +350,12 @@ pub fn raw_add_piece(cluster: &Cluster, name: &str) -> Result<String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut client = SchedulerClient::connect(cluster.url("scheduler")?).await?;
-        let request =
-            sp_proto::v1::AddPieceRequest { data_bytes: 100, data_digest: vec![0; 32], name: name.to_owned() };
+        let request = sp_proto::v1::AddPieceRequest {
+            data_bytes: 100,
+            data_digest: vec![0; 32],
+            name: name.to_owned(),
+            priority: None,
+        };
         match client.add_piece(request).await {
             Ok(_) => bail!("it was accepted"),
             Err(status) => Ok(status.message().to_owned()),

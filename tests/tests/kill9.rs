@@ -271,7 +271,7 @@ impl Trial {
             let state = states.get(number).map_or("lost", String::as_str);
             assert!(AFTER_C1.contains(&state), "sector {number} is {state}: {states:?}\n{}", self.cluster.tails());
         }
-        assert!(!states.values().any(|state| state == "Failed"), "{states:?}");
+        assert!(!states.values().any(|state| state == "FailedUnrecoverable"), "{states:?}");
     }
 
     /// A phase whose answer was recorded is never started again, and every start without an answer is the doing of a

@@ -11,6 +11,7 @@ mod builtin;
 mod chain;
 mod driver;
 mod index;
+mod policy;
 mod rows;
 mod service;
 mod troubles;
@@ -23,6 +24,7 @@ pub use chain::{
     CHALLENGE_LOOKBACK, Chain, ChainFailure, DEADLINE_EPOCHS, FAULT_CUTOFF, LocalChain, LocalChainError,
     LocalChainOptions, Opening, PERIOD_EPOCHS, period_start,
 };
+pub use policy::SealingOptions;
 pub use rows::SCHEMA_VERSION;
 pub use service::{Placement, Service, ServiceError, ServiceOptions};
 pub use troubles::Troubles;

@@ -110,7 +110,7 @@ fn service_options(settings: &Settings) -> ServiceOptions {
         insecure_parameters: settings.insecure_parameters,
         lease_ms: settings.lease_ms,
         heartbeat_ms: settings.heartbeat_ms,
-        always_keep_unsealed_copy: settings.always_keep_unsealed_copy,
+        sealing: settings.sealing,
         placement: settings.placement.clone(),
         announce: Some(settings.data_dir.clone()),
         troubles: Troubles::default(),

@@ -1,16 +1,19 @@
 //! What the scheduler can be told: flags, environment, one TOML file, and Lotus's names besides.
 
+mod sealing;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use scheduler::Placement;
+use scheduler::{Placement, SealingOptions};
 use serde::Deserialize;
 use sp_net::config::{self, Duration};
 use sp_types::{DeadlineIndex, SectorSize};
 
 use crate::placement::{ResourceKeys, SchedulingKeys};
+use sealing::SealingKeys;
 
 /// Prefix of every environment variable of this service.
 const ENV_PREFIX: &str = "SP_SCHEDULER_";
@@ -166,14 +169,6 @@ switches! {
     }
 }
 
-switches! {
-    /// `[Sealing]`.
-    SealingKeys {
-        /// Keep the unsealed copy of sectors with data once they are sealed [default: true]
-        always_keep_unsealed_copy "AlwaysKeepUnsealedCopy" "SP_SCHEDULER_ALWAYS_KEEP_UNSEALED_COPY" "LOTUS_SEALING_ALWAYSKEEPUNSEALEDCOPY",
-    }
-}
-
 /// What the scheduler goes by.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -191,7 +186,7 @@ pub(crate) struct Settings {
     pub(crate) insecure_parameters: bool,
     pub(crate) lease_ms: u64,
     pub(crate) heartbeat_ms: u64,
-    pub(crate) always_keep_unsealed_copy: bool,
+    pub(crate) sealing: SealingOptions,
     pub(crate) placement: Placement,
     pub(crate) verify_bin: PathBuf,
     pub(crate) post_worker_bin: PathBuf,
@@ -216,7 +211,7 @@ impl RunArgs {
         refuse_insecure(&network, &parameters, insecure_parameters)?;
         let storage = flags.storage.over(file.storage)?;
         let proving = flags.proving.over(file.proving)?;
-        let sealing = flags.sealing.over(file.sealing)?;
+        let sealing = flags.sealing.over(file.sealing)?.options();
         let no_builtin_sealing = flags.no_builtin_sealing.or(file.no_builtin_sealing).unwrap_or(false);
         let beside = |given: Option<PathBuf>, name: &str| given.map_or_else(|| beside_us(name), Ok);
         let lease_ms = millis(flags.lease.or(file.lease), 15_000);
@@ -239,7 +234,7 @@ impl RunArgs {
             insecure_parameters,
             lease_ms,
             heartbeat_ms,
-            always_keep_unsealed_copy: sealing.always_keep_unsealed_copy.unwrap_or(true),
+            sealing,
             placement: flags.scheduling.resolve(file.scheduling, file.resources)?,
             verify_bin: beside(flags.verify_bin.or(file.verify_bin), "sp-verify")?,
             post_worker_bin: beside(flags.post_worker_bin.or(file.post_worker_bin), "sp-post-worker")?,
@@ -353,8 +348,33 @@ mod tests {
     }
 
     #[test]
+    fn sealing_keys_are_lotuss() {
+        assert_eq!(resolve(&[], "").unwrap().sealing, SealingOptions::default());
+        let file = "[Sealing]\nAlwaysKeepUnsealedCopy = false\nFinalizeEarly = true\nMakeCCSectorsAvailable = true\n\
+                    MaxSealingSectors = 7\nMaxSealingSectorsForDeals = 8\nMaxUpgradingSectors = 9\n";
+        let sealing = resolve(&["--max-sealing-sectors", "3", "--finalize-early=false"], file).unwrap().sealing;
+        let expected = SealingOptions {
+            always_keep_unsealed_copy: false,
+            finalize_early: false,
+            make_cc_sectors_available: true,
+            release_sector_key: false,
+            max_sealing_sectors: 3,
+            max_sealing_sectors_for_deals: 8,
+            max_upgrading_sectors: 9,
+        };
+        assert_eq!(sealing, expected);
+        assert!(resolve(&["--release-sector-key"], "").unwrap().sealing.release_sector_key);
+    }
+
+    #[test]
     fn nonsense_is_refused() {
-        for file in ["no-such-key = 1", "[scheduler]\nx = 1", "[Storage]\nAllowTea = true", "epoch = 4"] {
+        for file in [
+            "no-such-key = 1",
+            "[scheduler]\nx = 1",
+            "[Storage]\nAllowTea = true",
+            "[Sealing]\nMaxSealingSectors = -1",
+            "epoch = 4",
+        ] {
             assert!(resolve(&[], file).is_err(), "{file}");
         }
         for args in [["--miner", "1000"], ["--miner", "t0x"], ["--sector-size", "3KiB"], ["--heartbeat", "10s"]] {

@@ -19,6 +19,7 @@ use crate::api::{About, Api, ComputeLimits};
 use crate::chain::Chain;
 use crate::driver::{Driver, DriverError, Handle, Parts};
 use crate::index::{IndexLink, Stores};
+use crate::policy::SealingOptions;
 use crate::rows::{self, RowError, SCHEMA_VERSION, Schema};
 use crate::troubles::Troubles;
 use crate::verify::Verifier;
@@ -45,8 +46,8 @@ pub struct ServiceOptions {
     pub lease_ms: u64,
     /// Workers renew this often.
     pub heartbeat_ms: u64,
-    /// Keep the unsealed copy of sectors with data once they are sealed.
-    pub always_keep_unsealed_copy: bool,
+    /// What becomes of sectors, and how many there may be at once.
+    pub sealing: SealingOptions,
     /// How work is placed.
     pub placement: Placement,
     /// Where `listen.json` goes; without it nothing is announced.
@@ -137,7 +138,7 @@ impl ServiceOptions {
             insecure_parameters: false,
             lease_ms: 15_000,
             heartbeat_ms: 2_000,
-            always_keep_unsealed_copy: true,
+            sealing: SealingOptions::default(),
             placement: Placement::default(),
             announce: None,
             troubles: Troubles::default(),
@@ -175,7 +176,7 @@ impl Service {
         let (schema, rows) = env.blocking(move || rows::open(reading.as_ref(), owner)).await?;
         let mut config = Config::new(miner, sector_size, schema.ticket_secret);
         config.lease_ms = options.lease_ms;
-        config.always_keep_unsealed_copy = options.always_keep_unsealed_copy;
+        options.sealing.set(&mut config);
         options.placement.apply(&mut config);
         let compute_limits = ComputeLimits::of(&config);
         let session = SessionId::new(env.uuid()).expect("a UUID is a valid id");

@@ -33,8 +33,13 @@ async fn a_sector_is_sealed_verified_and_proven() {
     let mut worker = FakeWorker::connect(&env, scheduler.address, register("run-1")).await;
     let registered = worker.registered().await;
     assert_eq!((registered.lease_ms, registered.keep.len()), (15_000, 0));
-    let sectors =
-        scheduler.operators.pledge_sectors(v1::PledgeSectorsRequest { count: 1 }).await.unwrap().into_inner().sectors;
+    let sectors = scheduler
+        .operators
+        .pledge_sectors(v1::PledgeSectorsRequest { count: 1, priority: None })
+        .await
+        .unwrap()
+        .into_inner()
+        .sectors;
     let number = sectors[0];
 
     let mut seen = Vec::new();
@@ -79,12 +84,108 @@ async fn a_sector_is_sealed_verified_and_proven() {
     scheduler.stop(&env).await;
 }
 
+/// What a worker makes of an assignment.
+fn made(assign: &v1::Assign) -> Output {
+    match assign.params.as_ref().unwrap() {
+        Params::AddPiece(_) => Output::AddPiece(v1::AddPieceOutput { pieces: pieces(), comm_d: vec![2; 32] }),
+        Params::PreCommit1(_) => Output::PreCommit1(v1::PreCommit1Output { phase1: vec![9], comm_d: vec![2; 32] }),
+        Params::PreCommit2(_) => Output::PreCommit2(v1::PreCommit2Output { comm_r: vec![3; 32], comm_d: vec![2; 32] }),
+        Params::ReplicaUpdate(_) => {
+            Output::ReplicaUpdate(v1::ReplicaUpdateOutput { comm_r: vec![4; 32], comm_d: vec![2; 32] })
+        }
+        Params::Commit2(_) | Params::ProveReplicaUpdate2(_) => {
+            Output::Proof(v1::ProofOutput { proof: vec![7; 192], self_verified: false })
+        }
+        _ => Output::None(v1::NoOutput {}),
+    }
+}
+
+/// Does everything that is asked for, until a task of this kind is done.
+async fn work_until(worker: &mut FakeWorker, index: &FakeIndex, last: v1::TaskKind) -> Vec<v1::Assign> {
+    let mut done = Vec::new();
+    loop {
+        let assign = worker.assigned().await;
+        worker.finish(index, &assign, made(&assign)).await;
+        done.push(assign);
+        if done.last().is_some_and(|assign| assign.task == last as i32) {
+            return done;
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sector_is_updated_repaired_and_removed() {
+    let (env, _, verifier, index, _, mut scheduler) = cluster().await;
+    let mut worker = FakeWorker::connect(&env, scheduler.address, register("run-1")).await;
+    worker.registered().await;
+    let pledge = v1::PledgeSectorsRequest { count: 1, priority: Some(5) };
+    let number = scheduler.operators.pledge_sectors(pledge).await.unwrap().into_inner().sectors[0];
+    work_until(&mut worker, &index, v1::TaskKind::Finalize).await;
+    let status = scheduler.state(&env, number, "Proving").await;
+    assert_eq!(status.summary.map(|s| (s.priority, s.proven, s.updated)), Some((5, true, false)));
+
+    let operators = &mut scheduler.operators;
+    let status = operators.update_proof(v1::UpdateProofRequest { number }).await.expect_err("none yet");
+    assert_eq!(code_of(&status), Some(ErrorCode::WrongState));
+    let snap = v1::SnapSectorRequest {
+        number,
+        data_bytes: 100,
+        data_digest: vec![6; 32],
+        name: "dog.jpg".into(),
+        priority: None,
+    };
+    let status = operators.snap_sector(snap.clone()).await.expect_err("not Available");
+    assert!(status.message().contains("mark-for-update"), "{status:?}");
+    let reply = operators.mark_for_update(v1::MarkForUpdateRequest { number }).await.unwrap().into_inner();
+    assert_eq!(reply.state, "Available");
+    assert_eq!(operators.snap_sector(snap.clone()).await.unwrap().into_inner().state, "SnapDealsAddPiece");
+    let back = operators.abort_upgrade(v1::AbortUpgradeRequest { number }).await.unwrap().into_inner();
+    assert_eq!(back.state, "Proving");
+    operators.mark_for_update(v1::MarkForUpdateRequest { number }).await.unwrap();
+    operators.snap_sector(snap).await.unwrap();
+    let done = work_until(&mut worker, &index, v1::TaskKind::FinalizeReplicaUpdate).await;
+    let update = done.iter().find_map(|assign| match assign.params.as_ref() {
+        Some(Params::ProveReplicaUpdate2(params)) => Some(params.clone()),
+        _ => None,
+    });
+    let params = update.expect("PR2 ran");
+    assert_eq!((params.comm_r_old, params.comm_r_new), (vec![3; 32], vec![4; 32]));
+    let status = scheduler.state(&env, number, "Proving").await;
+    assert_eq!(verifier.asked.load(Ordering::SeqCst), 2, "the seal proof and the update proof");
+    assert_eq!(status.update.map(|u| (u.piece_name, u.accepted_unix_ms.is_some())), Some(("dog.jpg".into(), true)));
+    let summary = status.summary.unwrap();
+    assert_eq!((summary.updated, summary.comm_r, summary.data_bytes), (true, vec![4; 32], 100));
+    let operators = &mut scheduler.operators;
+    let proof = operators.update_proof(v1::UpdateProofRequest { number }).await.unwrap().into_inner();
+    assert_eq!((proof.update_proof_type.as_str(), proof.proof.len()), ("StackedDrg2KiBV1", 192));
+    let key = operators.regen_sector_key(v1::RegenSectorKeyRequest { number }).await.unwrap().into_inner();
+    assert!(key.ready);
+
+    let force = |state: &str| v1::UpdateSectorStateRequest { number, state: state.into() };
+    let status = operators.update_sector_state(force("Sealed")).await.expect_err("unknown");
+    assert_eq!(code_of(&status), Some(ErrorCode::BadRequest));
+    let forced = operators.update_sector_state(force("FailedUnrecoverable")).await.unwrap().into_inner();
+    assert_eq!(forced.state, "FailedUnrecoverable");
+    let status = operators.sector_status(v1::SectorStatusRequest { number, log: true }).await.unwrap().into_inner();
+    assert!(status.summary.is_some_and(|s| s.stopped && s.waiting.contains("sectors retry")));
+    assert!(status.log.iter().any(|e| e.message == "forced by an operator"));
+    operators.update_sector_state(force("Proving")).await.unwrap();
+    let status = operators.retry_sector(v1::RetrySectorRequest { number }).await.expect_err("nothing to retry");
+    assert_eq!(code_of(&status), Some(ErrorCode::WrongState));
+    let removing = operators.remove_sector(v1::RemoveSectorRequest { number }).await.unwrap().into_inner();
+    assert_eq!(removing.state, "Removing");
+    scheduler.state(&env, number, "Removed").await;
+    let deletes = |m: &v1::IndexSchedulerMessage| matches!(&m.body, Some(v1::index_scheduler_message::Body::Delete(_)));
+    assert!(index.heard.lock().unwrap().iter().filter(|m| deletes(m)).count() >= 5, "every replica by its name");
+    scheduler.stop(&env).await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restart_keeps_rows_and_attempts() {
     let (env, state, verifier, index, address, mut scheduler) = cluster().await;
     let mut worker = FakeWorker::connect(&env, scheduler.address, register("run-1")).await;
     worker.registered().await;
-    scheduler.operators.pledge_sectors(v1::PledgeSectorsRequest { count: 1 }).await.unwrap();
+    scheduler.operators.pledge_sectors(v1::PledgeSectorsRequest { count: 1, priority: None }).await.unwrap();
     let first = worker.assigned().await;
     worker.finish(&index, &first, Output::AddPiece(v1::AddPieceOutput { pieces: pieces(), comm_d: vec![2; 32] })).await;
     let second = worker.assigned().await;
@@ -191,7 +292,12 @@ async fn requests_that_make_no_sense_change_nothing() {
     for status in refused {
         assert_eq!(code_of(&status.expect("refused")), Some(ErrorCode::UnknownSector));
     }
-    let add = |data_bytes, digest: Vec<u8>| v1::AddPieceRequest { data_bytes, data_digest: digest, name: "f".into() };
+    let add = |data_bytes, digest: Vec<u8>| v1::AddPieceRequest {
+        data_bytes,
+        data_digest: digest,
+        name: "f".into(),
+        priority: None,
+    };
     let cases = [
         (add(0, vec![0; 32]), ErrorCode::EmptyPiece),
         (add(2033, vec![0; 32]), ErrorCode::PieceTooLarge),

@@ -32,6 +32,21 @@ async fn an_upload_goes_on_where_it_broke() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_snap_sends_its_data_as_add_does_and_waits_for_the_update() {
+    let cluster = Cluster::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("piece");
+    let data = bytes(MIB / 2);
+    std::fs::write(&file, &data).unwrap();
+    let arguments = ["sectors", "snap", "1", file.to_str().unwrap(), "--wait", "--priority", "7", "--json"];
+    let ran = cluster.ctl(&arguments).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    let snapped: serde_json::Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((snapped["sector"].as_u64(), snapped["state"].as_str()), (Some(1), Some("Proving")));
+    cluster.with(|state| assert!(state.received == data && state.priority == Some(7)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_a_piece_is_refused_before_anything_is_asked() {
     let cluster = Cluster::start().await;
     let directory = tempfile::tempdir().unwrap();

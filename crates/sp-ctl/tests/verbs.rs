@@ -69,10 +69,49 @@ async fn sectors() {
     assert_eq!(ran.out, "Created CC sector:  0\nCreated CC sector:  1\n");
     let list = json(&cluster, &["sectors", "list", "--states", "proving"]).await;
     assert_eq!((list.as_array().unwrap().len(), &list[0]["number"]), (1, &Value::from(1)));
+    for (flags, count) in [(&[][..], 2), (&["-r"][..], 3), (&["--states", "Removed"][..], 1)] {
+        let list = json(&cluster, &[&["sectors", "list"][..], flags].concat()).await;
+        assert_eq!(list.as_array().unwrap().len(), count, "{flags:?}");
+    }
     let ran = cluster.ctl(&["sectors", "status", "1", "--log"]).await;
     assert!(ran.out.starts_with("SectorID:\t1\nStatus:\t\tProving\n"), "{}", ran.out);
     assert_eq!(json(&cluster, &["sectors", "proof", "1"]).await["proof_type"], "StackedDrg2KiBV1_1");
     assert_eq!(json(&cluster, &["sectors", "release-unsealed", "1"]).await["replicas"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn updating_repairing_and_removing_sectors() {
+    let cluster = Cluster::start().await;
+    assert_eq!(json(&cluster, &["sectors", "mark-for-update", "1"]).await["state"], "Available");
+    assert_eq!(json(&cluster, &["sectors", "abort-upgrade", "1"]).await["state"], "Proving");
+    let proof = json(&cluster, &["sectors", "proof", "1", "--update"]).await;
+    let fields: Vec<&String> = proof.as_object().unwrap().keys().collect();
+    let expected = ["comm_d_new", "comm_r_new", "comm_r_old", "miner", "proof", "sector", "update_proof_type"];
+    let sorted: std::collections::BTreeSet<&str> = fields.into_iter().map(String::as_str).collect();
+    assert_eq!(sorted.into_iter().collect::<Vec<_>>(), expected);
+    let ran = cluster.ctl(&["sectors", "regen-key", "1"]).await;
+    assert_eq!(ran.out, "Sector 1: GSK is queued, see `sp-ctl sealing jobs`\n");
+    assert_eq!(cluster.ctl(&["sectors", "retry", "1"]).await.out, "Sector 1 is PreCommit1\n");
+    for (verb, call, becomes) in [
+        (&["sectors", "update-state", "1", "precommit1"][..], "UpdateSectorState", "PreCommit1"),
+        (&["sectors", "remove", "1"][..], "RemoveSector", "Removing"),
+    ] {
+        let ran = cluster.ctl(verb).await;
+        assert_eq!((ran.code, ran.err.contains("--really-do-it")), (2, true), "{}", ran.err);
+        assert!(!cluster.with(|state| state.calls.contains(&call.to_owned())), "{call}");
+        let ran = cluster.ctl(&[verb, &["--really-do-it"]].concat()).await;
+        assert_eq!(ran.out, format!("Sector 1 is {becomes}\n"));
+    }
+    assert_eq!(cluster.ctl(&["sectors", "update-state", "1", "Sealed", "--really-do-it"]).await.code, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn priorities_go_with_the_request() {
+    let cluster = Cluster::start().await;
+    for (flags, expected) in [(&[][..], None), (&["--priority", "-5"][..], Some(-5))] {
+        let ran = cluster.ctl(&[&["sectors", "pledge"][..], flags].concat()).await;
+        assert_eq!((ran.code, cluster.with(|state| state.priority)), (0, expected), "{}", ran.err);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

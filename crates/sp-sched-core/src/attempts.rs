@@ -286,32 +286,9 @@ impl Core {
 
     /// A stored task that its sector does not ask for is of no use to anybody.
     pub(crate) fn drop_unwanted_tasks(&mut self) {
-        let wanted = |task: &crate::model::Task| {
-            let sector = self.sectors.get(&task.sector);
-            sector.is_some_and(|s| s.wanted_task() == Some(task.kind) || task.kind == TaskKind::Unseal)
-        };
+        let wanted = |task: &crate::model::Task| self.sectors.get(&task.sector).is_some_and(|s| s.wants(task.kind));
         let unwanted: Vec<TaskId> = self.tasks.values().filter(|t| !wanted(t)).map(|t| t.id).collect();
         unwanted.into_iter().for_each(|id| self.end_task(id, None, "its sector does not need it any more"));
-    }
-
-    /// Counts a failure against the task and decides what follows.
-    pub(crate) fn charge(&mut self, id: TaskId, reason: String) {
-        let input_failures = self.hints.get(&id).map_or(0, |h| h.input_failures);
-        let Some(row) = self.task_mut(id) else { return };
-        row.failures = row.failures.saturating_add(1);
-        let (failures, sector) = (row.failures, row.sector);
-        if let Some(row) = self.sector_mut(sector) {
-            row.failures = failures;
-            row.last_error.clone_from(&reason);
-        }
-        if input_failures >= LOST_INPUTS && self.go_back(id, &reason) {
-            return;
-        }
-        if failures >= self.config.retry_limit {
-            self.give_up(id, &reason);
-            return;
-        }
-        self.postpone(id, self.config.retry_wait_ms(failures), reason);
     }
 
     pub(crate) fn postpone(&mut self, id: TaskId, wait_ms: u64, reason: String) {

@@ -39,8 +39,8 @@ impl Core {
         let Some(wait) = self.chain.get_mut(&number) else { return };
         if wait.asked && !wait.may_be_silent(head) {
             let reason = format!("no answer within {} s", self.config.answer_wait_ms / 1_000);
-            let failures = wait.failures + 1;
-            return self.chain_failed(number, failures, reason);
+            let (call, failures) = (wait.call.clone(), wait.failures + 1);
+            return self.chain_failed(number, &call, failures, reason);
         }
         wait.asked = true;
         wait.ask_at = again;
@@ -49,11 +49,20 @@ impl Core {
         self.out.push(Effect::Chain { sector: number, call });
     }
 
+    /// Asks now, whatever the chain was asked before.
+    pub(crate) fn ask_chain_anew(&mut self, number: u64) {
+        let Some(wait) = self.chain.get_mut(&number) else { return };
+        wait.asked = false;
+        self.ask_chain(number);
+    }
+
     pub(crate) fn on_chain(&mut self, number: u64, reply: ChainReply) {
         let Some(wait) = self.chain.get(&number) else { return };
         let (call, failures) = (wait.call.clone(), wait.failures);
         match (call, reply) {
-            (_, ChainReply::Failed { reason }) => return self.chain_failed(number, failures + 1, reason),
+            (call, ChainReply::Failed { reason }) => {
+                return self.chain_failed(number, &call, failures.saturating_add(1), reason);
+            }
             (ChainCall::Ticket, ChainReply::Ticket { ticket, epoch }) => {
                 if let Some(sector) = self.sector_mut(number) {
                     sector.ticket = Some((ticket, epoch));
@@ -63,6 +72,8 @@ impl Core {
             (ChainCall::PreCommit { .. }, ChainReply::PreCommitted { seed_epoch }) => {
                 if let Some(sector) = self.sector_mut(number) {
                     sector.seed_epoch = Some(seed_epoch);
+                    sector.trouble.counts.remove(&SectorState::PreCommitFailed);
+                    (sector.failures, sector.last_error) = (0, String::new());
                 }
                 self.log(number, "pre-committed".to_owned(), format!("seed at epoch {seed_epoch}"));
             }
@@ -73,11 +84,14 @@ impl Core {
             }
             (ChainCall::Commit { .. }, ChainReply::Committed { deadline }) => {
                 let partition = self.free_partition(deadline);
-                if let Some(sector) = self.sector_mut(number) {
-                    sector.location = Some((deadline, partition));
-                }
+                let next = self.sealed_state(number).unwrap_or(SectorState::Proving);
+                let Some(sector) = self.sector_mut(number) else { return };
+                sector.location = Some((deadline, partition));
+                sector.trouble.counts.remove(&SectorState::CommitFailed);
+                // With FinalizeEarly its files are as they are to stay.
+                let early = sector.state == SectorState::SubmitCommit;
                 let place = format!("deadline {deadline}, partition {partition}");
-                self.advance(number, SectorState::FinalizeSector, None, &place);
+                self.advance(number, if early { next } else { SectorState::FinalizeSector }, None, &place);
             }
             // An answer to a call that is no longer asked.
             _ => return,
@@ -85,10 +99,16 @@ impl Core {
         self.drive(number);
     }
 
-    fn chain_failed(&mut self, number: u64, failures: u32, reason: String) {
-        if failures >= self.config.chain_retry_limit {
-            self.fail_sector(number, &format!("the chain was asked {failures} times in vain, last: {reason}"));
-            return;
+    /// What is only read is asked for again, up to a limit; what was to be published has failed.
+    fn chain_failed(&mut self, number: u64, call: &ChainCall, failures: u32, reason: String) {
+        match call {
+            ChainCall::PreCommit { .. } => return self.fail_phase(number, SectorState::PreCommitFailed, &reason),
+            ChainCall::Commit { .. } => return self.fail_phase(number, SectorState::CommitFailed, &reason),
+            ChainCall::Ticket | ChainCall::Seed { .. } if failures >= self.config.chain_retry_limit => {
+                let reason = format!("the chain was asked {failures} times in vain, last: {reason}");
+                return self.stop(number, SectorState::FailedUnrecoverable, &reason);
+            }
+            ChainCall::Ticket | ChainCall::Seed { .. } => {}
         }
         let ask_at = self.now.plus(self.config.retry_wait_ms(failures));
         if let Some(wait) = self.chain.get_mut(&number) {
@@ -103,11 +123,10 @@ impl Core {
     /// The first partition of the deadline with room.
     fn free_partition(&self, deadline: DeadlineIndex) -> PartitionIndex {
         let room = self.config.sector_size.sectors_per_partition();
-        let gone = [SectorState::Removing, SectorState::Removed];
         let mut index = 0;
         loop {
             let here = Some((deadline, PartitionIndex(index)));
-            let taken = self.sectors.values().filter(|s| s.location == here && !gone.contains(&s.state)).count();
+            let taken = self.sectors.values().filter(|s| s.location == here && !s.state.is_gone()).count();
             if taken < room {
                 return PartitionIndex(index);
             }

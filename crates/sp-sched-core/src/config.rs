@@ -18,6 +18,18 @@ pub struct Config {
     pub ticket_secret: [u8; 32],
     /// Keep the unsealed copy of sectors with data once they are sealed.
     pub always_keep_unsealed_copy: bool,
+    /// FIN runs before the proof of a sector is published, not after.
+    pub finalize_early: bool,
+    /// Sealed CC sectors become Available, ready for an update, not Proving.
+    pub make_cc_sectors_available: bool,
+    /// Let go of the replica before an update once the update counts and an unsealed copy is kept.
+    pub release_sector_key: bool,
+    /// Sectors being sealed or updated, failed ones included, above which no CC sector is made; 0 is no limit.
+    pub max_sealing_sectors: u64,
+    /// The same for sectors with data.
+    pub max_sealing_sectors_for_deals: u64,
+    /// The same for updates.
+    pub max_upgrading_sectors: u64,
     /// A lease ends this long after its last renewal.
     pub lease_ms: u64,
     /// An orphan is waited for this part of the work already done, in percent ...
@@ -26,7 +38,7 @@ pub struct Config {
     pub orphan_wait_min_ms: u64,
     /// ... and at most this long.
     pub orphan_wait_max_ms: u64,
-    /// Failed attempts of one phase before its sector is Failed.
+    /// Failed attempts of one phase before its sector waits for the operator.
     pub retry_limit: u32,
     /// The same for attempts that failed because somebody else was away or full: nothing is wrong with the sector.
     pub soft_retry_limit: u32,
@@ -34,7 +46,7 @@ pub struct Config {
     pub retry_wait_min_ms: u64,
     /// ... up to this.
     pub retry_wait_max_ms: u64,
-    /// Failed calls of the chain before the sector is Failed.
+    /// The same for publications that the chain refuses.
     pub chain_retry_limit: u32,
     /// A chain call, a reservation or a verification without answer is asked for again after this long.
     pub answer_wait_ms: u64,
@@ -42,7 +54,7 @@ pub struct Config {
     pub verify_retry_limit: u32,
     /// A phase whose inputs nobody has waits this long for them before it counts as failed.
     pub input_wait_ms: u64,
-    /// Times a sector may go back to an earlier phase because files were lost.
+    /// Times a sector may go back to an earlier phase before it waits for the operator.
     pub go_back_limit: u32,
     /// Attempts of one task side by side, orphans included.
     pub attempts_limit: usize,
@@ -92,6 +104,12 @@ impl Config {
             sector_size,
             ticket_secret,
             always_keep_unsealed_copy: true,
+            finalize_early: false,
+            make_cc_sectors_available: false,
+            release_sector_key: false,
+            max_sealing_sectors: 0,
+            max_sealing_sectors_for_deals: 0,
+            max_upgrading_sectors: 0,
             lease_ms: 15 * SECOND,
             orphan_wait_percent: 5,
             orphan_wait_min_ms: MINUTE,
@@ -137,7 +155,7 @@ impl Config {
             TaskKind::GenerateWinningPost => self.winning_post_limit_ms / 2,
             TaskKind::PreCommit1 | TaskKind::Unseal => 24 * HOUR,
             TaskKind::PreCommit2 => 12 * HOUR,
-            TaskKind::Commit1 | TaskKind::Finalize => 2 * HOUR,
+            TaskKind::Commit1 | TaskKind::Finalize | TaskKind::FinalizeReplicaUpdate => 2 * HOUR,
             _ => 6 * HOUR,
         }
     }

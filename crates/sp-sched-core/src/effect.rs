@@ -2,7 +2,7 @@
 
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, PieceInfo, PostProof, Randomness, RegisteredSealProof,
-    ReplicaId, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+    ReplicaId, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 use crate::event::RequestId;
@@ -35,6 +35,8 @@ pub enum Effect {
     DeleteReplica { replica: ReplicaId, reason: String },
     /// Ask the verifier about a seal proof.
     VerifySeal(Box<SealToVerify>),
+    /// Ask the verifier about an update proof.
+    VerifyUpdate(Box<UpdateToVerify>),
     /// Ask the verifier about a PoSt proof.
     VerifyPost(Box<PostToVerify>),
     /// Call the chain; the reply comes as `Event::Chain`. Calls are repeated after a restart.
@@ -54,6 +56,10 @@ pub enum Reply {
     Unsealing { ready: bool },
     /// ReleaseUnsealed: replicas whose deletion was ordered.
     Released { replicas: u32 },
+    /// Snap, mark for update, abort upgrade, remove, force, retry: the state that the sector is in now.
+    Moved(SectorState),
+    /// RegenSectorKey: true when the replica before the update is there already.
+    Regenerating { ready: bool },
     /// A decision about this worker is durable.
     Worker { worker: WorkerId },
     /// It is done.
@@ -198,6 +204,25 @@ pub struct SealToVerify {
     pub comm_d: Commitment,
     /// comm_r.
     pub comm_r: Commitment,
+    /// The proof.
+    pub proof: Vec<u8>,
+}
+
+/// An update proof to judge.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UpdateToVerify {
+    /// Whose result.
+    pub attempt: AttemptId,
+    /// Sector.
+    pub sector: u64,
+    /// Proof type of its sealing.
+    pub seal_proof: RegisteredSealProof,
+    /// comm_r of the replica before the update.
+    pub comm_r_old: Commitment,
+    /// comm_r of the update.
+    pub comm_r_new: Commitment,
+    /// comm_d of the new data.
+    pub comm_d_new: Commitment,
     /// The proof.
     pub proof: Vec<u8>,
 }

@@ -2,7 +2,7 @@
 
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, HostCapacity, HostId, PieceInfo, Randomness,
-    ReplicaId, ResourceTable, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
+    ReplicaId, ResourceTable, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 /// Ties an answer to the caller who waits for it.
@@ -69,9 +69,23 @@ pub enum Event {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Request {
     /// Make CC sectors.
-    Pledge { count: u32 },
+    Pledge { count: u32, priority: Option<i64> },
     /// Make a sector for a piece.
-    AddPiece { data_bytes: u64, digest: [u8; 32], name: String },
+    AddPiece { data_bytes: u64, digest: [u8; 32], name: String, priority: Option<i64> },
+    /// Put a piece in place of the zeros of an Available sector. Asked again with the same piece it changes nothing.
+    Snap { sector: u64, data_bytes: u64, digest: [u8; 32], name: String, priority: Option<i64> },
+    /// Make a proven CC sector Available for an update.
+    MarkForUpdate { sector: u64 },
+    /// Throw away what an update has made, or take an Available sector back.
+    AbortUpgrade { sector: u64 },
+    /// Get the replica before the update back.
+    RegenSectorKey { sector: u64 },
+    /// Delete every replica of the sector, for good.
+    Remove { sector: u64 },
+    /// Put the sector into a state, whatever the graph says.
+    ForceState { sector: u64, state: SectorState },
+    /// Go on with what failed, now and with all its tries.
+    Retry { sector: u64 },
     /// Make an unsealed copy where there is none.
     Unseal { sector: u64 },
     /// Delete the unsealed copy of a Proving sector.

@@ -164,7 +164,7 @@ impl Core {
     pub(crate) fn on_index_back(&mut self) {
         self.facts.complete();
         self.facts.deletes.clear();
-        self.untidy = self.facts.sectors().collect();
+        self.untidy.extend(self.facts.sectors());
         for fence in self.fences.values() {
             self.out.push(Effect::Fence(fence.row));
         }

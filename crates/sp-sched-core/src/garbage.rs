@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use sp_invariants::{Law, check, delete_keeps_a_copy};
-use sp_types::{FileKind, ReplicaId, SectorState, StoreId};
+use sp_types::{FileKind, ReplicaId, StoreId};
 
 use crate::core::Core;
 use crate::effect::Effect;
@@ -11,7 +11,8 @@ use crate::event::Failure;
 use crate::model::{Sector, UnixMs};
 
 /// The kinds that the pipeline makes; others are nobody's garbage.
-const OURS: [FileKind; 4] = [FileKind::Unsealed, FileKind::Sealed, FileKind::Cache, FileKind::Vanilla];
+const OURS: [FileKind; 6] =
+    [FileKind::Unsealed, FileKind::Sealed, FileKind::Cache, FileKind::Update, FileKind::UpdateCache, FileKind::Vanilla];
 
 /// Deletes that were ordered and not yet seen done.
 pub(crate) type Deletes = BTreeMap<ReplicaId, Delete>;
@@ -60,6 +61,7 @@ impl Core {
                     self.order_delete(id, reason);
                 }
             }
+            self.finish_removal(number);
         }
     }
 
@@ -104,11 +106,16 @@ impl Core {
 
     fn garbage_of(&self, sector: &Sector) -> BTreeMap<ReplicaId, &'static str> {
         let mut garbage = BTreeMap::new();
-        if matches!(sector.state, SectorState::Failed | SectorState::Removing | SectorState::Removed) {
-            // The operator decides.
+        let replicas = self.facts.replicas(sector.number).map(|(id, _)| id);
+        if sector.state.is_gone() {
+            // The operator has decided. That holds for stores that come back later, too.
+            garbage.extend(replicas.map(|id| (id.clone(), "its sector is removed")));
             return garbage;
         }
-        let replicas = self.facts.replicas(sector.number).map(|(id, _)| id);
+        if sector.state.is_stopped() {
+            // The operator is going to.
+            return garbage;
+        }
         // A root of zeros is a foreign file that nobody has read whole yet.
         for id in replicas.filter(|id| OURS.contains(&id.kind) && id.root != [0; 32]) {
             if self.is_being_written(sector.number, id.kind, &id.store) {

@@ -14,10 +14,7 @@ impl Core {
             check!(Law::L5, ends_before_live(ended, lowest), "task {id}: ended up to {ended}, {lowest:?} lives");
             let room = bounded(task.attempts.len(), self.config.attempts_limit);
             check!(Law::L12, room, "task {id} has {} attempts", task.attempts.len());
-            let wanted = self
-                .sectors
-                .get(&task.sector)
-                .is_some_and(|s| s.wanted_task() == Some(task.kind) || task.kind == sp_types::TaskKind::Unseal);
+            let wanted = self.sectors.get(&task.sector).is_some_and(|s| s.wants(task.kind));
             check!(Law::L2, wanted, "task {id} ({}) of sector {} is not wanted any more", task.kind, task.sector);
             let known = task.attempts.iter().all(|a| self.live.contains_key(&a.id));
             check!(Law::L5, known, "task {id} has an attempt that memory has forgotten");

@@ -4,7 +4,8 @@
 //! atomic batch first and only then carries out its other effects; the same events give the same effects, bit for bit.
 //!
 //! `core` holds the state and takes events apart; `queue`, `place` and `account` decide who gets what; `attempts` and
-//! `results` are the life of a task given away; `pipeline` is the life of a sector; `post` is the other scheduler.
+//! `results` are the life of a task given away; `pipeline`, `recover`, `snap` and `remove` are the life of a sector;
+//! `post` is the other scheduler.
 #![forbid(unsafe_code)]
 
 pub mod effect;
@@ -37,9 +38,13 @@ mod post_job;
 mod post_result;
 mod post_watch;
 mod queue;
+mod recover;
+mod remove;
 mod requests;
 mod resources;
 mod results;
+mod sector;
+mod snap;
 mod timers;
 mod turn;
 mod views;

@@ -1,5 +1,7 @@
 //! What the scheduler knows for good: sectors, tasks, attempts, fences. Each is one durable row.
 
+use std::collections::BTreeMap;
+
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, HostId, PartitionIndex, PieceInfo, RegisteredSealProof,
     SectorState, StoreId, TaskId, TaskKind, WorkerId,
@@ -21,6 +23,9 @@ impl UnixMs {
     }
 }
 
+/// Priority of sectors with data, unless their operator says otherwise (Lotus's).
+pub const DATA_PRIORITY: i64 = 1024;
+
 /// A sector on its way and in its life.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sector {
@@ -30,6 +35,8 @@ pub struct Sector {
     pub seal_proof: RegisteredSealProof,
     /// Where it stands.
     pub state: SectorState,
+    /// Of its tasks; higher goes first.
+    pub priority: i64,
     /// The data, when it is not a CC sector.
     pub data: Option<PieceData>,
     /// Pieces as sealed, fillers included; empty until AP is accepted.
@@ -52,16 +59,52 @@ pub struct Sector {
     pub location: Option<(DeadlineIndex, PartitionIndex)>,
     /// The replicas that count: kind and root, as made by accepted results.
     pub files: Vec<SectorFile>,
+    /// What an operator has put or is putting in place of its zeros.
+    pub update: Option<Update>,
     /// Failures of the present state, and the last reason.
     pub failures: u32,
     /// Reason of the last failure.
     pub last_error: String,
+    /// What went wrong so far, and what follows from it.
+    pub trouble: Trouble,
     /// When it was made.
     pub created: UnixMs,
     /// When it reached Proving.
     pub proving_since: Option<UnixMs>,
     /// The last 1,000 log entries.
     pub log: Vec<LogEntry>,
+}
+
+/// Data that takes the place of a sealed CC sector's zeros (SnapDeals).
+#[derive(Debug, Clone, PartialEq)]
+pub struct Update {
+    /// The new data.
+    pub data: PieceData,
+    /// Pieces as encoded, fillers included; empty until AP is accepted.
+    pub pieces: Vec<PieceInfo>,
+    /// Set by AP.
+    pub comm_d: Option<Commitment>,
+    /// Set by RU.
+    pub comm_r: Option<Commitment>,
+    /// The update proof that the verifier accepted.
+    pub proof: Vec<u8>,
+    /// Since when it counts, and is what the sector proves. Until then the replica before it does.
+    pub accepted: Option<UnixMs>,
+}
+
+/// Failures of a sector, kept until the phase succeeds.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Trouble {
+    /// Times the sector came into each failure state since its phase last succeeded.
+    pub counts: BTreeMap<SectorState, u32>,
+    /// Proofs that the verifier refused since the replica was last made.
+    pub invalid_proofs: u32,
+    /// Times it went back to an earlier phase since it was last proven.
+    pub steps_back: u32,
+    /// In a failure state, or stopped: the state in which it goes on.
+    pub resume: Option<SectorState>,
+    /// In a failure state: when it goes on. None: only an operator can say.
+    pub retry_at: Option<UnixMs>,
 }
 
 /// What an operator wants to store.

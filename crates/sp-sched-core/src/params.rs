@@ -1,22 +1,21 @@
 //! What a worker is told: inputs with their sources, outputs, parameters.
 
-use sp_types::{AttemptId, FileKind, TaskId, TaskKind, WorkerId, padded_for};
+use sp_types::{AttemptId, Commitment, FileKind, TaskId, TaskKind, WorkerId, padded_for};
 
 use crate::core::Core;
 use crate::effect::{Assignment, InputFile, TaskParams};
-use crate::model::{Sector, SectorFile};
-use crate::pipeline::input_kinds;
+use crate::model::{Sector, SectorFile, Update};
 
 impl Core {
     /// Does the task wait for bytes that an operator sends?
     pub(crate) fn wants_upload(&self, id: TaskId) -> bool {
         let Some(task) = self.tasks.get(&id).filter(|t| t.kind == TaskKind::AddPiece) else { return false };
-        self.sectors.get(&task.sector).is_some_and(|s| s.data.is_some())
+        self.sectors.get(&task.sector).is_some_and(|s| s.upload().is_some())
     }
 
     /// Files that the task reads: the roots that count. The error names the kind that the sector does not have.
     pub(crate) fn inputs_of(&self, sector: &Sector, kind: TaskKind) -> Result<Vec<SectorFile>, FileKind> {
-        input_kinds(kind).iter().map(|k| sector.file(*k).cloned().ok_or(*k)).collect()
+        sector.input_kinds(kind).iter().map(|k| sector.file(*k).cloned().ok_or(*k)).collect()
     }
 
     pub(crate) fn input_file(&self, sector: u64, file: &SectorFile, own: &WorkerId) -> InputFile {
@@ -63,14 +62,45 @@ impl Core {
                 let keep_unsealed = sector.data.is_some() && self.config.always_keep_unsealed_copy;
                 TaskParams::Finalize { keep_unsealed }
             }
-            TaskKind::Unseal => TaskParams::Unseal { comm_d: comm_d()?, ticket: ticket()?, updated: false },
+            TaskKind::Unseal => TaskParams::Unseal {
+                comm_d: sector.present_comm_d().ok_or("the sector has no comm_d")?,
+                ticket: ticket()?,
+                updated: sector.is_updated(),
+            },
+            TaskKind::ReplicaUpdate => TaskParams::ReplicaUpdate { pieces: update_of(sector)?.pieces.clone() },
+            TaskKind::ProveReplicaUpdate1 => {
+                let (comm_r_old, comm_r_new, comm_d_new) = update_commitments(sector)?;
+                TaskParams::ProveReplicaUpdate1 { comm_r_old, comm_r_new, comm_d_new }
+            }
+            TaskKind::ProveReplicaUpdate2 => {
+                let (comm_r_old, comm_r_new, comm_d_new) = update_commitments(sector)?;
+                TaskParams::ProveReplicaUpdate2 { comm_r_old, comm_r_new, comm_d_new }
+            }
+            TaskKind::FinalizeReplicaUpdate => TaskParams::FinalizeReplicaUpdate,
+            TaskKind::RegenSectorKey => {
+                TaskParams::RegenSectorKey { comm_d_new: update_of(sector)?.comm_d.ok_or("the update has no comm_d")? }
+            }
             other => return Err(format!("{other} is not a task of the pipeline")),
         })
     }
 }
 
+fn update_of(sector: &Sector) -> Result<&Update, String> {
+    sector.update.as_ref().ok_or_else(|| "the sector has no update".to_owned())
+}
+
+/// comm_r of the replica before the update, of the update, and comm_d of the new data.
+pub(crate) fn update_commitments(sector: &Sector) -> Result<(Commitment, Commitment, Commitment), String> {
+    let update = update_of(sector)?;
+    Ok((
+        sector.comm_r.ok_or("the sector has no comm_r")?,
+        update.comm_r.ok_or("the update has no comm_r")?,
+        update.comm_d.ok_or("the update has no comm_d")?,
+    ))
+}
+
 fn add_piece_params(sector: &Sector, upload_ticket: &str) -> Result<TaskParams, String> {
-    let Some(data) = &sector.data else {
+    let Some((data, _)) = sector.upload() else {
         let padded_bytes = sector.seal_proof.size.bytes();
         return Ok(TaskParams::AddPiece { data_bytes: 0, data_digest: None, ticket: String::new(), padded_bytes });
     };

@@ -1,108 +1,24 @@
 //! The life of a sector: which state asks for which task or chain call, and what a result changes.
 
-use sp_types::{FileKind, PieceInfo, RegisteredSealProof, SectorState, TaskId, TaskKind};
+use sp_types::{FileKind, SectorState, TaskId, TaskKind};
 
 use crate::chain::ChainWait;
 use crate::core::Core;
-use crate::effect::ChainCall;
 use crate::event::{TaskDone, TaskOutput};
-use crate::model::{LogEntry, PieceData, Sector, SectorFile, Task, UnixMs};
+use crate::model::{LogEntry, PieceData, Sector, SectorFile, Task, Trouble};
+use crate::timers::Bell;
 
-/// Priority of sectors with data.
-const DATA_PRIORITY: i64 = 1024;
-
-/// Kinds that a task reads.
-pub(crate) fn input_kinds(kind: TaskKind) -> &'static [FileKind] {
-    match kind {
-        TaskKind::PreCommit1 => &[FileKind::Unsealed],
-        TaskKind::PreCommit2 | TaskKind::Commit1 | TaskKind::Unseal => &[FileKind::Sealed, FileKind::Cache],
-        TaskKind::Commit2 => &[FileKind::Vanilla],
-        TaskKind::Finalize => &[FileKind::Cache],
-        _ => &[],
-    }
-}
-
-/// Kinds that a task makes.
-pub(crate) fn output_kinds(kind: TaskKind) -> &'static [FileKind] {
-    match kind {
-        TaskKind::AddPiece | TaskKind::Unseal => &[FileKind::Unsealed],
-        TaskKind::PreCommit1 | TaskKind::PreCommit2 => &[FileKind::Sealed, FileKind::Cache],
-        TaskKind::Commit1 => &[FileKind::Vanilla],
-        TaskKind::Finalize => &[FileKind::Cache],
-        _ => &[],
-    }
-}
-
-impl Sector {
-    pub(crate) fn new(number: u64, seal_proof: RegisteredSealProof, data: Option<PieceData>, now: UnixMs) -> Self {
-        Self {
-            number,
-            seal_proof,
-            state: SectorState::Packing,
-            data,
-            pieces: Vec::<PieceInfo>::new(),
-            comm_d: None,
-            comm_r: None,
-            ticket: None,
-            seed: None,
-            seed_epoch: None,
-            phase1: Vec::new(),
-            proof: Vec::new(),
-            location: None,
-            files: Vec::new(),
-            failures: 0,
-            last_error: String::new(),
-            created: now,
-            proving_since: None,
-            log: Vec::new(),
-        }
-    }
-
-    /// The file of this kind that counts.
-    pub(crate) fn file(&self, kind: FileKind) -> Option<&SectorFile> {
-        self.files.iter().find(|f| f.kind == kind)
-    }
-
-    pub(crate) fn drop_files(&mut self, kinds: &[FileKind]) {
-        self.files.retain(|f| !kinds.contains(&f.kind));
-    }
-
-    /// The task that its state asks for.
-    pub(crate) fn wanted_task(&self) -> Option<TaskKind> {
-        match self.state {
-            SectorState::Packing => Some(TaskKind::AddPiece),
-            SectorState::PreCommit1 => self.ticket.map(|_| TaskKind::PreCommit1),
-            SectorState::PreCommit2 => Some(TaskKind::PreCommit2),
-            SectorState::Committing1 => Some(TaskKind::Commit1),
-            SectorState::Committing2 => self.proof.is_empty().then_some(TaskKind::Commit2),
-            SectorState::FinalizeSector => Some(TaskKind::Finalize),
-            _ => None,
-        }
-    }
-
-    /// The chain call that its state asks for.
-    fn wanted_call(&self) -> Option<ChainCall> {
-        match self.state {
-            SectorState::PreCommit1 if self.ticket.is_none() => Some(ChainCall::Ticket),
-            SectorState::WaitSeed => match self.seed_epoch {
-                None => Some(ChainCall::PreCommit { comm_r: self.comm_r?, comm_d: self.comm_d? }),
-                Some(epoch) => Some(ChainCall::Seed { epoch }),
-            },
-            SectorState::Committing2 if !self.proof.is_empty() => Some(ChainCall::Commit { proof: self.proof.clone() }),
-            _ => None,
-        }
-    }
-}
+pub(crate) use crate::sector::output_kinds;
 
 impl Core {
     /// Makes a sector and sets it going.
-    pub(crate) fn new_sector(&mut self, data: Option<PieceData>) -> u64 {
+    pub(crate) fn new_sector(&mut self, data: Option<PieceData>, priority: Option<i64>) -> u64 {
         let number = self.counters.next_sector;
         self.counters.next_sector += 1;
         self.out.counters = true;
         let what =
             data.as_ref().map_or("CC sector".to_owned(), |d| format!("piece {} of {} bytes", d.name, d.data_bytes));
-        self.sectors.insert(number, Sector::new(number, self.config.seal_proof(), data, self.now));
+        self.sectors.insert(number, Sector::new(number, self.config.seal_proof(), data, priority, self.now));
         self.log(number, "created".to_owned(), what);
         self.drive(number);
         number
@@ -111,11 +27,28 @@ impl Core {
     /// Sees to it that what the sector's state asks for is under way. Harmless when it is.
     pub(crate) fn drive(&mut self, number: u64) {
         let Some(sector) = self.sectors.get(&number) else { return };
-        if sector.state == SectorState::WaitSeed && sector.seed.is_some() {
-            // A sector that went back keeps its seed: the chain holds it to it.
-            self.advance(number, SectorState::Committing1, None, "seed known");
-            return;
+        let (state, seed_known) = (sector.state, sector.seed.is_some());
+        if let Some(at) = sector.trouble.retry_at {
+            self.wind(at, Bell::Sector(number));
         }
+        match state {
+            // A sector that went back keeps its seed: the chain holds it to it.
+            SectorState::WaitSeed if seed_known => {
+                self.advance(number, SectorState::Committing1, None, "seed known");
+            }
+            // AP has filled the sector already.
+            SectorState::SnapDealsPacking => {
+                self.advance(number, SectorState::UpdateReplica, None, "the data is whole")
+            }
+            SectorState::AbortUpgrade => self.drop_update(number),
+            SectorState::ReleaseSectorKey => self.release_sector_key(number),
+            SectorState::Removing | SectorState::RemoveFailed => drop(self.untidy.insert(number)),
+            _ => self.drive_work(number),
+        }
+    }
+
+    fn drive_work(&mut self, number: u64) {
+        let Some(sector) = self.sectors.get(&number) else { return };
         match sector.wanted_call() {
             Some(call) if self.chain.get(&number).is_some_and(|wait| wait.call == call) => {}
             Some(call) => {
@@ -124,7 +57,8 @@ impl Core {
             }
             None => drop(self.chain.remove(&number)),
         }
-        if let Some(kind) = self.sectors.get(&number).and_then(Sector::wanted_task) {
+        let working = self.sectors.get(&number).filter(|s| !s.state.is_failure());
+        if let Some(kind) = working.and_then(Sector::wanted_task) {
             self.ensure_task(number, kind);
         }
     }
@@ -135,7 +69,7 @@ impl Core {
         if self.tasks_of(number).any(|t| t.kind == kind) {
             return;
         }
-        let priority = if sector.data.is_some() { DATA_PRIORITY } else { 0 };
+        let priority = sector.priority;
         let (id, now) = (self.next_task_id(), self.now);
         let task = Task {
             id,
@@ -152,67 +86,67 @@ impl Core {
         self.add_task(task);
     }
 
+    /// Ends every task of the sector that its state does not ask for.
+    pub(crate) fn end_unwanted(&mut self, number: u64, reason: &str) {
+        let Some(sector) = self.sectors.get(&number) else { return };
+        let unwanted = self.tasks_of(number).filter(|t| !sector.wants(t.kind));
+        let unwanted: Vec<TaskId> = unwanted.map(|t| t.id).collect();
+        unwanted.into_iter().for_each(|id| self.end_task(id, None, reason));
+    }
+
     // === edges ===
 
-    /// Takes one published edge (law L7), with its log entry.
+    /// Takes one published edge (law L7), with its log entry, and sets going what the new state asks for.
     pub(crate) fn advance(&mut self, number: u64, to: SectorState, by: Option<&LogEntry>, message: &str) {
+        let Some(from) = self.sectors.get(&number).map(|s| s.state) else { return };
+        let published = sp_invariants::edge_is_published(from, to);
+        sp_invariants::check!(sp_invariants::Law::L7, published, "sector {number}: {from} -> {to}");
+        if published {
+            self.enter_state(number, to, by, message);
+            self.drive(number);
+        }
+    }
+
+    /// Puts the sector into a state and says so in its log.
+    pub(crate) fn enter_state(&mut self, number: u64, to: SectorState, by: Option<&LogEntry>, message: &str) {
         let now = self.now;
         let Some(sector) = self.sector_mut(number) else { return };
         let from = sector.state;
-        let published = sp_invariants::edge_is_published(from, to);
-        sp_invariants::check!(sp_invariants::Law::L7, published, "sector {number}: {from} -> {to}");
-        if !published {
-            return;
-        }
         sector.state = to;
-        if to != SectorState::Failed {
+        let waits = to.is_failure() || to.is_stopped();
+        if !waits && !from.is_failure() {
             sector.failures = 0;
             sector.last_error.clear();
         }
-        if to == SectorState::Proving {
-            sector.proving_since = Some(now);
+        if !waits && !matches!(to, SectorState::Removing | SectorState::ReleaseSectorKey) {
+            (sector.trouble.retry_at, sector.trouble.resume) = (None, None);
+        }
+        if matches!(to, SectorState::Proving | SectorState::Available) {
+            sector.proving_since.get_or_insert(now);
+            sector.trouble = Trouble::default();
         }
         let entry = by.cloned().unwrap_or_else(|| LogEntry { at: now, ..LogEntry::default() });
         self.log_entry(number, LogEntry { event: format!("{from} -> {to}"), message: message.to_owned(), ..entry });
-        self.drive(number);
     }
 
     /// A verified, valid result: the sector takes what it made and goes on. The caller has ended the task.
     pub(crate) fn accept(&mut self, number: u64, kind: TaskKind, done: TaskDone, by: &LogEntry) {
-        let keep_unsealed = self.config.always_keep_unsealed_copy;
+        self.recover(number);
         let Some(sector) = self.sector_mut(number) else { return };
         for (replica, size_bytes) in &done.replicas {
             sector.drop_files(&[replica.kind]);
             sector.files.push(SectorFile { kind: replica.kind, root: replica.root, size_bytes: *size_bytes });
         }
         sector.files.sort_by_key(|f| f.kind);
-        let next = match (kind, done.output) {
-            (TaskKind::AddPiece, TaskOutput::AddPiece { pieces, comm_d }) => {
-                sector.pieces = pieces;
-                sector.comm_d = Some(comm_d);
-                Some(SectorState::PreCommit1)
+        sector.note_success(kind);
+        let next = match kind {
+            TaskKind::Finalize => self.finalized(number),
+            TaskKind::FinalizeReplicaUpdate => self.updated(number),
+            TaskKind::Commit2 => {
+                let next = sector.take(kind, done.output);
+                next.or(self.config.finalize_early.then_some(SectorState::CommitFinalize))
             }
-            (TaskKind::PreCommit1, TaskOutput::PreCommit1 { phase1, .. }) => {
-                sector.phase1 = phase1;
-                Some(SectorState::PreCommit2)
-            }
-            (TaskKind::PreCommit2, TaskOutput::PreCommit2 { comm_r, .. }) => {
-                sector.comm_r = Some(comm_r);
-                Some(SectorState::WaitSeed)
-            }
-            (TaskKind::Commit1, _) => Some(SectorState::Committing2),
-            (TaskKind::Commit2, TaskOutput::Proof { proof }) => {
-                sector.proof = proof;
-                sector.drop_files(&[FileKind::Vanilla]);
-                None
-            }
-            (TaskKind::Finalize, _) => {
-                if sector.data.is_none() || !keep_unsealed {
-                    sector.drop_files(&[FileKind::Unsealed]);
-                }
-                Some(SectorState::Proving)
-            }
-            _ => None,
+            _ => sector.take(kind, done.output),
         };
         match next {
             Some(state) => self.advance(number, state, Some(by), ""),
@@ -223,55 +157,65 @@ impl Core {
         }
     }
 
-    /// Files that the phase reads are lost: back to the phase that makes them. False when there is no such way, or it
-    /// was taken too often.
-    pub(crate) fn go_back(&mut self, id: TaskId, reason: &str) -> bool {
-        let Some(sector) = self.tasks.get(&id).and_then(|t| self.sectors.get(&t.sector)) else { return false };
-        if sector.wanted_task() != self.tasks.get(&id).map(|t| t.kind) {
-            return false;
+    /// FIN is done: which state follows.
+    fn finalized(&mut self, number: u64) -> Option<SectorState> {
+        let keep_unsealed = self.config.always_keep_unsealed_copy;
+        let sector = self.sector_mut(number)?;
+        if sector.data.is_none() || !keep_unsealed {
+            sector.drop_files(&[FileKind::Unsealed]);
         }
-        let (to, lost): (_, &[FileKind]) = match sector.state {
-            SectorState::PreCommit2 | SectorState::Committing1 => {
-                (SectorState::PreCommit1, &[FileKind::Sealed, FileKind::Cache, FileKind::Vanilla])
-            }
-            SectorState::Committing2 => (SectorState::Committing1, &[FileKind::Vanilla]),
-            _ => return false,
-        };
-        let (number, from) = (sector.number, sector.state);
-        let edge = format!("{from} -> {to}");
-        let taken = sector.log.iter().filter(|e| e.event == edge).count();
-        if taken >= self.config.go_back_limit as usize {
-            return false;
+        match sector.state {
+            SectorState::CommitFinalize => Some(SectorState::SubmitCommit),
+            _ => self.sealed_state(number),
         }
-        self.end_task(id, None, "its inputs are lost");
-        if let Some(sector) = self.sector_mut(number) {
-            sector.drop_files(lost);
-            if to == SectorState::PreCommit1 {
-                sector.phase1.clear();
-            }
-        }
-        self.advance(number, to, None, &format!("inputs lost: {reason}"));
-        true
     }
 
-    /// A task has failed for good: its sector waits for the operator. UNS alone is given up without harm.
-    pub(crate) fn give_up(&mut self, id: TaskId, reason: &str) {
-        let Some(task) = self.tasks.get(&id).cloned() else { return };
-        self.end_task(id, None, "its task was given up");
-        if task.kind == TaskKind::Unseal {
-            self.log(task.sector, "UNS given up".to_owned(), reason.to_owned());
-            return;
-        }
-        self.fail_sector(task.sector, reason);
+    /// The state of a sector that is sealed and accepted by the chain.
+    pub(crate) fn sealed_state(&self, number: u64) -> Option<SectorState> {
+        let sector = self.sectors.get(&number)?;
+        let available = self.config.make_cc_sectors_available && sector.data.is_none() && sector.update.is_none();
+        Some(if available { SectorState::Available } else { SectorState::Proving })
     }
+}
 
-    pub(crate) fn fail_sector(&mut self, number: u64, reason: &str) {
-        self.chain.remove(&number);
-        let tasks: Vec<TaskId> = self.tasks_of(number).map(|t| t.id).collect();
-        tasks.into_iter().for_each(|id| self.end_task(id, None, "its sector has failed"));
-        if let Some(sector) = self.sector_mut(number) {
-            reason.clone_into(&mut sector.last_error);
+impl Sector {
+    /// Takes what a task reports; the state that follows, if another one does.
+    fn take(&mut self, kind: TaskKind, output: TaskOutput) -> Option<SectorState> {
+        match (kind, output) {
+            (TaskKind::AddPiece, TaskOutput::AddPiece { pieces, comm_d }) => match &mut self.update {
+                Some(update) => {
+                    (update.pieces, update.comm_d) = (pieces, Some(comm_d));
+                    Some(SectorState::SnapDealsPacking)
+                }
+                None => {
+                    (self.pieces, self.comm_d) = (pieces, Some(comm_d));
+                    Some(SectorState::PreCommit1)
+                }
+            },
+            (TaskKind::PreCommit1, TaskOutput::PreCommit1 { phase1, .. }) => {
+                self.phase1 = phase1;
+                Some(SectorState::PreCommit2)
+            }
+            (TaskKind::PreCommit2, TaskOutput::PreCommit2 { comm_r, .. }) => {
+                self.comm_r = Some(comm_r);
+                Some(SectorState::WaitSeed)
+            }
+            (TaskKind::Commit1, _) => Some(SectorState::Committing2),
+            (TaskKind::Commit2, TaskOutput::Proof { proof }) => {
+                self.proof = proof;
+                self.drop_files(&[FileKind::Vanilla]);
+                None
+            }
+            (TaskKind::ReplicaUpdate, TaskOutput::ReplicaUpdate { comm_r, .. }) => {
+                self.update.as_mut()?.comm_r = Some(comm_r);
+                Some(SectorState::ProveReplicaUpdate)
+            }
+            (TaskKind::ProveReplicaUpdate2, TaskOutput::Proof { proof }) => {
+                self.drop_files(&[FileKind::Vanilla]);
+                self.update.as_mut()?.proof = proof;
+                Some(SectorState::FinalizeReplicaUpdate)
+            }
+            _ => None,
         }
-        self.advance(number, SectorState::Failed, None, reason);
     }
 }

@@ -9,7 +9,7 @@ use crate::attempts::LOST_INPUTS;
 use crate::core::Core;
 use crate::explain::Refusal;
 use crate::model::{OutputSlot, SectorFile, Task, UnixMs};
-use crate::queue::{Class, Rank, rank, stays};
+use crate::queue::{Class, Rank, rank, stays_with};
 use crate::timers::Bell;
 use crate::window::{Bound, Window};
 use crate::workers::Worker;
@@ -322,7 +322,7 @@ impl Core {
             return Err(Refusal::new("orphan", "had it when its lease was lost".to_owned()));
         }
         let missing: Vec<&SectorFile> = need.inputs.iter().filter(|f| !self.holds(id, need.sector, f)).collect();
-        if stays(task.kind) && !missing.is_empty() {
+        if missing.iter().any(|f| stays_with(task.kind, f.kind)) {
             return Err(Refusal::new("files", format!("does not hold {}", names(missing.iter().map(|f| f.kind)))));
         }
         self.may_go_on(task)?;

@@ -1,7 +1,7 @@
 //! The PoSt scheduler: every partition at once on different workers, the next worker at the first trouble, and no proof
 //! that the verifier has not seen. It never waits for the index and never queues behind sealing.
 
-use sp_types::{AttemptId, FileKind, WorkerId};
+use sp_types::{AttemptId, WorkerId};
 
 use crate::core::Core;
 use crate::effect::{Assignment, Effect, InputFile, TaskParams};
@@ -137,7 +137,11 @@ impl Core {
             task: job.kind.task(),
             sector: first.0,
             seal_proof: first.2,
-            inputs: part.sectors.iter().flat_map(|(number, ..)| self.post_inputs(*number, worker)).collect(),
+            inputs: part
+                .sectors
+                .iter()
+                .flat_map(|(number, comm_r, _)| self.post_inputs(*number, *comm_r, worker))
+                .collect(),
             outputs: Vec::new(),
             params,
             time_limit_ms: self.config.time_limit_ms(job.kind.task()),
@@ -145,9 +149,8 @@ impl Core {
         })
     }
 
-    fn post_inputs(&self, number: u64, worker: &WorkerId) -> Vec<InputFile> {
-        let files = self.sectors.get(&number).map(|s| s.files.as_slice()).unwrap_or_default();
-        let proven = files.iter().filter(|f| matches!(f.kind, FileKind::Sealed | FileKind::Cache));
+    fn post_inputs(&self, number: u64, comm_r: sp_types::Commitment, worker: &WorkerId) -> Vec<InputFile> {
+        let proven = self.sectors.get(&number).into_iter().flat_map(|s| s.proving_files(comm_r));
         let input = |f: &crate::model::SectorFile| {
             let sources = self.sources_or_everyone(number, f, Some(worker));
             InputFile { sector: number, kind: f.kind, root: f.root, size_bytes: f.size_bytes, sources }

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{RegisteredSealProof, StoreId, TaskId, TaskKind};
+use sp_types::{FileKind, RegisteredSealProof, StoreId, TaskId, TaskKind};
 
 use crate::core::{Core, Live};
 use crate::lookup::drop_from;
@@ -30,6 +30,13 @@ pub(crate) fn stays(kind: TaskKind) -> bool {
             | TaskKind::FinalizeReplicaUpdate
             | TaskKind::FinalizeUnsealed
     )
+}
+
+/// Does the task run only where this file lies? PR1 reads the update and its cache where RU has put them, and fetches
+/// what it reads of the replica before them.
+pub(crate) fn stays_with(kind: TaskKind, file: FileKind) -> bool {
+    let updated = matches!(file, FileKind::Update | FileKind::UpdateCache);
+    stays(kind) && (kind != TaskKind::ProveReplicaUpdate1 || updated)
 }
 
 /// Tasks that may be given to a worker now: by class, and those that stay where their files lie by store.
@@ -121,7 +128,8 @@ impl Core {
     fn stores_of_inputs(&self, task: &Task) -> Vec<StoreId> {
         let Some(sector) = self.sectors.get(&task.sector) else { return Vec::new() };
         let files = self.inputs_of(sector, task.kind).unwrap_or_default();
-        let replicas = files.iter().flat_map(|file| self.facts.replicas_of(sector.number, file));
+        let bound = files.iter().filter(|f| stays_with(task.kind, f.kind));
+        let replicas = bound.flat_map(|file| self.facts.replicas_of(sector.number, file));
         let stores: BTreeSet<StoreId> = replicas.map(|(id, _)| id.store.clone()).collect();
         stores.into_iter().collect()
     }

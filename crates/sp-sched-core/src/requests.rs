@@ -14,8 +14,19 @@ pub(crate) type Refused = (ErrorCode, String);
 impl Core {
     pub(crate) fn on_request(&mut self, id: RequestId, request: Request) {
         let answer = match request {
-            Request::Pledge { count } => self.pledge(count).map(Some),
-            Request::AddPiece { data_bytes, digest, name } => self.add_piece(data_bytes, digest, name).map(Some),
+            Request::Pledge { count, priority } => self.pledge(count, priority).map(Some),
+            Request::AddPiece { data_bytes, digest, name, priority } => {
+                self.add_piece(PieceData { data_bytes, digest, name }, priority).map(Some)
+            }
+            Request::Snap { sector, data_bytes, digest, name, priority } => {
+                self.snap(sector, PieceData { data_bytes, digest, name }, priority).map(Some)
+            }
+            Request::MarkForUpdate { sector } => self.mark_for_update(sector).map(Some),
+            Request::AbortUpgrade { sector } => self.abort_upgrade(sector).map(Some),
+            Request::RegenSectorKey { sector } => self.regen_sector_key(sector).map(Some),
+            Request::Remove { sector } => self.remove(sector).map(Some),
+            Request::ForceState { sector, state } => self.force_state(sector, state).map(Some),
+            Request::Retry { sector } => self.retry(sector).map(Some),
             Request::Unseal { sector } => self.unseal(sector).map(Some),
             Request::ReleaseUnsealed { sector } => self.release_unsealed(sector).map(Some),
             Request::Abort { id, reason } => self.abort(&id, &reason).map(Some),
@@ -36,42 +47,69 @@ impl Core {
         }
     }
 
-    fn pledge(&mut self, count: u32) -> Result<Reply, Refused> {
+    fn pledge(&mut self, count: u32, priority: Option<i64>) -> Result<Reply, Refused> {
         let limit = self.config.pledge_limit;
         if count == 0 || count > limit {
             return Err((ErrorCode::BadRequest, format!("cannot pledge {count} sectors; ask for 1 to {limit}")));
         }
-        Ok(Reply::Sectors((0..count).map(|_| self.new_sector(None)).collect()))
+        self.has_sealing_room(self.config.max_sealing_sectors, count)?;
+        Ok(Reply::Sectors((0..count).map(|_| self.new_sector(None, priority)).collect()))
     }
 
-    fn add_piece(&mut self, data_bytes: u64, digest: [u8; 32], name: String) -> Result<Reply, Refused> {
-        if data_bytes == 0 {
+    fn add_piece(&mut self, data: PieceData, priority: Option<i64>) -> Result<Reply, Refused> {
+        self.fits_sector(&data)?;
+        self.has_sealing_room(self.config.max_sealing_sectors_for_deals, 1)?;
+        Ok(Reply::Sectors(vec![self.new_sector(Some(data), priority)]))
+    }
+
+    pub(crate) fn fits_sector(&self, data: &PieceData) -> Result<(), Refused> {
+        let PieceData { data_bytes, name, .. } = data;
+        if *data_bytes == 0 {
             return Err((ErrorCode::EmptyPiece, format!("`{name}` is empty; there is nothing to seal")));
         }
         let size = self.config.sector_size;
         let room = size.bytes() / 128 * 127;
-        if data_bytes > room {
+        if *data_bytes > room {
             let message = format!(
                 "`{name}` has {data_bytes} bytes, a {size} sector holds {room} ({}); split it or use larger sectors",
                 ByteSize(room)
             );
             return Err((ErrorCode::PieceTooLarge, message));
         }
-        Ok(Reply::Sectors(vec![self.new_sector(Some(PieceData { data_bytes, digest, name }))]))
+        Ok(())
     }
 
-    fn known(&self, number: u64) -> Result<&Sector, Refused> {
+    /// The limits on sectors being sealed, updated or failed; a full pipeline stops the intake, not the disks.
+    pub(crate) fn has_sealing_room(&self, max: u64, more: u32) -> Result<(), Refused> {
+        if max == 0 {
+            return Ok(());
+        }
+        let sealing = self.sectors.values().filter(|s| s.state.is_sealing()).count() as u64;
+        if sealing + u64::from(more) <= max {
+            return Ok(());
+        }
+        // Lotus's words.
+        Err((ErrorCode::Unavailable, format!("too many sectors sealing (curSealing: {sealing}, max: {max})")))
+    }
+
+    pub(crate) fn known(&self, number: u64) -> Result<&Sector, Refused> {
         let unknown = || (ErrorCode::UnknownSector, format!("there is no sector {number}; see `sp-ctl sectors list`"));
         self.sectors.get(&number).ok_or_else(unknown)
     }
 
-    fn proving_sector(&self, number: u64) -> Result<&Sector, Refused> {
+    /// A sector that is proven and that nothing is done with.
+    pub(crate) fn resting_sector(&self, number: u64) -> Result<&Sector, Refused> {
         let sector = self.known(number)?;
-        if sector.state == SectorState::Proving {
+        if matches!(sector.state, SectorState::Proving | SectorState::Available) {
             return Ok(sector);
         }
         let message = format!("sector {number} is in state {}; wait until it is Proving", sector.state);
         Err((ErrorCode::WrongState, message))
+    }
+
+    /// Is there a replica of the file that counts, on whatever store?
+    pub(crate) fn knows(&self, sector: &Sector, kind: FileKind) -> bool {
+        sector.file(kind).is_some_and(|f| self.facts.replicas_of(sector.number, f).next().is_some())
     }
 
     fn unseals(&self, number: u64) -> bool {
@@ -79,16 +117,22 @@ impl Core {
     }
 
     fn unseal(&mut self, number: u64) -> Result<Reply, Refused> {
-        let sector = self.proving_sector(number)?;
-        if sector.data.is_none() {
+        let sector = self.resting_sector(number)?;
+        if sector.stored_data().is_none() {
             let message = format!("sector {number} is a CC sector: there is no data in it that could be unsealed");
             return Err((ErrorCode::WrongState, message));
         }
-        let copy = sector.file(FileKind::Unsealed);
-        let there = copy.is_some_and(|f| self.facts.replicas_of(number, f).next().is_some());
         // While the index is away its last word counts.
-        if there || (copy.is_some() && !self.facts.connected) {
+        let copy = sector.file(FileKind::Unsealed).filter(|_| !self.facts.connected);
+        if copy.is_some() || self.knows(sector, FileKind::Unsealed) {
             return Ok(Reply::Unsealing { ready: true });
+        }
+        if sector.is_updated() && sector.file(FileKind::Sealed).is_none() {
+            let message = format!(
+                "the data of sector {number} lies in its update, which is read with the replica before it, and that \
+                 was let go of; make it again with `sp-ctl sectors regen-key {number}`"
+            );
+            return Err((ErrorCode::WrongState, message));
         }
         if !self.unseals(number) {
             if let Some(sector) = self.sector_mut(number) {
@@ -101,10 +145,13 @@ impl Core {
     }
 
     fn release_unsealed(&mut self, number: u64) -> Result<Reply, Refused> {
-        self.proving_sector(number)?;
-        if self.unseals(number) {
-            let message = format!("sector {number} is being unsealed; wait for it or abort it first");
-            return Err((ErrorCode::WrongState, message));
+        let sector = self.resting_sector(number)?;
+        let refuse = |why: &str| Err((ErrorCode::WrongState, format!("sector {number} {why}")));
+        if self.tasks_of(number).next().is_some() {
+            return refuse("is being unsealed or gets its key back; wait for it or abort it first");
+        }
+        if sector.is_updated() && !self.knows(sector, FileKind::Sealed) {
+            return refuse("has no replica of before its update: without it the unsealed copy is all there is to read");
         }
         let copies = self.facts.replicas(number).filter(|(id, _)| id.kind == FileKind::Unsealed).count();
         let replicas = u32::try_from(copies).unwrap_or(u32::MAX);
@@ -148,10 +195,11 @@ impl Core {
 
     fn abort_task(&mut self, id: TaskId, why: &str) -> Option<String> {
         let Some(task) = self.tasks.get(&id) else { return self.abort_post(id, why) };
-        let (kind, sector) = (task.kind, task.sector);
+        let (kind, number) = (task.kind, task.sector);
         self.give_up(id, why);
-        let after = if kind == TaskKind::Unseal { "" } else { "; its sector is Failed" };
-        Some(format!("job {id}, task {kind}, sector {sector}{after}"))
+        let stopped = self.sectors.get(&number).filter(|s| s.is_stopped());
+        let after = stopped.map(|s| format!("; its sector is {}, `sp-ctl sectors retry {number}` goes on", s.state));
+        Some(format!("job {id}, task {kind}, sector {number}{}", after.unwrap_or_default()))
     }
 
     fn abort_post(&mut self, task: TaskId, why: &str) -> Option<String> {
@@ -208,7 +256,7 @@ impl Core {
     }
 
     fn post_sector(&self, number: u64) -> Option<PostSector> {
-        let sector = self.sectors.get(&number).filter(|s| s.state == SectorState::Proving)?;
-        Some((number, sector.comm_r?, sector.seal_proof))
+        let sector = self.sectors.get(&number).filter(|s| s.is_proven())?;
+        Some((number, sector.present_comm_r()?, sector.seal_proof))
     }
 }

@@ -4,9 +4,10 @@ use sp_invariants::{Law, at_most_one_completion, check};
 use sp_types::{AttemptId, ErrorCode, FileKind, TaskKind, WorkerId};
 
 use crate::core::{Core, Verifying};
-use crate::effect::{Effect, SealToVerify};
+use crate::effect::{Effect, SealToVerify, UpdateToVerify};
 use crate::event::{Failure, TaskDone, TaskOutput, TaskResult};
 use crate::model::AttemptState;
+use crate::params::update_commitments;
 use crate::pipeline::output_kinds;
 use crate::timers::Bell;
 
@@ -33,7 +34,7 @@ impl Core {
                     self.fail_attempt(id, &failure);
                     self.acknowledge(worker, id);
                 }
-                Ok(()) if kind == TaskKind::Commit2 => self.verify(id, done),
+                Ok(()) if matches!(kind, TaskKind::Commit2 | TaskKind::ProveReplicaUpdate2) => self.verify(id, done),
                 Ok(()) => self.complete(id, done),
             },
         }
@@ -68,7 +69,12 @@ impl Core {
                 | (TaskKind::PreCommit1, TaskOutput::PreCommit1 { .. })
                 | (TaskKind::PreCommit2, TaskOutput::PreCommit2 { .. })
                 | (TaskKind::Commit1 | TaskKind::Finalize | TaskKind::Unseal, TaskOutput::None)
-                | (TaskKind::Commit2, TaskOutput::Proof { .. })
+                | (TaskKind::ReplicaUpdate, TaskOutput::ReplicaUpdate { .. })
+                | (
+                    TaskKind::ProveReplicaUpdate1 | TaskKind::FinalizeReplicaUpdate | TaskKind::RegenSectorKey,
+                    TaskOutput::None
+                )
+                | (TaskKind::Commit2 | TaskKind::ProveReplicaUpdate2, TaskOutput::Proof { .. })
         );
         if !fits {
             return bad(ErrorCode::Internal, format!("the result is not one of {kind}"));
@@ -111,6 +117,9 @@ impl Core {
             TaskOutput::PreCommit2 { comm_r, comm_d } => {
                 let published = sector.seed_epoch.and(sector.comm_r);
                 differs("comm_d", sector.comm_d, *comm_d).or_else(|| differs("comm_r", published, *comm_r))
+            }
+            TaskOutput::ReplicaUpdate { comm_d, .. } => {
+                differs("comm_d of the update", sector.update.as_ref().and_then(|u| u.comm_d), *comm_d)
             }
             _ => None,
         }
@@ -155,10 +164,23 @@ impl Core {
         let Some(Verifying { done, .. }) = self.live.get(&id).and_then(|l| l.verifying.as_ref()) else { return };
         let TaskOutput::Proof { proof } = &done.output else { return };
         let proof = proof.clone();
-        match self.seal_to_verify(id, proof) {
-            Ok(seal) => self.out.push(Effect::VerifySeal(Box::new(seal))),
+        let question = match self.tasks.get(&id.task).map(|t| t.kind) {
+            Some(TaskKind::ProveReplicaUpdate2) => {
+                self.update_to_verify(id, proof).map(|update| Effect::VerifyUpdate(Box::new(update)))
+            }
+            _ => self.seal_to_verify(id, proof).map(|seal| Effect::VerifySeal(Box::new(seal))),
+        };
+        match question {
+            Ok(question) => self.out.push(question),
             Err(message) => self.refuse(id, Failure { code: ErrorCode::Internal, message }),
         }
+    }
+
+    fn update_to_verify(&self, id: AttemptId, proof: Vec<u8>) -> Result<UpdateToVerify, String> {
+        let sector = self.tasks.get(&id.task).and_then(|t| self.sectors.get(&t.sector)).ok_or("its sector is gone")?;
+        let (comm_r_old, comm_r_new, comm_d_new) = update_commitments(sector)?;
+        let seal_proof = sector.seal_proof;
+        Ok(UpdateToVerify { attempt: id, sector: sector.number, seal_proof, comm_r_old, comm_r_new, comm_d_new, proof })
     }
 
     fn seal_to_verify(&self, id: AttemptId, proof: Vec<u8>) -> Result<SealToVerify, String> {
@@ -188,6 +210,10 @@ impl Core {
             }
             Ok(false) => {
                 let message = "proof refused by the verifier".to_owned();
+                let number = self.tasks.get(&id.task).map(|t| t.sector);
+                if let Some(sector) = number.and_then(|number| self.sector_mut(number)) {
+                    sector.trouble.invalid_proofs = sector.trouble.invalid_proofs.saturating_add(1);
+                }
                 self.refuse(id, Failure { code: ErrorCode::InvalidProof, message });
             }
             Err(reason) => {

@@ -17,6 +17,8 @@ pub(crate) enum Bell {
     Task(TaskId),
     /// A chain call is to be repeated.
     Chain(u64),
+    /// A sector has waited long enough after a failure.
+    Sector(u64),
     /// Fences of tasks that are over may be forgotten.
     Fences,
     /// Some lease may be over, or some worker may be forgotten.
@@ -100,6 +102,7 @@ impl Core {
                 Bell::Attempt(id) => self.attempt_bell(id),
                 Bell::Task(id) => drop(self.dirty.tasks.insert(id)),
                 Bell::Chain(number) => self.chain_bell(number),
+                Bell::Sector(number) => self.sector_bell(number),
                 Bell::Fences => self.forget_fences(),
                 Bell::Workers => self.workers_bell(),
                 Bell::Posts => {

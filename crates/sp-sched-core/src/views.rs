@@ -63,7 +63,7 @@ impl Core {
     fn is_empty(&self, w: &Worker) -> bool {
         let id = &w.reg.worker;
         let idle = self.load_of(id) == 0 && w.windows.is_empty();
-        let in_progress = |s: &&Sector| !s.state.is_settled();
+        let in_progress = |s: &&Sector| !s.state.is_settled() && !s.is_stopped();
         let here = |s: &Sector| s.files.iter().any(|f| self.holds(id, s.number, f));
         idle && (!w.row.finish_pipelines || !self.sectors.values().filter(in_progress).any(here))
     }
@@ -205,7 +205,8 @@ impl Core {
     /// What a sector waits for, in words; empty when it waits for nothing.
     pub fn waiting_for(&self, number: u64, now: UnixMs) -> String {
         let now = now.max(self.now);
-        let mut waits: Vec<String> = Vec::new();
+        let trouble = self.sectors.get(&number).map(|s| self.trouble_text(s)).filter(|text| !text.is_empty());
+        let mut waits: Vec<String> = trouble.into_iter().collect();
         if let Some(wait) = self.chain.get(&number) {
             waits.push(match &wait.call {
                 ChainCall::Ticket => "the chain: ticket".to_owned(),
@@ -223,8 +224,9 @@ impl Core {
 
     /// Where piece bytes of a sector are wanted. None: there is no such sector, or it holds no data.
     pub fn upload(&self, number: u64) -> Option<UploadView> {
-        let sector = self.sectors.get(&number).filter(|s| s.data.is_some())?;
-        if !sector.pieces.is_empty() {
+        let sector = self.sectors.get(&number)?;
+        let (_, arrived) = sector.upload()?;
+        if arrived {
             return Some(UploadView::Accepted);
         }
         let task = self.tasks_of(number).find(|t| t.kind == TaskKind::AddPiece);
@@ -252,7 +254,7 @@ impl Core {
     /// Deadlines with sectors: the numbers of each partition, rising. A partition may have become empty.
     pub fn deadlines(&self) -> BTreeMap<DeadlineIndex, Vec<Vec<u64>>> {
         let mut deadlines: BTreeMap<DeadlineIndex, Vec<Vec<u64>>> = BTreeMap::new();
-        for sector in self.sectors.values().filter(|s| s.state == SectorState::Proving) {
+        for sector in self.sectors.values().filter(|s| s.is_proven()) {
             let Some((deadline, partition)) = sector.location else { continue };
             let partitions = deadlines.entry(deadline).or_default();
             let at = partition.0 as usize;

@@ -12,10 +12,11 @@ use sp_sched_core::model::{Rows, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, HostCapacity, HostId, PieceInfo, Randomness,
-    ReplicaId, ResourceTable, SectorId, SectorSize, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
+    ReplicaId, ResourceTable, SectorId, SectorSize, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+    WorkerLimits,
 };
 
-const SEALING: [TaskKind; 7] = [
+const SEALING: [TaskKind; 12] = [
     TaskKind::AddPiece,
     TaskKind::PreCommit1,
     TaskKind::PreCommit2,
@@ -23,8 +24,14 @@ const SEALING: [TaskKind; 7] = [
     TaskKind::Commit2,
     TaskKind::Finalize,
     TaskKind::Unseal,
+    TaskKind::ReplicaUpdate,
+    TaskKind::ProveReplicaUpdate1,
+    TaskKind::ProveReplicaUpdate2,
+    TaskKind::FinalizeReplicaUpdate,
+    TaskKind::RegenSectorKey,
 ];
-const KINDS: [FileKind; 4] = [FileKind::Unsealed, FileKind::Sealed, FileKind::Cache, FileKind::Vanilla];
+const KINDS: [FileKind; 6] =
+    [FileKind::Unsealed, FileKind::Sealed, FileKind::Cache, FileKind::Vanilla, FileKind::Update, FileKind::UpdateCache];
 
 fn worker(n: u8) -> WorkerId {
     WorkerId::new(format!("w{n}")).unwrap()
@@ -59,6 +66,7 @@ fn output() -> impl Strategy<Value = TaskOutput> {
         Just(TaskOutput::AddPiece { pieces, comm_d: comm }),
         Just(TaskOutput::PreCommit1 { phase1: vec![1], comm_d: comm }),
         Just(TaskOutput::PreCommit2 { comm_r: comm, comm_d: comm }),
+        Just(TaskOutput::ReplicaUpdate { comm_r: Commitment([2; 32]), comm_d: comm }),
         Just(TaskOutput::Proof { proof: vec![1] }),
         (0u64..4).prop_map(|n| TaskOutput::Post { proof: vec![2], skipped: vec![(n, "unreadable".to_owned())] }),
     ]
@@ -66,8 +74,10 @@ fn output() -> impl Strategy<Value = TaskOutput> {
 
 /// Results that often fit what a task makes.
 fn result() -> impl Strategy<Value = TaskResult> {
-    let files = (0u64..3, 0usize..5, 0u8..3, 1u8..3).prop_map(|(number, made, at, root)| {
-        let kinds: &[FileKind] = [&KINDS[..0], &KINDS[..1], &KINDS[1..3], &KINDS[2..3], &KINDS[3..4]][made];
+    let files = (0u64..3, 0usize..7, 0u8..3, 1u8..3).prop_map(|(number, made, at, root)| {
+        let update: [&[FileKind]; 2] = [&KINDS[4..6], &KINDS[5..6]];
+        let kinds: &[FileKind] =
+            [&KINDS[..0], &KINDS[..1], &KINDS[1..3], &KINDS[2..3], &KINDS[3..4], update[0], update[1]][made];
         let sector = SectorId { miner: 1000, number };
         let named = |kind: &FileKind| (ReplicaId { sector, kind: *kind, store: store(at), root: [root; 32] }, 10);
         kinds.iter().map(named).collect::<Vec<_>>()
@@ -126,14 +136,38 @@ fn store_fact() -> impl Strategy<Value = Event> {
 fn request() -> impl Strategy<Value = Request> {
     let randomness = Randomness::new([3; 32]);
     prop_oneof![
-        (0u32..3).prop_map(|count| Request::Pledge { count }),
-        (0u64..3000).prop_map(|n| Request::AddPiece { data_bytes: n, digest: [1; 32], name: "f".to_owned() }),
+        (0u32..3).prop_map(|count| Request::Pledge { count, priority: None }),
+        (0u64..3000).prop_map(|n| Request::AddPiece {
+            data_bytes: n,
+            digest: [1; 32],
+            name: "f".to_owned(),
+            priority: None
+        }),
         (0u64..4).prop_map(|sector| Request::Unseal { sector }),
         (0u64..4).prop_map(|sector| Request::ReleaseUnsealed { sector }),
+        operator_request(),
         attempt().prop_map(|id| Request::Abort { id: id.to_string(), reason: String::new() }),
         (0u32..3).prop_map(move |d| Request::ComputeWindowPost { deadline: DeadlineIndex(d), randomness }),
         (0u32..3).prop_map(move |d| Request::CheckDeadline { deadline: DeadlineIndex(d), randomness }),
         any::<u64>().prop_map(move |pick| Request::ComputeWinningPost { randomness, pick }),
+    ]
+}
+
+/// What operators do to sectors, forcing them into any state included.
+fn operator_request() -> impl Strategy<Value = Request> {
+    let states: Vec<SectorState> = SectorState::ALL.to_vec();
+    let snap = |(sector, data_bytes)| {
+        let (digest, name) = ([2; 32], "g".to_owned());
+        Request::Snap { sector, data_bytes, digest, name, priority: None }
+    };
+    prop_oneof![
+        3 => (0u64..3, 1u64..2_000).prop_map(snap),
+        2 => (0u64..3).prop_map(|sector| Request::MarkForUpdate { sector }),
+        1 => (0u64..3).prop_map(|sector| Request::AbortUpgrade { sector }),
+        1 => (0u64..3).prop_map(|sector| Request::RegenSectorKey { sector }),
+        1 => (0u64..3).prop_map(|sector| Request::Remove { sector }),
+        2 => (0u64..3).prop_map(|sector| Request::Retry { sector }),
+        4 => (0u64..3, prop::sample::select(states)).prop_map(|(sector, state)| Request::ForceState { sector, state }),
     ]
 }
 
@@ -195,7 +229,9 @@ fn event() -> impl Strategy<Value = Event> {
 
 /// Runs the events and returns every batch; each request has a number of its own and is answered at most once.
 fn run(events: &[(u64, Event)]) -> Vec<Vec<Effect>> {
-    let config = Config::new(1000, SectorSize::KiB2, [5; 32]);
+    let mut config = Config::new(1000, SectorSize::KiB2, [5; 32]);
+    let odd = events.len() % 2 == 1;
+    (config.finalize_early, config.make_cc_sectors_available, config.release_sector_key) = (odd, odd, odd);
     let (mut core, effects) = Core::restore(config, Rows::default(), UnixMs(1));
     let (mut now, mut batches, mut answered) = (1, vec![effects], std::collections::BTreeSet::new());
     for (number, (wait_ms, event)) in events.iter().enumerate() {

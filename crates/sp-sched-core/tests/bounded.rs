@@ -27,7 +27,7 @@ fn one_sector(seed: u64, change: impl FnOnce(&mut World)) -> World {
     world.add_worker("w", Role::Sealing(ALL.to_vec()), |_| {});
     world.run_for(1_000);
     change(&mut world);
-    world.answer(Request::Pledge { count: 1 });
+    world.answer(Request::Pledge { count: 1, priority: None });
     world
 }
 
@@ -54,7 +54,7 @@ fn space_that_is_refused_again_and_again_counts_as_a_failure() {
     assert_eq!(job(&world).detail, "asked 2 times, last: w: space refused: the store is full");
     assert!(world.run_until(HOUR, |w| failures(w) == 1), "{}", world.describe());
     assert!(world.database.sectors[&0].last_error.contains("(5 times in a row)"));
-    assert!(world.run_until(24 * HOUR, |w| w.state(0) == SectorState::Failed), "{}", world.describe());
+    assert!(world.run_until(24 * HOUR, |w| w.state(0) == SectorState::FailedUnrecoverable), "{}", world.describe());
     assert!(world.database.sectors[&0].last_error.contains("space refused: the store is full"));
 }
 
@@ -77,7 +77,7 @@ fn a_silent_chain_is_a_chain_that_fails() {
     world.run_for(5 * 60_000);
     let waits = world.core().waiting_for(0, UnixMs(world.now));
     assert!(waits.starts_with("the chain: ticket; asked ") && waits.ends_with("no answer within 60 s"), "{waits}");
-    assert!(world.run_until(24 * HOUR, |w| w.state(0) == SectorState::Failed), "{}", world.describe());
+    assert!(world.run_until(24 * HOUR, |w| w.state(0) == SectorState::FailedUnrecoverable), "{}", world.describe());
     assert!(world.database.sectors[&0].last_error.contains("asked 100 times in vain"));
 }
 

@@ -22,8 +22,8 @@ fn cluster(seed: u64) -> World {
     if seed.is_multiple_of(2) {
         world.add_worker("w3", with(&[first, second].concat()), |w| w.builtin = true);
     }
-    world.answer(Request::Pledge { count: 2 });
-    world.answer(Request::AddPiece { data_bytes: 1000, digest: [1; 32], name: "piece".to_owned() });
+    world.answer(Request::Pledge { count: 2, priority: None });
+    world.answer(Request::AddPiece { data_bytes: 1000, digest: [1; 32], name: "piece".to_owned(), priority: None });
     world
 }
 
@@ -92,7 +92,8 @@ fn check_end(world: &mut World) {
     for number in 0..3 {
         let sector = &world.database.sectors[&number];
         // Each phase is accepted once, and once more for each time that its files were lost.
-        let back = world.edges(number, "PreCommit2 -> PreCommit1") + world.edges(number, "Committing1 -> PreCommit1");
+        let ways_back = ["PreCommit2", "Committing1", "SealPreCommit2Failed", "ComputeProofFailed"];
+        let back: usize = ways_back.iter().map(|from| world.edges(number, &format!("{from} -> PreCommit1"))).sum();
         assert_eq!(world.edges(number, "Packing -> PreCommit1"), 1);
         assert_eq!(world.edges(number, "PreCommit1 -> PreCommit2"), 1 + back);
         assert_eq!(world.edges(number, "C2 accepted"), 1);

@@ -16,7 +16,7 @@ fn proving_world(seed: u64) -> World {
     let kinds = [TaskKind::AddPiece, TaskKind::PreCommit1, TaskKind::PreCommit2, TaskKind::Commit1];
     let kinds = kinds.into_iter().chain([TaskKind::Commit2, TaskKind::Finalize]).collect();
     world.add_worker("sealer", Role::Sealing(kinds), |_| {});
-    world.answer(Request::Pledge { count: 3 });
+    world.answer(Request::Pledge { count: 3, priority: None });
     assert!(world.run_until(600_000, |w| w.all_proving(3)), "{}", world.describe());
     for name in ["p1", "p2"] {
         world.add_worker(name, Role::WindowPost, |_| {});
@@ -192,7 +192,7 @@ fn proving_waits_neither_for_the_index_nor_for_sealing() {
     let mut world = proving_world(10);
     // The sealing worker shares the host with a prover, and is full.
     world.workers.get_mut(&id("sealer")).unwrap().compute_ms = 600_000;
-    world.answer(Request::Pledge { count: 20 });
+    world.answer(Request::Pledge { count: 20, priority: None });
     world.run_for(1_000);
     world.lose_index(600_000);
     world.run_for(100);
@@ -230,7 +230,7 @@ fn the_verifier_may_fail_to_decide_and_is_asked_again() {
 #[test]
 fn more_partitions_than_workers_wait_for_a_free_one() {
     let mut world = proving_world(13);
-    world.answer(Request::Pledge { count: 9 });
+    world.answer(Request::Pledge { count: 9, priority: None });
     assert!(world.run_until(4_000_000, |w| w.all_proving(12)), "{}", world.describe());
     for name in ["p1", "p2"] {
         // One core takes one proof at a time.

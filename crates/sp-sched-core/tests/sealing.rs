@@ -21,11 +21,11 @@ fn two_workers(world: &mut World) -> (WorkerId, WorkerId) {
 }
 
 fn piece() -> Request {
-    Request::AddPiece { data_bytes: 2000, digest: [9; 32], name: "cat.jpg".to_owned() }
+    Request::AddPiece { data_bytes: 2000, digest: [9; 32], name: "cat.jpg".to_owned(), priority: None }
 }
 
 fn three_sectors(world: &mut World) {
-    assert_eq!(world.answer(Request::Pledge { count: 2 }), Reply::Sectors(vec![0, 1]));
+    assert_eq!(world.answer(Request::Pledge { count: 2, priority: None }), Reply::Sectors(vec![0, 1]));
     assert_eq!(world.answer(piece()), Reply::Sectors(vec![2]));
     assert!(world.run_until(600_000, |w| w.all_proving(3)), "{}", world.describe());
     world.run_for(70_000);
@@ -120,14 +120,14 @@ fn unseal_runs_once_and_release_makes_it_run_again() {
 fn bad_requests_change_nothing() {
     let mut world = World::new(5);
     two_workers(&mut world);
-    world.answer(Request::Pledge { count: 1 });
+    world.answer(Request::Pledge { count: 1, priority: None });
     let before = world.database.clone();
     let randomness = sp_types::Randomness::new([1; 32]);
-    let add = |data_bytes| Request::AddPiece { data_bytes, digest: [0; 32], name: "f".to_owned() };
+    let add = |data_bytes| Request::AddPiece { data_bytes, digest: [0; 32], name: "f".to_owned(), priority: None };
     let abort = |id: &str| Request::Abort { id: id.to_owned(), reason: String::new() };
     let deadline = |n| sp_types::DeadlineIndex(n);
     for (request, code, text) in [
-        (Request::Pledge { count: 0 }, ErrorCode::BadRequest, "1 to 1000"),
+        (Request::Pledge { count: 0, priority: None }, ErrorCode::BadRequest, "1 to 1000"),
         (add(0), ErrorCode::EmptyPiece, "empty"),
         (add(2033), ErrorCode::PieceTooLarge, "2033 bytes, a 2KiB sector holds 2032"),
         (Request::Unseal { sector: 9 }, ErrorCode::UnknownSector, "no sector 9"),
@@ -152,7 +152,7 @@ fn a_result_from_somebody_else_changes_nothing() {
     let mut world = World::new(15);
     let (w1, w2) = two_workers(&mut world);
     world.workers.get_mut(&w1).unwrap().compute_ms = 30_000;
-    world.answer(Request::Pledge { count: 1 });
+    world.answer(Request::Pledge { count: 1, priority: None });
     assert!(world.run_until(10_000, |w| !w.workers[&w1].attempts.is_empty()));
     let before = world.database.clone();
     let attempt = *world.workers[&w1].attempts.keys().next().unwrap();
@@ -168,7 +168,7 @@ fn a_wrong_seal_proof_changes_nothing_and_the_other_worker_is_preferred() {
     let mut world = World::new(6);
     two_workers(&mut world);
     world.workers.get_mut(&WorkerId::new("w2").unwrap()).unwrap().lies = true;
-    world.answer(Request::Pledge { count: 1 });
+    world.answer(Request::Pledge { count: 1, priority: None });
     let refused =
         |w: &World| w.core().sector(0).is_some_and(|s| s.last_error.contains("proof refused by the verifier"));
     assert!(world.run_until(600_000, refused), "{}", world.describe());
@@ -183,8 +183,8 @@ fn a_worker_that_always_lies_fails_its_sector_in_the_end() {
     let mut world = World::new(7);
     two_workers(&mut world);
     world.workers.get_mut(&WorkerId::new("w2").unwrap()).unwrap().lies = true;
-    world.answer(Request::Pledge { count: 1 });
-    assert!(world.run_until(4_000_000, |w| w.state(0) == SectorState::Failed), "{}", world.describe());
+    world.answer(Request::Pledge { count: 1, priority: None });
+    assert!(world.run_until(4_000_000, |w| w.state(0) == SectorState::FailedUnrecoverable), "{}", world.describe());
     let sector = &world.database.sectors[&0];
     assert!(sector.proof.is_empty() && sector.last_error.contains("w2: proof refused by the verifier"));
     assert_eq!(sector.log.iter().filter(|e| e.event == "C2 failed").count(), 8);
@@ -196,7 +196,7 @@ fn an_orphan_is_waited_for_and_its_late_result_still_counts() {
     let mut world = World::new(8);
     let (w1, _) = two_workers(&mut world);
     world.workers.get_mut(&w1).unwrap().compute_ms = 50_000;
-    world.answer(Request::Pledge { count: 1 });
+    world.answer(Request::Pledge { count: 1, priority: None });
     assert!(world.run_until(10_000, |w| !w.workers[&w1].attempts.is_empty()));
     world.cut_off(&w1, true);
     world.run_for(20_000);
@@ -219,7 +219,7 @@ fn a_restarted_worker_without_its_attempt_gets_a_new_one_at_once_and_is_not_blam
     let (w1, _) = two_workers(&mut world);
     world.faults.forgets = 100;
     world.workers.get_mut(&w1).unwrap().compute_ms = 20_000;
-    world.answer(Request::Pledge { count: 1 });
+    world.answer(Request::Pledge { count: 1, priority: None });
     assert!(world.run_until(10_000, |w| !w.workers[&w1].attempts.is_empty()));
     world.kill_worker(&w1);
     world.run_for(3_000);
@@ -241,7 +241,7 @@ fn the_host_s_other_workers_share_its_cores() {
             w.compute_ms = 100_000;
         });
     }
-    world.answer(Request::Pledge { count: 4 });
+    world.answer(Request::Pledge { count: 4, priority: None });
     world.run_for(1_000);
     let jobs = world.core().jobs(UnixMs(world.now));
     assert_eq!(jobs.iter().filter(|j| j.attempt.is_some()).count(), 2, "{jobs:?}");
@@ -260,7 +260,7 @@ fn the_index_away_stops_placements_and_says_so() {
     world.run_for(1_000);
     world.lose_index(30_000);
     world.run_for(100);
-    world.answer(Request::Pledge { count: 1 });
+    world.answer(Request::Pledge { count: 1, priority: None });
     world.run_for(1_000);
     assert_eq!(world.core().waiting_for(0, UnixMs(world.now)), "AP queued (index away: new sealing placements wait)");
     assert!(world.run_until(600_000, |w| w.all_proving(1)), "{}", world.describe());
@@ -272,7 +272,7 @@ fn a_full_store_is_named() {
     let (w1, _) = two_workers(&mut world);
     world.workers.get_mut(&w1).unwrap().space_bytes = 4096;
     world.tell_store(&w1);
-    world.answer(Request::Pledge { count: 1 });
+    world.answer(Request::Pledge { count: 1, priority: None });
     assert!(world.run_until(60_000, |w| w.state(0) == SectorState::PreCommit1));
     world.run_for(1_000);
     let waits = world.core().waiting_for(0, UnixMs(world.now));
@@ -286,7 +286,7 @@ fn a_full_store_is_named() {
 fn lost_inputs_send_the_sector_back_to_the_phase_that_makes_them() {
     let mut world = World::new(13);
     let (w1, _) = two_workers(&mut world);
-    world.answer(Request::Pledge { count: 1 });
+    world.answer(Request::Pledge { count: 1, priority: None });
     assert!(world.run_until(60_000, |w| w.state(0) == SectorState::WaitSeed));
     let w2 = WorkerId::new("w2").unwrap();
     // The disk of w2 dies with what PC2 made.
@@ -304,16 +304,19 @@ fn abort_ends_an_attempt_or_a_whole_task() {
     let mut world = World::new(14);
     let (w1, _) = two_workers(&mut world);
     world.workers.get_mut(&w1).unwrap().compute_ms = 30_000;
-    world.answer(Request::Pledge { count: 2 });
+    world.answer(Request::Pledge { count: 2, priority: None });
     assert!(world.run_until(10_000, |w| w.workers[&w1].attempts.len() == 2));
     let jobs = world.core().jobs(UnixMs(world.now));
     let abort = |id: String| Request::Abort { id, reason: "wrong disk".to_owned() };
     let Reply::Aborted { description } = world.answer(abort(jobs[0].attempt.unwrap().to_string())) else { panic!() };
     assert_eq!(description, "job 1.1, task AP, sector 0, running on host w1");
     let Reply::Aborted { description } = world.answer(abort(jobs[1].task_id.to_string())) else { panic!() };
-    assert_eq!(description, "job 2, task AP, sector 1; its sector is Failed");
+    assert_eq!(
+        description,
+        "job 2, task AP, sector 1; its sector is FailedUnrecoverable, `sp-ctl sectors retry 1` goes on"
+    );
     world.run_for(5_000);
-    assert_eq!(world.state(1), SectorState::Failed);
+    assert_eq!(world.state(1), SectorState::FailedUnrecoverable);
     assert_eq!(world.database.sectors[&1].last_error, "aborted: wrong disk");
     assert_eq!(world.workers[&w1].attempts.keys().map(ToString::to_string).collect::<Vec<_>>(), ["1.2"]);
     assert!(world.run_until(600_000, |w| w.state(0) == SectorState::Proving), "{}", world.describe());

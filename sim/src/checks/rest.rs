@@ -39,7 +39,7 @@ pub fn unfinished(view: &View, sectors: usize, disks: &Disks<'_>, watch: &Watch)
 }
 
 fn unfinished_sector(summary: &v1::SectorSummary, view: &View, watch: &Watch) -> Vec<String> {
-    if summary.state == "Failed" && watch.was_given_up(summary.number) {
+    if summary.stopped && watch.was_given_up(summary.number) {
         // Its files stay until an operator decides.
         return vec![];
     }

@@ -30,7 +30,7 @@ impl Verifier for FakeVerifier {
             Question::Seal(_) if self.mood.verifier_down() => Err("the fake verifier is down".to_owned()),
             Question::Seal(seal) => Ok(is_valid(&self.made, seal)),
             Question::Warm(_) => Ok(true),
-            Question::Post(_) => Err("the fake verifier knows seals only".to_owned()),
+            Question::Post(_) | Question::Update(_) => Err("the fake verifier knows seals only".to_owned()),
         };
         Box::pin(async move {
             thinking.await;

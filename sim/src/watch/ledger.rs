@@ -63,8 +63,8 @@ impl Ledger {
     }
 
     pub(super) fn required(&self) -> Vec<(u64, FileKind, [u8; 32])> {
-        let gone = [Some(SectorState::Removing), Some(SectorState::Removed)];
-        let sectors = self.sectors.iter().filter(|(_, sector)| !gone.contains(&state_of(sector)));
+        let gone = |sector| state_of(sector).is_some_and(SectorState::is_gone);
+        let sectors = self.sectors.iter().filter(|(_, sector)| !gone(sector));
         let files = sectors.flat_map(|(number, sector)| sector.files.iter().map(|file| (*number, file)));
         let read = |(number, file): (u64, &v1::StoredSectorFile)| {
             let kind = sp_proto::convert::file_kind(file.kind).ok()?;

@@ -44,7 +44,6 @@ impl Api {
             .await?;
         let connected: Vec<_> = workers.iter().filter(|w| w.connected).collect();
         let of = |class: TaskClass| connected.iter().filter(|w| w.class == class && !w.builtin).count() as u32;
-        let state = |(state, count): (sp_types::SectorState, u32)| v1::StateCount { state: state.to_string(), count };
         Ok(v1::InfoReply {
             cluster: self.about.cluster.clone(),
             network: self.about.network.clone(),
@@ -53,7 +52,7 @@ impl Api {
             sector_size: self.about.sector_size.bytes(),
             epoch: self.chain.head().0,
             epoch_ms: self.chain.epoch_ms(),
-            sectors: states.into_iter().map(state).collect(),
+            sectors: states.into_iter().map(|(state, count)| wire::state_count(state, count)).collect(),
             sealing_workers: of(TaskClass::Sealing),
             window_post_workers: of(TaskClass::WindowPost),
             winning_post_workers: of(TaskClass::WinningPost),

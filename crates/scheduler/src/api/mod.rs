@@ -8,6 +8,7 @@ mod proven;
 mod proving;
 mod sectors;
 mod storage;
+mod upgrades;
 mod workers;
 
 use std::sync::Arc;
@@ -89,6 +90,14 @@ impl Api {
     }
 }
 
+/// Where a request has brought its sector.
+fn moved(reply: &Reply) -> Result<v1::SectorStateReply, Status> {
+    match reply {
+        Reply::Moved(state) => Ok(v1::SectorStateReply { state: state.to_string() }),
+        other => Err(unexpected(other)),
+    }
+}
+
 fn unknown_sector(number: u64) -> Status {
     to_status(ErrorCode::UnknownSector, format!("there is no sector {number}; see `sp-ctl sectors list`"))
 }
@@ -126,6 +135,14 @@ calls! {
     sector_proof(SectorProofRequest) -> SectorProofReply = on_sector_proof;
     unseal_sector(UnsealSectorRequest) -> UnsealSectorReply = on_unseal_sector;
     get_piece(GetPieceRequest) -> GetPieceReply = on_get_piece;
+    snap_sector(SnapSectorRequest) -> SectorStateReply = on_snap_sector;
+    mark_for_update(MarkForUpdateRequest) -> SectorStateReply = on_mark_for_update;
+    abort_upgrade(AbortUpgradeRequest) -> SectorStateReply = on_abort_upgrade;
+    update_proof(UpdateProofRequest) -> UpdateProofReply = on_update_proof;
+    regen_sector_key(RegenSectorKeyRequest) -> RegenSectorKeyReply = on_regen_sector_key;
+    remove_sector(RemoveSectorRequest) -> SectorStateReply = on_remove_sector;
+    update_sector_state(UpdateSectorStateRequest) -> SectorStateReply = on_update_sector_state;
+    retry_sector(RetrySectorRequest) -> SectorStateReply = on_retry_sector;
     release_unsealed(ReleaseUnsealedRequest) -> ReleaseUnsealedReply = on_release_unsealed;
     list_deadlines(ListDeadlinesRequest) -> ListDeadlinesReply = on_list_deadlines;
     get_deadline(GetDeadlineRequest) -> GetDeadlineReply = on_get_deadline;

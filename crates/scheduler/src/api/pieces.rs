@@ -18,14 +18,9 @@ const NAME_BYTES_MAX: usize = 1024;
 
 impl Api {
     pub(super) async fn on_add_piece(&self, request: v1::AddPieceRequest) -> Result<v1::AddPieceReply, Status> {
-        let v1::AddPieceRequest { data_bytes, data_digest, name } = request;
-        if name.len() > NAME_BYTES_MAX {
-            let message = format!("the name has {} bytes, the limit is {NAME_BYTES_MAX}", name.len());
-            return Err(to_status(ErrorCode::BadRequest, message));
-        }
-        let digest = bytes32("data_digest", &data_digest);
-        let digest = digest.map_err(|e| to_status(ErrorCode::BadRequest, e.to_string()))?;
-        let reply = self.ask(Request::AddPiece { data_bytes, digest, name }, REQUEST_LIMIT).await?;
+        let v1::AddPieceRequest { data_bytes, data_digest, name, priority } = request;
+        let digest = checked_piece(&name, &data_digest)?;
+        let reply = self.ask(Request::AddPiece { data_bytes, digest, name, priority }, REQUEST_LIMIT).await?;
         match reply {
             Reply::Sectors(sectors) if sectors.len() == 1 => Ok(v1::AddPieceReply { sector: sectors[0] }),
             other => Err(unexpected(&other)),
@@ -35,7 +30,7 @@ impl Api {
     pub(super) async fn on_get_upload(&self, request: v1::GetUploadRequest) -> Result<v1::GetUploadReply, Status> {
         let v1::GetUploadRequest { sector: number } = request;
         let look = move |core: &sp_sched_core::Core, sector: &Sector, _| {
-            let failed = (sector.state == SectorState::Failed).then(|| sector.last_error.clone());
+            let failed = sector.is_stopped().then(|| sector.last_error.clone());
             (core.upload(number), failed)
         };
         let (view, failed) = self.look_at(number, look).await?;
@@ -68,7 +63,8 @@ impl Api {
             (sector.clone(), core.unsealed(number), core.waiting_for(number, now), unseals(core, number, now))
         };
         let (sector, copy, waiting, unseals) = self.look_at(number, look).await?;
-        let Some(data) = sector.data.clone() else { return Err(no_data(number)) };
+        let Some(data) = sector.stored_data().cloned() else { return Err(no_data(number)) };
+        let at_rest = matches!(sector.state, SectorState::Proving | SectorState::Available);
         let reply = v1::GetPieceReply {
             miner: self.about.miner,
             data_bytes: data.data_bytes,
@@ -77,7 +73,7 @@ impl Api {
         };
         Ok(match copy.and_then(|(root, _, sources)| Some((root, sources.into_iter().next()?))) {
             Some((root, (_, data_url))) => v1::GetPieceReply { data_url, root: root.to_vec(), ..reply },
-            None if unseals || sector.state != SectorState::Proving => v1::GetPieceReply { detail: waiting, ..reply },
+            None if unseals || !at_rest => v1::GetPieceReply { detail: waiting, ..reply },
             None => {
                 let detail =
                     format!("no unsealed copy is within reach; make one with `sp-ctl sectors unseal {number}`");
@@ -97,6 +93,15 @@ impl Api {
             other => Err(unexpected(&other)),
         }
     }
+}
+
+/// The digest of a piece that is offered, its name checked as well.
+pub(super) fn checked_piece(name: &str, digest: &[u8]) -> Result<[u8; 32], Status> {
+    if name.len() > NAME_BYTES_MAX {
+        let message = format!("the name has {} bytes, the limit is {NAME_BYTES_MAX}", name.len());
+        return Err(to_status(ErrorCode::BadRequest, message));
+    }
+    bytes32("data_digest", digest).map_err(|e| to_status(ErrorCode::BadRequest, e.to_string()))
 }
 
 /// Is the sector being unsealed?

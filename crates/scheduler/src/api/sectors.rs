@@ -5,10 +5,10 @@ use sp_proto::v1;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::Request;
 use sp_sched_core::model::Sector;
-use sp_types::{ErrorCode, ProverId};
+use sp_types::{ErrorCode, ProverId, SectorState};
 use tonic::Status;
 
-use super::{Api, REQUEST_LIMIT, unexpected};
+use super::{Api, REQUEST_LIMIT, moved, unexpected};
 use crate::wire;
 
 impl Api {
@@ -16,8 +16,8 @@ impl Api {
         &self,
         request: v1::PledgeSectorsRequest,
     ) -> Result<v1::PledgeSectorsReply, Status> {
-        let v1::PledgeSectorsRequest { count } = request;
-        match self.ask(Request::Pledge { count }, REQUEST_LIMIT).await? {
+        let v1::PledgeSectorsRequest { count, priority } = request;
+        match self.ask(Request::Pledge { count, priority }, REQUEST_LIMIT).await? {
             Reply::Sectors(sectors) => Ok(v1::PledgeSectorsReply { sectors }),
             other => Err(unexpected(&other)),
         }
@@ -46,6 +46,31 @@ impl Api {
             wire::sector_status(sector, core.waiting_for(number, now), now, log)
         })
         .await
+    }
+
+    pub(super) async fn on_remove_sector(
+        &self,
+        request: v1::RemoveSectorRequest,
+    ) -> Result<v1::SectorStateReply, Status> {
+        let v1::RemoveSectorRequest { number: sector } = request;
+        moved(&self.ask(Request::Remove { sector }, REQUEST_LIMIT).await?)
+    }
+
+    pub(super) async fn on_update_sector_state(
+        &self,
+        request: v1::UpdateSectorStateRequest,
+    ) -> Result<v1::SectorStateReply, Status> {
+        let v1::UpdateSectorStateRequest { number: sector, state } = request;
+        let state = state.parse::<SectorState>().map_err(|e| to_status(ErrorCode::BadRequest, e))?;
+        moved(&self.ask(Request::ForceState { sector, state }, REQUEST_LIMIT).await?)
+    }
+
+    pub(super) async fn on_retry_sector(
+        &self,
+        request: v1::RetrySectorRequest,
+    ) -> Result<v1::SectorStateReply, Status> {
+        let v1::RetrySectorRequest { number: sector } = request;
+        moved(&self.ask(Request::Retry { sector }, REQUEST_LIMIT).await?)
     }
 
     pub(super) async fn on_sector_proof(

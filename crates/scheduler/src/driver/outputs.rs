@@ -100,6 +100,7 @@ impl Outputs {
                 self.tell_index(wire::delete_replica(self.last_delete, replica, reason));
             }
             Effect::VerifySeal(seal) => self.verify(wire::verify_seal(self.miner, *seal)),
+            Effect::VerifyUpdate(update) => self.verify(wire::verify_update(*update)),
             Effect::VerifyPost(post) => self.verify(wire::verify_post(self.miner, *post)),
             Effect::Chain { sector, call } => self.call_chain(sector, call),
             Effect::WakeAt(at) => self.wake = Some(at),

@@ -5,9 +5,11 @@ mod fence;
 mod ledger;
 mod schema;
 mod sector;
+mod sector_state;
 mod task;
 #[cfg(test)]
 mod tests;
+mod update;
 mod worker;
 
 use prost::Message;
@@ -64,7 +66,7 @@ pub(crate) fn open(state: &dyn State, owner: Schema) -> Result<(Schema, Rows), R
         Some(value) => {
             let found = Schema::decode(&value)?;
             found.check(&owner)?;
-            found
+            raise(state, found, owner.version)?
         }
         None => {
             let mut batch = Batch::new();
@@ -83,6 +85,18 @@ pub(crate) fn open(state: &dyn State, owner: Schema) -> Result<(Schema, Rows), R
         rows.counters = counters::decode(&value)?;
     }
     Ok((schema, rows))
+}
+
+/// From here on rows of this build's layout may be written: an older build must refuse them.
+fn raise(state: &dyn State, found: Schema, version: u32) -> Result<Schema, RowError> {
+    if found.version == version {
+        return Ok(found);
+    }
+    let raised = Schema { version, ..found };
+    let mut batch = Batch::new();
+    batch.put(schema_key(), raised.encode());
+    state.commit(batch).map_err(|e| RowError::new("meta/schema", e))?;
+    Ok(raised)
 }
 
 /// Adds one row to what has been read; keys that belong to other rooms of the state are refused.

@@ -6,8 +6,10 @@ use sp_types::SectorSize;
 
 use super::{RowError, parse};
 
-/// Layout that this build writes. A newer one is refused.
-pub const SCHEMA_VERSION: u32 = 1;
+/// Layout that this build writes. A newer one is refused, an older one is read and raised.
+///
+/// 2: sectors have a priority, counters of their failures, and updates (version 1 is read as having none).
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// Layout and owner of the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -2,11 +2,10 @@
 
 use sp_proto::convert::{WireError, bytes32, file_kind, seal_proof, task_kind};
 use sp_proto::v1;
-use sp_proto::v1::StoredSectorState as Stored;
-use sp_sched_core::model::{LogEntry, PieceData, Sector, SectorFile, UnixMs};
+use sp_sched_core::model::{DATA_PRIORITY, LogEntry, PieceData, Sector, SectorFile, Trouble, UnixMs};
 use sp_types::{ChainEpoch, Commitment, DeadlineIndex, PartitionIndex, PieceInfo, SectorState};
 
-use super::{RowError, number_in, numbered, parse};
+use super::{RowError, number_in, numbered, parse, sector_state, update};
 
 pub(super) const PREFIX: &[u8] = b"sector/";
 
@@ -19,6 +18,7 @@ pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
         number,
         seal_proof,
         state,
+        priority,
         data,
         pieces,
         comm_d,
@@ -30,16 +30,23 @@ pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
         proof,
         location,
         files,
+        update,
         failures,
         last_error,
+        trouble,
         created,
         proving_since,
         log,
     } = sector;
+    let Trouble { counts, invalid_proofs, steps_back, resume, retry_at } = trouble;
+    let count = |(state, count): (&SectorState, &u32)| v1::StoredStateCount {
+        state: sector_state::encode(*state) as i32,
+        count: *count,
+    };
     v1::StoredSector {
         number: *number,
         seal_proof: seal_proof.id(),
-        state: encode_state(*state) as i32,
+        state: sector_state::encode(*state) as i32,
         data: data.clone().map(encode_data),
         pieces: pieces.iter().map(|p| (*p).into()).collect(),
         comm_d: comm_d.map(|c| c.0.to_vec()).unwrap_or_default(),
@@ -56,6 +63,13 @@ pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
         created_unix_ms: created.0,
         proving_since_unix_ms: proving_since.map(|t| t.0),
         log: log.iter().cloned().map(encode_log).collect(),
+        priority: Some(*priority),
+        update: update.as_ref().map(update::encode),
+        failed: counts.iter().map(count).collect(),
+        invalid_proofs: *invalid_proofs,
+        steps_back: *steps_back,
+        resume: resume.map_or(v1::StoredSectorState::Unspecified, sector_state::encode) as i32,
+        retry_unix_ms: retry_at.map(|t| t.0),
     }
 }
 
@@ -85,11 +99,30 @@ fn from_stored(stored: v1::StoredSector) -> Result<Sector, WireError> {
         created_unix_ms,
         proving_since_unix_ms,
         log,
+        priority,
+        update,
+        failed,
+        invalid_proofs,
+        steps_back,
+        resume,
+        retry_unix_ms,
     } = stored;
+    let counts =
+        failed.into_iter().map(|v1::StoredStateCount { state, count }| Ok((sector_state::decode(state)?, count)));
+    let trouble = Trouble {
+        counts: counts.collect::<Result<_, WireError>>()?,
+        invalid_proofs,
+        steps_back,
+        resume: if resume == 0 { None } else { Some(sector_state::decode(resume)?) },
+        retry_at: retry_unix_ms.map(UnixMs),
+    };
+    // Version 1 knew no other priorities.
+    let priority = priority.unwrap_or(if data.is_some() { DATA_PRIORITY } else { 0 });
     Ok(Sector {
         number,
         seal_proof: seal_proof(proof_id)?,
-        state: decode_state(state)?,
+        state: sector_state::decode(state)?,
+        priority,
         data: data.map(decode_data).transpose()?,
         pieces: pieces.into_iter().map(PieceInfo::try_from).collect::<Result<_, _>>()?,
         comm_d: optional_commitment("comm_d", &comm_d)?,
@@ -102,45 +135,26 @@ fn from_stored(stored: v1::StoredSector) -> Result<Sector, WireError> {
         location: location
             .map(|v1::StoredLocation { deadline, partition }| (DeadlineIndex(deadline), PartitionIndex(partition))),
         files: files.into_iter().map(decode_file).collect::<Result<_, _>>()?,
+        update: update.map(update::decode).transpose()?,
         failures,
         last_error,
+        trouble,
         created: UnixMs(created_unix_ms),
         proving_since: proving_since_unix_ms.map(UnixMs),
         log: log.into_iter().map(decode_log).collect::<Result<_, _>>()?,
     })
 }
 
-fn optional_commitment(field: &'static str, bytes: &[u8]) -> Result<Option<Commitment>, WireError> {
+pub(super) fn optional_commitment(field: &'static str, bytes: &[u8]) -> Result<Option<Commitment>, WireError> {
     if bytes.is_empty() { Ok(None) } else { bytes32(field, bytes).map(|b| Some(Commitment(b))) }
 }
 
-fn encode_state(state: SectorState) -> Stored {
-    match state {
-        SectorState::Packing => Stored::Packing,
-        SectorState::PreCommit1 => Stored::PreCommit1,
-        SectorState::PreCommit2 => Stored::PreCommit2,
-        SectorState::WaitSeed => Stored::WaitSeed,
-        SectorState::Committing1 => Stored::Committing1,
-        SectorState::Committing2 => Stored::Committing2,
-        SectorState::FinalizeSector => Stored::FinalizeSector,
-        SectorState::Proving => Stored::Proving,
-        SectorState::Failed => Stored::Failed,
-        SectorState::Removing => Stored::Removing,
-        SectorState::Removed => Stored::Removed,
-    }
-}
-
-fn decode_state(number: i32) -> Result<SectorState, WireError> {
-    let known = SectorState::ALL.into_iter().find(|s| encode_state(*s) as i32 == number);
-    known.ok_or_else(|| WireError::Invalid { field: "state", reason: format!("unknown sector state {number}") })
-}
-
-fn encode_data(data: PieceData) -> v1::StoredPieceData {
+pub(super) fn encode_data(data: PieceData) -> v1::StoredPieceData {
     let PieceData { data_bytes, digest, name } = data;
     v1::StoredPieceData { data_bytes, digest: digest.to_vec(), name }
 }
 
-fn decode_data(stored: v1::StoredPieceData) -> Result<PieceData, WireError> {
+pub(super) fn decode_data(stored: v1::StoredPieceData) -> Result<PieceData, WireError> {
     let v1::StoredPieceData { data_bytes, digest, name } = stored;
     Ok(PieceData { data_bytes, digest: bytes32("data.digest", &digest)?, name })
 }

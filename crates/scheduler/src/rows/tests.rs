@@ -5,7 +5,7 @@ use proptest::option::of;
 use proptest::prelude::*;
 use sp_sched_core::model::{
     Attempt, AttemptState, Counters, FenceRow, LogEntry, OutputSlot, PieceData, RowChange, Rows, Sector, SectorFile,
-    Task, UnixMs,
+    Task, Trouble, UnixMs, Update,
 };
 use sp_state::Memory;
 use sp_types::{
@@ -78,12 +78,42 @@ fn log_entry() -> impl Strategy<Value = LogEntry> {
     )
 }
 
+fn sector_state() -> impl Strategy<Value = SectorState> {
+    one_of(&SectorState::ALL)
+}
+
+fn update() -> impl Strategy<Value = Update> {
+    let made = (vec(piece(), 0..3), of(commitment()), of(commitment()), vec(any::<u8>(), 0..9));
+    (data(), made, of(any::<u64>())).prop_map(|(data, (pieces, comm_d, comm_r, proof), accepted)| Update {
+        data,
+        pieces,
+        comm_d,
+        comm_r,
+        proof,
+        accepted: accepted.map(UnixMs),
+    })
+}
+
+fn trouble() -> impl Strategy<Value = Trouble> {
+    let counts = proptest::collection::btree_map(sector_state(), any::<u32>(), 0..3);
+    (counts, any::<u32>(), any::<u32>(), of(sector_state()), of(any::<u64>())).prop_map(
+        |(counts, invalid_proofs, steps_back, resume, retry_at)| Trouble {
+            counts,
+            invalid_proofs,
+            steps_back,
+            resume,
+            retry_at: retry_at.map(UnixMs),
+        },
+    )
+}
+
 fn sector() -> impl Strategy<Value = Sector> {
-    let what = (any::<u64>(), seal_proof(), one_of(&SectorState::ALL), of(data()), vec(piece(), 0..3));
+    let what = (any::<u64>(), seal_proof(), sector_state(), of(data()), vec(piece(), 0..3));
     let chain = (of(commitment()), of(commitment()), of(beacon()), of(beacon()), of(any::<i64>()));
     let made = (vec(any::<u8>(), 0..9), vec(any::<u8>(), 0..9), of((any::<u32>(), any::<u32>())), vec(file(), 0..3));
     let life = (any::<u32>(), text(), any::<u64>(), of(any::<u64>()), vec(log_entry(), 0..3));
-    (what, chain, made, life).prop_map(|(what, chain, made, life)| {
+    let more = (any::<i64>(), of(update()), trouble());
+    (what, chain, made, life, more).prop_map(|(what, chain, made, life, (priority, update, trouble))| {
         let (number, seal_proof, state, data, pieces) = what;
         let (comm_d, comm_r, ticket, seed, seed_epoch) = chain;
         let (phase1, proof, location, files) = made;
@@ -92,6 +122,7 @@ fn sector() -> impl Strategy<Value = Sector> {
             number,
             seal_proof,
             state,
+            priority,
             data,
             pieces,
             comm_d,
@@ -103,8 +134,10 @@ fn sector() -> impl Strategy<Value = Sector> {
             proof,
             location: location.map(|(d, p)| (DeadlineIndex(d), PartitionIndex(p))),
             files,
+            update,
             failures,
             last_error,
+            trouble,
             created: UnixMs(created),
             proving_since: proving_since.map(UnixMs),
             log,
@@ -242,11 +275,52 @@ fn rows_of_a_newer_build_or_another_cluster_are_refused() {
     let ours = owner();
     assert_eq!(Schema::decode(&ours.encode()).expect("readable"), ours);
     assert!(ours.check(&ours).is_ok());
-    let newer = Schema { version: 2, ..ours.clone() };
+    let newer = Schema { version: SCHEMA_VERSION + 1, ..ours.clone() };
     assert!(newer.check(&ours).expect_err("newer").to_string().contains("newer build"));
     let other = Schema { cluster: "b".into(), ..ours.clone() };
     assert!(other.check(&ours).expect_err("other").to_string().contains("cluster `b`"));
     let state = Memory::new();
     open(&state, newer).expect("new");
     assert!(open(&state, ours).is_err());
+}
+
+/// A sector as version 1 wrote it: state `Failed`, and none of the fields that came later.
+#[test]
+fn rows_of_version_1_are_read_and_raised() {
+    let state = Memory::new();
+    open(&state, Schema { version: 1, ..owner() }).expect("new");
+    let data = sp_proto::v1::StoredPieceData { data_bytes: 9, digest: vec![1; 32], name: "f".into() };
+    let stored = |number, state, data| sp_proto::v1::StoredSector {
+        number,
+        seal_proof: 5,
+        state,
+        data,
+        failures: 8,
+        last_error: "w2: out of memory".into(),
+        ..Default::default()
+    };
+    let mut batch = Batch::new();
+    batch.put(sector::key(0), stored(0, 9, Some(data)).encode_to_vec());
+    batch.put(sector::key(1), stored(1, 8, None).encode_to_vec());
+    state.commit(batch).expect("memory");
+
+    let (schema, rows) = open(&state, owner()).expect("an older layout is read");
+    assert_eq!(schema.version, SCHEMA_VERSION);
+    let [failed, proving] = &rows.sectors[..] else { panic!("{rows:?}") };
+    assert_eq!((failed.state, failed.priority, failed.failures), (SectorState::Failed, 1024, 8));
+    assert!(failed.is_stopped() && failed.trouble == Trouble::default() && failed.update.is_none());
+    assert_eq!((proving.state, proving.priority), (SectorState::Proving, 0));
+    let error = open(&state, Schema { version: 1, ..owner() }).expect_err("the older build");
+    assert!(error.to_string().contains("newer build"), "{error}");
+}
+
+/// Numbers in rows never change their meaning.
+#[test]
+fn every_state_keeps_its_number() {
+    let numbers: Vec<i32> = SectorState::ALL.into_iter().map(|s| super::sector_state::encode(s) as i32).collect();
+    let expected = [
+        1, 2, 3, 4, 5, 6, 12, 13, 7, 8, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33,
+        34, 9, 10, 11,
+    ];
+    assert_eq!(numbers, expected);
 }

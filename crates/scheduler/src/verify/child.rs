@@ -72,7 +72,7 @@ impl VerifierProcesses {
 impl Verifier for VerifierProcesses {
     fn verify(&self, question: Question) -> BoxFuture<Result<bool, String>> {
         let lane = match &question {
-            Question::Seal(_) => &self.seal,
+            Question::Seal(_) | Question::Update(_) => &self.seal,
             Question::Post(_) | Question::Warm(_) => &self.post,
         };
         let (answer, waiting) = oneshot::channel();

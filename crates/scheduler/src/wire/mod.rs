@@ -18,8 +18,10 @@ pub(crate) use failure::{failure, failure_message};
 pub(crate) use post::{check_reply, post_reply};
 pub(crate) use register::{Admission, BadRenewal, registration, renewal};
 pub(crate) use results::task_result;
-pub(crate) use verify::{verify_post, verify_seal, verify_warm};
-pub(crate) use views::{explanation, job, replica, replica_count, sector_status, sector_summary, worker_status};
+pub(crate) use verify::{verify_post, verify_seal, verify_update, verify_warm};
+pub(crate) use views::{
+    explanation, job, replica, replica_count, sector_status, sector_summary, state_count, worker_status,
+};
 
 use sp_proto::convert::WireError;
 

@@ -2,7 +2,7 @@
 
 use sp_proto::v1;
 use sp_proto::v1::verify_request::What;
-use sp_sched_core::effect::{PostToVerify, SealToVerify};
+use sp_sched_core::effect::{PostToVerify, SealToVerify, UpdateToVerify};
 use sp_types::{AttemptId, PostProof, PostType, RegisteredSealProof, SectorSize};
 
 use super::post::post_sector;
@@ -18,6 +18,19 @@ pub(crate) fn verify_seal(miner: u64, seal: SealToVerify) -> (AttemptId, What) {
         seed: seed.to_vec(),
         comm_d: comm_d.0.to_vec(),
         comm_r: comm_r.0.to_vec(),
+        proof,
+    });
+    (attempt, what)
+}
+
+/// An update proof, and whose it is.
+pub(crate) fn verify_update(update: UpdateToVerify) -> (AttemptId, What) {
+    let UpdateToVerify { attempt, sector: _, seal_proof, comm_r_old, comm_r_new, comm_d_new, proof } = update;
+    let what = What::Update(v1::VerifyUpdate {
+        seal_proof: seal_proof.id(),
+        comm_r_old: comm_r_old.0.to_vec(),
+        comm_r_new: comm_r_new.0.to_vec(),
+        comm_d_new: comm_d_new.0.to_vec(),
         proof,
     });
     (attempt, what)

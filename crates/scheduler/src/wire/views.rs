@@ -2,9 +2,11 @@
 
 use sp_proto::convert::ReplicaInfo;
 use sp_proto::v1;
-use sp_sched_core::model::{LogEntry, PieceData, Sector, UnixMs};
+use sp_sched_core::model::{LogEntry, Sector, UnixMs, Update};
 use sp_sched_core::view::{Explanation, JobView, Verdict, Where, WorkerView};
-use sp_types::{FileKind, RegisteredSealProof, ReplicaId, StoreId, TaskId, TaskKind};
+use sp_types::{
+    ChainEpoch, Commitment, FileKind, RegisteredSealProof, ReplicaId, SectorState, StoreId, TaskId, TaskKind,
+};
 
 /// A worker as `sp-ctl workers` shows it.
 pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
@@ -180,35 +182,61 @@ pub(crate) fn sector_summary(sector: &Sector, waiting: String, now: UnixMs) -> v
         number: sector.number,
         state: sector.state.to_string(),
         seal_proof: sector.seal_proof.id(),
-        data_bytes: sector.data.as_ref().map_or(0, |d| d.data_bytes),
-        comm_r: sector.comm_r.map(|c| c.0.to_vec()).unwrap_or_default(),
+        data_bytes: sector.stored_data().map_or(0, |d| d.data_bytes),
+        comm_r: bytes(sector.present_comm_r()),
         deadline: sector.location.map(|(deadline, _)| deadline.0),
         partition: sector.location.map(|(_, partition)| partition.0),
         failures: sector.failures,
         last_error: sector.last_error.clone(),
         seal_ms: until.0.saturating_sub(sector.created.0),
         waiting,
+        stopped: sector.is_stopped(),
+        retry_unix_ms: sector.trouble.retry_at.filter(|_| sector.state.is_failure()).map(|t| t.0),
+        updated: sector.is_updated(),
+        priority: sector.priority,
+        proven: sector.is_proven(),
     }
+}
+
+fn bytes(commitment: Option<Commitment>) -> Vec<u8> {
+    commitment.map(|c| c.0.to_vec()).unwrap_or_default()
 }
 
 /// Everything about a sector.
 pub(crate) fn sector_status(sector: &Sector, waiting: String, now: UnixMs, with_log: bool) -> v1::SectorStatusReply {
-    let bytes = |value: Option<[u8; 32]>| value.map(|v| v.to_vec()).unwrap_or_default();
-    let piece_name = match &sector.data {
-        Some(PieceData { name, .. }) => name.clone(),
-        None => String::new(),
-    };
+    let beacon = |value: Option<([u8; 32], ChainEpoch)>| value.map(|(v, _)| v.to_vec()).unwrap_or_default();
+    let pieces = sector.accepted_update().map_or(&sector.pieces, |update| &update.pieces);
     v1::SectorStatusReply {
         summary: Some(sector_summary(sector, waiting, now)),
-        comm_d: bytes(sector.comm_d.map(|c| c.0)),
-        ticket: bytes(sector.ticket.map(|(t, _)| t)),
+        comm_d: bytes(sector.present_comm_d()),
+        ticket: beacon(sector.ticket),
         ticket_epoch: sector.ticket.map_or(0, |(_, e)| e.0),
-        seed: bytes(sector.seed.map(|(s, _)| s)),
+        seed: beacon(sector.seed),
         seed_epoch: sector.seed.map(|(_, e)| e).or(sector.seed_epoch).map_or(0, |e| e.0),
         proof: sector.proof.clone(),
-        pieces: sector.pieces.iter().map(|p| (*p).into()).collect(),
+        pieces: pieces.iter().map(|p| (*p).into()).collect(),
         log: if with_log { sector.log.iter().cloned().map(log_entry).collect() } else { vec![] },
-        piece_name,
+        piece_name: sector.stored_data().map(|data| data.name.clone()).unwrap_or_default(),
+        update: sector.update.as_ref().map(|update| sector_update(sector.comm_r, update)),
+        failed: sector.trouble.counts.iter().map(|(s, n)| state_count(*s, *n)).collect(),
+    }
+}
+
+/// A state and how many, or how often.
+pub(crate) fn state_count(state: SectorState, count: u32) -> v1::StateCount {
+    v1::StateCount { state: state.to_string(), count }
+}
+
+fn sector_update(comm_r_old: Option<Commitment>, update: &Update) -> v1::SectorUpdate {
+    let Update { data, pieces, comm_d, comm_r, proof: _, accepted } = update;
+    v1::SectorUpdate {
+        piece_name: data.name.clone(),
+        data_bytes: data.data_bytes,
+        pieces: pieces.iter().map(|p| (*p).into()).collect(),
+        comm_r_old: bytes(comm_r_old),
+        comm_r_new: bytes(*comm_r),
+        comm_d_new: bytes(*comm_d),
+        accepted_unix_ms: accepted.map(|t| t.0),
     }
 }
 

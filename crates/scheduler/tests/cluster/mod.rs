@@ -225,6 +225,11 @@ pub(crate) fn register(session: &str) -> v1::Register {
         TaskKind::Finalize,
         TaskKind::Unseal,
         TaskKind::Fetch,
+        TaskKind::ReplicaUpdate,
+        TaskKind::ProveReplicaUpdate1,
+        TaskKind::ProveReplicaUpdate2,
+        TaskKind::FinalizeReplicaUpdate,
+        TaskKind::RegenSectorKey,
     ];
     v1::Register {
         worker_id: "worker-1".into(),
@@ -277,7 +282,7 @@ impl FakeWorker {
         loop {
             match self.next().await.unwrap() {
                 Some(worker_command::Body::Assign(assign)) => return assign,
-                Some(worker_command::Body::ResultAck(_)) => {}
+                Some(worker_command::Body::ResultAck(_) | worker_command::Body::Cancel(_)) => {}
                 other => panic!("no assignment: {other:?}"),
             }
         }

@@ -28,6 +28,8 @@ pub(crate) struct State {
     pub(crate) break_after: Option<usize>,
     /// Length and digest that sp-ctl announced.
     pub(crate) announced: Option<(u64, Vec<u8>)>,
+    /// Priority of the last request that has one.
+    pub(crate) priority: Option<i64>,
     /// Data of the sector that can be unsealed.
     pub(crate) piece: Vec<u8>,
     /// Flip a byte of every read.

@@ -109,14 +109,65 @@ impl Scheduler for Cluster {
 
     async fn pledge_sectors(&self, ask: Request<PledgeSectorsRequest>) -> Answer<PledgeSectorsReply> {
         self.called("PledgeSectors")?;
-        answer(PledgeSectorsReply { sectors: (0..u64::from(ask.into_inner().count)).collect() })
+        let PledgeSectorsRequest { count, priority } = ask.into_inner();
+        self.with(|state| state.priority = priority);
+        answer(PledgeSectorsReply { sectors: (0..u64::from(count)).collect() })
     }
 
     async fn add_piece(&self, ask: Request<AddPieceRequest>) -> Answer<AddPieceReply> {
         self.called("AddPiece")?;
-        let AddPieceRequest { data_bytes, data_digest, .. } = ask.into_inner();
-        self.with(|state| state.announced = Some((data_bytes, data_digest)));
+        let AddPieceRequest { data_bytes, data_digest, priority, .. } = ask.into_inner();
+        self.with(|state| {
+            state.announced = Some((data_bytes, data_digest));
+            state.priority = priority;
+        });
         answer(AddPieceReply { sector: 3 })
+    }
+
+    async fn snap_sector(&self, ask: Request<SnapSectorRequest>) -> Answer<SectorStateReply> {
+        self.called("SnapSector")?;
+        let SnapSectorRequest { data_bytes, data_digest, priority, .. } = ask.into_inner();
+        self.with(|state| {
+            state.announced = Some((data_bytes, data_digest));
+            state.priority = priority;
+        });
+        answer(SectorStateReply { state: "SnapDealsAddPiece".into() })
+    }
+
+    async fn mark_for_update(&self, _: Request<MarkForUpdateRequest>) -> Answer<SectorStateReply> {
+        self.called("MarkForUpdate")?;
+        answer(SectorStateReply { state: "Available".into() })
+    }
+
+    async fn abort_upgrade(&self, _: Request<AbortUpgradeRequest>) -> Answer<SectorStateReply> {
+        self.called("AbortUpgrade")?;
+        answer(SectorStateReply { state: "Proving".into() })
+    }
+
+    async fn update_proof(&self, ask: Request<UpdateProofRequest>) -> Answer<UpdateProofReply> {
+        self.called("UpdateProof")?;
+        let (sector, update_proof_type) = (ask.into_inner().number, "StackedDrg2KiBV1".into());
+        answer(UpdateProofReply { miner: 1000, sector, update_proof_type, ..UpdateProofReply::default() })
+    }
+
+    async fn regen_sector_key(&self, _: Request<RegenSectorKeyRequest>) -> Answer<RegenSectorKeyReply> {
+        self.called("RegenSectorKey")?;
+        answer(RegenSectorKeyReply { ready: false })
+    }
+
+    async fn remove_sector(&self, _: Request<RemoveSectorRequest>) -> Answer<SectorStateReply> {
+        self.called("RemoveSector")?;
+        answer(SectorStateReply { state: "Removing".into() })
+    }
+
+    async fn update_sector_state(&self, ask: Request<UpdateSectorStateRequest>) -> Answer<SectorStateReply> {
+        self.called("UpdateSectorState")?;
+        answer(SectorStateReply { state: ask.into_inner().state })
+    }
+
+    async fn retry_sector(&self, _: Request<RetrySectorRequest>) -> Answer<SectorStateReply> {
+        self.called("RetrySector")?;
+        answer(SectorStateReply { state: "PreCommit1".into() })
     }
 
     async fn get_upload(&self, _: Request<GetUploadRequest>) -> Answer<GetUploadReply> {
@@ -137,13 +188,13 @@ impl Scheduler for Cluster {
 
     async fn list_sectors(&self, _: Request<ListSectorsRequest>) -> Answer<ListSectorsReply> {
         self.called("ListSectors")?;
-        answer(ListSectorsReply { sectors: vec![sector(1, "Proving"), sector(0, "PreCommit1")] })
+        answer(ListSectorsReply { sectors: vec![sector(1, "Proving"), sector(0, "PreCommit1"), sector(2, "Removed")] })
     }
 
     async fn sector_status(&self, ask: Request<SectorStatusRequest>) -> Answer<SectorStatusReply> {
         self.called("SectorStatus")?;
-        let summary = Some(sector(ask.into_inner().number, "Proving"));
-        answer(SectorStatusReply { summary, ticket: vec![7; 32], ..SectorStatusReply::default() })
+        let summary = SectorSummary { updated: true, ..sector(ask.into_inner().number, "Proving") };
+        answer(SectorStatusReply { summary: Some(summary), ticket: vec![7; 32], ..SectorStatusReply::default() })
     }
 
     async fn sector_proof(&self, ask: Request<SectorProofRequest>) -> Answer<SectorProofReply> {

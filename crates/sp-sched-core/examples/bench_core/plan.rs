@@ -101,7 +101,7 @@ fn size_of(kind: FileKind) -> u64 {
 /// A sector and its task as the core itself makes them, to be filled in: rows that gain fields need no change here.
 fn templates(config: &Config) -> (Sector, Task) {
     let (mut core, _) = Core::restore(config.clone(), Rows::default(), START);
-    let effects = core.step(START, Event::Request(RequestId(1), Request::Pledge { count: 1 }));
+    let effects = core.step(START, Event::Request(RequestId(1), Request::Pledge { count: 1, priority: None }));
     let (mut sector, mut task) = (None, None);
     for effect in effects {
         match effect {

@@ -193,8 +193,13 @@ impl World {
         self.last_request += 1;
         let id = self.last_request;
         let request = match id % 2 {
-            0 => Request::Pledge { count: 1 },
-            _ => Request::AddPiece { data_bytes: 30 << 30, digest: [6; 32], name: format!("new-{id}.car") },
+            0 => Request::Pledge { count: 1, priority: None },
+            _ => Request::AddPiece {
+                data_bytes: 30 << 30,
+                digest: [6; 32],
+                name: format!("new-{id}.car"),
+                priority: None,
+            },
         };
         self.step(Kind::NewTask, Event::Request(RequestId(id), request));
     }

@@ -242,6 +242,7 @@ impl World {
             Effect::Fence(row) => self.index.fence(row),
             Effect::DeleteReplica { replica, reason: _ } => self.delete(&replica),
             Effect::VerifySeal(seal) => self.verify_seal(*seal),
+            Effect::VerifyUpdate(update) => self.verify_update(*update),
             Effect::VerifyPost(post) => self.verify_post(*post),
             Effect::Chain { sector, call } => self.chain_call(sector, call),
             Effect::Persist(_) | Effect::WakeAt(_) => unreachable!("handled in the batch"),

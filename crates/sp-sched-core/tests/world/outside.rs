@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use sp_sched_core::effect::{ChainCall, PostToVerify, SealToVerify};
+use sp_sched_core::effect::{ChainCall, PostToVerify, SealToVerify, UpdateToVerify};
 use sp_sched_core::event::{ChainReply, Event};
 use sp_types::{ChainEpoch, DeadlineIndex};
 
@@ -69,6 +69,12 @@ impl World {
     pub fn verify_seal(&mut self, seal: SealToVerify) {
         let good = seal.proof == GOOD;
         self.verdict(seal.attempt, good);
+    }
+
+    pub fn verify_update(&mut self, update: UpdateToVerify) {
+        assert_ne!(update.comm_r_old, update.comm_r_new, "an update makes another replica");
+        let good = update.proof == GOOD;
+        self.verdict(update.attempt, good);
     }
 
     pub fn verify_post(&mut self, post: PostToVerify) {

@@ -37,6 +37,8 @@ pub struct SimWorker {
     /// Takes work and never answers.
     pub hangs: bool,
     pub skips: Vec<u64>,
+    /// Tasks that fail here, and how often still.
+    pub fails: BTreeMap<TaskKind, u32>,
     pub compute_ms: u64,
     /// Survive a restart of the process.
     pub attempts: BTreeMap<AttemptId, Assignment>,
@@ -82,6 +84,7 @@ impl World {
             lies: false,
             hangs: false,
             skips: vec![],
+            fails: BTreeMap::new(),
             compute_ms: 4_000,
             attempts: BTreeMap::new(),
             results: BTreeMap::new(),
@@ -266,7 +269,8 @@ impl World {
         }
         w.computing.remove(&attempt);
         let Some(assignment) = w.attempts.get(&attempt).cloned() else { return };
-        let fails = self.dice.percent(self.faults.task_fails) && !is_post(assignment.task);
+        let told = w.fails.get_mut(&assignment.task).filter(|left| **left > 0).map(|left| *left -= 1).is_some();
+        let fails = told || (self.dice.percent(self.faults.task_fails) && !is_post(assignment.task));
         let outcome = match self.missing_input(id, &assignment) {
             Some(kind) => Err(failure(ErrorCode::FileMissing, &format!("{kind} is not there"))),
             None if fails => Err(failure(ErrorCode::ExecutorFailed, "the executor was killed")),
@@ -291,7 +295,9 @@ impl World {
     }
 
     fn missing_input(&self, id: &WorkerId, assignment: &Assignment) -> Option<FileKind> {
-        let stays = matches!(assignment.task, TaskKind::Commit1 | TaskKind::Finalize);
+        let whole = matches!(assignment.task, TaskKind::Commit1 | TaskKind::Finalize | TaskKind::FinalizeReplicaUpdate);
+        let updated = |kind: FileKind| matches!(kind, FileKind::Update | FileKind::UpdateCache);
+        let stays = |kind| whole || (assignment.task == TaskKind::ProveReplicaUpdate1 && updated(kind));
         let missing = assignment.inputs.iter().find(|input| {
             let holds = |store: &sp_types::StoreId| {
                 self.index.replicas.keys().any(|r| {
@@ -302,7 +308,10 @@ impl World {
                 |store: &sp_types::StoreId| self.workers.values().any(|w| w.up && World::store_of(&w.id) == *store);
             let usable = |store: &&sp_types::StoreId| holds(store) && up(store);
             let found: Vec<_> = input.sources.iter().map(|(store, _)| store).filter(usable).collect();
-            assert!(!stays || found.is_empty() || found.contains(&&World::store_of(id)), "C1 and FIN never move data");
+            assert!(
+                !stays(input.kind) || found.is_empty() || found.contains(&&World::store_of(id)),
+                "C1, PR1, FIN and FRU never move data"
+            );
             found.is_empty()
         });
         missing.filter(|_| !is_post(assignment.task)).map(|input| input.kind)
@@ -332,7 +341,9 @@ impl World {
             TaskParams::PreCommit1 { .. } => TaskOutput::PreCommit1 { phase1: vec![1], comm_d },
             TaskParams::PreCommit2 { .. } => TaskOutput::PreCommit2 { comm_r, comm_d },
             TaskParams::Commit2 | TaskParams::ProveReplicaUpdate2 { .. } => TaskOutput::Proof { proof },
-            TaskParams::ReplicaUpdate { .. } => TaskOutput::ReplicaUpdate { comm_r: comm(3), comm_d: comm(4) },
+            TaskParams::ReplicaUpdate { pieces } => {
+                TaskOutput::ReplicaUpdate { comm_r: comm(3), comm_d: pieces[0].commitment }
+            }
             TaskParams::WindowPost { sectors, .. } | TaskParams::Check { sectors, .. } => {
                 let skipped = sectors.iter().map(|(n, ..)| *n).filter(|n| w.skips.contains(n));
                 TaskOutput::Post { proof, skipped: skipped.map(|n| (n, "sealed is damaged".to_owned())).collect() }

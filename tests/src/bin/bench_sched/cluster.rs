@@ -107,7 +107,7 @@ impl Cluster {
         let (mut sectors, mut left) = (Vec::new(), count);
         while left > 0 {
             let count = left.min(PLEDGE_MAX);
-            let request = v1::PledgeSectorsRequest { count: u32::try_from(count)? };
+            let request = v1::PledgeSectorsRequest { count: u32::try_from(count)?, priority: None };
             sectors.extend(self.operators.pledge_sectors(request).await?.into_inner().sectors);
             left -= count;
         }

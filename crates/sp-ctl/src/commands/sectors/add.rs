@@ -1,14 +1,15 @@
 //! `sectors add FILE`: makes a sector out of a file and sends the bytes to the worker that packs it.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde::Serialize;
-use sp_proto::v1::{AddPieceRequest, SectorStatusRequest};
+use sp_proto::v1::{AddPieceRequest, SectorSummary};
 use sp_types::SectorState;
 
-use crate::context::{Context, Scheduler, request};
-use crate::error::{CommandError, Exit};
+use super::wait::{state_of, wait_for};
+use crate::context::{Context, request};
+use crate::error::CommandError;
 use crate::output;
 use crate::transfer::{Source, Upload, send_until_accepted};
 
@@ -20,6 +21,9 @@ use crate::transfer::{Source, Upload, send_until_accepted};
 pub(crate) struct Add {
     /// The file.
     file: PathBuf,
+    /// Of the sector's tasks; higher goes first [default: 1024, CC sectors have 0].
+    #[arg(long, allow_negative_numbers = true)]
+    priority: Option<i64>,
     /// Wait until the sector is sealed and proving.
     #[arg(long)]
     wait: bool,
@@ -38,62 +42,21 @@ struct Added {
 
 impl Add {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
-        let Self { file, wait, timeout } = self;
+        let Self { file, priority, wait, timeout } = self;
         let source = Source::open(&file)?;
         let mut scheduler = context.scheduler().await?;
-        let ask =
-            AddPieceRequest { data_bytes: source.size_bytes, data_digest: source.digest.to_vec(), name: source.name() };
+        let (data_bytes, data_digest) = (source.size_bytes, source.digest.to_vec());
+        let ask = AddPieceRequest { data_bytes, data_digest, name: source.name(), priority };
         let sector = scheduler.add_piece(request(ask)).await?.into_inner().sector;
         output::note(&format!("sector {sector} is waiting for {}", file.display()));
         let upload = Upload { source: &source, sector, stall_limit: timeout };
         send_until_accepted(&mut scheduler, &upload).await?;
-        let state = if wait {
-            wait_for_proving(&mut scheduler, sector, timeout).await?
-        } else {
-            state_of(&mut scheduler, sector).await
+        let proving = |summary: &SectorSummary| summary.state == SectorState::Proving.to_string();
+        let state = match wait {
+            true => wait_for(&mut scheduler, sector, timeout, proving).await?.state,
+            false => state_of(&mut scheduler, sector).await,
         };
         let added = Added { sector, data_bytes: source.size_bytes, data_digest: hex::encode(source.digest), state };
         context.show(&added, |_| format!("Added {} as the piece of sector {sector}\n", file.display()))
-    }
-}
-
-/// The state now. The piece is in the sector: that nobody answers at this moment is no failure any more.
-async fn state_of(scheduler: &mut Scheduler, number: u64) -> String {
-    let reply = scheduler.sector_status(request(SectorStatusRequest { number, log: false })).await;
-    let summary = reply.ok().and_then(|reply| reply.into_inner().summary);
-    summary.map_or_else(|| "unknown".to_owned(), |summary| summary.state)
-}
-
-/// Waits until a sector is proving. Gives up when it fails, or when its state has not changed for `limit`.
-async fn wait_for_proving(scheduler: &mut Scheduler, number: u64, limit: Duration) -> Result<String, CommandError> {
-    let (mut last, mut since) = (String::new(), Instant::now());
-    loop {
-        let ask = SectorStatusRequest { number, log: false };
-        match scheduler.sector_status(request(ask)).await.map_err(CommandError::from) {
-            Ok(reply) => {
-                let summary = reply.into_inner().summary.unwrap_or_default();
-                if summary.state == SectorState::Proving.to_string() {
-                    return Ok(summary.state);
-                }
-                if summary.state == SectorState::Failed.to_string() {
-                    return Err(CommandError::failed(format!("sector {number} failed: {}", summary.last_error))
-                        .hint(format!("`sp-ctl sectors status {number} --log` shows what happened")));
-                }
-                let now = format!("{} {}", summary.state, summary.waiting);
-                if now != last {
-                    output::note(&format!("sector {number}: {now}"));
-                    (last, since) = (now, Instant::now());
-                }
-            }
-            Err(failure) if failure.may_pass() => {}
-            Err(failure) => return Err(failure),
-        }
-        if since.elapsed() > limit {
-            let text = format!("sector {number} has stood in {last} for {}", humantime::format_duration(limit));
-            return Err(CommandError::new(Exit::Unavailable, text).hint(
-                "`sp-ctl sealing jobs --reasons` shows what is waited for; the sector goes on without this command",
-            ));
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
     }
 }

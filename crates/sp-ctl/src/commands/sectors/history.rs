@@ -75,7 +75,18 @@ fn lotus_name(event: &str) -> String {
         "WaitSeed -> Committing1" => "SectorSeedReady",
         "C2 accepted" => "SectorCommitted",
         "Committing2 -> FinalizeSector" => "SectorProving",
-        "FinalizeSector -> Proving" => "SectorFinalized",
+        "Committing2 -> CommitFinalize" => "SectorProofReady",
+        "FinalizeSector -> Proving" | "CommitFinalize -> SubmitCommit" => "SectorFinalized",
+        "FinalizeSector -> Available" => "SectorFinalizedAvailable",
+        "Proving -> Available" => "SectorMarkForUpdate",
+        "Available -> SnapDealsAddPiece" => "SectorStartCCUpdate",
+        "UpdateReplica -> ProveReplicaUpdate" => "SectorReplicaUpdate",
+        "ProveReplicaUpdate -> FinalizeReplicaUpdate" => "SectorProveReplicaUpdate",
+        "WaitSeed -> PreCommitFailed" => "SectorChainPreCommitFailed",
+        "SealPreCommit1Failed -> PreCommit1" => "SectorRetrySealPreCommit1",
+        "SealPreCommit2Failed -> PreCommit2" => "SectorRetrySealPreCommit2",
+        "ComputeProofFailed -> Committing1" | "ComputeProofFailed -> Committing2" => "SectorRetryComputeProof",
+        "FinalizeFailed -> FinalizeSector" => "SectorRetryFinalize",
         "AP failed" => "SectorAddPieceFailed",
         "PC1 failed" => "SectorSealPreCommit1Failed",
         "PC2 failed" => "SectorSealPreCommit2Failed",
@@ -124,7 +135,7 @@ mod tests {
             ("PC1 orphaned", "SectorPC1Orphaned"),
             ("unsealed copy released", "SectorUnsealedCopyReleased"),
             ("Committing1 -> PreCommit1", "SectorPreCommit1"),
-            ("WaitSeed -> Failed", "SectorFailed"),
+            ("WaitSeed -> FailedUnrecoverable", "SectorFailedUnrecoverable"),
         ] {
             assert_eq!(lotus_name(event), name);
         }

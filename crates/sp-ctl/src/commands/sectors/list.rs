@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 use sp_proto::v1::{ListSectorsRequest, SectorSummary};
-use sp_types::ByteSize;
+use sp_types::{ByteSize, SectorState};
 
 use crate::context::{Context, request};
 use crate::error::CommandError;
@@ -11,9 +11,12 @@ use crate::layout::{go_duration, seal_proof_name, table};
 /// List sectors with their states.
 #[derive(Debug, clap::Args)]
 pub(crate) struct List {
-    /// Only sectors in these states, for example `Proving,Failed`.
+    /// Only sectors in these states, for example `Proving,FailedUnrecoverable`.
     #[arg(long, value_delimiter = ',', value_name = "STATES")]
-    states: Vec<sp_types::SectorState>,
+    states: Vec<SectorState>,
+    /// Also those that were removed.
+    #[arg(long, short = 'r')]
+    show_removed: bool,
 }
 
 /// A sector, as `--json` prints it.
@@ -29,16 +32,23 @@ pub(super) struct SectorRow {
     pub(super) failures: u32,
     pub(super) last_error: String,
     pub(super) seal_ms: u64,
-    waiting: String,
+    pub(super) waiting: String,
+    stopped: bool,
+    retry_unix_ms: Option<u64>,
+    updated: bool,
+    priority: i64,
+    proven: bool,
 }
 
 impl List {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let reply = context.scheduler().await?.list_sectors(request(ListSectorsRequest {})).await?.into_inner();
         let mut rows: Vec<SectorRow> = reply.sectors.into_iter().map(SectorRow::from).collect();
-        if !self.states.is_empty() {
-            rows.retain(|row| self.states.iter().any(|state| state.to_string() == row.state));
-        }
+        let removed = SectorState::Removed.to_string();
+        rows.retain(|row| match self.states.is_empty() {
+            true => self.show_removed || row.state != removed,
+            false => self.states.iter().any(|state| state.to_string() == row.state),
+        });
         rows.sort_by_key(|row| row.number);
         context.show(&rows, |_| text(&rows))
     }
@@ -65,6 +75,11 @@ impl From<SectorSummary> for SectorRow {
             last_error: summary.last_error,
             seal_ms: summary.seal_ms,
             waiting: summary.waiting,
+            stopped: summary.stopped,
+            retry_unix_ms: summary.retry_unix_ms,
+            updated: summary.updated,
+            priority: summary.priority,
+            proven: summary.proven,
         }
     }
 }

@@ -1,13 +1,22 @@
-//! `sectors`: make sectors, look at them, get their data back.
+//! `sectors`: make sectors, look at them, update them, get their data back, remove them.
 
+mod abort_upgrade;
 mod add;
 mod history;
 mod list;
+mod mark_for_update;
+mod moved;
 mod pledge;
 mod proof;
+mod regen_key;
 mod release_unsealed;
+mod remove;
+mod retry;
+mod snap;
 mod status;
 mod unseal;
+mod update_state;
+mod wait;
 
 use clap::Subcommand;
 
@@ -24,12 +33,27 @@ pub(crate) enum Sectors {
     List(list::List),
     /// Show one sector: commitments, ticket, seed, and what happened to it.
     Status(status::Status),
-    /// Show the accepted seal proof and everything needed to verify it.
+    /// Show the accepted seal or update proof and everything needed to verify it.
     Proof(proof::Proof),
     /// Get the data of a sector back, decoding the sealed file where no unsealed copy exists.
     Unseal(unseal::Unseal),
     /// Delete the unsealed copy of a sector that is proving.
     ReleaseUnsealed(release_unsealed::ReleaseUnsealed),
+    /// Make a proven CC sector Available, so that it can be updated with data.
+    MarkForUpdate(mark_for_update::MarkForUpdate),
+    /// Put a file in place of the zeros of an Available sector (SnapDeals).
+    #[command(alias = "snap-up")]
+    Snap(snap::Snap),
+    /// Drop an update that is not accepted yet, or take an Available sector back to Proving.
+    AbortUpgrade(abort_upgrade::AbortUpgrade),
+    /// Make the sealed file and cache of before an update anew.
+    RegenKey(regen_key::RegenKey),
+    /// Go on with what failed or waits, now and with all its tries.
+    Retry(retry::Retry),
+    /// Put a sector into a state by force.
+    UpdateState(update_state::UpdateState),
+    /// Delete every file of a sector, for good.
+    Remove(remove::Remove),
 }
 
 impl Sectors {
@@ -42,6 +66,13 @@ impl Sectors {
             Self::Proof(verb) => verb.run(context).await,
             Self::Unseal(verb) => verb.run(context).await,
             Self::ReleaseUnsealed(verb) => verb.run(context).await,
+            Self::MarkForUpdate(verb) => verb.run(context).await,
+            Self::Snap(verb) => verb.run(context).await,
+            Self::AbortUpgrade(verb) => verb.run(context).await,
+            Self::RegenKey(verb) => verb.run(context).await,
+            Self::Retry(verb) => verb.run(context).await,
+            Self::UpdateState(verb) => verb.run(context).await,
+            Self::Remove(verb) => verb.run(context).await,
         }
     }
 }

@@ -1,7 +1,9 @@
 //! `sectors status N`: one sector with its commitments and what happened to it.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
-use sp_proto::v1::{SectorStatusReply, SectorStatusRequest};
+use sp_proto::v1::{Piece, SectorStatusReply, SectorStatusRequest, SectorUpdate};
 
 use super::history::LogRow;
 use super::list::SectorRow;
@@ -37,6 +39,8 @@ struct Page {
     proof: String,
     piece_name: String,
     pieces: Vec<PieceRow>,
+    update: Option<UpdateRow>,
+    failed: BTreeMap<String, u32>,
     log: Vec<LogRow>,
     #[serde(skip)]
     cids: (String, String),
@@ -46,6 +50,18 @@ struct Page {
 struct PieceRow {
     padded_bytes: u64,
     commitment: String,
+}
+
+/// Data that takes, or has taken, the place of the sector's zeros.
+#[derive(Debug, Serialize)]
+struct UpdateRow {
+    piece_name: String,
+    data_bytes: u64,
+    pieces: Vec<PieceRow>,
+    comm_r_old: String,
+    comm_r_new: String,
+    comm_d_new: String,
+    accepted_unix_ms: Option<u64>,
 }
 
 impl Status {
@@ -60,8 +76,6 @@ impl Status {
 impl Page {
     fn new(number: u64, reply: SectorStatusReply) -> Self {
         let summary = reply.summary.unwrap_or_default();
-        let piece =
-            |p: sp_proto::v1::Piece| PieceRow { padded_bytes: p.padded_bytes, commitment: hex::encode(p.commitment) };
         Self {
             number,
             cids: (unsealed_cid(&reply.comm_d), sealed_cid(&summary.comm_r)),
@@ -74,7 +88,9 @@ impl Page {
             seed_epoch: reply.seed_epoch,
             proof: hex::encode(reply.proof),
             piece_name: reply.piece_name,
-            pieces: reply.pieces.into_iter().map(piece).collect(),
+            pieces: reply.pieces.into_iter().map(PieceRow::from).collect(),
+            update: reply.update.map(UpdateRow::from),
+            failed: reply.failed.into_iter().map(|count| (count.state, count.count)).collect(),
             log: reply.log.into_iter().map(LogRow::from).collect(),
         }
     }
@@ -83,6 +99,26 @@ impl Page {
 /// What Lotus says of a message. There is no chain yet that has messages: whether it took place is all there is to say.
 fn landed(done: bool) -> &'static str {
     if done { "done (the local chain has no messages)" } else { "<nil>" }
+}
+
+impl From<Piece> for PieceRow {
+    fn from(piece: Piece) -> Self {
+        Self { padded_bytes: piece.padded_bytes, commitment: hex::encode(piece.commitment) }
+    }
+}
+
+impl From<SectorUpdate> for UpdateRow {
+    fn from(update: SectorUpdate) -> Self {
+        Self {
+            piece_name: update.piece_name,
+            data_bytes: update.data_bytes,
+            pieces: update.pieces.into_iter().map(PieceRow::from).collect(),
+            comm_r_old: hex::encode(update.comm_r_old),
+            comm_r_new: hex::encode(update.comm_r_new),
+            comm_d_new: hex::encode(update.comm_d_new),
+            accepted_unix_ms: update.accepted_unix_ms,
+        }
+    }
 }
 
 fn text(page: &Page, proof: bool) -> String {
@@ -103,7 +139,16 @@ fn text(page: &Page, proof: bool) -> String {
     for PieceRow { padded_bytes, commitment } in &page.pieces {
         text += &format!("\t\t{padded_bytes} {commitment}\n");
     }
+    if let Some(update) = &page.update {
+        text += &update_text(update);
+    }
     text += &format!("Retries:\t{}\n", row.failures);
+    for (state, count) in &page.failed {
+        text += &format!("\t\t{state}: {count}\n");
+    }
+    if !row.waiting.is_empty() {
+        text += &format!("Waits for:\t{}\n", row.waiting);
+    }
     if !row.last_error.is_empty() {
         text += &format!("Last Error:\t\t{}\n", row.last_error);
     }
@@ -114,6 +159,14 @@ fn text(page: &Page, proof: bool) -> String {
         text += &entry.line(at);
     }
     text
+}
+
+fn update_text(update: &UpdateRow) -> String {
+    let accepted = update.accepted_unix_ms.map_or("not yet".to_owned(), local_date_time);
+    format!(
+        "Update:\t\t{} ({} bytes)\nUpdateCommD:\t{}\nUpdateCommR:\t{}\nOldCommR:\t{}\nAccepted:\t{accepted}\n",
+        update.piece_name, update.data_bytes, update.comm_d_new, update.comm_r_new, update.comm_r_old
+    )
 }
 
 #[cfg(test)]

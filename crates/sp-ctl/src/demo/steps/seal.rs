@@ -97,11 +97,12 @@ async fn follow(cluster: &mut Cluster, commands: &Commands<'_>, numbers: &[u64])
 }
 
 fn show(sector: &SectorSummary, job: Option<&Job>, track: Option<&Track<'_>>) -> Result<()> {
-    let SectorSummary { number, state, last_error, .. } = sector;
-    if *state == SectorState::Failed.to_string() {
+    let SectorSummary { number, state, last_error, stopped, .. } = sector;
+    if *stopped {
         return Err(DemoError::new(format!("sector {number} failed: {last_error}")).log("seal-b"));
     }
-    let station = STATES.iter().position(|s| s.to_string() == *state).unwrap_or(0);
+    let here = |s: &SectorState| s.to_string() == *state || s.fails_to().is_some_and(|f| f.to_string() == *state);
+    let station = STATES.iter().position(here).unwrap_or(0);
     let trouble = if last_error.is_empty() { String::new() } else { format!(" (trying again: {last_error})") };
     if let Some(track) = track {
         let work = job.map(|job| format!(": {}", work(job))).unwrap_or_default();

@@ -1,0 +1,189 @@
+//! What a sector's row says by itself: which work its state asks for, which files count, what it proves.
+
+use sp_types::{Commitment, FileKind, RegisteredSealProof, SectorState, TaskKind};
+
+use crate::effect::ChainCall;
+use crate::model::{DATA_PRIORITY, PieceData, Sector, SectorFile, Trouble, UnixMs, Update};
+
+/// Kinds that a task makes.
+pub(crate) fn output_kinds(kind: TaskKind) -> &'static [FileKind] {
+    match kind {
+        TaskKind::AddPiece | TaskKind::Unseal => &[FileKind::Unsealed],
+        TaskKind::PreCommit1 | TaskKind::PreCommit2 | TaskKind::RegenSectorKey => &[FileKind::Sealed, FileKind::Cache],
+        TaskKind::Commit1 | TaskKind::ProveReplicaUpdate1 => &[FileKind::Vanilla],
+        TaskKind::Finalize => &[FileKind::Cache],
+        TaskKind::ReplicaUpdate => &[FileKind::Update, FileKind::UpdateCache],
+        TaskKind::FinalizeReplicaUpdate => &[FileKind::UpdateCache],
+        _ => &[],
+    }
+}
+
+/// Work beside the pipeline, on a sector that is proven: its failure is no failure of the sector.
+pub(crate) fn is_aside(kind: TaskKind) -> bool {
+    matches!(kind, TaskKind::Unseal | TaskKind::RegenSectorKey)
+}
+
+impl Sector {
+    pub(crate) fn new(
+        number: u64,
+        seal_proof: RegisteredSealProof,
+        data: Option<PieceData>,
+        priority: Option<i64>,
+        now: UnixMs,
+    ) -> Self {
+        Self {
+            number,
+            seal_proof,
+            state: SectorState::Packing,
+            priority: priority.unwrap_or(if data.is_some() { DATA_PRIORITY } else { 0 }),
+            data,
+            pieces: Vec::new(),
+            comm_d: None,
+            comm_r: None,
+            ticket: None,
+            seed: None,
+            seed_epoch: None,
+            phase1: Vec::new(),
+            proof: Vec::new(),
+            location: None,
+            files: Vec::new(),
+            update: None,
+            failures: 0,
+            last_error: String::new(),
+            trouble: Trouble::default(),
+            created: now,
+            proving_since: None,
+            log: Vec::new(),
+        }
+    }
+
+    // === files ===
+
+    /// The file of this kind that counts.
+    pub(crate) fn file(&self, kind: FileKind) -> Option<&SectorFile> {
+        self.files.iter().find(|f| f.kind == kind)
+    }
+
+    pub(crate) fn drop_files(&mut self, kinds: &[FileKind]) {
+        self.files.retain(|f| !kinds.contains(&f.kind));
+    }
+
+    /// Kinds that a task of this sector reads.
+    pub(crate) fn input_kinds(&self, kind: TaskKind) -> &'static [FileKind] {
+        match kind {
+            TaskKind::PreCommit1 => &[FileKind::Unsealed],
+            TaskKind::Unseal if self.is_updated() => &[FileKind::Sealed, FileKind::Cache, FileKind::Update],
+            TaskKind::PreCommit2 | TaskKind::Commit1 | TaskKind::Unseal => &[FileKind::Sealed, FileKind::Cache],
+            TaskKind::Commit2 | TaskKind::ProveReplicaUpdate2 => &[FileKind::Vanilla],
+            TaskKind::Finalize => &[FileKind::Cache],
+            TaskKind::ReplicaUpdate => &[FileKind::Unsealed, FileKind::Sealed, FileKind::Cache],
+            TaskKind::ProveReplicaUpdate1 => {
+                &[FileKind::Sealed, FileKind::Cache, FileKind::Update, FileKind::UpdateCache]
+            }
+            TaskKind::FinalizeReplicaUpdate => &[FileKind::UpdateCache],
+            // Only the old cache tells the commitment that the data was encoded under.
+            TaskKind::RegenSectorKey => &[FileKind::Unsealed, FileKind::Update, FileKind::Cache],
+            _ => &[],
+        }
+    }
+
+    // === work ===
+
+    /// The state whose work is to be done: in a failure state that waits, the one in which it goes on.
+    pub(crate) fn at_work(&self) -> SectorState {
+        let waits = self.state.is_failure() && self.trouble.retry_at.is_some();
+        self.trouble.resume.filter(|_| waits).unwrap_or(self.state)
+    }
+
+    /// The task that its state asks for.
+    pub(crate) fn wanted_task(&self) -> Option<TaskKind> {
+        match self.at_work() {
+            SectorState::Packing | SectorState::SnapDealsAddPiece => Some(TaskKind::AddPiece),
+            SectorState::PreCommit1 => self.ticket.map(|_| TaskKind::PreCommit1),
+            SectorState::PreCommit2 => Some(TaskKind::PreCommit2),
+            SectorState::Committing1 => Some(TaskKind::Commit1),
+            SectorState::Committing2 => self.proof.is_empty().then_some(TaskKind::Commit2),
+            SectorState::CommitFinalize | SectorState::FinalizeSector => Some(TaskKind::Finalize),
+            SectorState::UpdateReplica => Some(TaskKind::ReplicaUpdate),
+            SectorState::ProveReplicaUpdate => Some(match self.file(FileKind::Vanilla) {
+                None => TaskKind::ProveReplicaUpdate1,
+                Some(_) => TaskKind::ProveReplicaUpdate2,
+            }),
+            SectorState::FinalizeReplicaUpdate => Some(TaskKind::FinalizeReplicaUpdate),
+            _ => None,
+        }
+    }
+
+    /// May there be a task of this kind? Its state asks for it, or it goes on beside what the sector does.
+    pub(crate) fn wants(&self, kind: TaskKind) -> bool {
+        let at_rest = matches!(self.state, SectorState::Proving | SectorState::Available);
+        self.wanted_task() == Some(kind) || (is_aside(kind) && at_rest)
+    }
+
+    /// The chain call that its state asks for.
+    pub(crate) fn wanted_call(&self) -> Option<ChainCall> {
+        match self.state {
+            SectorState::PreCommit1 if self.ticket.is_none() => Some(ChainCall::Ticket),
+            SectorState::WaitSeed => match self.seed_epoch {
+                None => Some(ChainCall::PreCommit { comm_r: self.comm_r?, comm_d: self.comm_d? }),
+                Some(epoch) => Some(ChainCall::Seed { epoch }),
+            },
+            SectorState::Committing2 | SectorState::SubmitCommit if !self.proof.is_empty() => {
+                Some(ChainCall::Commit { proof: self.proof.clone() })
+            }
+            _ => None,
+        }
+    }
+
+    // === what it holds and proves ===
+
+    /// Its update is what counts.
+    pub fn is_updated(&self) -> bool {
+        self.accepted_update().is_some()
+    }
+
+    /// The update that counts.
+    pub fn accepted_update(&self) -> Option<&Update> {
+        self.update.as_ref().filter(|update| update.accepted.is_some())
+    }
+
+    /// The data in it, once it is proven with it; none for CC.
+    pub fn stored_data(&self) -> Option<&PieceData> {
+        self.accepted_update().map(|update| &update.data).or(self.data.as_ref())
+    }
+
+    /// The data whose bytes an operator sends or has sent last, and whether they have arrived.
+    pub(crate) fn upload(&self) -> Option<(&PieceData, bool)> {
+        match &self.update {
+            Some(update) => Some((&update.data, !update.pieces.is_empty())),
+            None => self.data.as_ref().map(|data| (data, !self.pieces.is_empty())),
+        }
+    }
+
+    /// Commitment of the data that counts.
+    pub fn present_comm_d(&self) -> Option<Commitment> {
+        self.accepted_update().map_or(self.comm_d, |update| update.comm_d)
+    }
+
+    /// Commitment of the replica that it proves.
+    pub fn present_comm_r(&self) -> Option<Commitment> {
+        self.accepted_update().map_or(self.comm_r, |update| update.comm_r)
+    }
+
+    /// The chain counts on it: it has to be proven at its deadline, whatever else is done with it meanwhile.
+    pub fn is_proven(&self) -> bool {
+        let location = self.location.filter(|_| !self.state.is_gone());
+        // While FIN publishes its trimmed cache, a reader may find neither the old one nor the new one.
+        location.is_some() && self.state != SectorState::FinalizeSector
+    }
+
+    /// The files that prove this replica: the update for its own commitment, else the one before it.
+    pub(crate) fn proving_files(&self, comm_r: Commitment) -> impl Iterator<Item = &SectorFile> {
+        let updated = self.accepted_update().is_some_and(|update| update.comm_r == Some(comm_r));
+        let kinds = match updated {
+            true => [FileKind::Update, FileKind::UpdateCache],
+            false => [FileKind::Sealed, FileKind::Cache],
+        };
+        self.files.iter().filter(move |f| kinds.contains(&f.kind))
+    }
+}
