@@ -9,7 +9,7 @@ use super::history::LogRow;
 use super::list::SectorRow;
 use crate::context::{Context, request};
 use crate::error::CommandError;
-use crate::layout::{sealed_cid, unsealed_cid};
+use crate::layout::{local_date_time, sealed_cid, unsealed_cid};
 
 /// Show one sector: commitments, ticket, seed, and what happened to it.
 #[derive(Debug, clap::Args)]
