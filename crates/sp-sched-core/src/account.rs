@@ -69,11 +69,12 @@ impl Core {
     /// Sums up the hosts on which something has changed, and marks their workers.
     pub(crate) fn freshen_accounts(&mut self) {
         for host in std::mem::take(&mut self.dirty.hosts) {
-            let reckoning = self.reckon(&host);
             let capacity = self.host_capacity(&host);
             let Some(entry) = self.hosts.get_mut(&host) else { continue };
-            entry.account = reckoning.host;
             entry.capacity = capacity;
+            let reckoning = self.reckon(&host);
+            let Some(entry) = self.hosts.get_mut(&host) else { continue };
+            entry.account = reckoning.host;
             let workers = entry.workers.clone();
             let mut sums = reckoning.workers;
             for id in workers {
@@ -99,20 +100,30 @@ impl Core {
             }
             let class = self.class_of(task).unwrap_or((task.kind, self.config.seal_proof()));
             let part = if attempt.held { Use::Preparing } else { Use::Active };
-            self.enter(&mut reckoning, &attempt.worker, class, part);
+            self.enter(&mut reckoning, (host, &attempt.worker), class, part);
         }
         for (kind, worker, _) in self.posts.values().flat_map(|j| j.running()).filter(|(_, _, h)| *h == host) {
-            self.enter(&mut reckoning, worker, (kind, self.config.seal_proof()), Use::Proving);
+            self.enter(&mut reckoning, (host, worker), (kind, self.config.seal_proof()), Use::Proving);
         }
         reckoning
     }
 
-    fn enter(&self, reckoning: &mut Reckoning, worker: &WorkerId, class: Class, part: Use) {
-        let takes = self.takes(worker, class);
+    fn enter(&self, reckoning: &mut Reckoning, (host, worker): (&HostId, &WorkerId), class: Class, part: Use) {
+        let takes = match self.workers.contains_key(worker) {
+            true => self.takes(worker, class),
+            false => self.takes_unseen(host, class),
+        };
         reckoning.host.add(part, takes);
         let (account, counts) = reckoning.workers.entry(worker.clone()).or_default();
         account.add(part, takes);
         *counts.entry(class).or_default() += 1;
+    }
+
+    /// What a task takes there whose worker has not been seen since the restart: what the cluster's table says, on what
+    /// the others see of the host. It computes on, so its room is not free.
+    fn takes_unseen(&self, host: &HostId, (kind, proof): Class) -> HostUse {
+        let capacity = self.hosts.get(host).map(|h| &h.capacity);
+        demand(&self.config.resources.row(kind, proof.size), capacity.unwrap_or(&HostCapacity::default()))
     }
 
     /// What a task takes on this worker; of one that is not known, what Lotus's table says.

@@ -22,8 +22,9 @@ enum Go {
 impl Core {
     /// Gives a worker everything that it has room for.
     pub(crate) fn turn(&mut self, id: &WorkerId) {
-        if !self.is_available(id) || self.workers.get(id).is_some_and(|w| w.row.cordoned && !w.row.finish_pipelines) {
-            self.unbind_all(id);
+        match self.is_available(id) {
+            true => self.unbind_refused(id),
+            false => self.unbind_all(id),
         }
         self.start_held(id);
         loop {
@@ -36,6 +37,20 @@ impl Core {
             }
         }
         self.refresh_open(id);
+    }
+
+    /// What an operator or the host's failures speak against by now goes back to the queue.
+    fn unbind_refused(&mut self, id: &WorkerId) {
+        let Some(worker) = self.workers.get(id) else { return };
+        let refused = |b: &&Bound| {
+            let kind = self.bound.get(&b.task).map(|binding| binding.class.0);
+            kind.is_some_and(|kind| self.may_be_given(worker, kind).is_err())
+        };
+        let bound = worker.windows.iter().flat_map(|w| &w.tasks);
+        for task in bound.filter(refused).map(|b| b.task).collect::<Vec<_>>() {
+            self.unbind(task);
+            self.dirty.tasks.insert(task);
+        }
     }
 
     /// Held attempts compute as soon as there is room, the oldest first and none before it.

@@ -105,14 +105,14 @@ impl Core {
         for attempt in self.granted_on(&id) {
             let Some(live) = self.live.get_mut(&attempt) else { continue };
             if held.contains(&attempt) {
-                live.orphan = None;
                 live.seen = now;
                 live.sent = Some((session.clone(), now));
+                self.bring_back(attempt);
                 keep.push(attempt);
             } else if returning.contains(&attempt) || live.verifying.is_some() {
-                live.orphan = None;
+                self.bring_back(attempt);
             } else if live.sent.as_ref().is_none_or(|(sent_to, _)| *sent_to == session) {
-                live.orphan = None;
+                self.bring_back(attempt);
                 send.push(attempt);
             } else {
                 self.lose_attempt(attempt, "its worker restarted without it");
@@ -233,11 +233,8 @@ impl Core {
                 live.resends = 0;
                 let waits = progress.phase == Phase::Prepared;
                 live.progress = Some(progress);
-                let back = live.orphan.take().is_some();
-                if back {
+                if self.bring_back(id) {
                     self.log_attempt(id, "back", "its worker renews its lease again");
-                    self.dirty.tasks.insert(id.task);
-                    self.unbind(id.task);
                     self.dirty.workers.insert(worker.clone());
                 }
                 if waits && self.attempt(id).is_some_and(|a| !a.held) {
@@ -253,6 +250,16 @@ impl Core {
                 self.out.push(Effect::Cancel { worker: worker.clone(), attempt: id, reason });
             }
         }
+    }
+
+    /// Its worker has it: nobody else may get its task, not even he to whom it is bound already. True: it was an orphan.
+    fn bring_back(&mut self, id: AttemptId) -> bool {
+        let back = self.live.get_mut(&id).is_some_and(|live| live.orphan.take().is_some());
+        if back {
+            self.unbind(id.task);
+            self.dirty.tasks.insert(id.task);
+        }
+        back
     }
 
     fn granted_on(&self, worker: &WorkerId) -> Vec<AttemptId> {

@@ -27,6 +27,10 @@ pub struct Desk {
     pub begun: Vec<(TaskKind, u64, WorkerId)>,
     pub replies: BTreeMap<u64, Reply>,
     pub stopped: Vec<WorkerId>,
+    /// Attempts that space was asked for, each time.
+    pub reserved: Vec<AttemptId>,
+    /// The index does not answer.
+    pub silent: bool,
     requests: u64,
     config: Config,
     rows: Saved,
@@ -146,6 +150,8 @@ impl Desk {
             begun: vec![],
             replies: BTreeMap::new(),
             stopped: vec![],
+            reserved: vec![],
+            silent: false,
             requests: 0,
             config,
             rows: saved,
@@ -175,7 +181,12 @@ impl Desk {
         for effect in effects {
             match effect {
                 Effect::Persist(change) => self.save(change),
-                Effect::Reserve { attempt, .. } => self.step(Event::Reserved { attempt, refused: None }),
+                Effect::Reserve { attempt, .. } => {
+                    self.reserved.push(attempt);
+                    if !self.silent {
+                        self.step(Event::Reserved { attempt, refused: None });
+                    }
+                }
                 Effect::Assign { worker, assignment } => {
                     if !assignment.hold {
                         self.begun.push((assignment.task, assignment.sector, worker.clone()));
