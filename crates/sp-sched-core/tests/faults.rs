@@ -206,7 +206,7 @@ fn a_worker_that_finishes_its_pipelines_begins_no_sector_that_was_bound_to_it() 
 fn a_result_after_an_abort_counts_for_nothing() {
     let mut world = World::new(31);
     let w = sealer(&mut world);
-    world.answer(Request::Pledge { count: 1 });
+    world.answer(Request::Pledge { count: 1, priority: None });
     assert!(world.run_until(10_000, |world| world.workers[&w].attempts.len() == 1));
     // Its connection hangs: it works to the end, and the word to stop never arrives.
     world.workers.get_mut(&w).unwrap().cut_off = true;
@@ -226,7 +226,7 @@ fn a_result_after_an_abort_counts_for_nothing() {
 fn an_aborted_attempt_gives_its_space_back() {
     let mut world = World::new(32);
     let w = sealer(&mut world);
-    world.answer(Request::Pledge { count: 1 });
+    world.answer(Request::Pledge { count: 1, priority: None });
     assert!(world.run_until(10_000, |world| world.workers[&w].attempts.len() == 1));
     let attempt = *world.workers[&w].attempts.keys().next().unwrap();
     assert!(world.index.reservations.contains_key(&attempt));
@@ -243,13 +243,13 @@ fn a_task_made_after_a_restart_has_a_new_number() {
     let mut world = World::new(33);
     let w = sealer(&mut world);
     world.workers.get_mut(&w).unwrap().compute_ms = 20_000;
-    world.answer(Request::Pledge { count: 1 });
+    world.answer(Request::Pledge { count: 1, priority: None });
     let pc1 = |world: &World| world.database.tasks.values().any(|t| t.kind == PC1);
     assert!(world.run_until(60_000, pc1));
     world.kill_scheduler();
     world.start_scheduler();
     world.run_for(100);
-    world.answer(Request::Pledge { count: 1 });
+    world.answer(Request::Pledge { count: 1, priority: None });
     let tasks = world.database.tasks.values().map(|t| (t.id, t.kind)).collect::<Vec<_>>();
     assert_eq!(tasks, [(TaskId(2), PC1), (TaskId(3), TaskKind::AddPiece)]);
 }

@@ -112,9 +112,12 @@ impl Machine {
         let world = &mut self.world;
         match step {
             Step::Wait(ms) => world.run_for(ms),
-            Step::Pledge(count) => assert!(matches!(self.ask(Request::Pledge { count }), Reply::Sectors(_))),
+            Step::Pledge(count) => {
+                assert!(matches!(self.ask(Request::Pledge { count, priority: None }), Reply::Sectors(_)))
+            }
             Step::Piece => {
-                let piece = Request::AddPiece { data_bytes: 1_000, digest: [1; 32], name: "piece".to_owned() };
+                let piece =
+                    Request::AddPiece { data_bytes: 1_000, digest: [1; 32], name: "piece".to_owned(), priority: None };
                 assert!(matches!(self.ask(piece), Reply::Sectors(_)));
             }
             Step::Unseal(sector) => drop(self.ask(Request::Unseal { sector })),
