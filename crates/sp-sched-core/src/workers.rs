@@ -10,6 +10,7 @@ use crate::effect::Effect;
 use crate::event::{Phase, Progress, Registration};
 use crate::model::{AttemptState, UnixMs, WorkerRow};
 use crate::queue::Class;
+use crate::timers::Bell;
 use crate::window::{Window, idle};
 
 /// A worker that has registered since the scheduler started.
@@ -235,6 +236,8 @@ impl Core {
             self.report_gpus(worker, &before);
         }
         if !was_available {
+            // While it was away nobody looked at its lease.
+            self.wind(now.plus(lease_ms), Bell::Workers);
             self.dirty.workers.insert(worker.clone());
             self.dirty.takers = true;
         }

@@ -43,6 +43,25 @@ fn a_heartbeat_keeps_the_lease() {
 }
 
 #[test]
+fn a_lease_that_ends_is_noticed_though_every_lease_had_ended_before() {
+    // The host computes for a; what is bound to b waits for its cores, and b has no attempt that would be missed.
+    let mut desk = Desk::new(|_| {}, &[PreCommit2; 2]);
+    for name in ["a", "b"] {
+        let host = HostId::new("machine-boot").unwrap();
+        desk.join_with(name, &[PC2], lotus_machine(), table("PC2_32G_MAX_CONCURRENT", "1"), |r| r.host = host);
+    }
+    desk.index(&["a", "b"], &[(0, "a"), (1, "b")]);
+    let bound = |desk: &Desk| view(desk, "b").windows.len();
+    assert_eq!((desk.news(), bound(&desk)), (vec!["PC2 0 on a".to_owned()], 1));
+    desk.pass(17_000, &[]);
+    assert_eq!(bound(&desk), 0, "both are away");
+    desk.pass(1_000, &["a", "b"]);
+    assert_eq!(bound(&desk), 1, "both are back");
+    desk.pass(17_000, &["a"]);
+    assert_eq!(bound(&desk), 0, "b is away");
+}
+
+#[test]
 fn space_of_an_attempt_whose_lease_ends_is_given_back_once() {
     // Both workers have the same store, which has room for two sectors and a half.
     let mut desk = Desk::new(|_| {}, &[Packing; 4]);
