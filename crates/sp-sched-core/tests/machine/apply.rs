@@ -3,7 +3,7 @@
 use proptest_state_machine::StateMachineTest;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Failure, Request, TaskDone, TaskOutput, TaskResult};
-use sp_sched_core::model::WorkerRow;
+use sp_sched_core::model::{Sector, WorkerRow};
 use sp_sched_core::view::Where;
 use sp_types::{
     AttemptId, DeadlineIndex, ErrorCode, Randomness, ReplicaId, ResourceTable, SectorState, TaskId, TaskKind, WorkerId,
@@ -97,9 +97,14 @@ impl StateMachineTest for Machine {
 
     fn teardown(mut machine: Self, plan: Plan) {
         machine.heal();
-        let sectors = |w: &World| w.database.sectors.values().all(|s| s.state.is_settled());
-        let rests = |w: &World| sectors(w) && w.core().jobs(w.clock()).is_empty();
-        assert!(machine.world.run_until(REST_MS, rests), "L11: {}", machine.world.describe());
+        machine.come_to_rest();
+        // What stopped for the operator meanwhile goes on at a word, unless files are lost for good.
+        let stopped = |s: &u64| waits_for_the_operator(&machine.world, *s);
+        let stopped: Vec<u64> = machine.world.database.sectors.keys().copied().filter(stopped).collect();
+        for sector in stopped {
+            assert!(matches!(machine.ask(Request::Retry { sector }), Reply::Moved(_)), "sector {sector}");
+        }
+        machine.come_to_rest();
         // Deletes that could not be done while somebody was away are ordered again, later and later.
         machine.world.run_until(REST_MS, |w| left_over(w).is_empty());
         machine.world.run_for(10_000);
@@ -293,6 +298,15 @@ impl Machine {
         }
     }
 
+    /// L11: no task is left, and each sector is through or waits for the operator.
+    fn come_to_rest(&mut self) {
+        let rests = |w: &World| {
+            let through = |s: &Sector| s.state.is_settled() || waits_for_the_operator(w, s.number);
+            w.database.sectors.values().all(through) && w.core().jobs(w.clock()).is_empty()
+        };
+        assert!(self.world.run_until(REST_MS, rests), "L11: {}", self.world.describe());
+    }
+
     fn heal(&mut self) {
         let world = &mut self.world;
         world.faults = Faults::default();
@@ -341,6 +355,10 @@ impl Machine {
             assert!(worker.results.is_empty(), "{} still keeps {:?}", worker.id, worker.results.keys());
         }
     }
+}
+
+fn waits_for_the_operator(world: &World, sector: u64) -> bool {
+    world.core().waiting_for(sector, world.clock()).starts_with("the operator")
 }
 
 /// Replicas of proven sectors that do not count.
