@@ -7,10 +7,14 @@ use std::sync::OnceLock;
 
 /// `sp-worker/src/attempt/drive.rs`, `publish`, with `sp-sectors/src/store/publish.rs`: what PC2 or FIN publishes takes the
 /// place of what it was made from before its result counts. When the attempt is ended in between (an abort, a verdict on
-/// its host), the files that count are gone, and after 30 minutes of waiting for them the sector goes back to PC1. To be
-/// mended by storage: a published replica has to stand beside its input until the index drops one of them. Seeds 12, 51
-/// and 169.
+/// its host), the files that count are gone: the sector goes back to PC1 after 30 minutes, or, once it is committed, waits
+/// for an operator for ever. Such a sector need not finish. To be mended by storage: what is published has to stand beside
+/// its input until the result counts. Seeds 423 and 536.
 pub const REPLACED: &str = "an ended attempt has replaced its input";
+
+/// Storage: a `vanilla` file that was to be deleted while its disk refused to sync stays there, and the index does not
+/// list it until the worker attaches its store again. No file that counts; it only takes room. Seed 43.
+const LEFT: &str = "a deleted vanilla file is still there";
 
 /// Is every defect to show?
 fn all() -> bool {
@@ -21,4 +25,9 @@ fn all() -> bool {
 /// May a file that counts be missing where an ended attempt has published another?
 pub fn input_may_be_replaced() -> Option<&'static str> {
     (!all()).then_some(REPLACED)
+}
+
+/// May this replica, which the index does not list, be on a disk?
+pub fn may_be_left(replica: &str) -> Option<&'static str> {
+    (replica.contains("kind: Vanilla") && !all()).then_some(LEFT)
 }

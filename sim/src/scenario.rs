@@ -6,15 +6,11 @@ use std::fmt::Write;
 use crate::cast::Cast;
 use crate::checks::{self, Disks};
 use crate::faults::{CALM_MS, Planned, STORM_MS, plan};
-use crate::known;
 use crate::operator::View;
 use crate::world::World;
 
 /// Once the faults are over, everything is done within this.
 const SETTLE_MS: u64 = 600_000;
-
-/// The same when a known defect makes a sector wait for files that are gone.
-const SETTLE_LONG_MS: u64 = 3_000_000;
 
 /// Operators have their whims for a while after the faults: some of them need a sector that is done.
 const WHIMS_MS: u64 = 110_000;
@@ -105,7 +101,7 @@ impl Run {
     /// Nothing goes wrong any more: everything must finish (law L11).
     fn settle(&mut self) -> Result<Report, String> {
         let (mut seen, _) = self.world.window.look();
-        while self.world.now_ms < self.settled_by_ms() {
+        while self.world.now_ms < CALM_MS + SETTLE_MS {
             self.step()?;
             let (number, view) = self.world.window.look();
             if number == seen {
@@ -118,11 +114,6 @@ impl Run {
         }
         let (_, view) = self.world.window.look();
         Err(self.complaint("law L11 (progress): not finished in time", &self.unfinished(&view)))
-    }
-
-    fn settled_by_ms(&self) -> u64 {
-        let replaced = self.world.stage.watch.known_defects().contains_key(known::REPLACED);
-        CALM_MS + if replaced { SETTLE_LONG_MS } else { SETTLE_MS }
     }
 
     fn step(&mut self) -> Result<(), String> {

@@ -44,7 +44,7 @@ fn judge(watch: &Watch, sector: SectorId, heads: Vec<ManifestHead>, kind: FileKi
         heads.iter().map(|head| head.made_by.map_or("nobody".into(), |a| a.to_string())).collect();
     let text = format!("no disk has the {kind} of {sector} that counts, but those made by {makers:?}");
     match known::input_may_be_replaced().filter(|_| !heads.is_empty()) {
-        Some(defect) => watch.known(defect, &text),
+        Some(defect) => watch.known(defect, sector.number, &text),
         None => watch.broken(Law::L1, text),
     }
 }

@@ -17,10 +17,11 @@ pub fn unfinished(view: &View, sectors: usize, disks: &Disks<'_>, watch: &Watch)
     if view.sectors.len() < sectors {
         left.push(format!("{} of {sectors} sectors exist", view.sectors.len()));
     }
-    for summary in view.sectors.iter().filter_map(|s| s.summary.as_ref()) {
+    let goes_on = |sector: u64| !watch.is_stopped(sector);
+    for summary in view.sectors.iter().filter_map(|s| s.summary.as_ref()).filter(|s| goes_on(s.number)) {
         left.extend(unfinished_sector(summary, view, watch));
     }
-    for job in &view.jobs {
+    for job in view.jobs.iter().filter(|job| goes_on(job.sector)) {
         left.push(format!("job {} is {}: {}", job.task_id, job.state, job.detail));
     }
     for fact in view.stores.iter().filter(|fact| fact.reserved_bytes > 0 || !fact.healthy) {

@@ -7,7 +7,7 @@ mod shelf;
 mod starts;
 mod stored;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -50,6 +50,8 @@ struct Inner {
     shelf: Shelf,
     board: Board,
     starts: Starts,
+    /// Sectors that a known defect has stopped.
+    stopped: BTreeSet<u64>,
     /// Sectors that the scheduler has promised to an operator.
     promised: Vec<u64>,
     /// Sectors that an operator has given up.
@@ -72,9 +74,18 @@ impl Watch {
         self.inner().broken(Some(law), text);
     }
 
-    /// A known defect shows.
-    pub fn known(&self, defect: &'static str, text: &str) {
-        self.inner().known(defect, text);
+    /// A known defect shows: this sector cannot go on as it should.
+    pub fn known(&self, defect: &'static str, sector: u64, text: &str) {
+        let mut inner = self.inner();
+        if inner.stopped.insert(sector) {
+            inner.note(&format!("known defect, {defect}: {text}"));
+            *inner.known.entry(defect).or_default() += 1;
+        }
+    }
+
+    /// Has a known defect stopped the sector?
+    pub fn is_stopped(&self, sector: u64) -> bool {
+        self.inner().stopped.contains(&sector)
     }
 
     /// Something happened that no law names and that must not be.
@@ -224,11 +235,6 @@ impl Watch {
 impl Inner {
     fn note(&mut self, text: &str) {
         let _ = writeln!(self.trace, "{:>7} {text}", self.now_ms);
-    }
-
-    fn known(&mut self, defect: &'static str, text: &str) {
-        self.note(&format!("known defect, {defect}: {text}"));
-        *self.known.entry(defect).or_default() += 1;
     }
 
     fn broken(&mut self, law: Option<Law>, text: String) {
