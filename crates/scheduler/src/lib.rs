@@ -23,6 +23,7 @@ pub use chain::{
     CHALLENGE_LOOKBACK, Chain, ChainFailure, DEADLINE_EPOCHS, FAULT_CUTOFF, LocalChain, LocalChainError,
     LocalChainOptions, Opening, PERIOD_EPOCHS, period_start,
 };
+pub use driver::Recording;
 pub use rows::SCHEMA_VERSION;
 pub use service::{Placement, Service, ServiceError, ServiceOptions};
 pub use troubles::Troubles;

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{About, Api, ComputeLimits};
 use crate::chain::Chain;
-use crate::driver::{Driver, DriverError, Handle, Parts};
+use crate::driver::{Driver, DriverError, Handle, Parts, Recording, Tape};
 use crate::index::{IndexLink, Stores};
 use crate::rows::{self, RowError, SCHEMA_VERSION, Schema};
 use crate::troubles::Troubles;
@@ -53,6 +53,8 @@ pub struct ServiceOptions {
     pub announce: Option<PathBuf>,
     /// What `sp-ctl info` tells of the built-in workers.
     pub troubles: Troubles,
+    /// Where the events that the core sees are recorded; nowhere by default.
+    pub recording: Option<Recording>,
 }
 
 /// How work is placed; the default is Lotus's.
@@ -106,6 +108,14 @@ pub enum ServiceError {
     /// It cannot listen.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// What it was asked to record cannot be written.
+    #[error("events cannot be recorded to {file}: {source}; name another file, or leave --record-events out")]
+    Record {
+        /// Where to.
+        file: String,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// It must stop: what it decides cannot be made durable.
     #[error("{0}")]
     Driver(String),
@@ -141,6 +151,7 @@ impl ServiceOptions {
             placement: Placement::default(),
             announce: None,
             troubles: Troubles::default(),
+            recording: None,
         }
     }
 }
@@ -181,6 +192,13 @@ impl Service {
         let session = SessionId::new(env.uuid()).expect("a UUID is a valid id");
         let heartbeat_ms = options.heartbeat_ms;
         tracing::info!(%session, sectors = rows.sectors.len(), tasks = rows.tasks.len(), "state read");
+        let tape = match options.recording.clone() {
+            None => None,
+            Some(recording) => {
+                let file = recording.file.display().to_string();
+                Some(Tape::open(&env, recording).await.map_err(|source| ServiceError::Record { file, source })?)
+            }
+        };
         let parts = Parts {
             env: env.clone(),
             config,
@@ -190,6 +208,7 @@ impl Service {
             verifier,
             chain: chain.clone(),
             heartbeat_ms,
+            tape,
         };
         let (driver, handle) = Driver::new(parts);
         let mut builder = Server::builder(&env, "sp-scheduler", options.listen);

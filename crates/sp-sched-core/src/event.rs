@@ -1,16 +1,17 @@
 //! What can happen to the scheduler.
 
+use serde::{Deserialize, Serialize};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, HostCapacity, HostId, PieceInfo, Randomness,
     ReplicaId, ResourceTable, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 /// Ties an answer to the caller who waits for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RequestId(pub u64);
 
 /// A failure with its stable code.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Code.
     pub code: ErrorCode,
@@ -19,7 +20,7 @@ pub struct Failure {
 }
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// An operator asks for something; every request gets exactly one `Effect::Reply`.
     Request(RequestId, Request),
@@ -66,7 +67,7 @@ pub enum Event {
 }
 
 /// What operators ask for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request {
     /// Make CC sectors.
     Pledge { count: u32 },
@@ -100,7 +101,7 @@ pub enum Request {
 }
 
 /// A worker as it presents itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Registration {
     /// Who.
     pub worker: WorkerId,
@@ -135,7 +136,7 @@ pub struct Registration {
 }
 
 /// How far an attempt is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Which.
     pub attempt: AttemptId,
@@ -148,7 +149,7 @@ pub struct Progress {
 }
 
 /// Phases of an attempt on its worker, as shown to users.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Phase {
     /// Waits for its turn or for an upload.
     Waiting,
@@ -165,7 +166,7 @@ pub enum Phase {
 }
 
 /// How an attempt ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskResult {
     /// Which.
     pub attempt: AttemptId,
@@ -180,7 +181,7 @@ pub struct TaskResult {
 }
 
 /// What a finished attempt made.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskDone {
     /// Replicas, published and declared.
     pub replicas: Vec<(ReplicaId, u64)>,
@@ -189,7 +190,7 @@ pub struct TaskDone {
 }
 
 /// What a finished attempt reports besides files.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum TaskOutput {
     /// FIN, UNS, PR1, FRU, GSK.
     None,
@@ -208,7 +209,7 @@ pub enum TaskOutput {
 }
 
 /// A store as the index sees it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoreFact {
     /// Which.
     pub id: StoreId,
@@ -233,7 +234,7 @@ pub struct StoreFact {
 }
 
 /// The chain's answers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ChainReply {
     /// To `ChainCall::Ticket`.
     Ticket { ticket: [u8; 32], epoch: ChainEpoch },

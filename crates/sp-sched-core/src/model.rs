@@ -1,12 +1,13 @@
 //! What the scheduler knows for good: sectors, tasks, attempts, fences. Each is one durable row.
 
+use serde::{Deserialize, Serialize};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, HostId, PartitionIndex, PieceInfo, RegisteredSealProof,
     SectorState, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 /// Milliseconds since the Unix epoch, UTC: the core's only notion of time, passed in with every event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct UnixMs(pub u64);
 
 impl UnixMs {
@@ -22,7 +23,7 @@ impl UnixMs {
 }
 
 /// A sector on its way and in its life.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sector {
     /// Sector number.
     pub number: u64,
@@ -65,7 +66,7 @@ pub struct Sector {
 }
 
 /// What an operator wants to store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PieceData {
     /// Length, bytes, without padding.
     pub data_bytes: u64,
@@ -76,7 +77,7 @@ pub struct PieceData {
 }
 
 /// A file of a sector that an accepted result made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SectorFile {
     /// Which kind.
     pub kind: FileKind,
@@ -87,7 +88,7 @@ pub struct SectorFile {
 }
 
 /// One line of a sector's log.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LogEntry {
     /// When.
     pub at: UnixMs,
@@ -106,7 +107,7 @@ pub struct LogEntry {
 }
 
 /// A unit of work of a sector that is durable (PoSt work lives in memory: it is asked for again).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Id.
     pub id: TaskId,
@@ -131,7 +132,7 @@ pub struct Task {
 }
 
 /// A task given to one worker.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Id.
     pub id: AttemptId,
@@ -152,7 +153,7 @@ pub struct Attempt {
 }
 
 /// What operators decided about a worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerRow {
     /// Which.
     pub worker: WorkerId,
@@ -174,7 +175,7 @@ impl WorkerRow {
 }
 
 /// Durable states of an attempt. Ended attempts are removed; their fence stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttemptState {
     /// The index has been asked to reserve its space, or is to be asked again.
     Reserving,
@@ -183,7 +184,7 @@ pub enum AttemptState {
 }
 
 /// One output of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputSlot {
     /// Kind.
     pub kind: FileKind,
@@ -194,7 +195,7 @@ pub struct OutputSlot {
 }
 
 /// Every attempt of the task up to this number has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FenceRow {
     /// Task.
     pub task: TaskId,
@@ -203,7 +204,7 @@ pub struct FenceRow {
 }
 
 /// Counters that must never go back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
     /// Next task id.
     pub next_task: u64,
@@ -212,7 +213,7 @@ pub struct Counters {
 }
 
 /// A change of durable state.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum RowChange {
     /// Insert or replace.
     PutSector(Box<Sector>),
@@ -233,7 +234,7 @@ pub enum RowChange {
 }
 
 /// Everything durable, as read at start.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Rows {
     /// Sectors.
     pub sectors: Vec<Sector>,

@@ -1,9 +1,10 @@
 //! What a host has, which GPUs are among it, and what one worker may take of it.
 
 use crate::GpuId;
+use serde::{Deserialize, Serialize};
 
 /// One GPU of a host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GpuDevice {
     /// UUID as its driver says it; where there is none, its PCI address.
     pub id: GpuId,
@@ -20,7 +21,7 @@ pub struct GpuDevice {
 }
 
 /// What a host has, as one of its workers sees it: less what cgroups and visibility variables take away.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostCapacity {
     /// Physical memory, bytes, after cgroup limits.
     pub memory_bytes: u64,
@@ -39,7 +40,7 @@ pub struct HostCapacity {
 }
 
 /// What a worker may take of its host, as its operator says; none is no limit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerLimits {
     /// Cores.
     pub cpus: Option<u32>,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use sp_env::{CrashPoint, Monotonic, crash_point};
 use sp_net::Env;
 use sp_proto::v1;
+use sp_replay::Start;
 use sp_sched_core::effect::Effect;
 use sp_sched_core::event::{Event, RequestId};
 use sp_sched_core::model::{Rows, UnixMs};
@@ -21,6 +22,7 @@ use super::index_port::IndexPort;
 use super::input::{Input, Query};
 use super::outputs::{LeaseTimes, Outputs};
 use super::registry::Registry;
+use super::tape::Tape;
 use super::{INPUTS_MAX, INPUTS_PER_BATCH};
 use crate::chain::Chain;
 use crate::rows;
@@ -44,6 +46,8 @@ pub(crate) struct Parts {
     pub(crate) verifier: Arc<dyn Verifier>,
     pub(crate) chain: Arc<dyn Chain>,
     pub(crate) heartbeat_ms: u64,
+    /// Where events are recorded; nowhere by default.
+    pub(crate) tape: Option<Tape>,
 }
 
 /// The task that owns the core.
@@ -56,6 +60,7 @@ pub(crate) struct Driver {
     // Clock jumps must not end every lease at once: time runs on the monotonic clock from here.
     started: (u64, Monotonic),
     restored: Vec<Effect>,
+    tape: Option<Tape>,
 }
 
 /// What one batch of inputs leaves to do.
@@ -69,11 +74,16 @@ struct Pending {
 impl Driver {
     /// A driver that takes up where the rows leave off, and the way to speak with it.
     pub(crate) fn new(parts: Parts) -> (Self, Handle) {
-        let Parts { env, config, rows, session, state, verifier, chain, heartbeat_ms } = parts;
+        let Parts { env, config, rows, session, state, verifier, chain, heartbeat_ms, mut tape } = parts;
         let (sender, inputs) = mpsc::channel(INPUTS_MAX);
         let started = (env.clock.unix_ms(), env.clock.monotonic());
         let (miner, lease_ms) = (config.miner, config.lease_ms);
+        let begins = tape.as_ref().map(|_| (config.clone(), rows.clone()));
         let (core, restored) = Core::restore(config, rows, UnixMs(started.0));
+        if let (Some(tape), Some((config, rows))) = (&mut tape, begins) {
+            let build = env!("CARGO_PKG_VERSION").to_owned();
+            tape.begin(&Start { build, config, rows, now: UnixMs(started.0), effects: restored.clone() });
+        }
         let outputs = Outputs {
             env: env.clone(),
             miner,
@@ -93,7 +103,7 @@ impl Driver {
             last_delete: 0,
             deleting: BTreeMap::new(),
         };
-        let driver = Self { core, state, outputs, inputs, last_request: 0, started, restored };
+        let driver = Self { core, state, outputs, inputs, last_request: 0, started, restored, tape };
         (driver, Handle::new(env, sender))
     }
 
@@ -113,6 +123,9 @@ impl Driver {
                 self.take(input, &mut pending);
             }
             self.finish(pending).await?;
+        }
+        if let Some(tape) = &mut self.tape {
+            tape.end("the scheduler stopped");
         }
         Ok(())
     }
@@ -154,7 +167,14 @@ impl Driver {
 
     fn step(&mut self, event: Event, pending: &mut Pending) {
         let now = self.now();
-        pending.effects.extend(self.core.step(now, event));
+        if let Some(tape) = &mut self.tape {
+            tape.event(now, &event);
+        }
+        let effects = self.core.step(now, event);
+        if let Some(tape) = &mut self.tape {
+            tape.effects(&effects);
+        }
+        pending.effects.extend(effects);
     }
 
     fn take(&mut self, input: Input, pending: &mut Pending) {

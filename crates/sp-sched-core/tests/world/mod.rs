@@ -84,9 +84,13 @@ pub struct Database {
     pub workers: BTreeMap<WorkerId, WorkerRow>,
 }
 
+/// Sees every step: its time, the event, and what came of it.
+pub type Watcher = Box<dyn FnMut(UnixMs, &Event, &[Effect])>;
+
 pub struct World {
     pub now: u64,
     pub core: Option<Core>,
+    pub watcher: Option<Watcher>,
     pub config: Config,
     pub database: Database,
     pub index: Index,
@@ -115,6 +119,7 @@ impl World {
         let mut world = Self {
             now: 1_000_000,
             core: None,
+            watcher: None,
             config,
             database: Database::default(),
             index: Index::default(),
@@ -209,7 +214,11 @@ impl World {
 
     fn step(&mut self, event: Event) {
         let Some(core) = self.core.as_mut() else { return };
+        let seen = self.watcher.as_ref().map(|_| event.clone());
         let effects = core.step(UnixMs(self.now), event);
+        if let (Some(watcher), Some(event)) = (&mut self.watcher, seen) {
+            watcher(UnixMs(self.now), &event, &effects);
+        }
         self.take(effects);
     }
 
@@ -313,7 +322,7 @@ impl Database {
         }
     }
 
-    fn rows(&self) -> Rows {
+    pub fn rows(&self) -> Rows {
         Rows {
             sectors: self.sectors.values().cloned().collect(),
             tasks: self.tasks.values().cloned().collect(),
