@@ -63,6 +63,28 @@ async fn explaining_and_deciding() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn resources() {
+    let cluster = Cluster::start().await;
+    let ran = cluster.ctl(&["workers", "resources"]).await;
+    assert_eq!(
+        ran.out,
+        "Task  Size  RAM     RAM+Swap  Base  GPU  Threads  Threads(GPU)  At once  From\n\
+         PC1   32G   56 GiB  64 GiB    0 B   0.5  92%      -             4        cluster\n"
+    );
+    let all = json(&cluster, &["workers", "resources", "seal-a", "--all"]).await;
+    assert_eq!((&all[0]["from"], &all[1]["from"]), (&Value::from("worker"), &Value::from("lotus")));
+    let ran = cluster.ctl(&["workers", "resources", "seal-a", "--env"]).await;
+    assert!(ran.out.contains("\nPC1_32G_MAX_CONCURRENT=4\n") && !ran.out.contains("PC1_2K"), "{}", ran.out);
+
+    // Lotus's own table needs no scheduler.
+    let ran = ctl_at("http://127.0.0.1:1", &["workers", "resources", "--default"]).await;
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert!(lines.is_sorted() && lines.len() == 18 * 5 * 7, "{} lines", lines.len());
+    assert!(lines.contains(&"PC1_32G_MIN_MEMORY=60129542144") && lines.contains(&"C2_32G_GPU_UTILIZATION=1"));
+    assert_eq!(cluster.ctl(&["workers", "resources", "seal-a", "--default"]).await.code, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sectors() {
     let cluster = Cluster::start().await;
     let ran = cluster.ctl(&["sectors", "pledge", "--count", "2"]).await;

@@ -40,6 +40,7 @@ mod queue;
 mod requests;
 mod resources;
 mod results;
+mod tables;
 mod timers;
 mod turn;
 mod views;

@@ -2,8 +2,8 @@
 
 use crate::model::WorkerRow;
 use sp_types::{
-    AttemptId, GpuId, HostCapacity, HostId, RegisteredSealProof, SessionId, StoreId, TaskClass, TaskId, TaskKind,
-    WorkerId, WorkerLimits,
+    AttemptId, GpuId, HostCapacity, HostId, RegisteredSealProof, ResourceRow, SectorSize, SessionId, StoreId,
+    TaskClass, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 /// Who can hand out a file: stores, each with the data plane of a worker that has it attached.
@@ -64,6 +64,19 @@ pub struct WorkerView {
     pub empty: bool,
     /// How long its session has been registered.
     pub connected_ms: u64,
+}
+
+/// A row of the resource table as it applies.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ResourceView {
+    /// Of this kind of task ...
+    pub kind: TaskKind,
+    /// ... at this size.
+    pub size: SectorSize,
+    /// What it needs.
+    pub row: ResourceRow,
+    /// Who says so: `lotus`, `cluster` (`[resources]` of the scheduler) or `worker` (its environment).
+    pub from: &'static str,
 }
 
 /// A task or attempt as `sp-ctl sealing jobs` shows it.

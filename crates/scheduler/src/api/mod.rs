@@ -118,6 +118,7 @@ calls! {
     explain_task(ExplainTaskRequest) -> ExplainTaskReply = on_explain_task;
     set_priority(SetPriorityRequest) -> SetPriorityReply = on_set_priority;
     edit_worker(EditWorkerRequest) -> EditWorkerReply = on_edit_worker;
+    list_resources(ListResourcesRequest) -> ListResourcesReply = on_list_resources;
     pledge_sectors(PledgeSectorsRequest) -> PledgeSectorsReply = on_pledge_sectors;
     add_piece(AddPieceRequest) -> AddPieceReply = on_add_piece;
     get_upload(GetUploadRequest) -> GetUploadReply = on_get_upload;

@@ -1,9 +1,9 @@
 //! Views of the core for operators.
 
-use sp_proto::convert::ReplicaInfo;
+use sp_proto::convert::{ReplicaInfo, resource_row_to_wire};
 use sp_proto::v1;
 use sp_sched_core::model::{LogEntry, PieceData, Sector, UnixMs};
-use sp_sched_core::view::{Explanation, JobView, Verdict, Where, WorkerView};
+use sp_sched_core::view::{Explanation, JobView, ResourceView, Verdict, Where, WorkerView};
 use sp_types::{FileKind, RegisteredSealProof, ReplicaId, StoreId, TaskId, TaskKind};
 
 /// A worker as `sp-ctl workers` shows it.
@@ -67,6 +67,12 @@ pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
         windows_limit: u32::try_from(windows_limit).unwrap_or(u32::MAX),
         empty,
     }
+}
+
+/// A row of the resource table.
+pub(crate) fn resource_row(view: ResourceView) -> v1::AppliedResourceRow {
+    let ResourceView { kind, size, row, from } = view;
+    v1::AppliedResourceRow { row: Some(resource_row_to_wire(kind, size, row)), from: from.to_owned() }
 }
 
 fn window(tasks: Vec<TaskId>) -> v1::TaskWindow {

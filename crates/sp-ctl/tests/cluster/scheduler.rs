@@ -107,6 +107,27 @@ impl Scheduler for Cluster {
         answer(EditWorkerReply { worker_id: format!("{worker}-id") })
     }
 
+    async fn list_resources(&self, ask: Request<ListResourcesRequest>) -> Answer<ListResourcesReply> {
+        self.called("ListResources")?;
+        let row = |task: TaskKind, sector_size, max_concurrent| ResourceRow {
+            task: task as i32,
+            sector_size,
+            min_memory_bytes: 56 << 30,
+            max_memory_bytes: 64 << 30,
+            gpu_utilization: 0.5,
+            max_parallelism: -1,
+            max_concurrent,
+            ..ResourceRow::default()
+        };
+        let from = if ask.into_inner().worker.is_empty() { "cluster" } else { "worker" };
+        let applied = |row, from: &str| AppliedResourceRow { row: Some(row), from: from.into() };
+        let rows = vec![
+            applied(row(TaskKind::PreCommit1, 32 << 30, 4), from),
+            applied(row(TaskKind::PreCommit1, 2 << 10, 0), "lotus"),
+        ];
+        answer(ListResourcesReply { rows, sector_size: 32 << 30 })
+    }
+
     async fn pledge_sectors(&self, ask: Request<PledgeSectorsRequest>) -> Answer<PledgeSectorsReply> {
         self.called("PledgeSectors")?;
         answer(PledgeSectorsReply { sectors: (0..u64::from(ask.into_inner().count)).collect() })

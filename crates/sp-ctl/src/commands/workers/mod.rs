@@ -1,6 +1,7 @@
 //! `workers`: every worker, and what operators decide about one. Its halves are `sealing workers` and `proving workers`.
 
 mod edit;
+mod resources;
 mod show;
 mod wait;
 
@@ -30,6 +31,8 @@ pub(crate) struct WorkersNoun {
 enum Verb {
     /// Show one worker: session, tasks, windows, paths, limits.
     Show(show::Show),
+    /// Show what each kind of task is accounted with: the resource table as it applies.
+    Resources(resources::Resources),
     /// Give a worker nothing new; what runs there goes on.
     Cordon(edit::Named),
     /// Let a cordoned or drained worker take work again.
@@ -57,6 +60,7 @@ impl WorkersNoun {
         match self.verb {
             None => list(context, Half::All).await,
             Some(Verb::Show(verb)) => verb.run(context).await,
+            Some(Verb::Resources(verb)) => verb.run(context).await,
             Some(Verb::Cordon(named)) => named.edit(context, Edit::Cordoned(true), "cordoned").await,
             Some(Verb::Uncordon(named)) => named.edit(context, Edit::Cordoned(false), "takes work again").await,
             Some(Verb::Drain(verb)) => verb.run(context).await,
