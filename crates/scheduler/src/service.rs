@@ -19,7 +19,7 @@ use crate::api::{About, Api, ComputeLimits};
 use crate::chain::Chain;
 use crate::driver::{Driver, DriverError, Handle, Parts, Recording, Tape};
 use crate::index::{IndexLink, Stores};
-use crate::rows::{self, RowError, SCHEMA_VERSION, Schema};
+use crate::rows::{self, History, RowError, SCHEMA_VERSION, Schema};
 use crate::troubles::Troubles;
 use crate::verify::Verifier;
 use crate::workers::{Admittance, WorkerService};
@@ -53,6 +53,8 @@ pub struct ServiceOptions {
     pub announce: Option<PathBuf>,
     /// What `sp-ctl info` tells of the built-in workers.
     pub troubles: Troubles,
+    /// Finished attempts that are kept.
+    pub history_limit: u64,
     /// Where the events that the core sees are recorded; nowhere by default.
     pub recording: Option<Recording>,
 }
@@ -128,6 +130,7 @@ pub struct Service {
     session: SessionId,
     compute_limits: ComputeLimits,
     chain: Arc<dyn Chain>,
+    state: Arc<dyn State>,
     driver: Driver,
     handle: Handle,
     server: Server,
@@ -151,6 +154,7 @@ impl ServiceOptions {
             placement: Placement::default(),
             announce: None,
             troubles: Troubles::default(),
+            history_limit: 10_000,
             recording: None,
         }
     }
@@ -183,7 +187,12 @@ impl Service {
         let ServiceOptions { cluster, miner, sector_size, .. } = options.clone();
         let owner = Schema { version: SCHEMA_VERSION, cluster, miner, sector_size, ticket_secret };
         let reading = state.clone();
-        let (schema, rows) = env.blocking(move || rows::open(reading.as_ref(), owner)).await?;
+        let keep = options.history_limit;
+        let open = move || {
+            let (schema, rows) = rows::open(reading.as_ref(), owner)?;
+            Ok::<_, RowError>((schema, rows, History::open(reading.as_ref(), keep)?))
+        };
+        let (schema, rows, history) = env.blocking(open).await?;
         let mut config = Config::new(miner, sector_size, schema.ticket_secret);
         config.lease_ms = options.lease_ms;
         config.always_keep_unsealed_copy = options.always_keep_unsealed_copy;
@@ -203,8 +212,9 @@ impl Service {
             env: env.clone(),
             config,
             rows,
+            history,
             session: session.clone(),
-            state,
+            state: state.clone(),
             verifier,
             chain: chain.clone(),
             heartbeat_ms,
@@ -216,7 +226,7 @@ impl Service {
             builder = builder.announce(Some(dir.clone()));
         }
         let server = builder.bind().await?;
-        Ok(Self { env, options, session, compute_limits, chain, driver, handle, server, started })
+        Ok(Self { env, options, session, compute_limits, chain, state, driver, handle, server, started })
     }
 
     /// Where it listens.
@@ -226,7 +236,7 @@ impl Service {
 
     /// Serves until `shutdown` completes, then drains. Ends early, with an error, when a decision cannot be made durable.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
-        let Self { env, options, session, compute_limits, chain, driver, handle, server, started } = self;
+        let Self { env, options, session, compute_limits, chain, state, driver, handle, server, started } = self;
         let stopping = CancellationToken::new();
         let _stop = stopping.clone().drop_guard();
         let stores = Stores::default();
@@ -249,7 +259,7 @@ impl Service {
         };
         let workers = WorkerService::new(env.clone(), handle.clone(), admittance, stopping.clone());
         let about = About::new(&options, started);
-        let api = Api::new(env.clone(), handle, chain, stores, about, compute_limits);
+        let api = Api::new(env.clone(), handle, chain, state, stores, about, compute_limits);
         let services = Services::new().with(sized!(WorkerServer::new(workers))).with(sized!(SchedulerServer::new(api)));
 
         // The driver outlives the drain a little, so that calls in progress get their answers.

@@ -63,6 +63,21 @@ async fn explaining_and_deciding() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn history() {
+    let cluster = Cluster::start().await;
+    let ask = ["sealing", "history", "--sector", "3", "--task", "pc1", "--worker", "seal-a", "--limit", "5"];
+    let ran = cluster.ctl(&ask).await;
+    assert!(ran.out.starts_with("ID   Sector  Task  Worker  Queued "), "{}", ran.out);
+    let line = "9.2  3       PC1   seal-a  2023-11-14 22:13:20 +0000 UTC  2023-11-14 22:14:20 +0000 UTC  1m23.4s  failed  \
+                SP-NO-SPACE: the disk is full\n";
+    assert!(ran.out.ends_with(line), "{}", ran.out);
+    let row = &json(&cluster, &ask).await[0];
+    assert_eq!((&row["id"], &row["took_ms"], &row["result"]), (&"9.2".into(), &83_400.into(), &"failed".into()));
+    assert_eq!(cluster.ctl(&["sealing", "history", "--task", "XYZ"]).await.code, 2);
+    assert_eq!(cluster.ctl(&["sealing", "history", "--limit", "0"]).await.code, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn resources() {
     let cluster = Cluster::start().await;
     let ran = cluster.ctl(&["workers", "resources"]).await;

@@ -6,7 +6,7 @@ use crate::account::Use;
 use crate::core::{Core, Fence, Live, Orphan};
 use crate::effect::{Assignment, Effect};
 use crate::event::Failure;
-use crate::model::{Attempt, AttemptState, FenceRow, OutputSlot, UnixMs};
+use crate::model::{Attempt, AttemptState, FenceRow, Outcome, OutputSlot, UnixMs};
 use crate::timers::Bell;
 
 /// Attempts of one task that may vanish with their worker's process before that is charged to the task.
@@ -169,7 +169,13 @@ impl Core {
 
     /// The attempt is over; whatever it does from now on counts for nothing.
     pub(crate) fn end_attempt(&mut self, id: AttemptId, reason: &str) {
+        self.end_as(id, reason, Outcome::Ended, reason);
+    }
+
+    /// The worker hears the reason; the history keeps the outcome and why.
+    fn end_as(&mut self, id: AttemptId, reason: &str, outcome: Outcome, why: &str) {
         let Some(attempt) = self.attempt(id).cloned() else { return };
+        self.note_end(&attempt, outcome, why);
         self.take_attempt(&attempt);
         let sent = self.live.remove(&id).is_some_and(|l| l.sent.is_some());
         self.raise_fence(id.task);
@@ -206,6 +212,7 @@ impl Core {
         for attempt in &task.attempts {
             if Some(attempt.id) == winner {
                 self.live.remove(&attempt.id);
+                self.note_end(attempt, Outcome::Done, "");
                 self.take_attempt(attempt);
             } else {
                 self.end_attempt(attempt.id, reason);
@@ -250,8 +257,9 @@ impl Core {
     pub(crate) fn fail_attempt(&mut self, id: AttemptId, failure: &Failure) {
         let Some(attempt) = self.attempt(id) else { return };
         let worker = attempt.worker.clone();
-        self.log_attempt(id, "failed", &format!("{}: {}", failure.code, failure.message));
-        self.end_attempt(id, "it failed");
+        let why = format!("{}: {}", failure.code, failure.message);
+        self.log_attempt(id, "failed", &why);
+        self.end_as(id, "it failed", Outcome::Failed, &why);
         let reason = format!("{}: {}", self.worker_name(&worker), failure.message);
         let for_inputs = matches!(failure.code, ErrorCode::FileMissing | ErrorCode::DigestMismatch);
         let all_there = for_inputs && self.all_holders_there(id.task);
@@ -329,7 +337,7 @@ impl Core {
             return;
         }
         self.log_attempt(id, "lost", reason);
-        self.end_attempt(id, reason);
+        self.end_as(id, reason, Outcome::Lost, reason);
         let hints = self.hints.entry(id.task).or_default();
         hints.losses += 1;
         if hints.losses > FREE_LOSSES {

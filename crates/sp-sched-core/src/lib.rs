@@ -22,6 +22,7 @@ mod core;
 mod explain;
 mod facts;
 mod garbage;
+mod history;
 mod laws;
 mod learn;
 mod log;

@@ -152,6 +152,59 @@ pub struct Attempt {
     pub held: bool,
 }
 
+/// An attempt that a worker had and that is over. Written once, for people; decisions do not depend on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Kind of its task.
+    pub kind: TaskKind,
+    /// Sector (the first one for PoSt).
+    pub sector: u64,
+    /// Who had it.
+    pub worker: WorkerId,
+    /// Name of it.
+    pub worker_name: String,
+    /// When its task was queued.
+    pub queued: UnixMs,
+    /// When the attempt was made.
+    pub started: UnixMs,
+    /// When it was over.
+    pub ended: UnixMs,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, in words; empty when it is done.
+    pub reason: String,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Its result counts.
+    Done,
+    /// It failed, or its result was refused.
+    Failed,
+    /// It vanished with its worker's process.
+    Lost,
+    /// It was stopped: by an operator, by another attempt that was first, by what became of its sector.
+    Ended,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Done, Self::Failed, Self::Lost, Self::Ended];
+
+    /// In a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Lost => "lost",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 /// What operators decided about a worker.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerRow {
@@ -231,6 +284,8 @@ pub enum RowChange {
     PutWorker(WorkerRow),
     /// Nothing is decided about the worker any more.
     DeleteWorker(WorkerId),
+    /// Append to the history; whoever keeps it forgets the oldest.
+    AddFinished(Box<Finished>),
 }
 
 /// Everything durable, as read at start.

@@ -1,6 +1,7 @@
 //! The gRPC service of operators, one file per noun. It asks the core and says it in messages; it decides nothing.
 
 mod about;
+mod history;
 mod jobs;
 mod limits;
 mod pieces;
@@ -20,6 +21,7 @@ use sp_proto::v1::scheduler_server::Scheduler;
 use sp_sched_core::Core;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::model::{Sector, UnixMs};
+use sp_state::State;
 use sp_types::ErrorCode;
 use tonic::{Request, Response, Status};
 
@@ -44,6 +46,7 @@ pub(crate) struct Api {
     env: Env,
     driver: Handle,
     chain: Arc<dyn Chain>,
+    state: Arc<dyn State>,
     stores: Stores,
     about: Arc<About>,
     limits: ComputeLimits,
@@ -55,11 +58,12 @@ impl Api {
         env: Env,
         driver: Handle,
         chain: Arc<dyn Chain>,
+        state: Arc<dyn State>,
         stores: Stores,
         about: About,
         limits: ComputeLimits,
     ) -> Self {
-        Self { env, driver, chain, stores, about: Arc::new(about), limits, proven: Proven::default() }
+        Self { env, driver, chain, state, stores, about: Arc::new(about), limits, proven: Proven::default() }
     }
 
     /// Looks at the core.
@@ -118,6 +122,7 @@ calls! {
     explain_task(ExplainTaskRequest) -> ExplainTaskReply = on_explain_task;
     set_priority(SetPriorityRequest) -> SetPriorityReply = on_set_priority;
     edit_worker(EditWorkerRequest) -> EditWorkerReply = on_edit_worker;
+    list_history(ListHistoryRequest) -> ListHistoryReply = on_list_history;
     list_resources(ListResourcesRequest) -> ListResourcesReply = on_list_resources;
     pledge_sectors(PledgeSectorsRequest) -> PledgeSectorsReply = on_pledge_sectors;
     add_piece(AddPieceRequest) -> AddPieceReply = on_add_piece;

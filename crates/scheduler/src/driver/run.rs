@@ -25,7 +25,7 @@ use super::registry::Registry;
 use super::tape::Tape;
 use super::{INPUTS_MAX, INPUTS_PER_BATCH};
 use crate::chain::Chain;
-use crate::rows;
+use crate::rows::{self, History};
 use crate::verify::Verifier;
 
 /// Why the driver ended before it was asked to.
@@ -41,6 +41,7 @@ pub(crate) struct Parts {
     pub(crate) env: Env,
     pub(crate) config: Config,
     pub(crate) rows: Rows,
+    pub(crate) history: History,
     pub(crate) session: SessionId,
     pub(crate) state: Arc<dyn State>,
     pub(crate) verifier: Arc<dyn Verifier>,
@@ -54,6 +55,7 @@ pub(crate) struct Parts {
 pub(crate) struct Driver {
     core: Core,
     state: Arc<dyn State>,
+    history: History,
     outputs: Outputs,
     inputs: mpsc::Receiver<Input>,
     last_request: u64,
@@ -74,7 +76,7 @@ struct Pending {
 impl Driver {
     /// A driver that takes up where the rows leave off, and the way to speak with it.
     pub(crate) fn new(parts: Parts) -> (Self, Handle) {
-        let Parts { env, config, rows, session, state, verifier, chain, heartbeat_ms, mut tape } = parts;
+        let Parts { env, config, rows, history, session, state, verifier, chain, heartbeat_ms, mut tape } = parts;
         let (sender, inputs) = mpsc::channel(INPUTS_MAX);
         let started = (env.clock.unix_ms(), env.clock.monotonic());
         let (miner, lease_ms) = (config.miner, config.lease_ms);
@@ -103,7 +105,7 @@ impl Driver {
             last_delete: 0,
             deleting: BTreeMap::new(),
         };
-        let driver = Self { core, state, outputs, inputs, last_request: 0, started, restored, tape };
+        let driver = Self { core, state, history, outputs, inputs, last_request: 0, started, restored, tape };
         (driver, Handle::new(env, sender))
     }
 
@@ -271,7 +273,7 @@ impl Driver {
         let mut batch = Batch::new();
         for effect in &effects {
             if let Effect::Persist(change) = effect {
-                rows::apply(&mut batch, change);
+                rows::apply(&mut batch, &mut self.history, change);
             }
         }
         if !batch.is_empty() {

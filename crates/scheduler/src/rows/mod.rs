@@ -2,6 +2,7 @@
 
 mod counters;
 mod fence;
+mod history;
 mod ledger;
 mod schema;
 mod sector;
@@ -14,6 +15,7 @@ use prost::Message;
 use sp_sched_core::model::{RowChange, Rows};
 use sp_state::{Batch, State, StateError};
 
+pub(crate) use history::{History, Wanted, newest};
 pub(crate) use ledger::{Genesis, PreCommitRow, genesis_key, precommit_key};
 pub use schema::SCHEMA_VERSION;
 pub(crate) use schema::{Schema, schema_key};
@@ -40,8 +42,9 @@ pub(crate) fn counters_key() -> Vec<u8> {
 }
 
 /// Adds a change of the core to a batch.
-pub(crate) fn apply(batch: &mut Batch, change: &RowChange) {
+pub(crate) fn apply(batch: &mut Batch, history: &mut History, change: &RowChange) {
     match change {
+        RowChange::AddFinished(finished) => return history.append(batch, finished),
         RowChange::PutSector(sector) => batch.put(sector::key(sector.number), sector::encode(sector).encode_to_vec()),
         RowChange::PutTask(task) => batch.put(task::key(task.id), task::encode(task).encode_to_vec()),
         RowChange::DeleteTask(id) => batch.delete(task::key(*id)),

@@ -20,7 +20,7 @@ pub(crate) use register::{Admission, BadRenewal, registration, renewal};
 pub(crate) use results::task_result;
 pub(crate) use verify::{verify_post, verify_seal, verify_warm};
 pub(crate) use views::{
-    explanation, job, replica, replica_count, resource_row, sector_status, sector_summary, worker_status,
+    explanation, finished, job, replica, replica_count, resource_row, sector_status, sector_summary, worker_status,
 };
 
 use sp_proto::convert::WireError;

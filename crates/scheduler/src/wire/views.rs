@@ -2,7 +2,7 @@
 
 use sp_proto::convert::{ReplicaInfo, resource_row_to_wire};
 use sp_proto::v1;
-use sp_sched_core::model::{LogEntry, PieceData, Sector, UnixMs};
+use sp_sched_core::model::{Finished, LogEntry, PieceData, Sector, UnixMs};
 use sp_sched_core::view::{Explanation, JobView, ResourceView, Verdict, Where, WorkerView};
 use sp_types::{FileKind, RegisteredSealProof, ReplicaId, StoreId, TaskId, TaskKind};
 
@@ -229,6 +229,23 @@ fn log_entry(entry: LogEntry) -> v1::LogEntry {
         worker_name,
         took_ms,
         message,
+    }
+}
+
+/// An attempt that is over.
+pub(crate) fn finished(finished: Finished) -> v1::FinishedAttempt {
+    let Finished { attempt, kind, sector, worker, worker_name, queued, started, ended, outcome, reason } = finished;
+    v1::FinishedAttempt {
+        attempt: Some(attempt.into()),
+        task: v1::TaskKind::from(kind) as i32,
+        sector,
+        worker_id: worker.to_string(),
+        worker_name,
+        queued_unix_ms: queued.0,
+        started_unix_ms: started.0,
+        took_ms: ended.since(started),
+        result: outcome.as_str().to_owned(),
+        reason,
     }
 }
 

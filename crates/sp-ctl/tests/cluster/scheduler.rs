@@ -107,6 +107,25 @@ impl Scheduler for Cluster {
         answer(EditWorkerReply { worker_id: format!("{worker}-id") })
     }
 
+    async fn list_history(&self, ask: Request<ListHistoryRequest>) -> Answer<ListHistoryReply> {
+        self.called("ListHistory")?;
+        let ListHistoryRequest { sector, task, worker, limit } = ask.into_inner();
+        assert_eq!((sector, worker.as_str(), limit), (Some(3), "seal-a", 5));
+        let attempt = FinishedAttempt {
+            attempt: Some(AttemptId { task: 9, number: 2 }),
+            task,
+            sector: 3,
+            worker_name: worker,
+            queued_unix_ms: 1_700_000_000_000,
+            started_unix_ms: 1_700_000_060_000,
+            took_ms: 83_400,
+            result: "failed".into(),
+            reason: "SP-NO-SPACE: the disk is full".into(),
+            ..FinishedAttempt::default()
+        };
+        answer(ListHistoryReply { attempts: vec![attempt] })
+    }
+
     async fn list_resources(&self, ask: Request<ListResourcesRequest>) -> Answer<ListResourcesReply> {
         self.called("ListResources")?;
         let row = |task: TaskKind, sector_size, max_concurrent| ResourceRow {

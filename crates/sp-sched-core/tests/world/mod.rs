@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use sp_sched_core::effect::{Effect, Reply};
 use sp_sched_core::event::{Event, Request, RequestId};
-use sp_sched_core::model::{FenceRow, RowChange, Rows, Sector, Task, UnixMs, WorkerRow};
+use sp_sched_core::model::{FenceRow, Finished, RowChange, Rows, Sector, Task, UnixMs, WorkerRow};
 use sp_sched_core::{Config, Core};
 use sp_types::{SectorSize, SectorState, TaskId, WorkerId};
 
@@ -82,6 +82,7 @@ pub struct Database {
     pub fences: BTreeMap<TaskId, FenceRow>,
     pub counters: sp_sched_core::model::Counters,
     pub workers: BTreeMap<WorkerId, WorkerRow>,
+    pub history: Vec<Finished>,
 }
 
 /// Sees every step: its time, the event, and what came of it.
@@ -315,6 +316,7 @@ impl Database {
             RowChange::DeleteFence(id) => drop(self.fences.remove(&id)),
             RowChange::PutWorker(row) => drop(self.workers.insert(row.worker.clone(), row)),
             RowChange::DeleteWorker(id) => drop(self.workers.remove(&id)),
+            RowChange::AddFinished(finished) => self.history.push(*finished),
             RowChange::PutCounters(counters) => {
                 assert!(counters.next_task >= self.counters.next_task, "counters never go back");
                 self.counters = counters;
