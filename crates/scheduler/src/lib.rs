@@ -7,10 +7,12 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod board;
 mod builtin;
 mod chain;
 mod driver;
 mod index;
+mod metrics;
 mod rows;
 mod service;
 mod troubles;

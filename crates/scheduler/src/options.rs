@@ -95,6 +95,9 @@ struct Keys {
     /// Start no built-in sealing worker: every Allow* key is off
     #[arg(long, env = "SP_SCHEDULER_NO_BUILTIN_SEALING", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     no_builtin_sealing: Option<bool>,
+    /// Answer metrics for Prometheus here, at /metrics, for example 127.0.0.1:9788 [default: nowhere]
+    #[arg(long, env = "SP_SCHEDULER_METRICS", value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
     /// Finished attempts that are kept for `sp-ctl sealing history` [default: 10000]
     #[arg(long, env = "SP_SCHEDULER_HISTORY_LIMIT", value_name = "N")]
     history_limit: Option<u64>,
@@ -203,6 +206,7 @@ pub(crate) struct Settings {
     pub(crate) heartbeat_ms: u64,
     pub(crate) always_keep_unsealed_copy: bool,
     pub(crate) placement: Placement,
+    pub(crate) metrics: Option<SocketAddr>,
     pub(crate) history_limit: u64,
     pub(crate) recording: Option<Recording>,
     pub(crate) verify_bin: PathBuf,
@@ -256,6 +260,7 @@ impl RunArgs {
             heartbeat_ms,
             always_keep_unsealed_copy: sealing.always_keep_unsealed_copy.unwrap_or(true),
             placement: flags.scheduling.resolve(file.scheduling, file.resources)?,
+            metrics: flags.metrics.or(file.metrics),
             history_limit: flags.history_limit.or(file.history_limit).unwrap_or(10_000),
             recording,
             verify_bin: beside(flags.verify_bin.or(file.verify_bin), "sp-verify")?,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sp_env::Monotonic;
+use sp_net::metrics::MetricsPort;
 use sp_net::server::{Server, Services};
 use sp_net::{Env, NetError, sized};
 use sp_proto::v1::scheduler_server::SchedulerServer;
@@ -53,6 +54,8 @@ pub struct ServiceOptions {
     pub announce: Option<PathBuf>,
     /// What `sp-ctl info` tells of the built-in workers.
     pub troubles: Troubles,
+    /// Where metrics are answered; nowhere by default.
+    pub metrics: Option<SocketAddr>,
     /// Finished attempts that are kept.
     pub history_limit: u64,
     /// Where the events that the core sees are recorded; nowhere by default.
@@ -134,6 +137,7 @@ pub struct Service {
     driver: Driver,
     handle: Handle,
     server: Server,
+    metrics: Option<MetricsPort>,
     started: Monotonic,
 }
 
@@ -154,6 +158,7 @@ impl ServiceOptions {
             placement: Placement::default(),
             announce: None,
             troubles: Troubles::default(),
+            metrics: None,
             history_limit: 10_000,
             recording: None,
         }
@@ -226,7 +231,11 @@ impl Service {
             builder = builder.announce(Some(dir.clone()));
         }
         let server = builder.bind().await?;
-        Ok(Self { env, options, session, compute_limits, chain, state, driver, handle, server, started })
+        let metrics = match options.metrics {
+            None => None,
+            Some(address) => Some(MetricsPort::bind(&env, address).await?),
+        };
+        Ok(Self { env, options, session, compute_limits, chain, state, driver, handle, server, metrics, started })
     }
 
     /// Where it listens.
@@ -234,9 +243,15 @@ impl Service {
         self.server.address()
     }
 
+    /// Where metrics are answered.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(MetricsPort::address)
+    }
+
     /// Serves until `shutdown` completes, then drains. Ends early, with an error, when a decision cannot be made durable.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
-        let Self { env, options, session, compute_limits, chain, state, driver, handle, server, started } = self;
+        let Self { env, options, session, compute_limits, chain, state, driver, handle, server, metrics, started } =
+            self;
         let stopping = CancellationToken::new();
         let _stop = stopping.clone().drop_guard();
         let stores = Stores::default();
@@ -252,6 +267,11 @@ impl Service {
         };
         drop(env.tasks.spawn("index link", Box::pin(link.run())));
         drop(env.tasks.spawn("epochs", Box::pin(feed_epochs(chain.clone(), handle.clone(), stopping.clone()))));
+        if let Some(port) = metrics {
+            let figures = driver.metrics();
+            let serve = port.serve(Arc::new(move || figures.page()), stopping.clone());
+            drop(env.tasks.spawn("metrics", Box::pin(serve)));
+        }
         let admittance = Admittance {
             cluster: options.cluster.clone(),
             protocol_minor: sp_proto::PROTOCOL_MINOR,

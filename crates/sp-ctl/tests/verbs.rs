@@ -106,6 +106,8 @@ async fn sectors() {
     assert_eq!(ran.out, "Created CC sector:  0\nCreated CC sector:  1\n");
     let list = json(&cluster, &["sectors", "list", "--states", "proving"]).await;
     assert_eq!((list.as_array().unwrap().len(), &list[0]["number"]), (1, &Value::from(1)));
+    let ran = cluster.ctl(&["sectors", "list"]).await;
+    assert!(ran.code == 0 && ran.err.contains("does not answer; this is how it was 12.3s ago"), "{}", ran.err);
     let ran = cluster.ctl(&["sectors", "status", "1", "--log"]).await;
     assert!(ran.out.starts_with("SectorID:\t1\nStatus:\t\tProving\n"), "{}", ran.out);
     assert_eq!(json(&cluster, &["sectors", "proof", "1"]).await["proof_type"], "StackedDrg2KiBV1_1");

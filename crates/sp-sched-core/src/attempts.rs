@@ -130,8 +130,11 @@ impl Core {
         let Some(worker) = self.attempt(id).map(|a| a.worker.clone()) else { return };
         let session = self.workers.get(&worker).map(|w| w.reg.session.clone());
         let (Some(session), Some(live)) = (session, self.live.get_mut(&id)) else { return };
-        live.sent = Some((session, self.now));
+        let first = live.sent.replace((session, self.now)).is_none();
         live.seen = self.now;
+        if first {
+            self.observe_wait(id);
+        }
         match self.assignment(id) {
             Ok(assignment) => {
                 self.note_fetches(&assignment);
@@ -351,6 +354,7 @@ impl Core {
         let before = live.orphan.replace(Orphan { until });
         if before.is_none() {
             self.log_attempt(id, "orphaned", reason);
+            self.observe_loss(id);
         }
         self.dirty.tasks.insert(id.task);
         if let Some(worker) = self.attempt(id).map(|a| a.worker.clone()) {

@@ -6,6 +6,7 @@ use sp_types::{AttemptId, FileKind, WorkerId};
 use crate::core::Core;
 use crate::effect::{Assignment, Effect, InputFile, TaskParams};
 use crate::event::RequestId;
+use crate::observe::Observation;
 use crate::post_job::{Part, PostJob, PostKind, PostSector, Try};
 use crate::workers::Worker;
 
@@ -107,6 +108,10 @@ impl Core {
     fn start_try(&mut self, place: Place, worker: &WorkerId) {
         let now = self.now;
         let Some(host) = self.workers.get(worker).map(|w| w.reg.host.clone()) else { return };
+        let Some((job, part)) = self.part(place) else { return };
+        let ready = part.again_at.max(job.started);
+        let waited = Observation::Waited { kind: job.kind.task(), ms: now.since(ready) };
+        self.observed.push(waited);
         let Some(part) = self.part_mut(place) else { return };
         part.last_number += 1;
         part.nobody_since = None;

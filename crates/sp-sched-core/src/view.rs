@@ -66,6 +66,19 @@ pub struct WorkerView {
     pub connected_ms: u64,
 }
 
+/// A part of the queue: tasks that need the same of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitView {
+    /// Their kind.
+    pub kind: TaskKind,
+    /// So many are in the queue.
+    pub queued: usize,
+    /// So many more are bound to a worker and not started.
+    pub bound: usize,
+    /// What keeps the first of them: a code of `Verdict`, or retry, index, inputs, backlog, nobody, soon.
+    pub reason: &'static str,
+}
+
 /// A row of the resource table as it applies.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct ResourceView {

@@ -26,9 +26,7 @@ impl Api {
         let kind = kind.map_err(|e| to_status(ErrorCode::BadRequest, e.to_string()))?;
         let limit = if limit == 0 { LIMIT_USUAL } else { (limit as usize).min(LIMIT_MOST) };
         let wanted = Wanted { sector, kind, worker: Some(worker).filter(|w| !w.is_empty()), limit };
-        let state = self.state.clone();
-        let found = self.env.blocking(move || newest(state.as_ref(), &wanted)).await;
-        let found = found.map_err(|e| to_status(ErrorCode::Internal, e.to_string()))?;
+        let found = self.read(move |state| newest(state, &wanted)).await?;
         Ok(v1::ListHistoryReply { attempts: found.into_iter().map(wire::finished).collect() })
     }
 }

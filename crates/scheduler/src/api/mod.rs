@@ -26,8 +26,9 @@ use sp_types::ErrorCode;
 use tonic::{Request, Response, Status};
 
 use crate::chain::Chain;
-use crate::driver::Handle;
+use crate::driver::{Handle, Seen};
 use crate::index::Stores;
+use crate::rows::RowError;
 use crate::workers::gone;
 
 pub(crate) use about::About;
@@ -74,6 +75,24 @@ impl Api {
         self.driver.query(look).await.map_err(gone)
     }
 
+    /// Looks at the core, or at what was published of it while it does not answer.
+    async fn status<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Core, UnixMs) -> T + Send + 'static,
+    ) -> Result<Seen<T>, Status> {
+        self.driver.status(look).await.map_err(gone)
+    }
+
+    /// Reads durable rows, past the driver.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn State) -> Result<T, RowError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let state = self.state.clone();
+        let read = self.env.blocking(move || read(state.as_ref())).await;
+        read.map_err(|e| to_status(ErrorCode::Internal, e.to_string()))
+    }
+
     /// Looks at one sector.
     async fn look_at<T: Send + 'static>(
         &self,
@@ -96,6 +115,9 @@ impl Api {
 fn unknown_sector(number: u64) -> Status {
     to_status(ErrorCode::UnknownSector, format!("there is no sector {number}; see `sp-ctl sectors list`"))
 }
+
+/// What a sector waits for is known to the driver alone.
+const NO_ANSWER: &str = "the scheduling loop does not answer";
 
 /// The core answered something else than was asked for.
 fn unexpected(reply: &Reply) -> Status {

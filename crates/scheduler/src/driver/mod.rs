@@ -8,7 +8,7 @@ mod registry;
 mod run;
 mod tape;
 
-pub(crate) use handle::{Gone, Handle};
+pub(crate) use handle::{Gone, Handle, Seen};
 pub(crate) use index_port::IndexStream;
 pub(crate) use input::Input;
 pub(crate) use registry::Outgoing;

@@ -10,7 +10,7 @@ use sp_proto::v1;
 use sp_replay::Start;
 use sp_sched_core::effect::Effect;
 use sp_sched_core::event::{Event, RequestId};
-use sp_sched_core::model::{Rows, UnixMs};
+use sp_sched_core::model::{RowChange, Rows, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_state::{Batch, CommitError, State};
 use sp_types::{SessionId, WorkerId};
@@ -24,7 +24,9 @@ use super::outputs::{LeaseTimes, Outputs};
 use super::registry::Registry;
 use super::tape::Tape;
 use super::{INPUTS_MAX, INPUTS_PER_BATCH};
+use crate::board::Publisher;
 use crate::chain::Chain;
+use crate::metrics::{Metrics, group};
 use crate::rows::{self, History};
 use crate::verify::Verifier;
 
@@ -63,6 +65,8 @@ pub(crate) struct Driver {
     started: (u64, Monotonic),
     restored: Vec<Effect>,
     tape: Option<Tape>,
+    publisher: Publisher,
+    metrics: Metrics,
 }
 
 /// What one batch of inputs leaves to do.
@@ -105,8 +109,27 @@ impl Driver {
             last_delete: 0,
             deleting: BTreeMap::new(),
         };
-        let driver = Self { core, state, history, outputs, inputs, last_request: 0, started, restored, tape };
-        (driver, Handle::new(env, sender))
+        let (publisher, boards) = Publisher::new();
+        let metrics = Metrics::new(&env, boards.clone());
+        let driver = Self {
+            core,
+            state,
+            history,
+            outputs,
+            inputs,
+            last_request: 0,
+            started,
+            restored,
+            tape,
+            publisher,
+            metrics,
+        };
+        (driver, Handle::new(env, sender, boards))
+    }
+
+    /// The figures that it counts.
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Runs until `stop` is cancelled, or until something cannot be made durable.
@@ -140,10 +163,12 @@ impl Driver {
     async fn next_batch(&mut self, stop: &CancellationToken) -> Option<Vec<Input>> {
         let mut batch: Vec<Input> = self.outputs.caused.drain(..).map(Input::Event).collect();
         if batch.is_empty() {
-            let wake = self.outputs.wake.map(|at| at.since(self.now()));
             let clock = self.outputs.env.clock.clone();
+            let wake = self.outputs.wake.map(|at| at.since(self.now()));
+            let board = self.publisher.due().map(|due| due.since_ms(clock.monotonic()));
+            let next = wake.into_iter().chain(board).min();
             let due = async move {
-                match wake {
+                match next {
                     Some(ms) => clock.sleep(Duration::from_millis(ms)).await,
                     None => std::future::pending().await,
                 }
@@ -152,10 +177,11 @@ impl Driver {
                 biased;
                 () = stop.cancelled() => return None,
                 input = self.inputs.recv() => batch.push(input?),
-                () = due => {
+                // Else it was time for a board alone: a batch of nothing.
+                () = due => if self.outputs.wake.is_some_and(|at| at <= self.now()) {
                     self.outputs.wake = None;
                     batch.push(Input::Event(Event::Wake));
-                }
+                },
             }
         }
         while batch.len() < INPUTS_PER_BATCH {
@@ -172,7 +198,11 @@ impl Driver {
         if let Some(tape) = &mut self.tape {
             tape.event(now, &event);
         }
+        let (clock, group) = (&self.outputs.env.clock, group(&event));
+        let began = clock.monotonic_ns();
         let effects = self.core.step(now, event);
+        self.metrics.handled(group, clock.monotonic_ns().saturating_sub(began), self.core.observed());
+        self.publisher.note_change();
         if let Some(tape) = &mut self.tape {
             tape.effects(&effects);
         }
@@ -273,13 +303,17 @@ impl Driver {
         let mut batch = Batch::new();
         for effect in &effects {
             if let Effect::Persist(change) = effect {
+                if let RowChange::AddFinished(finished) = change {
+                    self.metrics.finished(finished);
+                }
                 rows::apply(&mut batch, &mut self.history, change);
             }
         }
         if !batch.is_empty() {
             crash_point(CrashPoint::SchedulerBeforePersist);
-            let state = self.state.clone();
+            let (state, began) = (self.state.clone(), self.outputs.env.clock.monotonic_ns());
             self.outputs.env.blocking(move || state.commit(batch)).await?;
+            self.metrics.committed(self.outputs.env.clock.monotonic_ns().saturating_sub(began));
             crash_point(CrashPoint::SchedulerAfterPersist);
         }
         for effect in effects {
@@ -293,6 +327,8 @@ impl Driver {
         for query in queries {
             query(&self.core, now);
         }
+        let clock = self.outputs.env.clock.clone();
+        self.publisher.publish(&self.core, now, || clock.monotonic());
         Ok(())
     }
 }

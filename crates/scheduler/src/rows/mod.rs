@@ -12,7 +12,7 @@ mod tests;
 mod worker;
 
 use prost::Message;
-use sp_sched_core::model::{RowChange, Rows};
+use sp_sched_core::model::{RowChange, Rows, Sector};
 use sp_state::{Batch, State, StateError};
 
 pub(crate) use history::{History, Wanted, newest};
@@ -86,6 +86,19 @@ pub(crate) fn open(state: &dyn State, owner: Schema) -> Result<(Schema, Rows), R
         rows.counters = counters::decode(&value)?;
     }
     Ok((schema, rows))
+}
+
+/// Every sector as it is durable, rising.
+pub(crate) fn sectors(state: &dyn State) -> Result<Vec<Sector>, RowError> {
+    let rows = state.scan_all(sector::PREFIX).map_err(|e| RowError::new("sector/", e))?;
+    rows.iter().map(|(key, value)| sector::decode(key, value)).collect()
+}
+
+/// One sector as it is durable.
+pub(crate) fn sector(state: &dyn State, number: u64) -> Result<Option<Sector>, RowError> {
+    let key = sector::key(number);
+    let value = state.get(&key).map_err(|e| RowError::new(readable(&key), e))?;
+    value.map(|value| sector::decode(&key, &value)).transpose()
 }
 
 /// Adds one row to what has been read; keys that belong to other rooms of the state are refused.

@@ -215,6 +215,7 @@ pub(crate) fn sector_status(sector: &Sector, waiting: String, now: UnixMs, with_
         pieces: sector.pieces.iter().map(|p| (*p).into()).collect(),
         log: if with_log { sector.log.iter().cloned().map(log_entry).collect() } else { vec![] },
         piece_name,
+        stale_ms: 0,
     }
 }
 

@@ -59,13 +59,14 @@ impl Scheduler for Cluster {
             worker("post-a", TaskClass::WindowPost, TaskKind::WindowPost),
             worker("win-a", TaskClass::WinningPost, TaskKind::WinningPost),
         ];
-        answer(ListWorkersReply { workers })
+        answer(ListWorkersReply { workers, stale_ms: 0 })
     }
 
     async fn list_jobs(&self, _: Request<ListJobsRequest>) -> Answer<ListJobsReply> {
         self.called("ListJobs")?;
         let job = Job { task_id: 9, task: TaskKind::Commit2 as i32, state: "queued".into(), ..Job::default() };
-        answer(ListJobsReply { jobs: vec![Job { reasons: vec!["seal-a: does not take C2".into()], ..job }] })
+        let jobs = vec![Job { reasons: vec!["seal-a: does not take C2".into()], ..job }];
+        answer(ListJobsReply { jobs, stale_ms: 0 })
     }
 
     async fn abort_job(&self, ask: Request<AbortJobRequest>) -> Answer<AbortJobReply> {
@@ -177,7 +178,8 @@ impl Scheduler for Cluster {
 
     async fn list_sectors(&self, _: Request<ListSectorsRequest>) -> Answer<ListSectorsReply> {
         self.called("ListSectors")?;
-        answer(ListSectorsReply { sectors: vec![sector(1, "Proving"), sector(0, "PreCommit1")] })
+        // As a scheduler answers whose loop hangs.
+        answer(ListSectorsReply { sectors: vec![sector(1, "Proving"), sector(0, "PreCommit1")], stale_ms: 12_300 })
     }
 
     async fn sector_status(&self, ask: Request<SectorStatusRequest>) -> Answer<SectorStatusReply> {
