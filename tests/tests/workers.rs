@@ -36,3 +36,38 @@ fn sealing_and_proving_workers_are_listed_apart() {
     assert_eq!(names(&cluster, &["sealing", "workers"]), [sealing.clone(), sealing]);
     assert_eq!(names(&cluster, &["proving", "workers"]), [proving.clone(), proving]);
 }
+
+/// Names of the directories with a store in them that the index lists.
+fn paths(cluster: &Cluster) -> BTreeSet<String> {
+    let stores = cluster.ctl_json(&["storage", "list"]).unwrap();
+    let path = |store: &serde_json::Value| store["local_path"].as_str().unwrap().to_owned();
+    stores.as_array().unwrap().iter().map(path).collect()
+}
+
+fn succeeds(cluster: &Cluster, args: &[&str]) {
+    let output = cluster.ctl(args).unwrap();
+    assert!(output.status.success(), "{args:?}: {}\n{}", String::from_utf8_lossy(&output.stderr), cluster.tails());
+}
+
+#[test]
+fn a_worker_that_is_disabled_empty_and_stopped_is_nowhere_any_more() {
+    let mut cluster = Cluster::start(Setup::two_sealing()).unwrap();
+    cluster.wait_for_workers(2).unwrap();
+    let seal_b = cluster.data_dir("seal-b").display().to_string();
+    let listed = |cluster: &Cluster| paths(cluster).iter().any(|path| path.starts_with(&seal_b));
+    let in_time = Duration::from_secs(60);
+    let there = wait::until("its path", in_time, || Ok(listed(&cluster).then_some(())));
+    there.unwrap_or_else(|e| panic!("{e:#}: {:?}", paths(&cluster)));
+
+    succeeds(&cluster, &["tasks", "disable", "--worker", "seal-b", "--all"]);
+    succeeds(&cluster, &["workers", "wait", "seal-b"]);
+    succeeds(&cluster, &["workers", "stop", "seal-b"]);
+    wait::until("its process to end", in_time, || Ok((!cluster.alive("seal-b")).then_some(()))).unwrap();
+    assert!(!listed(&cluster), "{:?}", paths(&cluster));
+    let [connected, _] = names(&cluster, &["sealing", "workers"]);
+    assert_eq!(connected, BTreeSet::from(["seal-a".to_owned()]));
+
+    // Nothing was lost by it: started again it brings its path along.
+    cluster.restart("seal-b").unwrap();
+    wait::until("its path", in_time, || Ok(listed(&cluster).then_some(()))).unwrap();
+}

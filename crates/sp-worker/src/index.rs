@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sp_net::retry::Backoff;
-use sp_net::{client, sized};
+use sp_net::{Env, client, sized};
 use sp_proto::convert::ReplicaInfo;
 use sp_proto::v1::index_client::IndexClient;
 use sp_proto::v1::index_worker_command::Body as Command;
@@ -74,6 +74,19 @@ impl IndexLink {
         answer.await.map_err(gone)?
     }
 
+    /// Takes the stores of this worker out of the index, which ends the session; false when there is none to do it in.
+    pub(crate) async fn leave(&self, env: &Env, within: Duration) -> bool {
+        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).sender.clone();
+        let Some(sender) = sender else { return false };
+        let leaving = async {
+            // Closed: it has ended before it could be told.
+            sender.send(message(Body::Leave(v1::Leave {}))).await.ok()?;
+            sender.closed().await;
+            Some(())
+        };
+        matches!(env.timeout(within, leaving).await, Ok(Some(())))
+    }
+
     /// Sends if there is a session.
     async fn send(&self, body: Body) {
         let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).sender.clone();
@@ -120,6 +133,9 @@ pub(crate) async fn run(node: Arc<Node>) {
     loop {
         let ended = session(&node, &mut backoff).await;
         node.index.set_sender(None);
+        if node.stopping.is_cancelled() {
+            return;
+        }
         match ended.code {
             ErrorCode::WrongCluster | ErrorCode::WrongProtocol => {
                 node.give_up(format!("the storage index at {} refuses this worker: {ended}", node.options.index));

@@ -27,6 +27,9 @@ const ID_FILE: &str = "worker-id";
 /// How long the farewell may take to reach the scheduler.
 const FAREWELL: Duration = Duration::from_millis(200);
 
+/// How long the index may take to let the stores go.
+const LEAVE: Duration = Duration::from_secs(3);
+
 /// A worker cannot start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
@@ -115,8 +118,14 @@ impl Worker {
     }
 }
 
-/// Says goodbye, so that the scheduler does not wait for the leases to end.
+/// Says goodbye, so that the scheduler does not wait for the leases to end. A worker that an operator has stopped does
+/// not come back by itself: its stores leave the index with it.
 async fn farewell(node: &Node) {
+    if node.stopping.is_cancelled() && !node.index.leave(&node.env, LEAVE).await {
+        tracing::warn!(
+            "the storage index was not reached: it goes on listing the stores of this worker, without a holder"
+        );
+    }
     let reason = "the worker was asked to stop".to_owned();
     node.outbox.send(Body::GoingAway(v1::GoingAway { reason })).await;
     node.env.clock.sleep(FAREWELL).await;

@@ -128,6 +128,7 @@ pub(crate) fn from_worker(message: v1::IndexWorkerMessage) -> Result<FromWorker,
             FromWorker::Health(store, health)
         }
         Body::DeleteDone(done) => FromWorker::DeleteDone { request: done.request, failed: done.failed.map(refusal) },
+        Body::Leave(v1::Leave {}) => FromWorker::Leave,
     })
 }
 
@@ -190,6 +191,7 @@ pub(crate) fn fact(fact: Fact, session: &str) -> v1::IndexFact {
         Fact::Store(store) => Body::Store(store_fact(*store)),
         Fact::Replica(replica) => Body::Replica(replica.into()),
         Fact::ReplicaGone(replica) => Body::ReplicaGone(replica.into()),
+        Fact::StoreGone(store) => Body::StoreGone(v1::StoreGone { store: store.to_string() }),
         Fact::SnapshotEnd => Body::SnapshotEnd(v1::SnapshotEnd {}),
         Fact::ReserveReply { attempt, refused } => {
             Body::ReserveReply(v1::ReserveReply { attempt: Some(attempt.into()), failed: refused.map(failure) })

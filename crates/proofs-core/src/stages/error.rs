@@ -33,7 +33,7 @@ pub enum StageError {
         stage: &'static str,
     },
     /// A proof parameter file is missing or damaged.
-    #[error("{stage}: parameter file {} {problem}; run `sp-ctl params generate --sector-size {size}` (development sizes) or put the published file there", file.display())]
+    #[error("{stage}: parameter file {} {problem}; {}", file.display(), remedy(file, *size))]
     Parameters {
         /// Short name of the stage.
         stage: &'static str,
@@ -127,6 +127,14 @@ fn panic_text(panic: &(dyn Any + Send)) -> &str {
     fixed.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
 }
 
+/// How to get a parameter file: the key that aggregates are made under is one that cannot be generated.
+fn remedy(file: &Path, size: SectorSize) -> String {
+    if file.extension().is_some_and(|extension| extension == "srs") {
+        return "put the published file there; `sp-ctl params generate` makes none of this kind".to_owned();
+    }
+    format!("run `sp-ctl params generate --sector-size {size}` (development sizes) or put the published file there")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -154,5 +162,12 @@ mod tests {
         let problem = "is missing".to_owned();
         let text = StageError::Parameters { stage: "C2", file, size: SectorSize::KiB2, problem }.to_string();
         assert!(text.contains("v28-x.params is missing; run `sp-ctl params generate --sector-size 2KiB`"), "{text}");
+    }
+
+    #[test]
+    fn a_missing_aggregation_key_is_not_said_to_be_generated() {
+        let (file, problem) = (PathBuf::from("v28-fil-inner-product-v1.srs"), "is missing".to_owned());
+        let text = StageError::Parameters { stage: "C2", file, size: SectorSize::KiB2, problem }.to_string();
+        assert!(text.contains(".srs is missing; put the published file there"), "{text}");
     }
 }

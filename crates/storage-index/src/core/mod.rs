@@ -130,6 +130,7 @@ impl Core {
             FromWorker::Undeclare(replicas) => self.undeclare(conn, &replicas),
             FromWorker::Health(store, health) => self.report(conn, &store, health),
             FromWorker::DeleteDone { request, failed } => self.delete_done(conn, request, failed),
+            FromWorker::Leave => self.leave(conn),
         }
         self.flush();
     }

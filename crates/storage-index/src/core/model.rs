@@ -86,6 +86,7 @@ pub(crate) enum FromWorker {
     Undeclare(Vec<ReplicaInfo>),
     Health(StoreId, Health),
     DeleteDone { request: u64, failed: Option<Refusal> },
+    Leave,
 }
 
 /// What a worker is told.
@@ -113,6 +114,7 @@ pub(crate) enum Fact {
     Store(Box<StoreFact>),
     Replica(ReplicaInfo),
     ReplicaGone(ReplicaInfo),
+    StoreGone(StoreId),
     SnapshotEnd,
     ReserveReply { attempt: AttemptId, refused: Option<Refusal> },
     DeleteDone { request: u64, failed: Option<Refusal> },
@@ -122,6 +124,7 @@ pub(crate) enum Fact {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum RowChange {
     PutStore(Settings),
+    DeleteStore(StoreId),
     PutReplica(ReplicaInfo),
     DeleteReplica(Place),
     PutReservation(AttemptId, Vec<ReserveItem>),

@@ -42,6 +42,23 @@ impl Core {
         self.dirty.insert(id.clone());
     }
 
+    /// A worker that was stopped for good takes its stores with it, all but those that another one has attached too.
+    /// Reservations in them end with their attempts.
+    pub(super) fn leave(&mut self, conn: ConnId) {
+        let alone = |store: &super::Store| store.holders.iter().eq([&conn]);
+        let gone: Vec<_> = self.stores.iter().filter(|(_, s)| alone(s)).map(|(id, _)| id.clone()).collect();
+        let reason = Refusal::new(ErrorCode::Cancelled, "the worker has left with its stores");
+        self.effects.push(super::Effect::Close(conn, reason));
+        self.forget_worker(conn);
+        for id in gone {
+            let places = self.replicas.keys().filter(|place| place.store == id).cloned().collect::<Vec<_>>();
+            places.iter().for_each(|place| self.drop_replica(place));
+            self.stores.remove(&id);
+            self.rows.push(RowChange::DeleteStore(id.clone()));
+            self.tell_scheduler(Fact::StoreGone(id));
+        }
+    }
+
     pub(super) fn is_holder(&self, conn: ConnId, id: &StoreId) -> bool {
         self.stores.get(id).is_some_and(|store| store.holders.contains(&conn))
     }

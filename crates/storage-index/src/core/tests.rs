@@ -397,3 +397,35 @@ fn a_worker_that_breaks_the_protocol_is_closed() {
     assert!(matches!(effects[0], Effect::Close(W1, _)));
     assert!(index.fact("a").holders.is_empty());
 }
+
+#[test]
+fn a_worker_that_leaves_takes_its_stores_out_of_the_index_and_brings_them_back() {
+    let mut index = Index::with_store();
+    let sealed = replica("a", FileKind::Sealed, 1);
+    index.from(W1, FromWorker::Declare { request: 1, replicas: vec![sealed.clone()], attempt: None });
+
+    let effects = index.from(W1, FromWorker::Leave);
+    assert!(matches!(&effects[0], Effect::Close(W1, _)), "{effects:?}");
+    assert_eq!(facts(&effects), [&Fact::ReplicaGone(sealed.clone()), &Fact::StoreGone(store_id("a"))]);
+    assert!(index.core.list_stores().is_empty() && index.core.find_sector(SECTOR).is_empty());
+    let durable = index.durable();
+    assert!(durable.stores.is_empty() && durable.replicas.is_empty(), "{durable:?}");
+    // Nothing that was under way on the closed connection counts any more.
+    assert_eq!(index.from(W1, FromWorker::Health(store_id("a"), health(GIB, GIB))), []);
+
+    index.core.worker_open(index.time(), W2, hello("w1"));
+    index.from(W2, FromWorker::Attach(settings("a"), health(10 * GIB, GIB)));
+    let effects = index.from(W2, FromWorker::Declare { request: 1, replicas: vec![sealed.clone()], attempt: None });
+    assert!(facts(&effects).contains(&&Fact::Replica(sealed)), "{effects:?}");
+    assert_eq!(index.fact("a").unhealthy, None);
+}
+
+#[test]
+fn a_store_that_another_worker_has_attached_too_stays() {
+    let mut index = Index::with_store();
+    index.core.worker_open(index.time(), W2, hello("w2"));
+    index.from(W2, FromWorker::Attach(settings("a"), health(10 * GIB, GIB)));
+    index.from(W1, FromWorker::Leave);
+    assert_eq!(index.fact("a").holders.iter().map(|(w, _)| w.to_string()).collect::<Vec<_>>(), ["w2"]);
+    assert_eq!(index.durable().stores.len(), 1);
+}

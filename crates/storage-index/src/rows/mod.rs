@@ -54,6 +54,7 @@ pub(crate) fn batch(changes: &[RowChange]) -> Batch {
     for change in changes {
         match change {
             RowChange::PutStore(settings) => batch.put(store::key(&settings.id), store::encode(settings)),
+            RowChange::DeleteStore(id) => batch.delete(store::key(id)),
             RowChange::PutReplica(info) => batch.put(replica::key_of(info), replica::encode(info)),
             RowChange::DeleteReplica(place) => batch.delete(replica::key(place)),
             RowChange::PutReservation(attempt, items) => {

@@ -41,7 +41,7 @@ enum Verb {
     Drain(edit::Drain),
     /// Wait until a worker is empty.
     Wait(wait::Wait),
-    /// Have an empty worker end; its paths stay known to the index, without a holder.
+    /// Have an empty worker end; its paths leave the index, their files stay on its disks for its next run.
     Stop(edit::Named),
     /// Give up a worker that is away and will not come back.
     Forget(edit::Named),
