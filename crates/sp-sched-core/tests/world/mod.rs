@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use sp_sched_core::effect::{Effect, Reply};
 use sp_sched_core::event::{Event, Request, RequestId};
-use sp_sched_core::model::{FenceRow, RowChange, Rows, Sector, Task, UnixMs, WorkerRow};
+use sp_sched_core::model::{FenceRow, Finished, RowChange, Rows, Sector, Task, UnixMs, WorkerRow};
 use sp_sched_core::{Config, Core};
 use sp_types::{SectorSize, SectorState, TaskId, WorkerId};
 
@@ -82,11 +82,16 @@ pub struct Database {
     pub fences: BTreeMap<TaskId, FenceRow>,
     pub counters: sp_sched_core::model::Counters,
     pub workers: BTreeMap<WorkerId, WorkerRow>,
+    pub history: Vec<Finished>,
 }
+
+/// Sees every step: its time, the event, and what came of it.
+pub type Watcher = Box<dyn FnMut(UnixMs, &Event, &[Effect])>;
 
 pub struct World {
     pub now: u64,
     pub core: Option<Core>,
+    pub watcher: Option<Watcher>,
     pub config: Config,
     pub database: Database,
     pub index: Index,
@@ -115,6 +120,7 @@ impl World {
         let mut world = Self {
             now: 1_000_000,
             core: None,
+            watcher: None,
             config,
             database: Database::default(),
             index: Index::default(),
@@ -209,7 +215,11 @@ impl World {
 
     fn step(&mut self, event: Event) {
         let Some(core) = self.core.as_mut() else { return };
+        let seen = self.watcher.as_ref().map(|_| event.clone());
         let effects = core.step(UnixMs(self.now), event);
+        if let (Some(watcher), Some(event)) = (&mut self.watcher, seen) {
+            watcher(UnixMs(self.now), &event, &effects);
+        }
         self.take(effects);
     }
 
@@ -309,6 +319,7 @@ impl Database {
             RowChange::DeleteFence(id) => drop(self.fences.remove(&id)),
             RowChange::PutWorker(row) => drop(self.workers.insert(row.worker.clone(), row)),
             RowChange::DeleteWorker(id) => drop(self.workers.remove(&id)),
+            RowChange::AddFinished(finished) => self.history.push(*finished),
             RowChange::PutCounters(counters) => {
                 assert!(counters.next_task >= self.counters.next_task, "counters never go back");
                 self.counters = counters;
@@ -316,7 +327,7 @@ impl Database {
         }
     }
 
-    fn rows(&self) -> Rows {
+    pub fn rows(&self) -> Rows {
         Rows {
             sectors: self.sectors.values().cloned().collect(),
             tasks: self.tasks.values().cloned().collect(),
