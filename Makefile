@@ -9,6 +9,8 @@ COLD ?=
 # Options of the demo.
 KEEP ?=
 DIR ?=
+# Which planted bugs.
+ONLY ?=
 # Options of the simulation.
 SEEDS ?=
 FIRST ?=
@@ -17,13 +19,14 @@ TRACE ?=
 LOG ?=
 ALL ?=
 
-.PHONY: help build params demo test test-long test-grpc test-sim python bench bench-sched sim sim-there fmt lint deny
+.PHONY: help build params demo test test-long test-grpc test-sim mutants python bench bench-sched sim sim-there fmt lint deny
 
 help:
 	@echo "make demo [KEEP=1] [DIR=PATH]  a whole cluster on this machine: seal, prove, lose workers, recover"
 	@echo "make test                      all tests; sets itself up"
 	@echo "make test-long                 the tests that take long"
 	@echo "make test-grpc                 reflection and health, asked by Python's gRPC (needs python3)"
+	@echo "make mutants [ONLY=WORD] [DIR=PATH]  planted bugs, one at a time, each caught by a named test"
 	@echo "make bench [COLD=0]            every promised figure, and whether it holds; compiles everything from nothing"
 	@echo "                               too, unless COLD=0; fails when a promise is missed"
 	@echo "make bench-sched [QUICK=1]     what the scheduler costs: its core alone, and as a service; part of bench"
@@ -46,8 +49,14 @@ test: build params
 	@$(MAKE) --no-print-directory test-sim sim
 
 test-long: build params
+	$(CARGO) test --locked -p sp-sched-core --test machine -- --ignored
 	$(CARGO) test --locked -p proofs-core --test stages -- --ignored
 	$(CARGO) test --locked -p sp-tests --no-fail-fast -- --ignored --skip python --test-threads 1 --nocapture
+
+# Bugs are planted into a copy of the tree below DIR, the system's temporary directory if it is empty.
+mutants:
+	$(CARGO) build --locked -p sp-mutants
+	ONLY="$(ONLY)" DIR="$(DIR)" $(BIN)/sp-mutants
 
 # grpcio in a virtual environment of its own below the target directory.
 python:

@@ -94,7 +94,8 @@ async fn act(env: &Env, view: &View, sectors: usize, watch: &Watch) -> Result<()
 }
 
 pub(crate) async fn pledge(env: &Env, watch: &Watch) -> Result<(), Status> {
-    let made = answer(env, scheduler(env)?.pledge_sectors(v1::PledgeSectorsRequest { count: 1, priority: None })).await?;
+    let made =
+        answer(env, scheduler(env)?.pledge_sectors(v1::PledgeSectorsRequest { count: 1, priority: None })).await?;
     watch.promised(&made.sectors);
     Ok(())
 }

@@ -6,6 +6,7 @@ pub mod cluster;
 pub mod executions;
 pub mod figures;
 pub mod jobs;
+pub mod judge;
 pub mod parameters;
 pub mod process;
 pub mod random;

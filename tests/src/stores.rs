@@ -35,7 +35,7 @@ fn no_leftovers(path: &Path) -> Result<()> {
 
 /// Lotus's directories hold sectors and nothing else: a name that is none would be passed over by the store.
 fn only_sectors(path: &Path) -> Result<()> {
-    for kind in [FileKind::Unsealed, FileKind::Sealed, FileKind::Cache] {
+    for kind in [FileKind::Unsealed, FileKind::Sealed, FileKind::Cache, FileKind::Update, FileKind::UpdateCache] {
         let dir = path.join(kind.name());
         let odd: Vec<String> = names(&dir)?.into_iter().filter(|name| name.parse::<SectorId>().is_err()).collect();
         ensure!(odd.is_empty(), "{} holds {odd:?}, which are no sectors", dir.display());

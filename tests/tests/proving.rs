@@ -1,12 +1,10 @@
 //! Wrong proofs never leave, corrupted files are skipped and named, and anyone can check what is printed.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test of real processes")]
 
-use std::io::Write;
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
-use sp_tests::{Cluster, Role, Setup, process::bin_dir, wait};
+use sp_tests::{Cluster, Role, Setup, judge, wait};
 
 const WRONG: (&str, &str) = ("SP_TEST_WRONG_PROOF", "1");
 
@@ -109,13 +107,5 @@ fn compute(cluster: &Cluster, what: &[&str]) -> (Value, String) {
 
 /// Exit code of `sp-verify verify -` on this JSON.
 fn verify(post: &Value) -> Option<i32> {
-    let mut child = Command::new(bin_dir().unwrap().join("sp-verify"))
-        .args(["verify", "-"])
-        .stdin(Stdio::piped())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    child.stdin.take().unwrap().write_all(post.to_string().as_bytes()).unwrap();
-    child.wait().unwrap().code()
+    judge::verify("sp-verify", post).unwrap()
 }

@@ -62,7 +62,7 @@ fn recorded(seed: u64) -> Tape {
     world.answer(Request::Pledge { count: 2, priority: None });
     world.run_for(3_000);
     world.kill_scheduler();
-    let (config, rows, now) = (world.config.clone(), world.database.rows(), UnixMs(world.now));
+    let (config, rows, now) = (world.config.clone(), world.database.rows(), world.clock());
     let effects = Core::restore(config.clone(), rows.clone(), now).1;
     let steps: Rc<RefCell<Vec<Step>>> = Rc::default();
     let seen = steps.clone();

@@ -83,13 +83,14 @@ impl Core {
     /// Sums up the hosts on which something has changed, and marks their workers.
     pub(crate) fn freshen_accounts(&mut self) {
         for host in std::mem::take(&mut self.dirty.hosts) {
-            let reckoning = self.reckon(&host);
             let capacity = self.host_capacity(&host);
+            let Some(entry) = self.hosts.get_mut(&host) else { continue };
+            entry.lost_gpus = capacity.gpus.iter().filter(|gpu| !gpu.healthy).map(|gpu| gpu.id.clone()).collect();
+            entry.capacity = capacity;
+            let reckoning = self.reckon(&host);
             let Some(entry) = self.hosts.get_mut(&host) else { continue };
             entry.account = reckoning.host;
             entry.gpus = reckoning.gpus;
-            entry.lost_gpus = capacity.gpus.iter().filter(|gpu| !gpu.healthy).map(|gpu| gpu.id.clone()).collect();
-            entry.capacity = capacity;
             let workers = entry.workers.clone();
             let mut sums = reckoning.workers;
             for id in workers {

@@ -1,6 +1,6 @@
 //! What a sector asks of the chain, again and again until it is answered.
 
-use sp_types::{ChainEpoch, DeadlineIndex, PartitionIndex, SectorState};
+use sp_types::{ChainEpoch, SectorState};
 
 use crate::core::Core;
 use crate::effect::{ChainCall, Effect};
@@ -118,19 +118,5 @@ impl Core {
             wait.reason = reason;
         }
         self.wind(ask_at, Bell::Chain(number));
-    }
-
-    /// The first partition of the deadline with room.
-    fn free_partition(&self, deadline: DeadlineIndex) -> PartitionIndex {
-        let room = self.config.sector_size.sectors_per_partition();
-        let mut index = 0;
-        loop {
-            let here = Some((deadline, PartitionIndex(index)));
-            let taken = self.sectors.values().filter(|s| s.location == here && !s.state.is_gone()).count();
-            if taken < room {
-                return PartitionIndex(index);
-            }
-            index += 1;
-        }
     }
 }

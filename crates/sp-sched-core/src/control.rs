@@ -151,7 +151,9 @@ impl Core {
         if room == 0 {
             return;
         }
-        for class in self.classes.iter().copied().filter(|c| feeds_pc2(c.0)) {
+        // Where nobody has an open window, an offer is in vain: whoever gets one looks through the queue himself.
+        let open = |class: &crate::queue::Class| self.open.of_class(*class).next().is_some();
+        for class in self.classes.iter().copied().filter(|c| feeds_pc2(c.0)).filter(open) {
             let waiting: Vec<_> = self.queue.of_class(class, &[]).take(room).map(|rank| rank.4).collect();
             self.dirty.tasks.extend(waiting);
         }

@@ -18,6 +18,7 @@ use crate::model::{Attempt, AttemptState, Counters, FenceRow, Rows, Sector, Task
 use crate::observe::Observation;
 use crate::open::Open;
 use crate::out::Out;
+use crate::partitions::Partitions;
 use crate::place::Binding;
 use crate::post_job::PostJob;
 use crate::queue::{Class, Queue, Rank};
@@ -45,6 +46,7 @@ pub struct Core {
     pub(crate) chain: BTreeMap<u64, ChainWait>,
     pub(crate) posts: BTreeMap<RequestId, PostJob>,
     pub(crate) untidy: BTreeSet<u64>,
+    pub(crate) partitions: Partitions,
     pub(crate) lookup: Lookup,
     pub(crate) timers: Timers,
     pub(crate) queue: Queue,
@@ -212,6 +214,7 @@ impl Core {
             chain: BTreeMap::new(),
             posts: BTreeMap::new(),
             untidy: BTreeSet::new(),
+            partitions: Partitions::default(),
             lookup: Lookup::default(),
             timers: Timers::default(),
             queue: Queue::default(),
@@ -295,6 +298,9 @@ impl Core {
         for id in self.live.keys().copied().collect::<Vec<_>>() {
             self.wind_attempt(id);
         }
+        for number in self.sectors.keys().copied().collect::<Vec<_>>() {
+            self.note_partition(number);
+        }
     }
 
     /// Everything that follows from the new state: what is due, what can be placed, what can be thrown away.
@@ -309,6 +315,9 @@ impl Core {
         }
         self.collect_garbage();
         self.forget_fences();
+        for number in self.out.sectors.clone() {
+            self.note_partition(number);
+        }
         if self.config.check_laws {
             self.check_laws();
         }

@@ -1,13 +1,20 @@
 //! The laws that can be judged from the state alone, checked after every step where debug assertions are on.
 
-use sp_invariants::{Law, bounded, check, ends_before_live};
+use std::collections::BTreeMap;
+
+use sp_invariants::{HostUse, Law, bounded, check, ends_before_live};
+use sp_types::StoreId;
 
 use crate::core::Core;
+use crate::model::AttemptState;
+use crate::resources::sum;
 
 impl Core {
     pub(crate) fn check_laws(&self) {
         self.check_accounts();
         self.check_windows();
+        self.check_promises();
+        check!(Law::L12, self.partitions_agree(), "partitions are counted as the rows do not say");
         for (id, task) in &self.tasks {
             let lowest = task.attempts.iter().map(|a| a.id.number).min();
             let ended = self.fences.get(id).map_or(0, |f| f.row.up_to_number);
@@ -42,6 +49,23 @@ impl Core {
             let inside: usize = worker.windows.iter().map(|w| w.tasks.len()).sum();
             check!(Law::L5, counted as usize == inside, "{}: {counted} counted, {inside} bound", worker.reg.name);
             check!(Law::L12, bounded(worker.windows.len(), self.config.windows), "too many windows");
+            for window in &worker.windows {
+                let anew = window.tasks.iter().fold(HostUse::default(), |used, b| sum(used, b.takes));
+                let (name, kept) = (&worker.reg.name, window.used());
+                check!(Law::L5, kept == anew, "a window of {name}: {kept:?} kept, {anew:?} counted");
+            }
         }
+    }
+
+    /// What is promised of the stores is what bound tasks and attempts that wait for their space are to write.
+    fn check_promises(&self) {
+        let mut anew: BTreeMap<&StoreId, u64> = BTreeMap::new();
+        let attempts = self.tasks.values().flat_map(|t| &t.attempts).filter(|a| a.state == AttemptState::Reserving);
+        let slots = attempts.flat_map(|a| &a.outputs).chain(self.bound.values().flat_map(|b| &b.outputs));
+        for slot in slots.filter(|s| s.reserved_bytes > 0) {
+            *anew.entry(&slot.store).or_default() += slot.reserved_bytes;
+        }
+        let kept: BTreeMap<&StoreId, u64> = self.asked.iter().filter(|(_, n)| **n > 0).map(|(s, n)| (s, *n)).collect();
+        check!(Law::L5, kept == anew, "{kept:?} promised, {anew:?} counted");
     }
 }

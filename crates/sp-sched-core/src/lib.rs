@@ -35,6 +35,7 @@ mod open;
 mod out;
 mod outputs;
 mod params;
+mod partitions;
 mod pipeline;
 mod place;
 mod post;

@@ -149,9 +149,15 @@ impl Core {
                 continue;
             }
             let score = self.score(worker, class, &row);
-            let ranks: Vec<Rank> =
-                self.queue.of_class(class, stores).filter(|r| !passed.contains(&r.4)).take(SCAN).collect();
-            for rank in ranks.into_iter().take_while(|rank| best.as_ref().is_none_or(|(b, ..)| rank < b)) {
+            let mut looked_at = 0;
+            for rank in self.queue.of_class(class, stores) {
+                if looked_at == SCAN || best.as_ref().is_some_and(|(b, ..)| rank >= *b) {
+                    break;
+                }
+                if passed.contains(&rank.4) {
+                    continue;
+                }
+                looked_at += 1;
                 if let Some(candidate) = self.tasks.get(&rank.4).and_then(|task| self.wants(task, worker, score)) {
                     best = Some((rank, class, candidate));
                     break;

@@ -81,7 +81,8 @@ impl Sector {
                 &[FileKind::Sealed, FileKind::Cache, FileKind::Update, FileKind::UpdateCache]
             }
             TaskKind::FinalizeReplicaUpdate => &[FileKind::UpdateCache],
-            TaskKind::RegenSectorKey => &[FileKind::Unsealed, FileKind::Update, FileKind::UpdateCache],
+            // Only the old cache tells the commitment that the data was encoded under.
+            TaskKind::RegenSectorKey => &[FileKind::Unsealed, FileKind::Update, FileKind::Cache],
             _ => &[],
         }
     }

@@ -90,7 +90,7 @@ impl Core {
         Some(if release { SectorState::ReleaseSectorKey } else { SectorState::Proving })
     }
 
-    /// Makes the replica before the update anew, out of the update and its data.
+    /// Makes the replica before the update anew, out of the update, its data and the cache of the replica before.
     pub(crate) fn regen_sector_key(&mut self, number: u64) -> Result<Reply, Refused> {
         let sector = self.resting_sector(number)?;
         if !sector.is_updated() {
@@ -104,12 +104,16 @@ impl Core {
             let message = "the index is away; whether the files are lost can be said when it is back".to_owned();
             return Err((ErrorCode::Unavailable, message));
         }
-        if !self.knows(sector, FileKind::Unsealed) {
-            let message = format!("sector {number} has no unsealed copy, which its key is made from");
-            return Err((ErrorCode::WrongState, message));
+        for (kind, what) in [
+            (FileKind::Unsealed, "no unsealed copy, which its key is made from"),
+            (FileKind::Cache, "lost its cache of before the update, without which no key can be made"),
+        ] {
+            if !self.knows(sector, kind) {
+                return Err((ErrorCode::WrongState, format!("sector {number} has {what}")));
+            }
         }
         if let Some(sector) = self.sector_mut(number) {
-            sector.drop_files(&[FileKind::Sealed, FileKind::Cache]);
+            sector.drop_files(&[FileKind::Sealed]);
         }
         self.untidy.insert(number);
         self.log(number, "GSK asked for".to_owned(), String::new());

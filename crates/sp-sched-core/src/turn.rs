@@ -24,11 +24,12 @@ pub(crate) enum Go {
 impl Core {
     /// Gives a worker everything that it has room for.
     pub(crate) fn turn(&mut self, id: &WorkerId) {
-        let closed = |w: &Worker| (w.row.cordoned && !w.row.finish_pipelines) || self.makes_way(w).is_some();
-        if !self.is_available(id) || self.workers.get(id).is_some_and(closed) {
-            self.unbind_all(id);
+        let makes_way = self.workers.get(id).is_some_and(|w| self.makes_way(w).is_some());
+        match self.is_available(id) && !makes_way {
+            true => self.unbind_refused(id),
+            false => self.unbind_all(id),
         }
-        if self.workers.get(id).is_none_or(|w| self.makes_way(w).is_none()) {
+        if !makes_way {
             self.start_held(id);
         }
         loop {
@@ -42,6 +43,20 @@ impl Core {
         }
         self.start_groups(id);
         self.refresh_open(id);
+    }
+
+    /// What an operator or the host's failures speak against by now goes back to the queue.
+    fn unbind_refused(&mut self, id: &WorkerId) {
+        let Some(worker) = self.workers.get(id) else { return };
+        let refused = |b: &&Bound| {
+            let kind = self.bound.get(&b.task).map(|binding| binding.class.0);
+            kind.is_some_and(|kind| self.may_be_given(worker, kind).is_err())
+        };
+        let bound = worker.windows.iter().flat_map(|w| &w.tasks);
+        for task in bound.filter(refused).map(|b| b.task).collect::<Vec<_>>() {
+            self.unbind(task);
+            self.dirty.tasks.insert(task);
+        }
     }
 
     /// Held attempts compute as soon as there is room, the oldest first and none before it.

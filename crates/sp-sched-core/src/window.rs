@@ -92,6 +92,17 @@ mod tests {
     }
 
     #[test]
+    fn a_window_gives_back_what_leaves_it() {
+        let mut window = windows(&[&[PreCommit1, PreCommit1]]).remove(0);
+        let row = ResourceTable::default().row(PreCommit1, SectorSize::GiB32);
+        assert!(!window.takes(&row, &capacity()));
+        // Both have the id of their kind here.
+        window.remove(TaskId(PreCommit1.order() as u64));
+        assert_eq!(window.used(), HostUse::default());
+        assert!(window.takes(&row, &capacity()));
+    }
+
+    #[test]
     fn lotus_scenario_seven() {
         type Kinds = &'static [&'static [TaskKind]];
         let cases: [(Kinds, Kinds); 4] = [

@@ -10,6 +10,7 @@ use crate::effect::Effect;
 use crate::event::{Phase, Progress, Registration};
 use crate::model::{AttemptState, UnixMs, WorkerRow};
 use crate::queue::Class;
+use crate::timers::Bell;
 use crate::window::{Window, idle};
 
 /// A worker that has registered since the scheduler started.
@@ -121,18 +122,18 @@ impl Core {
             }
             let Some(live) = self.live.get_mut(&attempt) else { continue };
             if held.contains(&attempt) {
-                live.orphan = None;
                 live.seen = now;
                 let before = live.sent.replace((session.clone(), now));
                 if before.is_none_or(|(before, _)| before != session) {
                     // A new process may have to do a part again: it says anew how far it is.
                     live.progress = None;
                 }
+                self.bring_back(attempt);
                 keep.push(attempt);
             } else if returning.contains(&attempt) || live.verifying.is_some() {
-                live.orphan = None;
+                self.bring_back(attempt);
             } else if live.sent.as_ref().is_none_or(|(sent_to, _)| *sent_to == session) {
-                live.orphan = None;
+                self.bring_back(attempt);
                 send.push(attempt);
             } else {
                 self.lose_attempt(attempt, "its worker restarted without it");
@@ -235,6 +236,8 @@ impl Core {
             self.report_gpus(worker, &before);
         }
         if !was_available {
+            // While it was away nobody looked at its lease.
+            self.wind(now.plus(lease_ms), Bell::Workers);
             self.dirty.workers.insert(worker.clone());
             self.dirty.takers = true;
         }
@@ -257,11 +260,8 @@ impl Core {
                 let needed = |progress: &Progress| progress.phase.memory_most_bytes();
                 let shrinks = live.progress.as_ref().and_then(needed) != needed(&progress);
                 live.progress = Some(progress);
-                let back = live.orphan.take().is_some();
-                if back {
+                if self.bring_back(id) {
                     self.log_attempt(id, "back", "its worker renews its lease again");
-                    self.dirty.tasks.insert(id.task);
-                    self.unbind(id.task);
                     self.dirty.workers.insert(worker.clone());
                 }
                 if let Some(host) = self.attempt(id).filter(|_| shrinks).map(|a| a.host.clone()) {
@@ -285,6 +285,16 @@ impl Core {
                 self.out.push(Effect::Cancel { worker: worker.clone(), attempt: id, reason });
             }
         }
+    }
+
+    /// Its worker has it: nobody else may get its task, not even he to whom it is bound already. True: it was an orphan.
+    fn bring_back(&mut self, id: AttemptId) -> bool {
+        let back = self.live.get_mut(&id).is_some_and(|live| live.orphan.take().is_some());
+        if back {
+            self.unbind(id.task);
+            self.dirty.tasks.insert(id.task);
+        }
+        back
     }
 
     fn granted_on(&self, worker: &WorkerId) -> Vec<AttemptId> {

@@ -132,17 +132,27 @@ fn the_sector_key_is_let_go_if_so_asked_and_can_be_made_again() {
 }
 
 #[test]
-fn lost_files_of_before_the_update_are_regenerated() {
+fn the_lost_sealed_file_of_before_the_update_is_regenerated_but_not_without_its_cache() {
     let mut world = updatable(4);
     world.answer(snap());
     assert!(world.run_until(600_000, updated), "{}", world.describe());
-    let old = |kind| matches!(kind, FileKind::Sealed | FileKind::Cache);
-    let lost: Vec<_> = world.index.replicas.keys().filter(|r| old(r.kind)).cloned().collect();
-    lost.iter().for_each(|replica| world.delete(replica));
-    world.run_for(100);
+    lose(&mut world, FileKind::Sealed);
     assert_eq!(world.answer(Request::RegenSectorKey { sector: 0 }), Reply::Regenerating { ready: false });
     assert!(world.run_until(60_000, |w| kinds(w).contains(&FileKind::Sealed)), "{}", world.describe());
+    world.run_for(100_000);
     assert_eq!(world.state(0), SectorState::Proving);
+
+    lose(&mut world, FileKind::Sealed);
+    lose(&mut world, FileKind::Cache);
+    let (code, message) = refusal(&mut world, Request::RegenSectorKey { sector: 0 });
+    assert!(code == ErrorCode::WrongState && message.contains("lost its cache"), "{message}");
+}
+
+fn lose(world: &mut World, kind: FileKind) {
+    let lost: Vec<_> = world.index.replicas.keys().filter(|r| r.kind == kind).cloned().collect();
+    assert!(!lost.is_empty(), "{kind}");
+    lost.iter().for_each(|replica| world.delete(replica));
+    world.run_for(100);
 }
 
 #[test]

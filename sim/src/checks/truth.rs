@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sp_proto::v1;
 use sp_sectors::{Disk, MemDisk};
-use sp_types::{FileKind, ReplicaInfo, SectorId};
+use sp_types::{FileKind, ReplicaInfo, SectorId, SectorState};
 
 use super::Disks;
 use super::files::replicas_on;
@@ -46,16 +46,31 @@ fn key<E: std::fmt::Debug>(info: &Result<ReplicaInfo, E>) -> String {
     format!("{info:?}")
 }
 
-/// Each edge of the pipeline is taken once: nothing here makes a sector lose its files. UNS may be done again.
+/// Each edge of the pipeline is taken once, and once more for every step back to PC1: nothing here makes a sector lose its
+/// files. A phase may fail as often as it likes, and UNS may be done again.
 fn counted_twice(sector: &v1::SectorStatusReply) -> Vec<String> {
-    let mut taken: BTreeMap<&str, u32> = BTreeMap::new();
-    let counts = |event: &str| event.contains(" -> ") || event.ends_with(" accepted") && !event.starts_with("UNS ");
+    let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
+    let counts = |event: &str| match edge(event) {
+        Some((from, to)) => !from.is_failure() && !to.is_failure(),
+        None => event.ends_with(" accepted") && !event.starts_with("UNS "),
+    };
     for entry in sector.log.iter().filter(|entry| counts(&entry.event)) {
         *taken.entry(&entry.event).or_default() += 1;
     }
+    // PC1 that failed is tried again; what failed after it has the replica made anew.
+    let back = |(from, to): (SectorState, SectorState)| {
+        to == SectorState::PreCommit1 && from.is_failure() && to.fails_to() != Some(from)
+    };
+    let steps_back = sector.log.iter().filter_map(|entry| edge(&entry.event)).filter(|edge| back(*edge)).count();
     let number = sector.summary.as_ref().map(|s| s.number).unwrap_or_default();
-    let repeated = taken.into_iter().filter(|(_, times)| *times > 1);
+    let repeated = taken.into_iter().filter(|(_, times)| *times > 1 + steps_back);
     repeated.map(|(event, times)| format!("sector {number}: `{event}` {times} times")).collect()
+}
+
+/// The edge that a log entry tells of.
+fn edge(event: &str) -> Option<(SectorState, SectorState)> {
+    let (from, to) = event.split_once(" -> ")?;
+    Some((from.parse().ok()?, to.parse().ok()?))
 }
 
 fn invalid(sector: &v1::SectorStatusReply, made: &Made) -> Option<String> {
@@ -105,4 +120,24 @@ fn root_of(seal: &Seal, kind: FileKind) -> [u8; 32] {
     };
     written.expect("an empty disk takes them");
     sp_sectors::Manifest::of_path(&disk, kind, path).expect("it was just written").root()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_phase_may_fail_often_and_succeeds_once_for_every_replica() {
+        let twice = |log: &[&str]| {
+            let entry = |event: &&str| v1::LogEntry { event: (*event).to_owned(), ..Default::default() };
+            let log = log.iter().map(entry).collect();
+            counted_twice(&v1::SectorStatusReply { log, ..Default::default() }).len()
+        };
+        let (on, fails, again) =
+            ("PreCommit1 -> PreCommit2", "PreCommit1 -> SealPreCommit1Failed", "SealPreCommit1Failed -> PreCommit1");
+        assert_eq!(twice(&[fails, again, fails, again, on, "UNS accepted", "UNS accepted"]), 0);
+        assert_eq!((twice(&[on, fails, again, on]), twice(&["C2 accepted", "C2 accepted"])), (1, 1));
+        assert_eq!(twice(&[on, "SealPreCommit2Failed -> PreCommit1", on]), 0);
+        assert_eq!(twice(&[on, on, "SealPreCommit2Failed -> PreCommit1", on]), 1);
+    }
 }

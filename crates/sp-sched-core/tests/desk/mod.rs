@@ -31,6 +31,10 @@ pub struct Desk {
     pub yielded: Vec<(WorkerId, String)>,
     /// What attempts reported last.
     phases: BTreeMap<AttemptId, Phase>,
+    /// Attempts that space was asked for, each time.
+    pub reserved: Vec<AttemptId>,
+    /// The index does not answer.
+    pub silent: bool,
     requests: u64,
     config: Config,
     rows: Saved,
@@ -175,6 +179,8 @@ impl Desk {
             stopped: vec![],
             yielded: vec![],
             phases: BTreeMap::new(),
+            reserved: vec![],
+            silent: false,
             requests: 0,
             config,
             rows: saved,
@@ -204,7 +210,12 @@ impl Desk {
         for effect in effects {
             match effect {
                 Effect::Persist(change) => self.save(change),
-                Effect::Reserve { attempt, .. } => self.step(Event::Reserved { attempt, refused: None }),
+                Effect::Reserve { attempt, .. } => {
+                    self.reserved.push(attempt);
+                    if !self.silent {
+                        self.step(Event::Reserved { attempt, refused: None });
+                    }
+                }
                 Effect::Assign { worker, assignment } => {
                     if !assignment.hold {
                         self.begun.push((assignment.task, assignment.sector, worker.clone()));

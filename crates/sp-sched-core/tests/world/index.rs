@@ -15,6 +15,8 @@ pub struct Index {
     pub reservations: BTreeMap<AttemptId, Vec<OutputSlot>>,
     pub fences: BTreeMap<TaskId, u32>,
     pub deleted: Vec<ReplicaId>,
+    /// Roots of files that a disk has lost.
+    pub lost: BTreeSet<[u8; 32]>,
     /// Takes requests for space and never answers them.
     pub silent: bool,
     /// Cannot delete anything.
@@ -125,6 +127,13 @@ impl World {
             self.index.deleted.push(id.clone());
             self.tell_if_connected(Event::ReplicaGone(id.clone()));
         }
+    }
+
+    /// A disk loses a file, and the index finds out.
+    pub fn lose_file(&mut self, id: &ReplicaId) {
+        self.index.replicas.remove(id);
+        self.index.lost.insert(id.root);
+        self.tell_if_connected(Event::ReplicaGone(id.clone()));
     }
 
     fn tell_if_connected(&mut self, event: Event) {

@@ -3,10 +3,11 @@
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used)]
 
 mod index;
+mod model;
 mod outside;
 mod worker;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use sp_sched_core::effect::{Effect, Reply};
 use sp_sched_core::event::{Event, Request, RequestId};
@@ -15,6 +16,7 @@ use sp_sched_core::{Config, Core};
 use sp_types::{SectorSize, SectorState, TaskId, WorkerId};
 
 pub use index::Index;
+pub use model::Model;
 pub use outside::Outside;
 pub use worker::{Role, SimWorker};
 
@@ -102,8 +104,18 @@ pub struct World {
     pub replies: BTreeMap<u64, Reply>,
     /// Every batch of effects, in words: the trace.
     pub trace: Vec<String>,
+    pub keeps_trace: bool,
+    /// The scheduler's clock is ahead of the world's by this much.
+    pub clock_ahead_ms: i64,
+    /// What was told last, oldest first: some of it may be told again.
+    pub told: VecDeque<Event>,
+    /// What must be true of every step.
+    pub model: Model,
+    /// A second core does everything the same; whatever it does differently is chance.
+    pub twins: bool,
     /// Attempts whose result was accepted or refused for good.
     pub acknowledged: u64,
+    twin: Option<Core>,
     life: u32,
     next_request: u64,
     sequence: u64,
@@ -113,6 +125,8 @@ pub struct World {
 
 /// Streams keep their order, so every message takes the same time.
 const DELAY_MS: u64 = 5;
+/// Events remembered.
+const TOLD_LIMIT: usize = 100;
 
 impl World {
     pub fn new(seed: u64) -> Self {
@@ -130,6 +144,12 @@ impl World {
             dice: Dice::new(seed),
             replies: BTreeMap::new(),
             trace: Vec::new(),
+            keeps_trace: true,
+            clock_ahead_ms: 0,
+            told: VecDeque::new(),
+            model: Model::default(),
+            twins: false,
+            twin: None,
             acknowledged: 0,
             life: 0,
             next_request: 0,
@@ -182,6 +202,7 @@ impl World {
         while !done(self) {
             let next = self.queue.first_key_value().map(|((at, _), _)| *at);
             let wake = self.wake_at.filter(|_| self.core.is_some());
+            let wake = wake.map(|at| at.saturating_add_signed(-self.clock_ahead_ms));
             let at = next.into_iter().chain(wake).min().unwrap_or(end);
             if at > end {
                 self.now = end;
@@ -213,21 +234,56 @@ impl World {
         }
     }
 
-    fn step(&mut self, event: Event) {
-        let Some(core) = self.core.as_mut() else { return };
-        let seen = self.watcher.as_ref().map(|_| event.clone());
-        let effects = core.step(UnixMs(self.now), event);
-        if let (Some(watcher), Some(event)) = (&mut self.watcher, seen) {
-            watcher(UnixMs(self.now), &event, &effects);
-        }
-        self.take(effects);
+    /// The time that the scheduler's machine shows.
+    pub fn clock(&self) -> UnixMs {
+        UnixMs(self.now.saturating_add_signed(self.clock_ahead_ms))
     }
 
-    /// Persists first, then sends: rows never come after anything else in a batch.
-    fn take(&mut self, effects: Vec<Effect>) {
-        self.trace.push(format!("{} {effects:?}", self.now));
-        let rows = effects.iter().take_while(|e| matches!(e, Effect::Persist(_))).count();
-        assert!(!effects[rows..].iter().any(|e| matches!(e, Effect::Persist(_))), "rows come first");
+    pub fn step(&mut self, event: Event) {
+        if self.core.is_none() {
+            return;
+        }
+        let in_vain = match &event {
+            Event::Result { worker, result } => !self.model.counts(worker, result.attempt, &self.database),
+            _ => false,
+        };
+        if in_vain {
+            // What is due by now is not the result's doing.
+            self.step_once(Event::Wake);
+        }
+        let told = event.clone();
+        let effects = self.step_once(event);
+        if in_vain {
+            let nothing = |e: &Effect| matches!(e, Effect::AckResult { .. } | Effect::WakeAt(_));
+            assert!(effects.iter().all(nothing), "{told:?} does not count and changes something: {effects:?}");
+        }
+        self.told.push_back(told);
+        if self.told.len() > TOLD_LIMIT {
+            self.told.pop_front();
+        }
+    }
+
+    fn step_once(&mut self, event: Event) -> Vec<Effect> {
+        let now = self.clock();
+        let Some(core) = self.core.as_mut() else { return vec![] };
+        self.model.tell(&self.config, now.0, &event, &self.database);
+        let effects = core.step(now, event.clone());
+        if let Some(watcher) = &mut self.watcher {
+            watcher(now, &event, &effects);
+        }
+        if let Some(twin) = &mut self.twin {
+            assert!(twin.step(now, event.clone()) == effects, "L13: the same events, other effects");
+        }
+        self.take(Some(&event), effects.clone());
+        effects
+    }
+
+    /// Persists first, then sends.
+    fn take(&mut self, event: Option<&Event>, effects: Vec<Effect>) {
+        if self.keeps_trace {
+            self.trace.push(format!("{} {effects:?}", self.now));
+        }
+        self.model.judge(&self.config, event, &effects, &self.database);
         for effect in effects {
             match effect {
                 Effect::Persist(row) => self.database.apply(row),
@@ -274,9 +330,13 @@ impl World {
             return;
         }
         self.life += 1;
-        let (core, effects) = Core::restore(self.config.clone(), self.database.rows(), UnixMs(self.now));
+        let now = self.clock();
+        let (core, effects) = Core::restore(self.config.clone(), self.database.rows(), now);
+        self.twin = self.twins.then(|| Core::restore(self.config.clone(), self.database.rows(), now).0);
         self.core = Some(core);
-        self.take(effects);
+        self.model = std::mem::take(&mut self.model).restored(now.0);
+        self.told.clear();
+        self.take(None, effects);
         self.after(50, Happening::ConnectIndex);
         let up: Vec<WorkerId> = self.workers.iter().filter(|(_, w)| w.up).map(|(id, _)| id.clone()).collect();
         up.iter().for_each(|id| self.register(id));
@@ -299,7 +359,7 @@ impl World {
     }
 
     pub fn describe(&self) -> String {
-        let now = UnixMs(self.now);
+        let now = self.clock();
         let sectors = self.core().sectors();
         let lines = sectors.map(|s| format!("{} {}: {}", s.number, s.state, self.core().waiting_for(s.number, now)));
         lines.collect::<Vec<_>>().join("\n")

@@ -26,6 +26,7 @@ pub struct SimWorker {
     pub host: String,
     pub boot: u32,
     pub cpus: u32,
+    pub resources: ResourceTable,
     pub builtin: bool,
     pub space_bytes: u64,
     pub up: bool,
@@ -62,7 +63,11 @@ impl SimWorker {
         }
     }
 
-    fn session_id(&self) -> SessionId {
+    fn capacity(&self) -> HostCapacity {
+        HostCapacity { memory_bytes: 64 << 30, cpus: self.cpus, ..HostCapacity::default() }
+    }
+
+    pub fn session_id(&self) -> SessionId {
         SessionId::new(format!("session-{}", self.session)).unwrap()
     }
 }
@@ -76,6 +81,7 @@ impl World {
             host: format!("host_{name}"),
             boot: 1,
             cpus: 8,
+            resources: ResourceTable::default(),
             builtin: false,
             space_bytes: 1 << 20,
             up: false,
@@ -149,7 +155,6 @@ impl World {
         if w.cut_off {
             return;
         }
-        let gib = 1 << 30;
         let registration = Registration {
             worker: id.clone(),
             session: w.session_id(),
@@ -157,9 +162,9 @@ impl World {
             name: id.to_string(),
             build: "test".to_owned(),
             tasks: w.tasks(),
-            capacity: HostCapacity { memory_bytes: 64 * gib, cpus: w.cpus, ..HostCapacity::default() },
+            capacity: w.capacity(),
             limits: WorkerLimits::default(),
-            resources: ResourceTable::default(),
+            resources: w.resources.clone(),
             data_url: format!("http://{id}"),
             stores: if w.has_store() { vec![Self::store_of(id)] } else { vec![] },
             builtin: w.builtin,
@@ -182,8 +187,8 @@ impl World {
         let computing = w.attempts.iter().map(|(id, a)| progress(id, phase(a)));
         let returning = w.results.keys().map(|a| progress(a, Phase::Returning));
         let attempts = computing.chain(returning).collect();
-        let event =
-            Event::Renewed { worker: id.clone(), session: w.session_id(), attempts, capacity: None, limits: None };
+        let (worker, capacity) = (id.clone(), Some(w.capacity()));
+        let event = Event::Renewed { worker, session: w.session_id(), attempts, capacity, limits: None };
         if !w.cut_off {
             self.tell(event);
         }

@@ -6,9 +6,9 @@ use sp_proto::v1::RegenSectorKeyRequest;
 use crate::context::{Context, request};
 use crate::error::CommandError;
 
-/// Make the sealed file and cache of before an update anew, out of the update and its unsealed data (GSK).
+/// Make the sealed file of before an update anew, out of the update, its unsealed data and the cache of before (GSK).
 ///
-/// They are not proven any more, but the data of an updated sector can be unsealed only with them.
+/// It is not proven any more, but the data of an updated sector can be unsealed only with it.
 #[derive(Debug, clap::Args)]
 pub(crate) struct RegenKey {
     /// Sector number.

@@ -1,0 +1,161 @@
+//! Snaps by real processes: new data in a sealed sector is proven, judged and read back, and an update that is dropped
+//! leaves nothing behind.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test of real processes")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use sp_tests::{Cluster, Role, Setup, jobs, judge, stores, wait};
+use sp_types::FileKind;
+
+/// The only sector.
+const SECTOR: &str = "0";
+
+/// Longest that a whole proof may take on a busy machine.
+const PROOF_LIMIT: Duration = Duration::from_secs(600);
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_sector_takes_new_data_and_an_update_that_is_dropped_leaves_nothing() {
+    let scheduler = vec!["--make-cc-sectors-available".to_owned()];
+    let setup = Setup { window: vec!["prover".into()], scheduler, ..Setup::two_sealing() };
+    let mut cluster = Cluster::start(setup).unwrap();
+    assert_eq!(cluster.pledge(1).unwrap(), [0]);
+    cluster.wait_for_state(&[0], &["Available"], PROOF_LIMIT).unwrap();
+    let before = replicas(&cluster);
+    assert_eq!(kinds(&before), ["Cache", "Sealed"]);
+    let old = status(&cluster)["comm_r"].clone();
+
+    a_dropped_update_leaves_the_sector_as_it_was(&mut cluster, &before);
+    assert_eq!(status(&cluster)["comm_r"], old);
+
+    let data = write_piece(&cluster.dir().join("new"), 7);
+    let file = cluster.dir().join("new").display().to_string();
+    let snapped = cluster.ctl_json(&["sectors", "snap", SECTOR, &file, "--wait"]);
+    let snapped = snapped.unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
+    assert_eq!(snapped["state"], "Proving", "{snapped}");
+    let proof = cluster.ctl_json(&["sectors", "proof", SECTOR, "--update"]).unwrap();
+    assert_eq!((&proof["comm_r_old"], &proof["comm_r_new"]), (&old, &status(&cluster)["comm_r"]));
+    anybody_can_check(&proof);
+    assert!(replicas(&cluster).is_superset(&before), "the replica before the update stays");
+
+    the_update_is_proven_at_its_deadline(&cluster, &proof["comm_r_new"]);
+    the_data_comes_out_of_the_update(&cluster, &data);
+    a_lost_sector_key_is_made_again(&mut cluster);
+    assert_stores_are_whole(&mut cluster);
+}
+
+/// Dropped while its proof is computed: all that it made is there by then.
+fn a_dropped_update_leaves_the_sector_as_it_was(cluster: &mut Cluster, before: &BTreeSet<(String, String)>) {
+    let file = cluster.dir().join("dropped");
+    write_piece(&file, 3);
+    cluster.ctl_json(&["sectors", "snap", SECTOR, &file.display().to_string()]).unwrap();
+    eventually(cluster, "PR2 to run", |cluster| {
+        Ok(jobs::list(cluster)?.iter().any(|job| job.phase == "PR2" && job.state == "running"))
+    });
+    assert_eq!(kinds(&replicas(cluster)), ["Cache", "Sealed", "Unsealed", "Update", "UpdateCache", "Vanilla"]);
+    cluster.ctl_json(&["sectors", "abort-upgrade", SECTOR]).unwrap();
+    cluster.wait_for_state(&[0], &["Proving"], LIMIT).unwrap();
+    eventually(cluster, "the update to be gone", |cluster| {
+        Ok(jobs::list(cluster)?.is_empty() && replicas(cluster) == *before)
+    });
+    let marked = cluster.ctl_json(&["sectors", "mark-for-update", SECTOR]).unwrap();
+    assert_eq!(marked["state"], "Available", "{marked}");
+}
+
+/// The document is valid for both programs, and what it says cannot be turned round.
+fn anybody_can_check(proof: &Value) {
+    for program in ["sp-verify", "sp-ctl"] {
+        assert_eq!(judge::verify(program, proof).unwrap(), Some(0), "{program}: {proof}");
+    }
+    let mut turned = proof.clone();
+    turned["comm_r_old"] = proof["comm_r_new"].clone();
+    turned["comm_r_new"] = proof["comm_r_old"].clone();
+    assert_eq!(judge::verify("sp-verify", &turned).unwrap(), Some(1), "{turned}");
+}
+
+fn the_update_is_proven_at_its_deadline(cluster: &Cluster, comm_r: &Value) {
+    let output = cluster.ctl(&["proving", "compute", "window-post", "0"]).unwrap();
+    assert!(output.status.success(), "{output:?}\n{}", cluster.tails());
+    let text = String::from_utf8(output.stdout).unwrap();
+    // `Took ...`, then the JSON.
+    let post: Value = serde_json::from_str(text.split_once('\n').unwrap().1).unwrap();
+    let partition = &post["partitions"][0];
+    assert_eq!((&partition["worker"], &partition["skipped"]), (&"prover".into(), &Value::Array(vec![])), "{post}");
+    assert_eq!(&partition["sectors"][0]["comm_r"], comm_r, "{post}");
+    assert_eq!(judge::verify("sp-verify", &post).unwrap(), Some(0), "{post}");
+}
+
+fn the_data_comes_out_of_the_update(cluster: &Cluster, data: &[u8]) {
+    cluster.ctl_json(&["sectors", "release-unsealed", SECTOR]).unwrap();
+    eventually(cluster, "the unsealed copy to be gone", |cluster| {
+        Ok(!kinds(&replicas(cluster)).contains(&"Unsealed".to_owned()))
+    });
+    let out = cluster.dir().join("out");
+    cluster.ctl_json(&["sectors", "unseal", SECTOR, "--output", &out.display().to_string()]).unwrap();
+    assert!(std::fs::read(out).unwrap() == data, "what came out is not what went in");
+}
+
+/// The file is lost on the disk; it comes back byte for byte.
+fn a_lost_sector_key_is_made_again(cluster: &mut Cluster) {
+    let file = cluster.data_dir("seal-b").join("storage/sealed/s-t01000-0");
+    let lost = std::fs::read(&file).unwrap();
+    cluster.kill9("seal-b").unwrap();
+    std::fs::remove_file(&file).unwrap();
+    cluster.restart("seal-b").unwrap();
+    eventually(
+        cluster,
+        "the loss to be known",
+        |cluster| Ok(!kinds(&replicas(cluster)).contains(&"Sealed".to_owned())),
+    );
+    let asked = cluster.ctl_json(&["sectors", "regen-key", SECTOR]).unwrap();
+    assert_eq!(asked["ready"], false, "{asked}");
+    eventually(cluster, "the sealed file to be back", |cluster| {
+        Ok(cluster.ctl_json(&["sectors", "regen-key", SECTOR])?["ready"] == true)
+    });
+    assert!(std::fs::read(&file).unwrap() == lost, "GSK made another file");
+}
+
+/// No half-written file is visible, and everything of before and after is there once.
+fn assert_stores_are_whole(cluster: &mut Cluster) {
+    eventually(cluster, "all work to end", |cluster| Ok(jobs::list(cluster)?.is_empty()));
+    cluster.kill9_all().unwrap();
+    let mut found: Vec<FileKind> = vec![];
+    for name in cluster.names(Role::Sealing) {
+        let replicas = stores::verified(&cluster.data_dir(&name).join("storage"));
+        found.extend(replicas.unwrap_or_else(|e| panic!("{name}: {e:#}")).iter().map(|info| info.id.kind));
+    }
+    found.sort();
+    use FileKind::*;
+    assert_eq!(found, [Unsealed, Sealed, Cache, Update, UpdateCache]);
+}
+
+/// Kind and root of every replica of the sector, as `storage find` tells.
+fn replicas(cluster: &Cluster) -> BTreeSet<(String, String)> {
+    let found = cluster.ctl_json(&["storage", "find", SECTOR]).unwrap();
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap().to_owned();
+    found.as_array().unwrap().iter().map(|row| (text(row, "kind"), text(row, "root"))).collect()
+}
+
+fn kinds(replicas: &BTreeSet<(String, String)>) -> Vec<String> {
+    replicas.iter().map(|(kind, _)| kind.clone()).collect()
+}
+
+fn status(cluster: &Cluster) -> Value {
+    cluster.ctl_json(&["sectors", "status", SECTOR]).unwrap()
+}
+
+/// Bytes that no other place has, in a file.
+fn write_piece(path: &Path, factor: u32) -> Vec<u8> {
+    let data: Vec<u8> = (0..1500u32).map(|at| (at * factor % 251) as u8).collect();
+    std::fs::write(path, &data).unwrap();
+    data
+}
+
+fn eventually(cluster: &Cluster, what: &str, mut done: impl FnMut(&Cluster) -> anyhow::Result<bool>) {
+    let waited = wait::until(what, LIMIT, || Ok(done(cluster)?.then_some(())));
+    waited.unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
+}
