@@ -207,6 +207,7 @@ impl Model {
         self.hear(event, effects, database);
         self.verifying.extend(effects.iter().filter_map(|e| match e {
             Effect::VerifySeal(seal) => Some(seal.attempt),
+            Effect::VerifyUpdate(update) => Some(update.attempt),
             _ => None,
         }));
         let after = After::new(database, effects);
@@ -240,6 +241,9 @@ impl Model {
                 }
                 Effect::VerifySeal(seal) => {
                     assert!(after.attempt(seal.attempt).is_some(), "{} is verified and gone", seal.attempt);
+                }
+                Effect::VerifyUpdate(update) => {
+                    assert!(after.attempt(update.attempt).is_some(), "{} is verified and gone", update.attempt);
                 }
                 Effect::Fence(row) => {
                     let durable = after.ended_up_to(row.task);
