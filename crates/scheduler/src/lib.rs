@@ -7,10 +7,12 @@
 #![forbid(unsafe_code)]
 
 mod api;
+mod board;
 mod builtin;
 mod chain;
 mod driver;
 mod index;
+mod metrics;
 mod policy;
 mod rows;
 mod service;
@@ -24,6 +26,7 @@ pub use chain::{
     CHALLENGE_LOOKBACK, Chain, ChainFailure, DEADLINE_EPOCHS, FAULT_CUTOFF, LocalChain, LocalChainError,
     LocalChainOptions, Opening, PERIOD_EPOCHS, period_start,
 };
+pub use driver::Recording;
 pub use policy::SealingOptions;
 pub use rows::SCHEMA_VERSION;
 pub use service::{Placement, Service, ServiceError, ServiceOptions};

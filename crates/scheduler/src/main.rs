@@ -114,6 +114,9 @@ fn service_options(settings: &Settings) -> ServiceOptions {
         placement: settings.placement.clone(),
         announce: Some(settings.data_dir.clone()),
         troubles: Troubles::default(),
+        metrics: settings.metrics,
+        history_limit: settings.history_limit,
+        recording: settings.recording.clone(),
     }
 }
 

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use scheduler::{Placement, SealingOptions};
+use scheduler::{Placement, Recording, SealingOptions};
 use serde::Deserialize;
 use sp_net::config::{self, Duration};
-use sp_types::{DeadlineIndex, SectorSize};
+use sp_types::{ByteSize, DeadlineIndex, SectorSize};
 
 use crate::placement::{ResourceKeys, SchedulingKeys};
 use sealing::SealingKeys;
@@ -98,6 +98,19 @@ struct Keys {
     /// Start no built-in sealing worker: every Allow* key is off
     #[arg(long, env = "SP_SCHEDULER_NO_BUILTIN_SEALING", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     no_builtin_sealing: Option<bool>,
+    /// Answer metrics for Prometheus here, at /metrics, for example 127.0.0.1:9788 [default: nowhere]
+    #[arg(long, env = "SP_SCHEDULER_METRICS", value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
+    /// Finished attempts that are kept for `sp-ctl sealing history` [default: 10000]
+    #[arg(long, env = "SP_SCHEDULER_HISTORY_LIMIT", value_name = "N")]
+    history_limit: Option<u64>,
+    /// Record every event and what was decided for it into this file, for `sp-ctl sched replay`; the file of the run
+    /// before becomes FILE.old [default: none]
+    #[arg(long, env = "SP_SCHEDULER_RECORD_EVENTS", value_name = "FILE")]
+    record_events: Option<PathBuf>,
+    /// Stop recording at this size [default: 1GiB]
+    #[arg(long, env = "SP_SCHEDULER_RECORD_LIMIT", value_name = "SIZE")]
+    record_limit: Option<String>,
     #[command(flatten)]
     #[serde(rename = "Storage")]
     storage: StorageKeys,
@@ -188,6 +201,9 @@ pub(crate) struct Settings {
     pub(crate) heartbeat_ms: u64,
     pub(crate) sealing: SealingOptions,
     pub(crate) placement: Placement,
+    pub(crate) metrics: Option<SocketAddr>,
+    pub(crate) history_limit: u64,
+    pub(crate) recording: Option<Recording>,
     pub(crate) verify_bin: PathBuf,
     pub(crate) post_worker_bin: PathBuf,
     pub(crate) sealing_worker_bin: PathBuf,
@@ -216,6 +232,9 @@ impl RunArgs {
         let beside = |given: Option<PathBuf>, name: &str| given.map_or_else(|| beside_us(name), Ok);
         let lease_ms = millis(flags.lease.or(file.lease), 15_000);
         let heartbeat_ms = millis(flags.heartbeat.or(file.heartbeat), 2_000);
+        let record_limit = flags.record_limit.or(file.record_limit).unwrap_or_else(|| "1GiB".into());
+        let limit_bytes = record_limit.parse::<ByteSize>().context("--record-limit")?.0;
+        let recording = flags.record_events.or(file.record_events).map(|file| Recording { file, limit_bytes });
         if heartbeat_ms == 0 || heartbeat_ms * 2 > lease_ms {
             bail!("--heartbeat must be above zero and at most half of --lease, or a single lost renewal ends a lease");
         }
@@ -236,6 +255,9 @@ impl RunArgs {
             heartbeat_ms,
             sealing,
             placement: flags.scheduling.resolve(file.scheduling, file.resources)?,
+            metrics: flags.metrics.or(file.metrics),
+            history_limit: flags.history_limit.or(file.history_limit).unwrap_or(10_000),
+            recording,
             verify_bin: beside(flags.verify_bin.or(file.verify_bin), "sp-verify")?,
             post_worker_bin: beside(flags.post_worker_bin.or(file.post_worker_bin), "sp-post-worker")?,
             sealing_worker_bin: beside(flags.sealing_worker_bin.or(file.sealing_worker_bin), "sp-sealing-worker")?,
@@ -367,6 +389,14 @@ mod tests {
     }
 
     #[test]
+    fn nothing_is_recorded_unless_asked_for() {
+        assert!(resolve(&[], "").unwrap().recording.is_none());
+        let file = "record-events = '/r'\nrecord-limit = '2MiB'\n";
+        let recording = resolve(&[], file).unwrap().recording.unwrap();
+        assert_eq!((recording.file.as_path(), recording.limit_bytes), (Path::new("/r"), 2 << 20));
+    }
+
+    #[test]
     fn nonsense_is_refused() {
         for file in [
             "no-such-key = 1",
@@ -377,6 +407,7 @@ mod tests {
         ] {
             assert!(resolve(&[], file).is_err(), "{file}");
         }
+        assert!(resolve(&["--record-events", "f", "--record-limit", "much"], "").is_err());
         for args in [["--miner", "1000"], ["--miner", "t0x"], ["--sector-size", "3KiB"], ["--heartbeat", "10s"]] {
             assert!(resolve(&args, "").is_err(), "{args:?}");
         }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use sp_env::Monotonic;
+use sp_net::metrics::MetricsPort;
 use sp_net::server::{Server, Services};
 use sp_net::{Env, NetError, sized};
 use sp_proto::v1::scheduler_server::SchedulerServer;
@@ -17,10 +18,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api::{About, Api, ComputeLimits};
 use crate::chain::Chain;
-use crate::driver::{Driver, DriverError, Handle, Parts};
+use crate::driver::{Driver, DriverError, Handle, Parts, Recording, Tape};
 use crate::index::{IndexLink, Stores};
 use crate::policy::SealingOptions;
-use crate::rows::{self, RowError, SCHEMA_VERSION, Schema};
+use crate::rows::{self, History, RowError, SCHEMA_VERSION, Schema};
 use crate::troubles::Troubles;
 use crate::verify::Verifier;
 use crate::workers::{Admittance, WorkerService};
@@ -54,6 +55,12 @@ pub struct ServiceOptions {
     pub announce: Option<PathBuf>,
     /// What `sp-ctl info` tells of the built-in workers.
     pub troubles: Troubles,
+    /// Where metrics are answered; nowhere by default.
+    pub metrics: Option<SocketAddr>,
+    /// Finished attempts that are kept.
+    pub history_limit: u64,
+    /// Where the events that the core sees are recorded; nowhere by default.
+    pub recording: Option<Recording>,
 }
 
 /// How work is placed; the default is Lotus's.
@@ -112,6 +119,14 @@ pub enum ServiceError {
     /// It cannot listen.
     #[error(transparent)]
     Net(#[from] NetError),
+    /// What it was asked to record cannot be written.
+    #[error("events cannot be recorded to {file}: {source}; name another file, or leave --record-events out")]
+    Record {
+        /// Where to.
+        file: String,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// It must stop: what it decides cannot be made durable.
     #[error("{0}")]
     Driver(String),
@@ -124,9 +139,11 @@ pub struct Service {
     session: SessionId,
     compute_limits: ComputeLimits,
     chain: Arc<dyn Chain>,
+    state: Arc<dyn State>,
     driver: Driver,
     handle: Handle,
     server: Server,
+    metrics: Option<MetricsPort>,
     started: Monotonic,
 }
 
@@ -147,6 +164,9 @@ impl ServiceOptions {
             placement: Placement::default(),
             announce: None,
             troubles: Troubles::default(),
+            metrics: None,
+            history_limit: 10_000,
+            recording: None,
         }
     }
 }
@@ -178,7 +198,12 @@ impl Service {
         let ServiceOptions { cluster, miner, sector_size, .. } = options.clone();
         let owner = Schema { version: SCHEMA_VERSION, cluster, miner, sector_size, ticket_secret };
         let reading = state.clone();
-        let (schema, rows) = env.blocking(move || rows::open(reading.as_ref(), owner)).await?;
+        let keep = options.history_limit;
+        let open = move || {
+            let (schema, rows) = rows::open(reading.as_ref(), owner)?;
+            Ok::<_, RowError>((schema, rows, History::open(reading.as_ref(), keep)?))
+        };
+        let (schema, rows, history) = env.blocking(open).await?;
         let mut config = Config::new(miner, sector_size, schema.ticket_secret);
         config.lease_ms = options.lease_ms;
         options.sealing.set(&mut config);
@@ -187,15 +212,24 @@ impl Service {
         let session = SessionId::new(env.uuid()).expect("a UUID is a valid id");
         let heartbeat_ms = options.heartbeat_ms;
         tracing::info!(%session, sectors = rows.sectors.len(), tasks = rows.tasks.len(), "state read");
+        let tape = match options.recording.clone() {
+            None => None,
+            Some(recording) => {
+                let file = recording.file.display().to_string();
+                Some(Tape::open(&env, recording).await.map_err(|source| ServiceError::Record { file, source })?)
+            }
+        };
         let parts = Parts {
             env: env.clone(),
             config,
             rows,
+            history,
             session: session.clone(),
-            state,
+            state: state.clone(),
             verifier,
             chain: chain.clone(),
             heartbeat_ms,
+            tape,
         };
         let (driver, handle) = Driver::new(parts);
         let mut builder = Server::builder(&env, "sp-scheduler", options.listen);
@@ -203,7 +237,11 @@ impl Service {
             builder = builder.announce(Some(dir.clone()));
         }
         let server = builder.bind().await?;
-        Ok(Self { env, options, session, compute_limits, chain, driver, handle, server, started })
+        let metrics = match options.metrics {
+            None => None,
+            Some(address) => Some(MetricsPort::bind(&env, address).await?),
+        };
+        Ok(Self { env, options, session, compute_limits, chain, state, driver, handle, server, metrics, started })
     }
 
     /// Where it listens.
@@ -211,9 +249,15 @@ impl Service {
         self.server.address()
     }
 
+    /// Where metrics are answered.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(MetricsPort::address)
+    }
+
     /// Serves until `shutdown` completes, then drains. Ends early, with an error, when a decision cannot be made durable.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
-        let Self { env, options, session, compute_limits, chain, driver, handle, server, started } = self;
+        let Self { env, options, session, compute_limits, chain, state, driver, handle, server, metrics, started } =
+            self;
         let stopping = CancellationToken::new();
         let _stop = stopping.clone().drop_guard();
         let stores = Stores::default();
@@ -229,6 +273,11 @@ impl Service {
         };
         drop(env.tasks.spawn("index link", Box::pin(link.run())));
         drop(env.tasks.spawn("epochs", Box::pin(feed_epochs(chain.clone(), handle.clone(), stopping.clone()))));
+        if let Some(port) = metrics {
+            let figures = driver.metrics();
+            let serve = port.serve(Arc::new(move || figures.page()), stopping.clone());
+            drop(env.tasks.spawn("metrics", Box::pin(serve)));
+        }
         let admittance = Admittance {
             cluster: options.cluster.clone(),
             protocol_minor: sp_proto::PROTOCOL_MINOR,
@@ -236,7 +285,7 @@ impl Service {
         };
         let workers = WorkerService::new(env.clone(), handle.clone(), admittance, stopping.clone());
         let about = About::new(&options, started);
-        let api = Api::new(env.clone(), handle, chain, stores, about, compute_limits);
+        let api = Api::new(env.clone(), handle, chain, state, stores, about, compute_limits);
         let services = Services::new().with(sized!(WorkerServer::new(workers))).with(sized!(SchedulerServer::new(api)));
 
         // The driver outlives the drain a little, so that calls in progress get their answers.

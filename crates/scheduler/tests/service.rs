@@ -79,6 +79,11 @@ async fn a_sector_is_sealed_verified_and_proven() {
     assert_eq!(deadlines.into_inner().deadlines[0].sectors, 1);
     let found = scheduler.operators.find_storage(v1::FindStorageRequest { sector: number }).await.unwrap();
     assert!(found.into_inner().replicas.iter().any(|r| r.store.is_some()));
+    let ask = v1::ListHistoryRequest { sector: Some(number), worker: "one".into(), ..Default::default() };
+    let history = scheduler.operators.list_history(ask).await.unwrap().into_inner().attempts;
+    let newest = &history[0];
+    assert_eq!((history.len(), newest.task, newest.result.as_str()), (6, v1::TaskKind::Finalize as i32, "done"));
+    assert!(history.iter().all(|a| a.started_unix_ms >= a.queued_unix_ms && a.worker_id == "worker-1"), "{history:?}");
     let workers = scheduler.operators.list_workers(v1::ListWorkersRequest {}).await.unwrap().into_inner().workers;
     assert!(workers[0].connected && workers[0].class == "Seal");
     scheduler.stop(&env).await;
@@ -206,6 +211,9 @@ async fn a_restart_keeps_rows_and_attempts() {
     assert_eq!(worker.assigned().await.task, v1::TaskKind::PreCommit2 as i32);
     let status = scheduler.state(&env, 0, "PreCommit2").await;
     assert_eq!(status.summary.unwrap().failures, 0);
+    let history = scheduler.operators.list_history(v1::ListHistoryRequest::default()).await.unwrap().into_inner();
+    let kinds: Vec<i32> = history.attempts.iter().map(|a| a.task).collect();
+    assert_eq!(kinds, [v1::TaskKind::PreCommit1 as i32, v1::TaskKind::AddPiece as i32], "also from before the restart");
     scheduler.stop(&env).await;
 }
 

@@ -2,7 +2,7 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{explain, info, params, proving, sealing, sectors, storage, tasks, verify, workers};
+use crate::commands::{explain, info, params, proving, sched, sealing, sectors, storage, tasks, verify, workers};
 use crate::context::Context;
 use crate::demo;
 use crate::error::CommandError;
@@ -44,6 +44,9 @@ enum Noun {
     /// Sealing workers and the jobs they do.
     #[command(subcommand)]
     Sealing(sealing::Sealing),
+    /// Look at the scheduler's decisions afterwards.
+    #[command(subcommand)]
+    Sched(sched::Sched),
     /// Make sectors, look at them, get their data back.
     #[command(subcommand)]
     Sectors(sectors::Sectors),
@@ -72,6 +75,7 @@ impl Cli {
             Noun::Tasks(noun) => noun.run(&context).await,
             Noun::Info(verb) => verb.run(&context).await,
             Noun::Sealing(noun) => noun.run(&context).await,
+            Noun::Sched(noun) => noun.run(&context),
             Noun::Sectors(noun) => noun.run(&context).await,
             Noun::Proving(noun) => noun.run(&context).await,
             Noun::Storage(noun) => noun.run(&context).await,

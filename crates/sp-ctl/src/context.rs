@@ -10,7 +10,7 @@ use tonic::transport::{Channel, Endpoint};
 
 use crate::cli::Global;
 use crate::error::{CommandError, Exit};
-use crate::layout::Paint;
+use crate::layout::{Paint, go_duration};
 use crate::output;
 
 /// Limit of a call that only reads or records something.
@@ -42,6 +42,17 @@ impl Context {
     /// Connects to the scheduler.
     pub(crate) async fn scheduler(&self) -> Result<Scheduler, CommandError> {
         scheduler_at(&self.global.scheduler).await
+    }
+
+    /// Says that what follows is not how it is now. Programs read it too: standard output stays what it is.
+    pub(crate) fn note_stale(&self, stale_ms: u64) {
+        if stale_ms > 0 {
+            let ago = go_duration(stale_ms);
+            output::note(&format!(
+                "note: the scheduler's loop does not answer; this is how it was {ago} ago. Is its disk full or slow? Its \
+                 log says more"
+            ));
+        }
     }
 
     /// Prints a listing: JSON when asked for, else the text that `text` makes.

@@ -63,6 +63,43 @@ async fn explaining_and_deciding() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn history() {
+    let cluster = Cluster::start().await;
+    let ask = ["sealing", "history", "--sector", "3", "--task", "pc1", "--worker", "seal-a", "--limit", "5"];
+    let ran = cluster.ctl(&ask).await;
+    assert!(ran.out.starts_with("ID   Sector  Task  Worker  Queued "), "{}", ran.out);
+    let line = "9.2  3       PC1   seal-a  2023-11-14 22:13:20 +0000 UTC  2023-11-14 22:14:20 +0000 UTC  1m23.4s  failed  \
+                SP-NO-SPACE: the disk is full\n";
+    assert!(ran.out.ends_with(line), "{}", ran.out);
+    let row = &json(&cluster, &ask).await[0];
+    assert_eq!((&row["id"], &row["took_ms"], &row["result"]), (&"9.2".into(), &83_400.into(), &"failed".into()));
+    assert_eq!(cluster.ctl(&["sealing", "history", "--task", "XYZ"]).await.code, 2);
+    assert_eq!(cluster.ctl(&["sealing", "history", "--limit", "0"]).await.code, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn resources() {
+    let cluster = Cluster::start().await;
+    let ran = cluster.ctl(&["workers", "resources"]).await;
+    assert_eq!(
+        ran.out,
+        "Task  Size  RAM     RAM+Swap  Base  GPU  Threads  Threads(GPU)  At once  From\n\
+         PC1   32G   56 GiB  64 GiB    0 B   0.5  92%      -             4        cluster\n"
+    );
+    let all = json(&cluster, &["workers", "resources", "seal-a", "--all"]).await;
+    assert_eq!((&all[0]["from"], &all[1]["from"]), (&Value::from("worker"), &Value::from("lotus")));
+    let ran = cluster.ctl(&["workers", "resources", "seal-a", "--env"]).await;
+    assert!(ran.out.contains("\nPC1_32G_MAX_CONCURRENT=4\n") && !ran.out.contains("PC1_2K"), "{}", ran.out);
+
+    // Lotus's own table needs no scheduler.
+    let ran = ctl_at("http://127.0.0.1:1", &["workers", "resources", "--default"]).await;
+    let lines: Vec<&str> = ran.out.lines().collect();
+    assert!(lines.is_sorted() && lines.len() == 18 * 5 * 7, "{} lines", lines.len());
+    assert!(lines.contains(&"PC1_32G_MIN_MEMORY=60129542144") && lines.contains(&"C2_32G_GPU_UTILIZATION=1"));
+    assert_eq!(cluster.ctl(&["workers", "resources", "seal-a", "--default"]).await.code, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sectors() {
     let cluster = Cluster::start().await;
     let ran = cluster.ctl(&["sectors", "pledge", "--count", "2"]).await;
@@ -73,6 +110,8 @@ async fn sectors() {
         let list = json(&cluster, &[&["sectors", "list"][..], flags].concat()).await;
         assert_eq!(list.as_array().unwrap().len(), count, "{flags:?}");
     }
+    let ran = cluster.ctl(&["sectors", "list"]).await;
+    assert!(ran.code == 0 && ran.err.contains("does not answer; this is how it was 12.3s ago"), "{}", ran.err);
     let ran = cluster.ctl(&["sectors", "status", "1", "--log"]).await;
     assert!(ran.out.starts_with("SectorID:\t1\nStatus:\t\tProving\n"), "{}", ran.out);
     assert_eq!(json(&cluster, &["sectors", "proof", "1"]).await["proof_type"], "StackedDrg2KiBV1_1");

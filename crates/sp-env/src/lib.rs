@@ -32,6 +32,10 @@ impl Monotonic {
 pub trait Clock: Send + Sync + 'static {
     /// Now, for deadlines and durations.
     fn monotonic(&self) -> Monotonic;
+    /// The same in nanoseconds, for measuring how long work takes; no finer than the clock is.
+    fn monotonic_ns(&self) -> u64 {
+        self.monotonic().0.saturating_mul(1_000_000)
+    }
     /// Now, for records: milliseconds since the Unix epoch, UTC.
     fn unix_ms(&self) -> u64;
     /// Completes after `duration`.

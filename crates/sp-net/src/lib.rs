@@ -7,6 +7,7 @@
 //! | be a service | [`server::Server`] with [`server::Services`], [`sized!`] |
 //! | answer an error that programs can rely on | [`status::to_status`] |
 //! | read the configuration | [`config`] |
+//! | show figures | [`metrics::MetricsPort`] |
 //! | own a data directory | [`lock::DataDir`] |
 //! | speak with a child over its pipes | [`frame`], [`child`] |
 #![forbid(unsafe_code)]
@@ -23,6 +24,7 @@ pub mod host;
 pub mod limits;
 pub mod lock;
 pub mod logs;
+pub mod metrics;
 mod net;
 mod real;
 pub mod retry;

@@ -44,6 +44,10 @@ impl Clock for RealClock {
         Monotonic(self.start.elapsed().as_millis() as u64)
     }
 
+    fn monotonic_ns(&self) -> u64 {
+        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
     fn unix_ms(&self) -> u64 {
         let since = SystemTime::now().duration_since(UNIX_EPOCH);
         since.map_or(0, |d| d.as_millis() as u64)

@@ -7,7 +7,7 @@ use crate::core::{Core, Fence, Live, Orphan};
 use crate::effect::{Assignment, Effect};
 use crate::event::Failure;
 use crate::groups::Filling;
-use crate::model::{Attempt, AttemptState, FenceRow, OutputSlot, UnixMs};
+use crate::model::{Attempt, AttemptState, FenceRow, Outcome, OutputSlot, UnixMs};
 use crate::timers::Bell;
 use crate::turn::Go;
 
@@ -141,8 +141,11 @@ impl Core {
         let Some(worker) = self.attempt(id).map(|a| a.worker.clone()) else { return };
         let session = self.workers.get(&worker).map(|w| w.reg.session.clone());
         let (Some(session), Some(live)) = (session, self.live.get_mut(&id)) else { return };
-        live.sent = Some((session, self.now));
+        let first = live.sent.replace((session, self.now)).is_none();
         live.seen = self.now;
+        if first {
+            self.observe_wait(id);
+        }
         match self.assignment(id) {
             Ok(assignment) => {
                 self.note_fetches(&assignment);
@@ -180,14 +183,20 @@ impl Core {
 
     /// The attempt is over; whatever it does from now on counts for nothing.
     pub(crate) fn end_attempt(&mut self, id: AttemptId, reason: &str) {
-        if let Some((worker, true)) = self.close_attempt(id) {
+        self.end_as(id, reason, Outcome::Ended, reason);
+    }
+
+    /// The worker hears the reason; the history keeps the outcome and why.
+    fn end_as(&mut self, id: AttemptId, reason: &str, outcome: Outcome, why: &str) {
+        if let Some((worker, true)) = self.close_attempt(id, outcome, why) {
             self.out.push(Effect::Cancel { worker, attempt: id, reason: reason.to_owned() });
         }
     }
 
     /// Ends it durably; the caller tells its worker, if that one has it and is there.
-    pub(crate) fn close_attempt(&mut self, id: AttemptId) -> Option<(WorkerId, bool)> {
+    pub(crate) fn close_attempt(&mut self, id: AttemptId, outcome: Outcome, why: &str) -> Option<(WorkerId, bool)> {
         let attempt = self.attempt(id)?.clone();
+        self.note_end(&attempt, outcome, why);
         self.take_attempt(&attempt);
         let sent = self.live.remove(&id).is_some_and(|l| l.sent.is_some());
         self.raise_fence(id.task);
@@ -223,6 +232,7 @@ impl Core {
         for attempt in &task.attempts {
             if Some(attempt.id) == winner {
                 self.live.remove(&attempt.id);
+                self.note_end(attempt, Outcome::Done, "");
                 self.take_attempt(attempt);
             } else {
                 self.end_attempt(attempt.id, reason);
@@ -267,8 +277,9 @@ impl Core {
     pub(crate) fn fail_attempt(&mut self, id: AttemptId, failure: &Failure) {
         let Some(attempt) = self.attempt(id) else { return };
         let worker = attempt.worker.clone();
-        self.log_attempt(id, "failed", &format!("{}: {}", failure.code, failure.message));
-        self.end_attempt(id, "it failed");
+        let why = format!("{}: {}", failure.code, failure.message);
+        self.log_attempt(id, "failed", &why);
+        self.end_as(id, "it failed", Outcome::Failed, &why);
         let reason = format!("{}: {}", self.worker_name(&worker), failure.message);
         let for_inputs = matches!(failure.code, ErrorCode::FileMissing | ErrorCode::DigestMismatch);
         let all_there = for_inputs && self.all_holders_there(id.task);
@@ -323,7 +334,7 @@ impl Core {
             return;
         }
         self.log_attempt(id, "lost", reason);
-        self.end_attempt(id, reason);
+        self.end_as(id, reason, Outcome::Lost, reason);
         let hints = self.hints.entry(id.task).or_default();
         hints.losses += 1;
         if hints.losses > FREE_LOSSES {
@@ -337,6 +348,7 @@ impl Core {
         let before = live.orphan.replace(Orphan { until });
         if before.is_none() {
             self.log_attempt(id, "orphaned", reason);
+            self.observe_loss(id);
         }
         self.leave_group(id);
         self.dirty.tasks.insert(id.task);

@@ -1,6 +1,7 @@
 //! Settings of the scheduler, all of them plain values.
 
 use crate::assigner::Assigner;
+use serde::{Deserialize, Serialize};
 use sp_types::{AttemptId, RegisteredSealProof, ResourceTable, SectorSize, TaskKind};
 
 const SECOND: u64 = 1_000;
@@ -8,7 +9,7 @@ const MINUTE: u64 = 60 * SECOND;
 const HOUR: u64 = 60 * MINUTE;
 
 /// What the scheduler goes by. `Config::new` gives the defaults; every field is a setting.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Config {
     /// Actor id of the miner.
     pub miner: u64,

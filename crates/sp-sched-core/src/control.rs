@@ -186,7 +186,7 @@ impl Core {
     }
 
     /// The worker with this id or this name.
-    fn named(&self, text: &str) -> Result<WorkerId, Refused> {
+    pub(crate) fn named(&self, text: &str) -> Result<WorkerId, Refused> {
         let exact = self.workers.values().find(|w| w.reg.worker.as_str() == text);
         let mut named = self.workers.values().filter(|w| w.reg.name == text || w.reg.worker.as_str().starts_with(text));
         match (exact, named.next(), named.next()) {

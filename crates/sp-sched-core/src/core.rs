@@ -15,6 +15,7 @@ use crate::groups::Filling;
 use crate::learn::Learned;
 use crate::lookup::Lookup;
 use crate::model::{Attempt, AttemptState, Counters, FenceRow, Rows, Sector, Task, UnixMs, WorkerRow};
+use crate::observe::Observation;
 use crate::open::Open;
 use crate::out::Out;
 use crate::partitions::Partitions;
@@ -76,6 +77,8 @@ pub struct Core {
     pub(crate) out: Out,
     /// PoSt has to be looked at.
     pub(crate) replan: bool,
+    /// What this step has seen, for figures.
+    pub(crate) observed: Vec<Observation>,
 }
 
 /// What has changed in this step, so that only that is looked at again.
@@ -233,6 +236,7 @@ impl Core {
             dirty: Dirty::default(),
             out: Out::default(),
             replan: true,
+            observed: Vec::new(),
         };
         core.index_rows();
         core.drop_unwanted_tasks();
@@ -246,6 +250,7 @@ impl Core {
     pub fn step(&mut self, now: UnixMs, event: Event) -> Vec<Effect> {
         // The machine's clock may be set back; time here never is.
         self.now = self.now.max(now);
+        self.observed.clear();
         self.handle(event);
         self.settle()
     }

@@ -1,5 +1,6 @@
 //! What the scheduler wants done. Rows first, in one batch; then the rest in order.
 
+use serde::{Deserialize, Serialize};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, GpuShare, PieceInfo, PostProof, Randomness,
     RegisteredSealProof, ReplicaId, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
@@ -9,7 +10,7 @@ use crate::event::RequestId;
 use crate::model::{FenceRow, OutputSlot, RowChange, UnixMs};
 
 /// Something to do.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Effect {
     /// Make this durable, together with every other row of the step, before anything else of the step is done.
     Persist(RowChange),
@@ -48,7 +49,7 @@ pub enum Effect {
 }
 
 /// Answers to operators.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Reply {
     /// It did not work.
     Failed { code: ErrorCode, message: String },
@@ -75,7 +76,7 @@ pub enum Reply {
 }
 
 /// A finished PoSt.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PostReply {
     /// Which proof.
     pub proof_type: PostProof,
@@ -90,7 +91,7 @@ pub struct PostReply {
 }
 
 /// One proven partition.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ProvenPartition {
     /// Index.
     pub index: u32,
@@ -111,7 +112,7 @@ pub struct ProvenPartition {
 }
 
 /// A task as the worker needs it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Assignment {
     /// Which attempt.
     pub attempt: AttemptId,
@@ -138,7 +139,7 @@ pub struct Assignment {
 }
 
 /// A file that a task reads.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct InputFile {
     /// Of which sector.
     pub sector: u64,
@@ -153,7 +154,7 @@ pub struct InputFile {
 }
 
 /// What a task needs to know.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum TaskParams {
     /// AP. `data_bytes` 0 is a pledge.
     AddPiece { data_bytes: u64, data_digest: Option<[u8; 32]>, ticket: String, padded_bytes: u64 },
@@ -194,7 +195,7 @@ pub enum TaskParams {
 }
 
 /// A seal proof to judge.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct SealToVerify {
     /// Whose result.
     pub attempt: AttemptId,
@@ -215,7 +216,7 @@ pub struct SealToVerify {
 }
 
 /// An update proof to judge.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct UpdateToVerify {
     /// Whose result.
     pub attempt: AttemptId,
@@ -234,7 +235,7 @@ pub struct UpdateToVerify {
 }
 
 /// A PoSt proof to judge: one window partition, or one winning proof.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PostToVerify {
     /// Whose result.
     pub attempt: AttemptId,
@@ -251,7 +252,7 @@ pub struct PostToVerify {
 }
 
 /// What the chain is asked.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ChainCall {
     /// A ticket for PC1.
     Ticket,

@@ -1,5 +1,6 @@
 //! What can happen to the scheduler.
 
+use serde::{Deserialize, Serialize};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, HostCapacity, HostId, PieceInfo, Randomness,
     ReplicaId, ResourceTable, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
@@ -8,11 +9,11 @@ use sp_types::{
 pub use sp_types::Phase;
 
 /// Ties an answer to the caller who waits for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RequestId(pub u64);
 
 /// A failure with its stable code.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Failure {
     /// Code.
     pub code: ErrorCode,
@@ -21,7 +22,7 @@ pub struct Failure {
 }
 
 /// Something that happened.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Event {
     /// An operator asks for something; every request gets exactly one `Effect::Reply`.
     Request(RequestId, Request),
@@ -68,7 +69,7 @@ pub enum Event {
 }
 
 /// What operators ask for.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Request {
     /// Make CC sectors.
     Pledge { count: u32, priority: Option<i64> },
@@ -116,7 +117,7 @@ pub enum Request {
 }
 
 /// A worker as it presents itself.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Registration {
     /// Who.
     pub worker: WorkerId,
@@ -153,7 +154,7 @@ pub struct Registration {
 }
 
 /// How far an attempt is.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Progress {
     /// Which.
     pub attempt: AttemptId,
@@ -166,7 +167,7 @@ pub struct Progress {
 }
 
 /// How an attempt ended.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskResult {
     /// Which.
     pub attempt: AttemptId,
@@ -181,7 +182,7 @@ pub struct TaskResult {
 }
 
 /// What a finished attempt made.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct TaskDone {
     /// Replicas, published and declared.
     pub replicas: Vec<(ReplicaId, u64)>,
@@ -190,7 +191,7 @@ pub struct TaskDone {
 }
 
 /// What a finished attempt reports besides files.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum TaskOutput {
     /// FIN, UNS, PR1, FRU, GSK.
     None,
@@ -209,7 +210,7 @@ pub enum TaskOutput {
 }
 
 /// A store as the index sees it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct StoreFact {
     /// Which.
     pub id: StoreId,
@@ -234,7 +235,7 @@ pub struct StoreFact {
 }
 
 /// The chain's answers.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum ChainReply {
     /// To `ChainCall::Ticket`.
     Ticket { ticket: [u8; 32], epoch: ChainEpoch },

@@ -44,7 +44,7 @@ impl Core {
             priority: task.priority,
             waited_ms: now.since(task.queued),
             place: self.where_is(task, now),
-            general: self.general_reason(task).unwrap_or_default(),
+            general: self.general_reason(task).map(|refusal| refusal.text).unwrap_or_default(),
             verdicts: self.verdicts(task),
             failures: task.failures,
             last_error: task.last_error.clone(),
@@ -96,23 +96,24 @@ impl Core {
     }
 
     /// What keeps the task from every worker alike.
-    fn general_reason(&self, task: &Task) -> Option<String> {
+    pub(crate) fn general_reason(&self, task: &Task) -> Option<Refusal> {
         if task.not_before > self.now {
             let wait_s = task.not_before.since(self.now).div_ceil(1_000);
-            return Some(format!("waits {wait_s} s after: {}", task.last_error));
+            return Some(Refusal::new("retry", format!("waits {wait_s} s after: {}", task.last_error)));
         }
         if !self.facts.connected {
-            return Some(INDEX_AWAY.to_owned());
+            return Some(Refusal::new("index", INDEX_AWAY.to_owned()));
         }
         if let Err(reason) = self.need(task) {
-            return Some(reason);
+            return Some(Refusal::new("inputs", reason));
         }
         if let Err(refusal) = self.may_go_on(task) {
-            return Some(refusal.text);
+            return Some(refusal);
         }
         let class = task.kind.class();
         let nobody = self.workers.values().all(|w| w.class() != class);
-        nobody.then(|| "no sealing worker has registered; start one with `sp-sealing-worker run`".to_owned())
+        let text = "no sealing worker has registered; start one with `sp-sealing-worker run`";
+        nobody.then(|| Refusal::new("nobody", text.to_owned()))
     }
 
     fn verdicts(&self, task: &Task) -> Vec<Verdict> {
@@ -184,8 +185,8 @@ impl Core {
 
     /// For a task that waits: why. One line for what concerns every worker, else one per worker: `name: reason`.
     pub(crate) fn why_queued(&self, task: &Task) -> Vec<String> {
-        if let Some(reason) = self.general_reason(task) {
-            return vec![reason];
+        if let Some(refusal) = self.general_reason(task) {
+            return vec![refusal.text];
         }
         let Ok(need) = self.need(task) else { return Vec::new() };
         let peers = self.workers.values().filter(|w| w.class() == task.kind.class());

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, GpuShare, HostId, PartitionIndex, PieceInfo,
     RegisteredSealProof, SectorState, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 /// Milliseconds since the Unix epoch, UTC: the core's only notion of time, passed in with every event.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct UnixMs(pub u64);
 
 impl UnixMs {
@@ -27,7 +28,7 @@ impl UnixMs {
 pub const DATA_PRIORITY: i64 = 1024;
 
 /// A sector on its way and in its life.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Sector {
     /// Sector number.
     pub number: u64,
@@ -76,7 +77,7 @@ pub struct Sector {
 }
 
 /// Data that takes the place of a sealed CC sector's zeros (SnapDeals).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Update {
     /// The new data.
     pub data: PieceData,
@@ -93,7 +94,7 @@ pub struct Update {
 }
 
 /// Failures of a sector, kept until the phase succeeds.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Trouble {
     /// Times the sector came into each failure state since its phase last succeeded.
     pub counts: BTreeMap<SectorState, u32>,
@@ -108,7 +109,7 @@ pub struct Trouble {
 }
 
 /// What an operator wants to store.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PieceData {
     /// Length, bytes, without padding.
     pub data_bytes: u64,
@@ -119,7 +120,7 @@ pub struct PieceData {
 }
 
 /// A file of a sector that an accepted result made.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SectorFile {
     /// Which kind.
     pub kind: FileKind,
@@ -130,7 +131,7 @@ pub struct SectorFile {
 }
 
 /// One line of a sector's log.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct LogEntry {
     /// When.
     pub at: UnixMs,
@@ -149,7 +150,7 @@ pub struct LogEntry {
 }
 
 /// A unit of work of a sector that is durable (PoSt work lives in memory: it is asked for again).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Id.
     pub id: TaskId,
@@ -184,7 +185,7 @@ impl Task {
 }
 
 /// A task given to one worker.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Id.
     pub id: AttemptId,
@@ -208,8 +209,61 @@ pub struct Attempt {
     pub group: Vec<AttemptId>,
 }
 
+/// An attempt that a worker had and that is over. Written once, for people; decisions do not depend on it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Finished {
+    /// Which.
+    pub attempt: AttemptId,
+    /// Kind of its task.
+    pub kind: TaskKind,
+    /// Sector (the first one for PoSt).
+    pub sector: u64,
+    /// Who had it.
+    pub worker: WorkerId,
+    /// Name of it.
+    pub worker_name: String,
+    /// When its task was queued.
+    pub queued: UnixMs,
+    /// When the attempt was made.
+    pub started: UnixMs,
+    /// When it was over.
+    pub ended: UnixMs,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// Why, in words; empty when it is done.
+    pub reason: String,
+}
+
+/// How an attempt ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Outcome {
+    /// Its result counts.
+    Done,
+    /// It failed, or its result was refused.
+    Failed,
+    /// It vanished with its worker's process.
+    Lost,
+    /// It was stopped: by an operator, by another attempt that was first, by what became of its sector.
+    Ended,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Done, Self::Failed, Self::Lost, Self::Ended];
+
+    /// In a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Lost => "lost",
+            Self::Ended => "ended",
+        }
+    }
+}
+
 /// What operators decided about a worker.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerRow {
     /// Which.
     pub worker: WorkerId,
@@ -231,7 +285,7 @@ impl WorkerRow {
 }
 
 /// Durable states of an attempt. Ended attempts are removed; their fence stays.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttemptState {
     /// The index has been asked to reserve its space, or is to be asked again.
     Reserving,
@@ -240,7 +294,7 @@ pub enum AttemptState {
 }
 
 /// One output of an attempt.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OutputSlot {
     /// Kind.
     pub kind: FileKind,
@@ -251,7 +305,7 @@ pub struct OutputSlot {
 }
 
 /// Every attempt of the task up to this number has ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FenceRow {
     /// Task.
     pub task: TaskId,
@@ -260,7 +314,7 @@ pub struct FenceRow {
 }
 
 /// Counters that must never go back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Counters {
     /// Next task id.
     pub next_task: u64,
@@ -269,7 +323,7 @@ pub struct Counters {
 }
 
 /// A change of durable state.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum RowChange {
     /// Insert or replace.
     PutSector(Box<Sector>),
@@ -287,10 +341,12 @@ pub enum RowChange {
     PutWorker(WorkerRow),
     /// Nothing is decided about the worker any more.
     DeleteWorker(WorkerId),
+    /// Append to the history; whoever keeps it forgets the oldest.
+    AddFinished(Box<Finished>),
 }
 
 /// Everything durable, as read at start.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Rows {
     /// Sectors.
     pub sectors: Vec<Sector>,

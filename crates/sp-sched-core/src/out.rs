@@ -6,7 +6,7 @@ use sp_types::{TaskId, WorkerId};
 
 use crate::core::Core;
 use crate::effect::Effect;
-use crate::model::{RowChange, UnixMs};
+use crate::model::{Finished, RowChange, UnixMs};
 
 /// Changes and effects of the step in progress.
 #[derive(Debug, Clone, Default)]
@@ -16,6 +16,7 @@ pub(crate) struct Out {
     pub(crate) fences: BTreeSet<TaskId>,
     pub(crate) workers: BTreeSet<WorkerId>,
     pub(crate) counters: bool,
+    pub(crate) finished: Vec<Finished>,
     effects: Vec<Effect>,
 }
 
@@ -62,6 +63,8 @@ impl Core {
                 None => RowChange::DeleteWorker(id),
             }));
         }
+        let history = out.finished.into_iter().map(|finished| RowChange::AddFinished(Box::new(finished)));
+        effects.extend(history.map(Effect::Persist));
         effects.extend(out.effects);
         effects.extend(wake.map(Effect::WakeAt));
         effects

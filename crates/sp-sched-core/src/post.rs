@@ -7,6 +7,7 @@ use crate::account::Use;
 use crate::core::Core;
 use crate::effect::{Assignment, Effect, InputFile, TaskParams};
 use crate::event::RequestId;
+use crate::observe::Observation;
 use crate::post_job::{Part, PostJob, PostKind, PostSector, Try};
 use crate::workers::Worker;
 
@@ -108,10 +109,12 @@ impl Core {
     fn start_try(&mut self, place: Place, worker: &WorkerId) {
         let now = self.now;
         let Some(host) = self.workers.get(worker).map(|w| w.reg.host.clone()) else { return };
-        let Some(kind) = self.part(place).map(|(job, _)| job.kind.task()) else { return };
+        let Some((job, part)) = self.part(place) else { return };
+        let (kind, ready) = (job.kind.task(), part.again_at.max(job.started));
         let Some(row) = self.workers.get(worker).map(|w| w.reg.resources.row(kind, self.config.sector_size)) else {
             return;
         };
+        self.observed.push(Observation::Waited { kind, ms: now.since(ready) });
         let gpus = self.give_gpus_to_post(worker, &row);
         if let Some(entry) = self.hosts.get_mut(&host) {
             // The next partition of this step looks at it before the host is summed up.

@@ -5,6 +5,7 @@ use sp_types::{AttemptId, ErrorCode, WorkerId};
 use crate::core::Core;
 use crate::effect::{Effect, PostReply, PostToVerify, ProvenPartition, Reply};
 use crate::event::{Progress, RequestId, TaskOutput, TaskResult};
+use crate::model::Outcome;
 use crate::post::Place;
 use crate::post_job::{Part, PostJob, PostKind, Proof, Skipped};
 
@@ -134,8 +135,9 @@ impl Core {
             took_ms: now.since(job.started),
             retries: part.retries.clone(),
         };
-        let host = running.host.clone();
-        self.touch_host(&host);
+        let tried = running.clone();
+        self.touch_host(&tried.host);
+        self.note_try_end(place, &tried, Outcome::Done, "");
         let Some(part) = self.part_mut(place) else { return };
         part.running = None;
         part.problems = skipped;
@@ -167,6 +169,7 @@ impl Core {
         let tries = self.config.post_tries;
         let Some(running) = self.part_mut(place).and_then(|p| p.running.take()) else { return };
         self.touch_host(&running.host);
+        self.note_try_end(place, &running, Outcome::Failed, reason);
         let name = self.worker_name(&running.worker);
         let again_at = self.now.plus(self.config.retry_wait_min_ms);
         let Some(part) = self.part_mut(place) else { return };
@@ -183,6 +186,11 @@ impl Core {
 
     /// The request fails: everybody may stop, and the caller learns what was tried.
     pub(crate) fn fail_post(&mut self, id: RequestId, code: ErrorCode, message: &str) {
+        let Some(job) = self.posts.get(&id) else { return };
+        let running = job.parts.iter().zip(0..).filter_map(|(part, at)| Some((at, part.running.clone()?)));
+        for (at, tried) in running.collect::<Vec<_>>() {
+            self.note_try_end((id, at), &tried, Outcome::Ended, "its request has failed");
+        }
         let Some(job) = self.posts.remove(&id) else { return };
         let mut message = format!("{}: {message}", job.kind.name());
         for part in &job.parts {

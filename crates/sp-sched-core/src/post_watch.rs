@@ -6,6 +6,7 @@ use crate::core::Core;
 use crate::effect::Effect;
 use crate::event::RequestId;
 use crate::model::UnixMs;
+use crate::observe::Observation;
 use crate::post::Place;
 use crate::post_job::{Part, PostJob, Try};
 
@@ -73,6 +74,7 @@ impl Core {
                 self.ask_post_verifier(place);
             }
         } else if self.lease_until(&running.worker) <= now {
+            self.observed.push(Observation::LeaseLost { kind: job.kind.task() });
             self.fail_try(place, "lease lost");
         } else if self.try_limit(job, running) <= now {
             let (worker, attempt) = (running.worker.clone(), running.attempt);

@@ -45,6 +45,8 @@ pub(crate) struct Queue {
     anywhere: BTreeMap<Class, BTreeSet<Rank>>,
     at_store: BTreeMap<(StoreId, Class), BTreeSet<Rank>>,
     entries: BTreeMap<TaskId, Entry>,
+    /// Entries of each class.
+    counts: BTreeMap<Class, usize>,
 }
 
 #[derive(Debug, Clone)]
@@ -64,11 +66,18 @@ impl Queue {
                 self.at_store.entry((store.clone(), class)).or_default().insert(rank);
             }),
         }
+        *self.counts.entry(class).or_default() += 1;
         self.entries.insert(rank.4, Entry { class, rank, stores });
     }
 
     pub(crate) fn remove(&mut self, id: TaskId) {
         let Some(Entry { class, rank, stores }) = self.entries.remove(&id) else { return };
+        if let Some(count) = self.counts.get_mut(&class) {
+            *count -= 1;
+            if *count == 0 {
+                self.counts.remove(&class);
+            }
+        }
         match stores {
             None => drop_from(&mut self.anywhere, &class, &rank),
             Some(stores) => stores.into_iter().for_each(|store| drop_from(&mut self.at_store, &(store, class), &rank)),
@@ -82,6 +91,20 @@ impl Queue {
     /// Tasks of a class that may run anywhere.
     pub(crate) fn len_of(&self, class: Class) -> usize {
         self.anywhere.get(&class).map_or(0, BTreeSet::len)
+    }
+
+    /// Every class that has tasks here: its first task, and how many there are.
+    pub(crate) fn heads(&self) -> Vec<(Class, TaskId, usize)> {
+        let anywhere = |class: &Class| self.anywhere.get(class).and_then(BTreeSet::first);
+        let somewhere = |class: &Class| {
+            let sets = self.at_store.iter().filter(|((_, of), _)| of == class);
+            sets.filter_map(|(_, set)| set.first()).min()
+        };
+        // Where no store has its inputs, a task that stays is in no set at all.
+        let any = |class: &Class| self.entries.values().find(|entry| entry.class == *class).map(|entry| &entry.rank);
+        let first =
+            |class: &Class| if stays(class.0) { somewhere(class) } else { anywhere(class) }.or_else(|| any(class));
+        self.counts.iter().filter_map(|(class, count)| Some((*class, first(class)?.4, *count))).collect()
     }
 
     /// Tasks of a class that may run anywhere, or must run at one of these stores; the first one first.

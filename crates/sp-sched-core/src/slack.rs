@@ -8,7 +8,7 @@ use sp_types::{AttemptId, DeadlineIndex, HostId, Phase, TaskKind};
 use crate::core::Core;
 use crate::effect::Effect;
 use crate::explain::Refusal;
-use crate::model::{Attempt, UnixMs};
+use crate::model::{Attempt, Outcome, UnixMs};
 use crate::post_job::{PostJob, PostKind, Try};
 use crate::view::Slack;
 use crate::workers::Worker;
@@ -181,7 +181,7 @@ impl Core {
         let lost_ms = self.live.get(&id).filter(|live| live.sent.is_some()).map_or(0, |live| now.since(live.started));
         let story = format!("yielded, {} s of work lost: {reason}", lost_ms / 1_000);
         self.log_attempt(id, "yielded", &story);
-        if let Some((worker, true)) = self.close_attempt(id) {
+        if let Some((worker, true)) = self.close_attempt(id, Outcome::Ended, &story) {
             self.out.push(Effect::Yield { worker, attempt: id, reason: story.clone() });
         }
         self.postpone(id.task, 0, story.clone());

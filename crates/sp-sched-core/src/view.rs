@@ -2,8 +2,8 @@
 
 use crate::model::WorkerRow;
 use sp_types::{
-    AttemptId, GpuId, GpuShare, HostCapacity, HostId, RegisteredSealProof, SessionId, StoreId, TaskClass, TaskId,
-    TaskKind, WorkerId, WorkerLimits,
+    AttemptId, GpuId, GpuShare, HostCapacity, HostId, RegisteredSealProof, ResourceRow, SectorSize, SessionId, StoreId,
+    TaskClass, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 /// Who can hand out a file: stores, each with the data plane of a worker that has it attached.
@@ -64,6 +64,32 @@ pub struct WorkerView {
     pub empty: bool,
     /// How long its session has been registered.
     pub connected_ms: u64,
+}
+
+/// A part of the queue: tasks that need the same of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct WaitView {
+    /// Their kind.
+    pub kind: TaskKind,
+    /// So many are in the queue.
+    pub queued: usize,
+    /// So many more are bound to a worker and not started.
+    pub bound: usize,
+    /// What keeps the first of them: a code of `Verdict`, or retry, index, inputs, backlog, nobody, soon.
+    pub reason: &'static str,
+}
+
+/// A row of the resource table as it applies.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct ResourceView {
+    /// Of this kind of task ...
+    pub kind: TaskKind,
+    /// ... at this size.
+    pub size: SectorSize,
+    /// What it needs.
+    pub row: ResourceRow,
+    /// Who says so: `lotus`, `cluster` (`[resources]` of the scheduler) or `worker` (its environment).
+    pub from: &'static str,
 }
 
 /// A task or attempt as `sp-ctl sealing jobs` shows it.

@@ -3,9 +3,10 @@
 use std::fmt;
 
 use crate::GpuId;
+use serde::{Deserialize, Serialize};
 
 /// One GPU of a host.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GpuDevice {
     /// UUID as its driver says it; where there is none, its PCI address.
     pub id: GpuId,
@@ -22,7 +23,7 @@ pub struct GpuDevice {
 }
 
 /// A GPU that a task was given, and how much of it.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct GpuShare {
     /// Which.
     pub id: GpuId,
@@ -39,7 +40,7 @@ impl fmt::Display for GpuShare {
 }
 
 /// What a host has, as one of its workers sees it: less what cgroups and visibility variables take away.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct HostCapacity {
     /// Physical memory, bytes, after cgroup limits.
     pub memory_bytes: u64,
@@ -58,7 +59,7 @@ pub struct HostCapacity {
 }
 
 /// What a worker may take of its host, as its operator says; none is no limit.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct WorkerLimits {
     /// Cores.
     pub cpus: Option<u32>,

@@ -2,8 +2,10 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// A chain epoch (height). Negative only in lookbacks before genesis.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct ChainEpoch(pub i64);
 
 impl fmt::Display for ChainEpoch {
@@ -13,7 +15,7 @@ impl fmt::Display for ChainEpoch {
 }
 
 /// One of the 48 deadlines of a proving period, 0 to 47.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct DeadlineIndex(pub u32);
 
 impl DeadlineIndex {
@@ -28,7 +30,7 @@ impl fmt::Display for DeadlineIndex {
 }
 
 /// A partition within a deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PartitionIndex(pub u32);
 
 impl fmt::Display for PartitionIndex {
@@ -38,7 +40,8 @@ impl fmt::Display for PartitionIndex {
 }
 
 /// PoSt randomness: 32 bytes that are a valid field element, the two top bits of byte 31 cleared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(from = "[u8; 32]")]
 pub struct Randomness([u8; 32]);
 
 impl Randomness {
@@ -51,6 +54,12 @@ impl Randomness {
     /// The bytes.
     pub fn bytes(&self) -> [u8; 32] {
         self.0
+    }
+}
+
+impl From<[u8; 32]> for Randomness {
+    fn from(bytes: [u8; 32]) -> Self {
+        Self::new(bytes)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Phases of an attempt, and the memory that a task still needs in each: a table beside that of its resources.
 
+use serde::{Deserialize, Serialize};
+
 use crate::ResourceRow;
 
 /// Phases of an attempt on its worker, in their order, as shown to users.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Phase {
     /// Waits for its turn or for an upload.
     Waiting,

@@ -1,9 +1,10 @@
 //! Pieces and the sizes that Filecoin allows for them.
 
 use crate::Commitment;
+use serde::{Deserialize, Serialize};
 
 /// A piece as sealed into a sector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PieceInfo {
     /// Size with Fr32 padding, in bytes: a power of two, at least 128.
     pub padded_bytes: u64,

@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A published sector size.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SectorSize {
     /// 2 KiB, for development.
     KiB2,
@@ -110,7 +112,7 @@ impl FromStr for SectorSize {
 }
 
 /// Variant of the stacked-DRG PoRep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SealFeature {
     /// Interactive, API 1.1.0.
     V1_1,
@@ -121,7 +123,7 @@ pub enum SealFeature {
 }
 
 /// A registered seal proof: a size and a variant. The legacy V1 (ids 0 to 4) is not sealed any more and not accepted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct RegisteredSealProof {
     /// Sector size.
     pub size: SectorSize,
@@ -189,7 +191,7 @@ impl FromStr for RegisteredSealProof {
 }
 
 /// Window or winning.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum PostType {
     /// Every partition, every proving period; 10 challenges per sector; V1_2.
     Window,
@@ -198,7 +200,7 @@ pub enum PostType {
 }
 
 /// A registered PoSt proof: `StackedDrgWindow2KiBV1_2` or `StackedDrgWinning2KiBV1`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PostProof {
     /// Sector size.
     pub size: SectorSize,

@@ -1,13 +1,14 @@
 //! Resource rows: what a task needs of a host (`storiface/resources.go` semantics, `spec/lotus.md` 2).
 
 use crate::{SectorSize, TaskKind};
+use serde::{Deserialize, Serialize};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// What one task needs. Memory in bytes; `max_parallelism` -1 means 92 % of the cores.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 pub struct ResourceRow {
     /// Physical memory, without the base.
     pub min_memory_bytes: u64,
@@ -26,7 +27,7 @@ pub struct ResourceRow {
 }
 
 /// The rows of one worker: Lotus's table with the worker's overrides. `default()` is Lotus's table as it is.
-#[derive(Debug, Clone, PartialEq, Default)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct ResourceTable {
     overrides: Vec<(TaskKind, SectorSize, ResourceRow)>,
 }
@@ -56,6 +57,16 @@ impl ResourceRow {
                 most => u32::try_from(most).expect("less than cpus"),
             },
         }
+    }
+}
+
+impl ResourceRow {
+    /// This row as the environment variables that would set it: `PC1_32G_MAX_MEMORY` and its value, sorted by name.
+    pub fn assignments(&self, kind: TaskKind, size: SectorSize) -> Vec<(String, String)> {
+        let named = |(name, field): (&str, Field)| (format!("{kind}_{}_{name}", size.short()), field.text(self));
+        let mut assignments: Vec<_> = FIELDS.map(named).into();
+        assignments.sort();
+        assignments
     }
 }
 
@@ -288,6 +299,18 @@ const FIELDS: [(&str, Field); 7] = [
 ];
 
 impl Field {
+    fn text(self, row: &ResourceRow) -> String {
+        match self {
+            Self::MinMemory => row.min_memory_bytes.to_string(),
+            Self::MaxMemory => row.max_memory_bytes.to_string(),
+            Self::BaseMinMemory => row.base_min_memory_bytes.to_string(),
+            Self::GpuUtilization => row.gpu_utilization.to_string(),
+            Self::MaxParallelism => row.max_parallelism.to_string(),
+            Self::MaxParallelismGpu => row.max_parallelism_gpu.to_string(),
+            Self::MaxConcurrent => row.max_concurrent.to_string(),
+        }
+    }
+
     fn set(self, row: &mut ResourceRow, name: &str, value: &str) -> Result<(), BadOverride> {
         let threads = "a number of threads (-1 for 92 % of the cores)";
         match self {
@@ -437,6 +460,21 @@ mod tests {
         assert_eq!(threads(&[on, ("FIL_PROOFS_MULTICORE_SDR_PRODUCERS", "9000")], SectorSize::GiB32), 9001);
         assert_eq!(threads(&[on, ("PC1_MAX_PARALLELISM", "2")], SectorSize::GiB32), 2);
         assert_eq!(threads(&[("FIL_PROOFS_MULTICORE_SDR_PRODUCERS", "9")], SectorSize::GiB32), 1);
+    }
+
+    #[test]
+    fn a_row_s_assignments_set_it_again() {
+        let set =
+            with(&[("PC2_2K_GPU_UTILIZATION", "0.4"), ("C2_MAX_CONCURRENT", "3"), ("DC_MIN_MEMORY", "5")]).unwrap();
+        for table in [set, ResourceTable::default()] {
+            let classes = || TaskKind::ALL.iter().flat_map(|kind| SectorSize::ALL.map(|size| (*kind, size)));
+            let assigned = classes().flat_map(|(kind, size)| table.row(kind, size).assignments(kind, size));
+            let assigned: Vec<_> = assigned.collect();
+            assert_eq!(assigned.len(), classes().count() * FIELDS.len());
+            assert!(assigned.iter().all(|(name, _)| ResourceTable::is_override(name)));
+            let again = ResourceTable::with_env(assigned).unwrap();
+            classes().for_each(|(kind, size)| assert_eq!(again.row(kind, size), table.row(kind, size)));
+        }
     }
 
     #[test]

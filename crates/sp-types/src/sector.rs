@@ -3,8 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A 32-byte commitment, digest, ticket or seed. Shown as lower-case hex.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Commitment(pub [u8; 32]);
 
 impl fmt::Display for Commitment {
@@ -20,7 +22,7 @@ impl fmt::Debug for Commitment {
 }
 
 /// A sector of a miner; the miner is the number of its id address (`t01000` is 1000).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct SectorId {
     /// Actor id of the miner.
     pub miner: u64,

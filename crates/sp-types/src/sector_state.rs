@@ -4,9 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use SectorState as S;
+use serde::{Deserialize, Serialize};
 
 /// Where a sector stands. A failure state waits, longer each time, and goes back to the state that failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SectorState {
     /// Waits for AP.
     Packing,

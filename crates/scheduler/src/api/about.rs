@@ -1,13 +1,13 @@
 //! The cluster at a glance, and its workers.
 
-use std::collections::BTreeMap;
-
 use sp_env::Monotonic;
 use sp_proto::v1;
 use sp_types::{SectorSize, TaskClass};
 use tonic::Status;
 
 use super::Api;
+use crate::board::sector_states;
+use crate::driver::Seen;
 use crate::service::ServiceOptions;
 use crate::troubles::Troubles;
 use crate::wire;
@@ -35,13 +35,11 @@ impl About {
 impl Api {
     pub(super) async fn on_info(&self, request: v1::InfoRequest) -> Result<v1::InfoReply, Status> {
         let v1::InfoRequest {} = request;
-        let (states, workers) = self
-            .look(|core, now| {
-                let mut states: BTreeMap<_, u32> = BTreeMap::new();
-                core.sectors().for_each(|s| *states.entry(s.state).or_default() += 1);
-                (states, core.workers(now))
-            })
-            .await?;
+        let (states, workers, stale_ms) =
+            match self.status(|core, now| (sector_states(core), core.workers(now))).await? {
+                Seen::Now((states, workers)) => (states, workers, 0),
+                Seen::Before(board, stale_ms) => (board.sectors.clone(), board.workers.clone(), stale_ms),
+            };
         let connected: Vec<_> = workers.iter().filter(|w| w.connected).collect();
         let of = |class: TaskClass| connected.iter().filter(|w| w.class == class && !w.builtin).count() as u32;
         Ok(v1::InfoReply {
@@ -61,6 +59,7 @@ impl Api {
             insecure_parameters: self.about.insecure_parameters,
             uptime_ms: self.env.clock.monotonic().since_ms(self.about.started),
             builtin_troubles: self.about.troubles.list(),
+            stale_ms,
         })
     }
 
@@ -69,7 +68,10 @@ impl Api {
         request: v1::ListWorkersRequest,
     ) -> Result<v1::ListWorkersReply, Status> {
         let v1::ListWorkersRequest {} = request;
-        let workers = self.look(|core, now| core.workers(now)).await?;
-        Ok(v1::ListWorkersReply { workers: workers.into_iter().map(wire::worker_status).collect() })
+        let (workers, stale_ms) = match self.status(|core, now| core.workers(now)).await? {
+            Seen::Now(workers) => (workers, 0),
+            Seen::Before(board, stale_ms) => (board.workers.clone(), stale_ms),
+        };
+        Ok(v1::ListWorkersReply { workers: workers.into_iter().map(wire::worker_status).collect(), stale_ms })
     }
 }

@@ -8,13 +8,24 @@ use sp_types::{ErrorCode, TaskId};
 use tonic::Status;
 
 use super::{Api, REQUEST_LIMIT, unexpected};
+use crate::driver::Seen;
 use crate::wire;
 
 impl Api {
     pub(super) async fn on_list_jobs(&self, request: v1::ListJobsRequest) -> Result<v1::ListJobsReply, Status> {
         let v1::ListJobsRequest {} = request;
-        let jobs = self.look(|core, now| core.jobs(now)).await?;
-        Ok(v1::ListJobsReply { jobs: jobs.into_iter().map(wire::job).collect() })
+        let (jobs, stale_ms) = match self.status(|core, now| core.jobs(now)).await? {
+            Seen::Now(jobs) => (jobs, 0),
+            Seen::Before(board, stale_ms) => {
+                let too_many = || {
+                    let message = "the scheduling loop does not answer, and there are too many jobs to publish them; \
+                                   its figures are in `sp-ctl info` and in the metrics";
+                    to_status(ErrorCode::TimedOut, message.to_owned())
+                };
+                (board.jobs.clone().ok_or_else(too_many)?, stale_ms)
+            }
+        };
+        Ok(v1::ListJobsReply { jobs: jobs.into_iter().map(wire::job).collect(), stale_ms })
     }
 
     pub(super) async fn on_explain_task(

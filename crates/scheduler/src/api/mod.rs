@@ -1,6 +1,7 @@
 //! The gRPC service of operators, one file per noun. It asks the core and says it in messages; it decides nothing.
 
 mod about;
+mod history;
 mod jobs;
 mod limits;
 mod pieces;
@@ -21,12 +22,14 @@ use sp_proto::v1::scheduler_server::Scheduler;
 use sp_sched_core::Core;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::model::{Sector, UnixMs};
+use sp_state::State;
 use sp_types::ErrorCode;
 use tonic::{Request, Response, Status};
 
 use crate::chain::Chain;
-use crate::driver::Handle;
+use crate::driver::{Handle, Seen};
 use crate::index::Stores;
+use crate::rows::RowError;
 use crate::workers::gone;
 
 pub(crate) use about::About;
@@ -45,6 +48,7 @@ pub(crate) struct Api {
     env: Env,
     driver: Handle,
     chain: Arc<dyn Chain>,
+    state: Arc<dyn State>,
     stores: Stores,
     about: Arc<About>,
     limits: ComputeLimits,
@@ -56,11 +60,12 @@ impl Api {
         env: Env,
         driver: Handle,
         chain: Arc<dyn Chain>,
+        state: Arc<dyn State>,
         stores: Stores,
         about: About,
         limits: ComputeLimits,
     ) -> Self {
-        Self { env, driver, chain, stores, about: Arc::new(about), limits, proven: Proven::default() }
+        Self { env, driver, chain, state, stores, about: Arc::new(about), limits, proven: Proven::default() }
     }
 
     /// Looks at the core.
@@ -69,6 +74,24 @@ impl Api {
         look: impl FnOnce(&Core, UnixMs) -> T + Send + 'static,
     ) -> Result<T, Status> {
         self.driver.query(look).await.map_err(gone)
+    }
+
+    /// Looks at the core, or at what was published of it while it does not answer.
+    async fn status<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Core, UnixMs) -> T + Send + 'static,
+    ) -> Result<Seen<T>, Status> {
+        self.driver.status(look).await.map_err(gone)
+    }
+
+    /// Reads durable rows, past the driver.
+    async fn read<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&dyn State) -> Result<T, RowError> + Send + 'static,
+    ) -> Result<T, Status> {
+        let state = self.state.clone();
+        let read = self.env.blocking(move || read(state.as_ref())).await;
+        read.map_err(|e| to_status(ErrorCode::Internal, e.to_string()))
     }
 
     /// Looks at one sector.
@@ -102,6 +125,9 @@ fn unknown_sector(number: u64) -> Status {
     to_status(ErrorCode::UnknownSector, format!("there is no sector {number}; see `sp-ctl sectors list`"))
 }
 
+/// What a sector waits for is known to the driver alone.
+const NO_ANSWER: &str = "the scheduling loop does not answer";
+
 /// The core answered something else than was asked for.
 fn unexpected(reply: &Reply) -> Status {
     to_status(ErrorCode::Internal, format!("the scheduler answered beside the question: {reply:?}"))
@@ -127,6 +153,8 @@ calls! {
     explain_task(ExplainTaskRequest) -> ExplainTaskReply = on_explain_task;
     set_priority(SetPriorityRequest) -> SetPriorityReply = on_set_priority;
     edit_worker(EditWorkerRequest) -> EditWorkerReply = on_edit_worker;
+    list_history(ListHistoryRequest) -> ListHistoryReply = on_list_history;
+    list_resources(ListResourcesRequest) -> ListResourcesReply = on_list_resources;
     pledge_sectors(PledgeSectorsRequest) -> PledgeSectorsReply = on_pledge_sectors;
     add_piece(AddPieceRequest) -> AddPieceReply = on_add_piece;
     get_upload(GetUploadRequest) -> GetUploadReply = on_get_upload;

@@ -2,14 +2,16 @@
 
 use sp_net::status::to_status;
 use sp_proto::v1;
+use sp_sched_core::Core;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::Request;
-use sp_sched_core::model::Sector;
+use sp_sched_core::model::{Sector, UnixMs};
 use sp_types::{ErrorCode, ProverId, SectorState};
 use tonic::Status;
 
-use super::{Api, REQUEST_LIMIT, moved, unexpected};
-use crate::wire;
+use super::{Api, NO_ANSWER, REQUEST_LIMIT, moved, unexpected, unknown_sector};
+use crate::driver::Seen;
+use crate::{rows, wire};
 
 impl Api {
     pub(super) async fn on_pledge_sectors(
@@ -28,13 +30,18 @@ impl Api {
         request: v1::ListSectorsRequest,
     ) -> Result<v1::ListSectorsReply, Status> {
         let v1::ListSectorsRequest {} = request;
-        let sectors = self
-            .look(|core, now| {
-                let summary = |s: &Sector| wire::sector_summary(s, core.waiting_for(s.number, now), now);
-                core.sectors().map(summary).collect()
-            })
-            .await?;
-        Ok(v1::ListSectorsReply { sectors })
+        let look = |core: &Core, now| {
+            let summary = |s: &Sector| wire::sector_summary(s, core.waiting_for(s.number, now), now);
+            core.sectors().map(summary).collect()
+        };
+        match self.status(look).await? {
+            Seen::Now(sectors) => Ok(v1::ListSectorsReply { sectors, stale_ms: 0 }),
+            Seen::Before(_, stale_ms) => {
+                let (rows, now) = (self.read(rows::sectors).await?, UnixMs(self.env.clock.unix_ms()));
+                let sectors = rows.iter().map(|s| wire::sector_summary(s, NO_ANSWER.to_owned(), now)).collect();
+                Ok(v1::ListSectorsReply { sectors, stale_ms })
+            }
+        }
     }
 
     pub(super) async fn on_sector_status(
@@ -42,10 +49,20 @@ impl Api {
         request: v1::SectorStatusRequest,
     ) -> Result<v1::SectorStatusReply, Status> {
         let v1::SectorStatusRequest { number, log } = request;
-        self.look_at(number, move |core, sector, now| {
-            wire::sector_status(sector, core.waiting_for(number, now), now, log)
-        })
-        .await
+        let look = move |core: &Core, now| {
+            let sector = core.sector(number)?;
+            Some(wire::sector_status(sector, core.waiting_for(number, now), now, log))
+        };
+        let found = match self.status(look).await? {
+            Seen::Now(found) => found,
+            Seen::Before(_, stale_ms) => {
+                let (row, now) =
+                    (self.read(move |state| rows::sector(state, number)).await?, UnixMs(self.env.clock.unix_ms()));
+                let status = |s: Sector| wire::sector_status(&s, NO_ANSWER.to_owned(), now, log);
+                row.map(|sector| v1::SectorStatusReply { stale_ms, ..status(sector) })
+            }
+        };
+        found.ok_or_else(|| unknown_sector(number))
     }
 
     pub(super) async fn on_remove_sector(

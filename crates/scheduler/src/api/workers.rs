@@ -1,17 +1,32 @@
-//! Workers: what operators decide about them.
+//! Workers: what operators decide about them, and the resource table that applies to them.
 
 use sp_net::status::to_status;
 use sp_proto::convert::task_kind;
 use sp_proto::v1;
 use sp_proto::v1::edit_worker_request::Edit;
+use sp_sched_core::Core;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::Request;
 use sp_types::{ErrorCode, TaskKind};
 use tonic::Status;
 
 use super::{Api, REQUEST_LIMIT, unexpected};
+use crate::wire;
 
 impl Api {
+    pub(super) async fn on_list_resources(
+        &self,
+        request: v1::ListResourcesRequest,
+    ) -> Result<v1::ListResourcesReply, Status> {
+        let v1::ListResourcesRequest { worker } = request;
+        let table = move |core: &Core, _| core.resource_table(Some(worker.as_str()).filter(|w| !w.is_empty()));
+        let rows = self.look(table).await?.map_err(|(code, message)| to_status(code, message))?;
+        Ok(v1::ListResourcesReply {
+            rows: rows.into_iter().map(wire::resource_row).collect(),
+            sector_size: self.about.sector_size.bytes(),
+        })
+    }
+
     pub(super) async fn on_edit_worker(&self, request: v1::EditWorkerRequest) -> Result<v1::EditWorkerReply, Status> {
         let v1::EditWorkerRequest { worker, edit } = request;
         let nothing =

@@ -1,5 +1,6 @@
 //! How everybody else speaks with the driver.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sp_net::Env;
@@ -12,6 +13,7 @@ use sp_types::{SessionId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::input::Input;
+use crate::board::{Board, BoardReader};
 
 /// Why there was no answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -19,6 +21,9 @@ pub(crate) enum Gone {
     /// The driver has ended.
     #[error("the scheduler is stopping; try again once it is back")]
     Stopping,
+    /// The driver has not said anything yet.
+    #[error("the scheduler is starting; try again in a moment")]
+    Starting,
     /// It took too long.
     #[error("no answer within {} s; look at `sp-ctl sealing jobs` and try again", .0.as_secs())]
     TimedOut(Duration),
@@ -29,14 +34,26 @@ pub(crate) enum Gone {
 pub(crate) struct Handle {
     env: Env,
     inputs: mpsc::Sender<Input>,
+    boards: BoardReader,
 }
 
 /// A question to the core is answered within this, or the driver is stuck in a commit.
 const QUERY_LIMIT: Duration = Duration::from_secs(30);
 
+/// A status is answered by the driver within this, or else from what it published last.
+const STATUS_LIMIT: Duration = Duration::from_secs(1);
+
+/// What a status goes by.
+pub(crate) enum Seen<T> {
+    /// What the driver said just now.
+    Now(T),
+    /// The driver does not answer; this is how the core was so long ago.
+    Before(Arc<Board>, u64),
+}
+
 impl Handle {
-    pub(super) fn new(env: Env, inputs: mpsc::Sender<Input>) -> Self {
-        Self { env, inputs }
+    pub(super) fn new(env: Env, inputs: mpsc::Sender<Input>, boards: BoardReader) -> Self {
+        Self { env, inputs, boards }
     }
 
     /// Hands something over; waits while the driver has too much to do.
@@ -54,12 +71,38 @@ impl Handle {
         &self,
         look: impl FnOnce(&Core, UnixMs) -> T + Send + 'static,
     ) -> Result<T, Gone> {
+        self.query_within(look, QUERY_LIMIT).await
+    }
+
+    /// Looks at the core if the driver answers soon; it may be stuck in a commit, and a status does not wait for that.
+    pub(crate) async fn status<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Core, UnixMs) -> T + Send + 'static,
+    ) -> Result<Seen<T>, Gone> {
+        match self.query_within(look, STATUS_LIMIT).await {
+            Err(Gone::TimedOut(_)) => {
+                let board = self.boards.borrow().clone();
+                let at = board.at.ok_or(Gone::Starting)?;
+                let age_ms = self.env.clock.monotonic().since_ms(at);
+                Ok(Seen::Before(board, age_ms))
+            }
+            seen => seen.map(Seen::Now),
+        }
+    }
+
+    async fn query_within<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Core, UnixMs) -> T + Send + 'static,
+        limit: Duration,
+    ) -> Result<T, Gone> {
         let (answer, waiting) = oneshot::channel();
         let query = Box::new(move |core: &Core, now| {
-            // Nobody waits any more when the caller has hung up.
-            let _ = answer.send(look(core, now));
+            // Nobody waits any more when the caller has hung up: then there is no need to look either.
+            if !answer.is_closed() {
+                let _ = answer.send(look(core, now));
+            }
         });
-        self.ask(Input::Query(query), waiting, QUERY_LIMIT).await
+        self.ask(Input::Query(query), waiting, limit).await
     }
 
     /// Makes a request and waits at most `limit` for its reply. The request itself goes on if the wait ends.

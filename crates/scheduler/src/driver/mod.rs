@@ -6,12 +6,15 @@ mod input;
 mod outputs;
 mod registry;
 mod run;
+mod tape;
 
-pub(crate) use handle::{Gone, Handle};
+pub(crate) use handle::{Gone, Handle, Seen};
 pub(crate) use index_port::IndexStream;
 pub(crate) use input::Input;
 pub(crate) use registry::Outgoing;
 pub(crate) use run::{Driver, DriverError, Parts};
+pub use tape::Recording;
+pub(crate) use tape::Tape;
 
 /// Inputs that may wait for the driver; senders wait beyond that.
 const INPUTS_MAX: usize = 1024;

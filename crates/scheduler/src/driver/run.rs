@@ -7,9 +7,10 @@ use std::time::Duration;
 use sp_env::{CrashPoint, Monotonic, crash_point};
 use sp_net::Env;
 use sp_proto::v1;
+use sp_replay::Start;
 use sp_sched_core::effect::Effect;
 use sp_sched_core::event::{Event, RequestId};
-use sp_sched_core::model::{Rows, UnixMs};
+use sp_sched_core::model::{RowChange, Rows, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_state::{Batch, CommitError, State};
 use sp_types::{SessionId, WorkerId};
@@ -21,9 +22,12 @@ use super::index_port::IndexPort;
 use super::input::{Input, Query};
 use super::outputs::{LeaseTimes, Outputs};
 use super::registry::Registry;
+use super::tape::Tape;
 use super::{INPUTS_MAX, INPUTS_PER_BATCH};
+use crate::board::Publisher;
 use crate::chain::Chain;
-use crate::rows;
+use crate::metrics::{Metrics, group};
+use crate::rows::{self, History};
 use crate::verify::Verifier;
 
 /// Why the driver ended before it was asked to.
@@ -39,23 +43,30 @@ pub(crate) struct Parts {
     pub(crate) env: Env,
     pub(crate) config: Config,
     pub(crate) rows: Rows,
+    pub(crate) history: History,
     pub(crate) session: SessionId,
     pub(crate) state: Arc<dyn State>,
     pub(crate) verifier: Arc<dyn Verifier>,
     pub(crate) chain: Arc<dyn Chain>,
     pub(crate) heartbeat_ms: u64,
+    /// Where events are recorded; nowhere by default.
+    pub(crate) tape: Option<Tape>,
 }
 
 /// The task that owns the core.
 pub(crate) struct Driver {
     core: Core,
     state: Arc<dyn State>,
+    history: History,
     outputs: Outputs,
     inputs: mpsc::Receiver<Input>,
     last_request: u64,
     // Clock jumps must not end every lease at once: time runs on the monotonic clock from here.
     started: (u64, Monotonic),
     restored: Vec<Effect>,
+    tape: Option<Tape>,
+    publisher: Publisher,
+    metrics: Metrics,
 }
 
 /// What one batch of inputs leaves to do.
@@ -69,11 +80,16 @@ struct Pending {
 impl Driver {
     /// A driver that takes up where the rows leave off, and the way to speak with it.
     pub(crate) fn new(parts: Parts) -> (Self, Handle) {
-        let Parts { env, config, rows, session, state, verifier, chain, heartbeat_ms } = parts;
+        let Parts { env, config, rows, history, session, state, verifier, chain, heartbeat_ms, mut tape } = parts;
         let (sender, inputs) = mpsc::channel(INPUTS_MAX);
         let started = (env.clock.unix_ms(), env.clock.monotonic());
         let (miner, lease_ms) = (config.miner, config.lease_ms);
+        let begins = tape.as_ref().map(|_| (config.clone(), rows.clone()));
         let (core, restored) = Core::restore(config, rows, UnixMs(started.0));
+        if let (Some(tape), Some((config, rows))) = (&mut tape, begins) {
+            let build = env!("CARGO_PKG_VERSION").to_owned();
+            tape.begin(&Start { build, config, rows, now: UnixMs(started.0), effects: restored.clone() });
+        }
         let outputs = Outputs {
             env: env.clone(),
             miner,
@@ -93,8 +109,27 @@ impl Driver {
             last_delete: 0,
             deleting: BTreeMap::new(),
         };
-        let driver = Self { core, state, outputs, inputs, last_request: 0, started, restored };
-        (driver, Handle::new(env, sender))
+        let (publisher, boards) = Publisher::new();
+        let metrics = Metrics::new(&env, boards.clone());
+        let driver = Self {
+            core,
+            state,
+            history,
+            outputs,
+            inputs,
+            last_request: 0,
+            started,
+            restored,
+            tape,
+            publisher,
+            metrics,
+        };
+        (driver, Handle::new(env, sender, boards))
+    }
+
+    /// The figures that it counts.
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.metrics.clone()
     }
 
     /// Runs until `stop` is cancelled, or until something cannot be made durable.
@@ -114,6 +149,9 @@ impl Driver {
             }
             self.finish(pending).await?;
         }
+        if let Some(tape) = &mut self.tape {
+            tape.end("the scheduler stopped");
+        }
         Ok(())
     }
 
@@ -125,10 +163,12 @@ impl Driver {
     async fn next_batch(&mut self, stop: &CancellationToken) -> Option<Vec<Input>> {
         let mut batch: Vec<Input> = self.outputs.caused.drain(..).map(Input::Event).collect();
         if batch.is_empty() {
-            let wake = self.outputs.wake.map(|at| at.since(self.now()));
             let clock = self.outputs.env.clock.clone();
+            let wake = self.outputs.wake.map(|at| at.since(self.now()));
+            let board = self.publisher.due().map(|due| due.since_ms(clock.monotonic()));
+            let next = wake.into_iter().chain(board).min();
             let due = async move {
-                match wake {
+                match next {
                     Some(ms) => clock.sleep(Duration::from_millis(ms)).await,
                     None => std::future::pending().await,
                 }
@@ -137,10 +177,11 @@ impl Driver {
                 biased;
                 () = stop.cancelled() => return None,
                 input = self.inputs.recv() => batch.push(input?),
-                () = due => {
+                // Else it was time for a board alone: a batch of nothing.
+                () = due => if self.outputs.wake.is_some_and(|at| at <= self.now()) {
                     self.outputs.wake = None;
                     batch.push(Input::Event(Event::Wake));
-                }
+                },
             }
         }
         while batch.len() < INPUTS_PER_BATCH {
@@ -154,7 +195,18 @@ impl Driver {
 
     fn step(&mut self, event: Event, pending: &mut Pending) {
         let now = self.now();
-        pending.effects.extend(self.core.step(now, event));
+        if let Some(tape) = &mut self.tape {
+            tape.event(now, &event);
+        }
+        let (clock, group) = (&self.outputs.env.clock, group(&event));
+        let began = clock.monotonic_ns();
+        let effects = self.core.step(now, event);
+        self.metrics.handled(group, clock.monotonic_ns().saturating_sub(began), self.core.observed());
+        self.publisher.note_change();
+        if let Some(tape) = &mut self.tape {
+            tape.effects(&effects);
+        }
+        pending.effects.extend(effects);
     }
 
     fn take(&mut self, input: Input, pending: &mut Pending) {
@@ -255,13 +307,17 @@ impl Driver {
         let mut batch = Batch::new();
         for effect in &effects {
             if let Effect::Persist(change) = effect {
-                rows::apply(&mut batch, change);
+                if let RowChange::AddFinished(finished) = change {
+                    self.metrics.finished(finished);
+                }
+                rows::apply(&mut batch, &mut self.history, change);
             }
         }
         if !batch.is_empty() {
             crash_point(CrashPoint::SchedulerBeforePersist);
-            let state = self.state.clone();
+            let (state, began) = (self.state.clone(), self.outputs.env.clock.monotonic_ns());
             self.outputs.env.blocking(move || state.commit(batch)).await?;
+            self.metrics.committed(self.outputs.env.clock.monotonic_ns().saturating_sub(began));
             crash_point(CrashPoint::SchedulerAfterPersist);
         }
         for effect in effects {
@@ -275,6 +331,8 @@ impl Driver {
         for query in queries {
             query(&self.core, now);
         }
+        let clock = self.outputs.env.clock.clone();
+        self.publisher.publish(&self.core, now, || clock.monotonic());
         Ok(())
     }
 }

@@ -2,6 +2,7 @@
 
 mod counters;
 mod fence;
+mod history;
 mod ledger;
 mod schema;
 mod sector;
@@ -13,9 +14,10 @@ mod update;
 mod worker;
 
 use prost::Message;
-use sp_sched_core::model::{RowChange, Rows};
+use sp_sched_core::model::{RowChange, Rows, Sector};
 use sp_state::{Batch, State, StateError};
 
+pub(crate) use history::{History, Wanted, newest};
 pub(crate) use ledger::{Genesis, PreCommitRow, genesis_key, precommit_key};
 pub use schema::SCHEMA_VERSION;
 pub(crate) use schema::{Schema, schema_key};
@@ -42,8 +44,9 @@ pub(crate) fn counters_key() -> Vec<u8> {
 }
 
 /// Adds a change of the core to a batch.
-pub(crate) fn apply(batch: &mut Batch, change: &RowChange) {
+pub(crate) fn apply(batch: &mut Batch, history: &mut History, change: &RowChange) {
     match change {
+        RowChange::AddFinished(finished) => history.append(batch, finished),
         RowChange::PutSector(sector) => batch.put(sector::key(sector.number), sector::encode(sector).encode_to_vec()),
         RowChange::PutTask(task) => batch.put(task::key(task.id), task::encode(task).encode_to_vec()),
         RowChange::DeleteTask(id) => batch.delete(task::key(*id)),
@@ -97,6 +100,19 @@ fn raise(state: &dyn State, found: Schema, version: u32) -> Result<Schema, RowEr
     batch.put(schema_key(), raised.encode());
     state.commit(batch).map_err(|e| RowError::new("meta/schema", e))?;
     Ok(raised)
+}
+
+/// Every sector as it is durable, rising.
+pub(crate) fn sectors(state: &dyn State) -> Result<Vec<Sector>, RowError> {
+    let rows = state.scan_all(sector::PREFIX).map_err(|e| RowError::new("sector/", e))?;
+    rows.iter().map(|(key, value)| sector::decode(key, value)).collect()
+}
+
+/// One sector as it is durable.
+pub(crate) fn sector(state: &dyn State, number: u64) -> Result<Option<Sector>, RowError> {
+    let key = sector::key(number);
+    let value = state.get(&key).map_err(|e| RowError::new(readable(&key), e))?;
+    value.map(|value| sector::decode(&key, &value)).transpose()
 }
 
 /// Adds one row to what has been read; keys that belong to other rooms of the state are refused.

@@ -19,6 +19,10 @@ fn one_of<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<V
     proptest::sample::select(values.to_vec())
 }
 
+fn nothing_kept() -> History {
+    History::open(&Memory::new(), 0).expect("an empty state")
+}
+
 fn text() -> impl Strategy<Value = String> {
     vec(any::<char>(), 0..12).prop_map(|chars| chars.into_iter().collect())
 }
@@ -216,7 +220,7 @@ fn read_back(change: &RowChange) -> Rows {
     let state = Memory::new();
     open(&state, owner()).expect("new");
     let mut batch = Batch::new();
-    apply(&mut batch, change);
+    apply(&mut batch, &mut nothing_kept(), change);
     state.commit(batch).expect("memory");
     open(&state, Schema { ticket_secret: [4; 32], ..owner() }).expect("own bytes are readable").1
 }
@@ -263,8 +267,8 @@ proptest! {
 #[test]
 fn deletes_have_no_value_and_keys_sort_by_number() {
     let mut batch = Batch::new();
-    apply(&mut batch, &RowChange::DeleteTask(TaskId(5)));
-    apply(&mut batch, &RowChange::DeleteFence(TaskId(5)));
+    apply(&mut batch, &mut nothing_kept(), &RowChange::DeleteTask(TaskId(5)));
+    apply(&mut batch, &mut nothing_kept(), &RowChange::DeleteFence(TaskId(5)));
     let writes: Vec<_> = batch.writes().collect();
     assert_eq!(writes, [(&fence::key(TaskId(5))[..], None), (&task::key(TaskId(5))[..], None)]);
     assert!(sector::key(255) < sector::key(256));

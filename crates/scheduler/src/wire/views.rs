@@ -1,9 +1,9 @@
 //! Views of the core for operators.
 
-use sp_proto::convert::ReplicaInfo;
+use sp_proto::convert::{ReplicaInfo, resource_row_to_wire};
 use sp_proto::v1;
-use sp_sched_core::model::{LogEntry, Sector, UnixMs, Update};
-use sp_sched_core::view::{Explanation, JobView, Verdict, Where, WorkerView};
+use sp_sched_core::model::{Finished, LogEntry, Sector, UnixMs, Update};
+use sp_sched_core::view::{Explanation, JobView, ResourceView, Verdict, Where, WorkerView};
 use sp_types::{
     ChainEpoch, Commitment, FileKind, RegisteredSealProof, ReplicaId, SectorState, StoreId, TaskId, TaskKind,
 };
@@ -69,6 +69,12 @@ pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
         windows_limit: u32::try_from(windows_limit).unwrap_or(u32::MAX),
         empty,
     }
+}
+
+/// A row of the resource table.
+pub(crate) fn resource_row(view: ResourceView) -> v1::AppliedResourceRow {
+    let ResourceView { kind, size, row, from } = view;
+    v1::AppliedResourceRow { row: Some(resource_row_to_wire(kind, size, row)), from: from.to_owned() }
 }
 
 fn window(tasks: Vec<TaskId>) -> v1::TaskWindow {
@@ -221,6 +227,7 @@ pub(crate) fn sector_status(sector: &Sector, waiting: String, now: UnixMs, with_
         piece_name: sector.stored_data().map(|data| data.name.clone()).unwrap_or_default(),
         update: sector.update.as_ref().map(|update| sector_update(sector.comm_r, update)),
         failed: sector.trouble.counts.iter().map(|(s, n)| state_count(*s, *n)).collect(),
+        stale_ms: 0,
     }
 }
 
@@ -253,6 +260,23 @@ fn log_entry(entry: LogEntry) -> v1::LogEntry {
         worker_name,
         took_ms,
         message,
+    }
+}
+
+/// An attempt that is over.
+pub(crate) fn finished(finished: Finished) -> v1::FinishedAttempt {
+    let Finished { attempt, kind, sector, worker, worker_name, queued, started, ended, outcome, reason } = finished;
+    v1::FinishedAttempt {
+        attempt: Some(attempt.into()),
+        task: v1::TaskKind::from(kind) as i32,
+        sector,
+        worker_id: worker.to_string(),
+        worker_name,
+        queued_unix_ms: queued.0,
+        started_unix_ms: started.0,
+        took_ms: ended.since(started),
+        result: outcome.as_str().to_owned(),
+        reason,
     }
 }
 

@@ -1,4 +1,6 @@
 //! A scheduler with everything around it faked: index, worker, verifier; over loopback, with the real clock.
+// Each test binary uses a part of it.
+#![allow(dead_code)]
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -13,7 +15,7 @@ use sp_proto::v1::index_server::{Index, IndexServer};
 use sp_proto::v1::scheduler_client::SchedulerClient;
 use sp_proto::v1::worker_client::WorkerClient;
 use sp_proto::v1::{self, index_fact, index_scheduler_message, worker_command, worker_message};
-use sp_state::Memory;
+use sp_state::{Memory, State};
 use sp_types::{DeadlineIndex, FileKind, TaskKind};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
@@ -144,6 +146,7 @@ impl Index for FakeIndex {
 /// A running scheduler.
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
+    pub(crate) metrics: SocketAddr,
     pub(crate) operators: SchedulerClient<Channel>,
     stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<Result<(), scheduler::ServiceError>>,
@@ -151,18 +154,27 @@ pub(crate) struct Running {
 
 impl Running {
     pub(crate) async fn start(env: &Env, state: &Memory, verifier: Arc<FakeVerifier>, index: SocketAddr) -> Self {
+        Self::start_on(env, Arc::new(state.clone()), verifier, index).await
+    }
+
+    pub(crate) async fn start_on(
+        env: &Env,
+        state: Arc<dyn State>,
+        verifier: Arc<FakeVerifier>,
+        index: SocketAddr,
+    ) -> Self {
         let options = LocalChainOptions {
             miner: 1000,
             epoch_ms: 20,
             seed_delay_epochs: 2,
             pack_deadline: Some(DeadlineIndex(0)),
         };
-        let chain = LocalChain::open(env, Arc::new(state.clone()), options).await.unwrap();
+        let chain = LocalChain::open(env, state.clone(), options).await.unwrap();
         let mut options = ServiceOptions::new("127.0.0.1:0".parse().unwrap(), format!("http://{index}"));
         options.cluster = "test".into();
-        let service =
-            Service::new(env.clone(), Arc::new(state.clone()), verifier, Arc::new(chain), options).await.unwrap();
-        let address = service.address();
+        options.metrics = Some("127.0.0.1:0".parse().unwrap());
+        let service = Service::new(env.clone(), state, verifier, Arc::new(chain), options).await.unwrap();
+        let (address, metrics) = (service.address(), service.metrics_address().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let (sender, ended) = oneshot::channel();
         let run = async move {
@@ -173,7 +185,7 @@ impl Running {
         };
         drop(env.tasks.spawn("scheduler", Box::pin(run)));
         let operators = SchedulerClient::new(client::channel(env, &address.to_string()).unwrap());
-        Self { address, operators, stop, ended }
+        Self { address, metrics, operators, stop, ended }
     }
 
     pub(crate) async fn stop(self, env: &Env) {

@@ -47,6 +47,7 @@ struct Workers {
 impl Info {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let reply = context.scheduler().await?.info(request(InfoRequest {})).await?.into_inner();
+        context.note_stale(reply.stale_ms);
         let page = Page::from(reply);
         context.show(&page, |paint| text(&page, paint))
     }
@@ -138,6 +139,7 @@ mod tests {
             insecure_parameters: true,
             uptime_ms: 61_000,
             builtin_troubles: vec!["window: did not stay up, tried 3 times in a row, last: exit status: 1".into()],
+            stale_ms: 0,
         };
         let expected = "Cluster: demo (network dev, version 0.1.0)\n\
             Miner: t01000 (2 KiB sectors)\n\

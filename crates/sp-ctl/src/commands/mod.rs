@@ -4,6 +4,7 @@ pub(crate) mod explain;
 pub(crate) mod info;
 pub(crate) mod params;
 pub(crate) mod proving;
+pub(crate) mod sched;
 pub(crate) mod sealing;
 pub(crate) mod sectors;
 pub(crate) mod storage;

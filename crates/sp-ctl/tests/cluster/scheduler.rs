@@ -59,13 +59,14 @@ impl Scheduler for Cluster {
             worker("post-a", TaskClass::WindowPost, TaskKind::WindowPost),
             worker("win-a", TaskClass::WinningPost, TaskKind::WinningPost),
         ];
-        answer(ListWorkersReply { workers })
+        answer(ListWorkersReply { workers, stale_ms: 0 })
     }
 
     async fn list_jobs(&self, _: Request<ListJobsRequest>) -> Answer<ListJobsReply> {
         self.called("ListJobs")?;
         let job = Job { task_id: 9, task: TaskKind::Commit2 as i32, state: "queued".into(), ..Job::default() };
-        answer(ListJobsReply { jobs: vec![Job { reasons: vec!["seal-a: does not take C2".into()], ..job }] })
+        let jobs = vec![Job { reasons: vec!["seal-a: does not take C2".into()], ..job }];
+        answer(ListJobsReply { jobs, stale_ms: 0 })
     }
 
     async fn abort_job(&self, ask: Request<AbortJobRequest>) -> Answer<AbortJobReply> {
@@ -105,6 +106,46 @@ impl Scheduler for Cluster {
         let EditWorkerRequest { worker, edit } = ask.into_inner();
         assert!(edit.is_some());
         answer(EditWorkerReply { worker_id: format!("{worker}-id") })
+    }
+
+    async fn list_history(&self, ask: Request<ListHistoryRequest>) -> Answer<ListHistoryReply> {
+        self.called("ListHistory")?;
+        let ListHistoryRequest { sector, task, worker, limit } = ask.into_inner();
+        assert_eq!((sector, worker.as_str(), limit), (Some(3), "seal-a", 5));
+        let attempt = FinishedAttempt {
+            attempt: Some(AttemptId { task: 9, number: 2 }),
+            task,
+            sector: 3,
+            worker_name: worker,
+            queued_unix_ms: 1_700_000_000_000,
+            started_unix_ms: 1_700_000_060_000,
+            took_ms: 83_400,
+            result: "failed".into(),
+            reason: "SP-NO-SPACE: the disk is full".into(),
+            ..FinishedAttempt::default()
+        };
+        answer(ListHistoryReply { attempts: vec![attempt] })
+    }
+
+    async fn list_resources(&self, ask: Request<ListResourcesRequest>) -> Answer<ListResourcesReply> {
+        self.called("ListResources")?;
+        let row = |task: TaskKind, sector_size, max_concurrent| ResourceRow {
+            task: task as i32,
+            sector_size,
+            min_memory_bytes: 56 << 30,
+            max_memory_bytes: 64 << 30,
+            gpu_utilization: 0.5,
+            max_parallelism: -1,
+            max_concurrent,
+            ..ResourceRow::default()
+        };
+        let from = if ask.into_inner().worker.is_empty() { "cluster" } else { "worker" };
+        let applied = |row, from: &str| AppliedResourceRow { row: Some(row), from: from.into() };
+        let rows = vec![
+            applied(row(TaskKind::PreCommit1, 32 << 30, 4), from),
+            applied(row(TaskKind::PreCommit1, 2 << 10, 0), "lotus"),
+        ];
+        answer(ListResourcesReply { rows, sector_size: 32 << 30 })
     }
 
     async fn pledge_sectors(&self, ask: Request<PledgeSectorsRequest>) -> Answer<PledgeSectorsReply> {
@@ -188,7 +229,9 @@ impl Scheduler for Cluster {
 
     async fn list_sectors(&self, _: Request<ListSectorsRequest>) -> Answer<ListSectorsReply> {
         self.called("ListSectors")?;
-        answer(ListSectorsReply { sectors: vec![sector(1, "Proving"), sector(0, "PreCommit1"), sector(2, "Removed")] })
+        let sectors = vec![sector(1, "Proving"), sector(0, "PreCommit1"), sector(2, "Removed")];
+        // As a scheduler answers whose loop hangs.
+        answer(ListSectorsReply { sectors, stale_ms: 12_300 })
     }
 
     async fn sector_status(&self, ask: Request<SectorStatusRequest>) -> Answer<SectorStatusReply> {

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use sp_sched_core::effect::{Effect, Reply};
 use sp_sched_core::event::{Event, Request, RequestId};
-use sp_sched_core::model::{FenceRow, RowChange, Rows, Sector, Task, UnixMs, WorkerRow};
+use sp_sched_core::model::{FenceRow, Finished, RowChange, Rows, Sector, Task, UnixMs, WorkerRow};
 use sp_sched_core::{Config, Core};
 use sp_types::{SectorSize, SectorState, TaskId, WorkerId};
 
@@ -84,11 +84,16 @@ pub struct Database {
     pub fences: BTreeMap<TaskId, FenceRow>,
     pub counters: sp_sched_core::model::Counters,
     pub workers: BTreeMap<WorkerId, WorkerRow>,
+    pub history: Vec<Finished>,
 }
+
+/// Sees every step: its time, the event, and what came of it.
+pub type Watcher = Box<dyn FnMut(UnixMs, &Event, &[Effect])>;
 
 pub struct World {
     pub now: u64,
     pub core: Option<Core>,
+    pub watcher: Option<Watcher>,
     pub config: Config,
     pub database: Database,
     pub index: Index,
@@ -129,6 +134,7 @@ impl World {
         let mut world = Self {
             now: 1_000_000,
             core: None,
+            watcher: None,
             config,
             database: Database::default(),
             index: Index::default(),
@@ -262,6 +268,9 @@ impl World {
         let Some(core) = self.core.as_mut() else { return vec![] };
         self.model.tell(&self.config, now.0, &event, &self.database);
         let effects = core.step(now, event.clone());
+        if let Some(watcher) = &mut self.watcher {
+            watcher(now, &event, &effects);
+        }
         if let Some(twin) = &mut self.twin {
             assert!(twin.step(now, event.clone()) == effects, "L13: the same events, other effects");
         }
@@ -370,6 +379,7 @@ impl Database {
             RowChange::DeleteFence(id) => drop(self.fences.remove(&id)),
             RowChange::PutWorker(row) => drop(self.workers.insert(row.worker.clone(), row)),
             RowChange::DeleteWorker(id) => drop(self.workers.remove(&id)),
+            RowChange::AddFinished(finished) => self.history.push(*finished),
             RowChange::PutCounters(counters) => {
                 assert!(counters.next_task >= self.counters.next_task, "counters never go back");
                 self.counters = counters;
@@ -377,7 +387,7 @@ impl Database {
         }
     }
 
-    fn rows(&self) -> Rows {
+    pub fn rows(&self) -> Rows {
         Rows {
             sectors: self.sectors.values().cloned().collect(),
             tasks: self.tasks.values().cloned().collect(),

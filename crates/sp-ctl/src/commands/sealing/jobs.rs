@@ -61,6 +61,7 @@ const STATE_ORDER: [&str; 11] = [
 impl Jobs {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let reply = context.scheduler().await?.list_jobs(request(ListJobsRequest {})).await?.into_inner();
+        context.note_stale(reply.stale_ms);
         let mut rows: Vec<JobRow> = reply.jobs.into_iter().map(JobRow::from).collect();
         rows.sort_by_key(|row| (row.state_order(), row.state.clone(), std::cmp::Reverse(row.age_ms), row.task_id));
         context.show(&rows, |_| text(&rows, self.reasons))

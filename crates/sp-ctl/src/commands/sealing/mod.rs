@@ -1,6 +1,7 @@
 //! `sealing`: the workers that seal and the jobs they do.
 
 mod abort;
+mod history;
 mod jobs;
 mod priority;
 mod sched_diag;
@@ -17,6 +18,8 @@ pub(crate) enum Sealing {
     Workers(Workers),
     /// List tasks that wait, run or return.
     Jobs(jobs::Jobs),
+    /// List attempts that are over.
+    History(history::History),
     /// End a running attempt or a queued task.
     Abort(abort::Abort),
     /// Change the priority of a task.
@@ -30,6 +33,7 @@ impl Sealing {
         match self {
             Self::Workers(Workers {}) => list(context, Half::Sealing).await,
             Self::Jobs(verb) => verb.run(context).await,
+            Self::History(verb) => verb.run(context).await,
             Self::Abort(verb) => verb.run(context).await,
             Self::Priority(verb) => verb.run(context).await,
             Self::SchedDiag(verb) => verb.run(context).await,

@@ -66,8 +66,10 @@ impl SchedDiag {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let mut scheduler = context.scheduler().await?;
         let miner = scheduler.info(request(InfoRequest {})).await?.into_inner().miner;
-        let workers = scheduler.list_workers(request(ListWorkersRequest {})).await?.into_inner().workers;
-        let jobs = scheduler.list_jobs(request(ListJobsRequest {})).await?.into_inner().jobs;
+        let workers = scheduler.list_workers(request(ListWorkersRequest {})).await?.into_inner();
+        let jobs = scheduler.list_jobs(request(ListJobsRequest {})).await?.into_inner();
+        context.note_stale(workers.stale_ms.max(jobs.stale_ms));
+        let (workers, jobs) = (workers.workers, jobs.jobs);
         let (queued, rest): (Vec<Job>, Vec<Job>) = jobs.into_iter().partition(|job| job.state == "queued");
         output::print_json(&Diag {
             info: SchedInfo {

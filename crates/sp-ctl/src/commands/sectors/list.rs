@@ -43,6 +43,7 @@ pub(super) struct SectorRow {
 impl List {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let reply = context.scheduler().await?.list_sectors(request(ListSectorsRequest {})).await?.into_inner();
+        context.note_stale(reply.stale_ms);
         let mut rows: Vec<SectorRow> = reply.sectors.into_iter().map(SectorRow::from).collect();
         let removed = SectorState::Removed.to_string();
         rows.retain(|row| match self.states.is_empty() {

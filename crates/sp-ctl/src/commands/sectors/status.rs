@@ -68,6 +68,7 @@ impl Status {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let ask = SectorStatusRequest { number: self.number, log: self.log };
         let reply = context.scheduler().await?.sector_status(request(ask)).await?.into_inner();
+        context.note_stale(reply.stale_ms);
         let page = Page::new(self.number, reply);
         context.show(&page, |_| text(&page, self.proof))
     }

@@ -1,6 +1,7 @@
 //! `workers`: every worker, and what operators decide about one. Its halves are `sealing workers` and `proving workers`.
 
 mod edit;
+mod resources;
 mod show;
 mod wait;
 
@@ -8,7 +9,7 @@ pub(crate) use edit::change;
 
 use clap::Subcommand;
 use sp_proto::v1::edit_worker_request::Edit;
-use sp_proto::v1::{ForgetWorker, ListWorkersRequest, StopWorker, WorkerStatus};
+use sp_proto::v1::{ForgetWorker, ListWorkersReply, ListWorkersRequest, StopWorker, WorkerStatus};
 
 use crate::context::{Context, request};
 use crate::error::{CommandError, Exit};
@@ -30,6 +31,8 @@ pub(crate) struct WorkersNoun {
 enum Verb {
     /// Show one worker: session, tasks, windows, paths, limits.
     Show(show::Show),
+    /// Show what each kind of task is accounted with: the resource table as it applies.
+    Resources(resources::Resources),
     /// Give a worker nothing new; what runs there goes on.
     Cordon(edit::Named),
     /// Let a cordoned or drained worker take work again.
@@ -57,6 +60,7 @@ impl WorkersNoun {
         match self.verb {
             None => list(context, Half::All).await,
             Some(Verb::Show(verb)) => verb.run(context).await,
+            Some(Verb::Resources(verb)) => verb.run(context).await,
             Some(Verb::Cordon(named)) => named.edit(context, Edit::Cordoned(true), "cordoned").await,
             Some(Verb::Uncordon(named)) => named.edit(context, Edit::Cordoned(false), "takes work again").await,
             Some(Verb::Drain(verb)) => verb.run(context).await,
@@ -67,9 +71,22 @@ impl WorkersNoun {
     }
 }
 
+/// The worker with this id, this start of one, or this name; none while the scheduler does not know how it is now.
+async fn find_now(context: &Context, text: &str) -> Result<Option<WorkerStatus>, CommandError> {
+    let reply = context.scheduler().await?.list_workers(request(ListWorkersRequest {})).await?.into_inner();
+    let fresh = reply.stale_ms == 0;
+    let worker = pick(reply, text)?;
+    Ok(fresh.then_some(worker))
+}
+
 /// The worker with this id, this start of one, or this name.
 async fn find(context: &Context, text: &str) -> Result<WorkerStatus, CommandError> {
     let reply = context.scheduler().await?.list_workers(request(ListWorkersRequest {})).await?.into_inner();
+    context.note_stale(reply.stale_ms);
+    pick(reply, text)
+}
+
+fn pick(reply: ListWorkersReply, text: &str) -> Result<WorkerStatus, CommandError> {
     let exact = reply.workers.iter().position(|w| w.worker_id == text || w.name == text);
     let start = || reply.workers.iter().position(|w| w.worker_id.starts_with(text));
     let missing =
@@ -81,6 +98,7 @@ async fn find(context: &Context, text: &str) -> Result<WorkerStatus, CommandErro
 /// Lists one half of the workers, or all. One without tasks is in both halves, as in Lotus.
 pub(crate) async fn list(context: &Context, half: Half) -> Result<(), CommandError> {
     let reply = context.scheduler().await?.list_workers(request(ListWorkersRequest {})).await?.into_inner();
+    context.note_stale(reply.stale_ms);
     let mut rows: Vec<WorkerRow> = reply.workers.into_iter().map(WorkerRow::from).collect();
     // Before the halves: a host's sum is of all its workers.
     hosts::sum_up(&mut rows);

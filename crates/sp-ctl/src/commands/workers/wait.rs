@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde::Serialize;
 use tokio::time::{Instant, sleep};
 
-use super::find;
+use super::find_now;
 use crate::context::Context;
 use crate::error::{CommandError, Exit};
 
@@ -32,14 +32,19 @@ impl Wait {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let until = Instant::now() + self.timeout;
         loop {
-            let worker = find(context, &self.worker).await?;
-            if worker.empty {
-                let empty = Empty { worker_id: worker.worker_id, empty: true };
+            let worker = find_now(context, &self.worker).await?;
+            if let Some(worker) = worker.as_ref().filter(|worker| worker.empty) {
+                let empty = Empty { worker_id: worker.worker_id.clone(), empty: true };
                 return context.show(&empty, |_| format!("{}: empty\n", empty.worker_id));
             }
             if Instant::now() >= until {
-                let tasks: u32 = worker.counts.iter().map(|count| count.count).sum();
-                let message = format!("{} is not empty: {tasks} tasks are on it", worker.name);
+                let message = match worker {
+                    Some(worker) => {
+                        let tasks: u32 = worker.counts.iter().map(|count| count.count).sum();
+                        format!("{} is not empty: {tasks} tasks are on it", worker.name)
+                    }
+                    None => "the scheduler's loop does not answer: nobody knows whether it is empty".to_owned(),
+                };
                 return Err(CommandError::new(Exit::Failed, message).hint("see `sp-ctl sealing jobs`"));
             }
             sleep(EVERY).await;
