@@ -147,6 +147,10 @@ impl Core {
 
     /// Room behind PC1: as many of those that wait for it as there is room for are offered again.
     pub(crate) fn relieve(&mut self) {
+        if !self.facts.connected {
+            // Everybody is offered anew when the index is back.
+            return;
+        }
         let room = self.backlog_limit().saturating_sub(self.backlog());
         if room == 0 {
             return;

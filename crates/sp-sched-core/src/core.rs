@@ -71,6 +71,8 @@ pub struct Core {
     pub(crate) takers_of_pc2: usize,
     /// Choices made so far, for seeded draws.
     pub(crate) drawn: u64,
+    /// Events handled since the start.
+    pub(crate) steps: u64,
     /// Fences of tasks that are over, by age.
     pub(crate) over: BTreeSet<(UnixMs, TaskId)>,
     pub(crate) dirty: Dirty,
@@ -232,6 +234,7 @@ impl Core {
             yielding: BTreeMap::new(),
             takers_of_pc2: 0,
             drawn: 0,
+            steps: 0,
             over: BTreeSet::new(),
             dirty: Dirty::default(),
             out: Out::default(),
@@ -251,6 +254,7 @@ impl Core {
         // The machine's clock may be set back; time here never is.
         self.now = self.now.max(now);
         self.observed.clear();
+        self.steps += 1;
         self.handle(event);
         self.settle()
     }

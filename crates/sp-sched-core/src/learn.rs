@@ -37,6 +37,8 @@ impl Estimate {
 pub(crate) struct Learned {
     durations: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, Estimate>>,
     speeds: BTreeMap<(HostId, HostId), Estimate>,
+    /// No estimate of a speed was ever higher, bytes per millisecond.
+    top_speed: f64,
 }
 
 impl Learned {
@@ -56,10 +58,9 @@ impl Learned {
             return;
         }
         let value = bytes as f64 / ms.max(1) as f64;
-        match self.speeds.get_mut(&(from.clone(), to.clone())) {
-            Some(estimate) => estimate.add(value),
-            None => drop(self.speeds.insert((from.clone(), to.clone()), Estimate::first(value))),
-        }
+        let estimate = self.speeds.entry((from.clone(), to.clone()));
+        let estimate = estimate.and_modify(|e| e.add(value)).or_insert_with(|| Estimate::first(value));
+        self.top_speed = self.top_speed.max(estimate.mean);
     }
 
     pub(crate) fn duration(&self, kind: TaskKind, size: SectorSize, host: &HostId) -> Option<Estimate> {
@@ -88,6 +89,11 @@ impl Learned {
         let best = from.map(speed).fold(0.0, f64::max);
         let best = if best > 0.0 { best } else { USUAL_BYTES_PER_MS };
         FETCH_OVERHEAD_MS + bytes as f64 / best
+    }
+
+    /// What the bytes take at the least, wherever they come from and go to.
+    pub(crate) fn least_fetch_ms(&self, bytes: u64) -> f64 {
+        if bytes == 0 { 0.0 } else { FETCH_OVERHEAD_MS + bytes as f64 / self.top_speed.max(USUAL_BYTES_PER_MS) }
     }
 
     /// A host that is gone teaches nothing any more.
@@ -147,6 +153,10 @@ mod tests {
         assert_eq!((ms(&[&slow]), ms(&[&fast])), (1_100.0, 200.0));
         assert_eq!(ms(&[&slow, &fast]), 200.0);
         assert_eq!(learned.fetch_ms([&fast].into_iter(), &here, 0), 0.0);
+        // Slow ways bound nothing: another may be as fast as any that was never measured.
+        assert_eq!((learned.least_fetch_ms(1_000_000), learned.least_fetch_ms(0)), (110.0, 0.0));
+        learned.fetched(&slow, &fast, 200_000_000, 1_000);
+        assert_eq!(learned.least_fetch_ms(1_000_000), 105.0);
         learned.forget(&fast);
         assert_eq!(learned.fetch_ms([&fast].into_iter(), &here, 1_000_000), 110.0);
     }

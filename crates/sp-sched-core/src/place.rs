@@ -55,6 +55,8 @@ pub(crate) struct Binding {
     pub(crate) rank: Rank,
     pub(crate) outputs: Vec<OutputSlot>,
     pub(crate) missing_bytes: u64,
+    /// The step in which it was judged.
+    pub(crate) step: u64,
 }
 
 impl Core {
@@ -73,7 +75,9 @@ impl Core {
         let best = self.best_worker(task, &need);
         self.found_inputs(id);
         if let Some(best) = best {
+            let worker = best.worker.clone();
             self.bind(id, need.class, best);
+            self.refresh_open(&worker);
         }
     }
 
@@ -82,9 +86,11 @@ impl Core {
         let open = self.open.of_class(need.class).map(|(score, id)| (*score, id));
         let mut best: Option<Candidate> = None;
         let mut drawn = Vec::new();
+        let at_least = self.least_cost_of_strangers(need);
         let all = holders.iter().map(|(s, id)| (*s, id)).chain(open);
         for (judged, ((builtin, score), id)) in all.enumerate() {
-            let settled = best.as_ref().is_some_and(|b| b.failures == 0 && b.builtin <= builtin && b.cost <= score);
+            let cost = score.saturating_add(at_least);
+            let settled = best.as_ref().is_some_and(|b| b.failures == 0 && b.builtin <= builtin && b.cost <= cost);
             if judged >= SCAN + holders.len() || (settled && judged >= holders.len() && !self.draws()) {
                 break;
             }
@@ -107,6 +113,16 @@ impl Core {
 
     fn draws(&self) -> bool {
         self.config.assigner == Assigner::Random
+    }
+
+    /// What a worker that has none of the inputs costs at least, besides its score.
+    fn least_cost_of_strangers(&self, need: &Need) -> u64 {
+        match self.config.assigner {
+            Assigner::Utilization => {
+                need.inputs.iter().map(|file| self.learned.least_fetch_ms(file.size_bytes)).sum::<f64>() as u64
+            }
+            _ => 0,
+        }
     }
 
     /// Open workers that have some of the inputs: they may be a better choice than their scores say.
@@ -222,7 +238,8 @@ impl Core {
 
     // === binding ===
 
-    /// Puts the task into a window of the worker and promises its space.
+    /// Puts the task into a window of the worker and promises its space. The caller sees to it that the worker's scores
+    /// are worked out anew before anybody goes by them.
     pub(crate) fn bind(&mut self, id: TaskId, class: Class, candidate: Candidate) {
         let Candidate { worker: worker_id, outputs, missing_bytes, .. } = candidate;
         let (Some(task), Some(worker)) = (self.tasks.get(&id), self.workers.get(&worker_id)) else { return };
@@ -242,9 +259,9 @@ impl Core {
             *worker.given_by_kind.entry(class.0).or_default() += 1;
         }
         self.drawn += 1;
-        self.refresh_open(&worker_id);
         self.dirty.turns.insert(worker_id.clone());
-        self.bound.insert(id, Binding { worker: worker_id, class, rank, outputs, missing_bytes });
+        let step = self.steps;
+        self.bound.insert(id, Binding { worker: worker_id, class, rank, outputs, missing_bytes, step });
     }
 
     /// Takes the task out of its window; the caller decides what becomes of it.

@@ -49,7 +49,7 @@ pub(crate) struct Queue {
     counts: BTreeMap<Class, usize>,
 }
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 struct Entry {
     class: Class,
     rank: Rank,
@@ -58,16 +58,21 @@ struct Entry {
 }
 
 impl Queue {
-    pub(crate) fn insert(&mut self, class: Class, rank: Rank, stores: Option<Vec<StoreId>>) {
+    fn insert(&mut self, entry: Entry) {
+        let Entry { class, rank, .. } = entry;
+        // Tasks are looked at far more often than they move.
+        if self.entries.get(&rank.4) == Some(&entry) {
+            return;
+        }
         self.remove(rank.4);
-        match &stores {
+        match &entry.stores {
             None => drop(self.anywhere.entry(class).or_default().insert(rank)),
             Some(stores) => stores.iter().for_each(|store| {
                 self.at_store.entry((store.clone(), class)).or_default().insert(rank);
             }),
         }
         *self.counts.entry(class).or_default() += 1;
-        self.entries.insert(rank.4, Entry { class, rank, stores });
+        self.entries.insert(rank.4, entry);
     }
 
     pub(crate) fn remove(&mut self, id: TaskId) {
@@ -127,24 +132,32 @@ impl Core {
 
     /// Puts the task where it belongs: into the queue, behind a timer, or nowhere. True: it is in the queue.
     pub(crate) fn requeue(&mut self, id: TaskId) -> bool {
-        self.queue.remove(id);
-        if self.bound.contains_key(&id) {
-            return false;
+        let entry = self.queue_entry(id);
+        let queued = entry.is_some();
+        match entry {
+            Some(entry) => self.queue.insert(entry),
+            None => self.queue.remove(id),
         }
-        let Some(task) = self.tasks.get(&id) else { return false };
-        let (Some(at), Some(class)) = (self.placeable_at(task), self.class_of(task)) else { return false };
+        queued
+    }
+
+    fn queue_entry(&mut self, id: TaskId) -> Option<Entry> {
+        if self.bound.contains_key(&id) {
+            return None;
+        }
+        let task = self.tasks.get(&id)?;
+        let (at, avoided_until) = (self.placeable_at(task)?, self.avoided_until(task));
+        let class = self.class_of(task)?;
         if at > self.now {
             self.wind(at, Bell::Task(id));
-            return false;
+            return None;
         }
-        if self.avoided_until(task) > self.now {
+        let entry = Entry { class, rank: rank(task), stores: stays(task.kind).then(|| self.stores_of_inputs(task)) };
+        if avoided_until > self.now {
             // Whoever it failed on may have it then; nothing else might wake the scheduler up for it.
-            self.wind(self.avoided_until(task), Bell::Task(id));
+            self.wind(avoided_until, Bell::Task(id));
         }
-        let Some(task) = self.tasks.get(&id) else { return false };
-        let (rank, stores) = (rank(task), stays(task.kind).then(|| self.stores_of_inputs(task)));
-        self.queue.insert(class, rank, stores);
-        true
+        Some(entry)
     }
 
     /// Stores that have an input of the task; whether one worker has them all is judged when it is offered to him.

@@ -129,16 +129,19 @@ impl Core {
 
     fn go(&mut self, id: TaskId, go: Go) {
         let Some(binding) = self.unbind(id) else { return };
-        // Where it was to write may have changed since it was bound.
         let Some((task, worker)) = self.tasks.get(&id).zip(self.workers.get(&binding.worker)) else { return };
-        let judged = self.need(task).ok().and_then(|need| self.judge(task, &need, worker, 0).ok());
-        let Some(candidate) = judged else {
+        // Where it was to write may have changed since it was bound, but not within one step.
+        let outputs = match binding.step == self.steps {
+            true => Some(binding.outputs),
+            false => self.need(task).ok().and_then(|need| Some(self.judge(task, &need, worker, 0).ok()?.outputs)),
+        };
+        let Some(outputs) = outputs else {
             self.dirty.tasks.insert(id);
             return;
         };
         let host = worker.reg.host.clone();
         let fitted = self.host_fits(&host);
-        self.begin_attempt(id, &binding.worker, candidate.outputs, go);
+        self.begin_attempt(id, &binding.worker, outputs, go);
         let ignored = self.workers.get(&binding.worker).is_some_and(|w| self.ignores_resources(w));
         let fits = !fitted || ignored || self.host_fits(&host);
         sp_invariants::check!(sp_invariants::Law::L4, fits, "task {id} on host {host}");

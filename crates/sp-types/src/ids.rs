@@ -1,7 +1,9 @@
 //! Ids of hosts, workers, tasks, attempts, stores and replicas.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,9 +20,22 @@ pub struct BadId {
 macro_rules! string_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String")]
-        pub struct $name(String);
+        // Shared: one process has few of them and many copies, and two copies of one are seen to be equal at a glance.
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[serde(try_from = "String", into = "String")]
+        pub struct $name(Arc<str>);
+
+        impl Ord for $name {
+            fn cmp(&self, other: &Self) -> Ordering {
+                if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
+            }
+        }
+
+        impl PartialOrd for $name {
+            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+                Some(self.cmp(other))
+            }
+        }
 
         impl $name {
             /// Wraps a text: 1 to 128 characters of `[A-Za-z0-9._-]`, so that an id can always be part of a path.
@@ -30,7 +45,7 @@ macro_rules! string_id {
                 if text.is_empty() || text.len() > 128 || !shape || text.starts_with('.') {
                     return Err(BadId { what: $what, text });
                 }
-                Ok(Self(text))
+                Ok(Self(text.into()))
             }
 
             /// The id as text.
@@ -49,6 +64,12 @@ macro_rules! string_id {
             type Error = BadId;
             fn try_from(text: String) -> Result<Self, BadId> {
                 Self::new(text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(id: $name) -> Self {
+                id.0.as_ref().to_owned()
             }
         }
 
