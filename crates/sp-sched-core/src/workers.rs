@@ -1,6 +1,6 @@
 //! Workers: sessions, leases, and what becomes of the attempts that a worker brings along or has lost.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use sp_types::{AttemptId, HostCapacity, HostId, SessionId, TaskClass, TaskKind, WorkerId, WorkerLimits};
 
@@ -103,20 +103,17 @@ impl Core {
         let returning: Vec<AttemptId> = finished.iter().map(|r| r.attempt).collect();
         let mut keep = Vec::new();
         let mut send = Vec::new();
-        let mut moved = BTreeSet::new();
+        let mut moved = Vec::new();
         // Those that still wait for their space move too: they will run where the worker is now.
         for attempt in self.lookup.on_worker(&id).collect::<Vec<_>>() {
             if self.move_attempt(attempt, &host) {
-                moved.insert(attempt);
+                moved.push(attempt);
             }
         }
+        moved.retain(|attempt| !returning.contains(attempt));
+        self.drop_those_without_room(&id, moved);
         for attempt in self.granted_on(&id) {
-            let gone_gpu = self.gone_gpu(attempt).filter(|_| held.contains(&attempt));
-            if moved.contains(&attempt) && !returning.contains(&attempt) && self.has_lost_its_room(attempt, &id) {
-                self.lose_attempt(attempt, "others have taken its room since its host was left");
-                continue;
-            }
-            if let Some(gpu) = gone_gpu {
+            if let Some(gpu) = self.gone_gpu(attempt).filter(|_| held.contains(&attempt)) {
                 self.lose_attempt(attempt, &format!("its worker restarted without {gpu}"));
                 continue;
             }
@@ -302,16 +299,23 @@ impl Core {
         attempts.filter(|a| a.state == AttemptState::Granted).map(|a| a.id).collect()
     }
 
-    /// It comes to this host with its worker: does it fit beside what others do there by now?
-    fn has_lost_its_room(&mut self, id: AttemptId, worker: &WorkerId) -> bool {
-        let computes = self.attempt(id).is_some_and(|a| !a.held)
-            && self.live.get(&id).is_some_and(|live| live.verifying.is_none());
-        let Some(worker) = self.workers.get(worker).filter(|w| computes && !self.ignores_resources(w)) else {
-            return false;
+    /// Attempts that have come to another host with their worker, where others may have got the room meanwhile: those
+    /// that nobody has begun with go first.
+    fn drop_those_without_room(&mut self, worker: &WorkerId, mut moved: Vec<AttemptId>) {
+        let Some(known) = self.workers.get(worker).filter(|w| !self.ignores_resources(w)) else { return };
+        let host = known.reg.host.clone();
+        let computes = |id: &AttemptId| {
+            self.attempt(*id).is_some_and(|a| !a.held) && self.live.get(id).is_some_and(|l| l.verifying.is_none())
         };
-        let host = worker.reg.host.clone();
-        self.freshen_accounts();
-        !self.host_fits(&host)
+        moved.retain(computes);
+        moved.sort_by_key(|id| self.attempt(*id).is_some_and(|a| a.state == AttemptState::Granted));
+        for id in moved {
+            self.freshen_accounts();
+            if self.host_fits(&host) {
+                return;
+            }
+            self.lose_attempt(id, "others have taken its room since its host was left");
+        }
     }
 
     /// Its worker may have come back on another host, or on another boot of the same one; true when it has.

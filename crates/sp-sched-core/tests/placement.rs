@@ -7,11 +7,11 @@ mod desk;
 use desk::{Desk, GIB, SIZE, lotus_machine};
 use sp_sched_core::Assigner;
 use sp_sched_core::effect::Reply;
-use sp_sched_core::event::{Failure, Request};
+use sp_sched_core::event::{Event, Failure, Request};
 use sp_sched_core::model::UnixMs;
 use sp_sched_core::view::Where;
 use sp_types::SectorState::{Committing1, Committing2, FinalizeSector, Packing, PreCommit1, PreCommit2};
-use sp_types::{AttemptId, ErrorCode, HostCapacity, HostId, ResourceTable, TaskId, TaskKind};
+use sp_types::{AttemptId, ErrorCode, HostCapacity, HostId, ResourceTable, SessionId, TaskId, TaskKind};
 
 const PC1: TaskKind = TaskKind::PreCommit1;
 const PC2: TaskKind = TaskKind::PreCommit2;
@@ -355,30 +355,34 @@ fn after_a_restart_absent_workers_keep_their_part_of_the_host() {
 
 #[test]
 fn work_of_before_a_boot_goes_on_only_where_there_is_still_room() {
-    const C2: TaskKind = TaskKind::Commit2;
-    for is_taken in [false, true] {
-        let states = if is_taken { vec![Committing2, PreCommit2] } else { vec![Committing2] };
-        let mut desk = Desk::new(|_| {}, &states);
-        let join = |desk: &mut Desk, name: &str, kind, boot: &str, held: Vec<AttemptId>| {
-            let host = HostId::new(format!("machine-{boot}")).unwrap();
-            desk.join_with(name, &[kind], lotus_machine(), ResourceTable::default(), |r| {
-                (r.host, r.held) = (host, held)
-            });
-        };
-        join(&mut desk, "c", C2, "one", vec![]);
+    let join = |desk: &mut Desk, name: &str, kind, boot: &str, held: Vec<AttemptId>| {
+        let host = HostId::new(format!("machine-{boot}")).unwrap();
+        let one_core = HostCapacity { cpus: 1, ..lotus_machine() };
+        desk.join_with(name, &[kind], one_core, ResourceTable::default(), |r| (r.host, r.held) = (host, held));
+    };
+    for (is_taken, is_granted) in [(false, true), (true, true), (true, false)] {
+        let states = if is_taken { vec![PreCommit1, PreCommit2] } else { vec![PreCommit1] };
+        let mut desk = Desk::new(|c| c.pc2_backlog = 100, &states);
+        desk.silent = !is_granted;
+        join(&mut desk, "c", PC1, "one", vec![]);
         let holders: Vec<(u64, &str)> = [(0, "c"), (1, "b")].into_iter().take(states.len()).collect();
         desk.index(&["b", "c"], &holders);
-        assert_eq!(desk.news(), ["C2 0 on c"]);
-        let old = desk.attempt(C2, 0);
+        assert_eq!(desk.news().len(), usize::from(is_granted));
+        let attempts = |desk: &Desk| -> Vec<AttemptId> {
+            desk.core.jobs(UnixMs(desk.now)).into_iter().filter_map(|job| job.attempt).collect()
+        };
+        let old = attempts(&desk)[0];
+        desk.silent = false;
+        let (worker, session) = (desk::worker("c"), SessionId::new("one").unwrap());
+        desk.step(Event::WorkerDisconnected { worker, session, reason: "no power".to_owned() });
         // Nothing of before the boot computes any more, so b gets the whole machine; then c is back as well.
         join(&mut desk, "b", PC2, "two", vec![]);
         assert_eq!(desk.news().len(), usize::from(is_taken));
-        join(&mut desk, "c", C2, "two", vec![old]);
-        let attempts: Vec<_> = desk.core.jobs(UnixMs(desk.now)).into_iter().filter_map(|job| job.attempt).collect();
-        assert_eq!(attempts.contains(&old), !is_taken, "{attempts:?}");
+        join(&mut desk, "c", PC1, "two", if is_granted { vec![old] } else { vec![] });
+        assert_eq!(attempts(&desk).contains(&old), !is_taken, "granted: {is_granted}");
         if is_taken {
             desk.finish(PC2, 1, 0, 1);
-            assert_eq!(desk.news(), ["C2 0 on c"], "it has waited for its turn");
+            assert_eq!(desk.news(), ["PC1 0 on c"], "it has waited for its turn");
         }
     }
 }

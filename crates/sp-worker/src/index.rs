@@ -252,6 +252,11 @@ async fn feed(
     loop {
         let wait = *health_every.borrow_and_update();
         node.env.clock.sleep(wait).await;
+        for store in late_stores(node).await {
+            if tell_store(node, &store, &sender).await.is_err() {
+                return closed();
+            }
+        }
         let stores = node.stores.clone();
         let all = move || stores.all().iter().map(stores::health).collect::<Vec<_>>();
         for health in node.env.blocking(all).await {
@@ -260,6 +265,16 @@ async fn feed(
             }
         }
     }
+}
+
+/// Stores in which something came to its place that no attempt has declared.
+async fn late_stores(node: &Node) -> Vec<Store> {
+    let stores = node.stores.clone();
+    let late = |store: &Store| {
+        let settled = store.settle_late();
+        settled.inspect_err(|error| tracing::warn!(store = %store.id(), %error, "cannot be settled")).unwrap_or(false)
+    };
+    node.env.blocking(move || stores.all().into_iter().filter(late).collect()).await
 }
 
 /// Attaches a store and declares everything in it.

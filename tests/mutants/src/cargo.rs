@@ -69,9 +69,10 @@ impl Cargo {
         let both = std::fs::File::create(&log).map_err(|e| format!("{}: {e}", log.display()))?;
         let errors = both.try_clone().map_err(|e| format!("{}: {e}", log.display()))?;
         let mut command = Command::new(cargo);
-        command.args(arguments).current_dir(&self.tree).env("CARGO_TARGET_DIR", &self.target);
+        command.current_dir(&self.tree).env("CARGO_TARGET_DIR", &self.target);
         // Every bug compiles the crate anew and runs it for seconds.
         command.env("CARGO_PROFILE_DEV_OPT_LEVEL", "0").env("CARGO_PROFILE_DEV_DEBUG", "0");
+        command.args(["--config", "profile.dev.package.sp-sched-core.opt-level=0"]).args(arguments);
         command.env_remove("RUST_BACKTRACE").stdin(Stdio::null()).stdout(both).stderr(errors);
         let mut child = command.spawn().map_err(|e| format!("cargo: {e}"))?;
         let status = wait(&mut child)?;

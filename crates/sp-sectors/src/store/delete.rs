@@ -24,16 +24,19 @@ impl Store {
         {
             let _switch = self.switch_write();
             self.settle()?;
-            match self.check_root(replica) {
-                Ok(_) => {}
-                Err(StoreError::Missing { .. } | StoreError::OtherRoot { .. }) => return Ok(Deleted::NotThere),
-                Err(e) => return Err(e),
-            }
             // Data before manifest: a manifest without data is recognised as a leftover, data without a manifest
             // would look like a file of Lotus's.
             let place = self.layout().replica(sector, kind);
-            remove_any(self.disk(), &trash).doing("remove", &trash)?;
-            self.disk().rename(&place, &trash).doing("rename", &place)?;
+            match self.check_root(replica) {
+                Ok(_) => {
+                    remove_any(self.disk(), &trash).doing("remove", &trash)?;
+                    self.disk().rename(&place, &trash).doing("rename", &place)?;
+                }
+                // A delete that failed after this step is finished: what it did may not be durable.
+                Err(StoreError::Missing { .. }) if self.was_half_deleted(replica)? => {}
+                Err(StoreError::Missing { .. } | StoreError::OtherRoot { .. }) => return Ok(Deleted::NotThere),
+                Err(e) => return Err(e),
+            }
             self.sync_parent(&place)?;
             for path in [self.layout().head(sector, kind), self.layout().list(sector, kind, &replica.root)] {
                 remove_any(self.disk(), &path).doing("remove", &path)?;
@@ -42,5 +45,13 @@ impl Store {
         }
         remove_any(self.disk(), &trash).doing("remove", &trash)?;
         Ok(Deleted::Removed)
+    }
+
+    /// Its data is gone from its place, and something of it is still there.
+    fn was_half_deleted(&self, replica: &ReplicaId) -> Result<bool, StoreError> {
+        let (sector, kind) = (replica.sector, replica.kind);
+        let manifest = self.head(sector, kind)?.is_some_and(|head| head.root == replica.root);
+        let trash = self.found(&self.layout().trash(sector, kind))?.is_some();
+        Ok(replica.store == *self.id() && (manifest || trash))
     }
 }

@@ -11,6 +11,7 @@ mod work;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sp_types::{AttemptId, FileKind, SectorId, StoreId};
@@ -36,6 +37,8 @@ struct Inner {
     switch: RwLock<()>,
     /// Bytes of all replicas at the last scan; none after a change.
     used_bytes: Mutex<Option<u64>>,
+    /// A publish has failed after it was certain: what it publishes comes to its place later, and nobody has said so.
+    late: AtomicBool,
 }
 
 /// How full a store is.
@@ -76,8 +79,8 @@ impl Store {
         for unknown in meta.filters().unknown() {
             tracing::warn!(path = %path.display(), entry = unknown, "a filter names nothing that exists; it matches nothing");
         }
-        let store =
-            Self(Arc::new(Inner { disk, layout, id, meta, switch: RwLock::new(()), used_bytes: Mutex::new(None) }));
+        let (switch, used_bytes, late) = (RwLock::new(()), Mutex::new(None), AtomicBool::new(false));
+        let store = Self(Arc::new(Inner { disk, layout, id, meta, switch, used_bytes, late }));
         if store.writable() {
             for dir in store.layout().directories() {
                 make_dirs(store.disk(), &dir).doing("create", &dir)?;

@@ -1,5 +1,7 @@
 //! Publish: what an attempt made in its work directory takes its place in the store, all of it or nothing.
 
+use std::sync::atomic::Ordering;
+
 use sp_env::{CrashPoint, crash_point};
 use sp_types::{AttemptId, FileKind, ReplicaInfo, SectorId};
 
@@ -86,8 +88,23 @@ impl Store {
             let replaces = self.head(sector, kind)?.map(|head| head.root);
             switches.push(Switch { sector, kind, id, root, replaces });
         }
-        self.write_record(attempt, &switches)?;
-        self.carry_out(attempt, &switches)
+        let done = self.write_record(attempt, &switches).and_then(|()| self.carry_out(attempt, &switches));
+        if done.is_err() {
+            self.0.late.store(true, Ordering::SeqCst);
+        }
+        done
+    }
+
+    /// Finishes publishes that have failed half-way. True: something may have come to its place since the last call that
+    /// no publish has named, so whoever lists the replicas has to list them anew.
+    pub fn settle_late(&self) -> Result<bool, StoreError> {
+        if !self.0.late.load(Ordering::SeqCst) {
+            return Ok(false);
+        }
+        let _switch = self.switch_write();
+        self.settle()?;
+        self.0.late.store(false, Ordering::SeqCst);
+        Ok(true)
     }
 
     /// Digests an output and makes it and its manifest durable in the work directory.

@@ -154,6 +154,53 @@ fn an_error_in_the_middle_is_settled_by_the_next_call() {
     }
 }
 
+/// A publish that has failed is given up, and happens all the same once it was certain: then the store says so.
+#[test]
+fn what_is_published_late_is_told() {
+    let case = Case { loss: Loss::Nothing, exchange: true, replaces: true };
+    let mut late = 0;
+    for at in 0.. {
+        let (disk, store) = prepare(&case);
+        let before = store.replicas().unwrap();
+        disk.fail_after(at);
+        let done = store.publish(attempt("2.1"), &OUTPUTS).is_ok();
+        drop(store.settle_late());
+        disk.fail_after(u64::MAX);
+        store.discard(attempt("2.1")).unwrap();
+        let told = store.settle_late().unwrap();
+        assert!(!store.settle_late().unwrap(), "once");
+        if done {
+            assert!(!told, "its publish has named them");
+            break;
+        }
+        let changed = store.replicas().unwrap() != before;
+        assert!(told || !changed, "{at}");
+        late += u32::from(changed);
+    }
+    assert!(late > 5, "{late}");
+}
+
+#[test]
+fn a_delete_that_failed_is_finished_by_the_next() {
+    for loss in [Loss::Nothing, Loss::Unsynced, Loss::Some(1), Loss::Some(2), Loss::Some(3)] {
+        for at in 0.. {
+            let disk = MemDisk::default();
+            let store = new_store(&disk);
+            let infos = publish(&disk, &store, "1.1", 1);
+            disk.fail_after(at);
+            let outcome = store.delete(&infos[0].id);
+            disk.fail_after(u64::MAX);
+            store.delete(&infos[0].id).unwrap();
+            disk.crash(loss);
+            let store = reopen(&disk, &[]).unwrap();
+            assert_eq!(store.replicas().unwrap(), infos[1..], "{at}");
+            if outcome.is_ok() {
+                break;
+            }
+        }
+    }
+}
+
 #[test]
 fn delete_removes_all_or_nothing() {
     for loss in [Loss::Nothing, Loss::Unsynced, Loss::Some(1), Loss::Some(2), Loss::Some(3)] {
