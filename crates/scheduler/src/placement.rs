@@ -30,6 +30,10 @@ pub(crate) struct SchedulingKeys {
     /// [default: 1m]
     #[arg(long, env = "SP_SCHEDULER_GROUP_FILL")]
     group_fill: Option<Duration>,
+    /// A task is accounted with the memory that its like has taken on the host even where that is more than the
+    /// resource table says; without this, only where it is less [default: false]
+    #[arg(long, env = "SP_SCHEDULER_MEASURED_ABOVE_TABLE", num_args = 0..=1, default_missing_value = "true")]
+    measured_above_table: Option<bool>,
     /// `hardware`, or `disabled`: the built-in worker's resources do not count [default: hardware]
     #[arg(long, env = "SP_SCHEDULER_RESOURCE_FILTERING")]
     resource_filtering: Option<String>,
@@ -58,6 +62,7 @@ impl SchedulingKeys {
             windows,
             pc2_backlog: self.pc2_backlog.or(file.pc2_backlog).unwrap_or(0),
             group_fill_ms: self.group_fill.or(file.group_fill).map_or(60_000, |fill| fill.0.as_millis() as u64),
+            measured_above_table: self.measured_above_table.or(file.measured_above_table).unwrap_or(false),
             filter_builtin_resources: match filtering.as_deref() {
                 None | Some("hardware") => true,
                 Some("disabled") => false,

@@ -76,6 +76,8 @@ pub struct Placement {
     pub pc2_backlog: usize,
     /// A group of PC1 waits so long for more members once its first one could start.
     pub group_fill_ms: u64,
+    /// Measured memory counts even where it is more than the resource table says.
+    pub measured_above_table: bool,
     /// The built-in worker's resources count.
     pub filter_builtin_resources: bool,
     /// Rows of the resource table for the whole cluster.
@@ -90,6 +92,7 @@ impl Default for Placement {
             windows: 2,
             pc2_backlog: 0,
             group_fill_ms: 60_000,
+            measured_above_table: false,
             filter_builtin_resources: true,
             resources: ResourceTable::default(),
         }
@@ -98,13 +101,22 @@ impl Default for Placement {
 
 impl Placement {
     fn apply(&self, config: &mut Config) {
-        let Self { assigner, assigner_seed, windows, pc2_backlog, group_fill_ms, filter_builtin_resources, resources } =
-            self;
+        let Self {
+            assigner,
+            assigner_seed,
+            windows,
+            pc2_backlog,
+            group_fill_ms,
+            measured_above_table,
+            filter_builtin_resources,
+            resources,
+        } = self;
         config.assigner = *assigner;
         config.assigner_seed = *assigner_seed;
         config.windows = *windows;
         config.pc2_backlog = *pc2_backlog;
         config.group_fill_ms = *group_fill_ms;
+        config.measured_above_table = *measured_above_table;
         config.filter_builtin_resources = *filter_builtin_resources;
         config.resources = resources.clone();
     }

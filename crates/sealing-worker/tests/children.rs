@@ -60,13 +60,16 @@ async fn one_child_serves_many_requests_and_refusals_keep_it() {
     let dir = tempfile::tempdir().unwrap();
     let executor = executor(dir.path(), &[]);
     let out = dir.path().join("unsealed");
-    let Outcome::AddPiece(output) = executor.run(job(Role::Task, pledge(&out))).await.unwrap() else { panic!() };
+    let answer = executor.run(job(Role::Task, pledge(&out))).await.unwrap();
+    assert!(answer.peak_memory_bytes > 1 << 20, "{}", answer.peak_memory_bytes);
+    let Outcome::AddPiece(output) = answer.outcome else { panic!() };
     assert_eq!((output.pieces.len(), output.pieces[0].padded_bytes), (1, 2048));
     let again = executor.run(job(Role::Task, pledge(&out))).await.unwrap_err();
     assert!(matches!(again, ExecError::Refused(failure) if failure.code == "SP-BAD-REQUEST"));
     assert_eq!(children(dir.path()).len(), 1);
     let read = ExecReadPiece { unsealed: out.display().to_string(), offset: 100, size_bytes: 1000 };
-    let Outcome::Data(data) = executor.run(job(Role::Reader, Op::ReadPiece(read))).await.unwrap() else { panic!() };
+    let read = executor.run(job(Role::Reader, Op::ReadPiece(read))).await.unwrap();
+    let Outcome::Data(data) = read.outcome else { panic!() };
     assert_eq!(data, [0; 1000]);
     assert_eq!(children(dir.path()).len(), 2, "reads have a child of their own");
 }

@@ -205,7 +205,7 @@ impl Core {
     // === questions ===
 
     pub(crate) fn row(&self, worker: &Worker, (kind, proof): Class) -> ResourceRow {
-        worker.reg.resources.row(kind, proof.size)
+        worker.rows.row(kind, proof.size)
     }
 
     /// Could the worker compute one more task of this class now? If not, what is short; true when it is the host's.
@@ -264,7 +264,7 @@ impl Core {
 
     /// PoSt looks at PoSt only: sealing never delays it.
     pub(crate) fn post_shortage(&self, worker: &Worker, kind: TaskKind) -> Option<Shortage> {
-        let row = worker.reg.resources.row(kind, self.config.sector_size);
+        let row = worker.rows.row(kind, self.config.sector_size);
         let tries = self.posts.values().flat_map(|j| j.running()).filter(|(_, run)| run.host == worker.reg.host);
         let proof = self.config.seal_proof();
         let used = tries

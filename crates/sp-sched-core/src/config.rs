@@ -93,6 +93,8 @@ pub struct Config {
     pub pc2_backlog: usize,
     /// A group of PC1 waits so long for more members once its first one could start.
     pub group_fill_ms: u64,
+    /// Measured memory counts even where it is more than the table says.
+    pub measured_above_table: bool,
     /// Check the laws after every step.
     pub check_laws: bool,
     /// Time limits that differ from the defaults.
@@ -144,6 +146,7 @@ impl Config {
             filter_builtin_resources: true,
             pc2_backlog: 0,
             group_fill_ms: MINUTE,
+            measured_above_table: false,
             check_laws: cfg!(debug_assertions),
             time_limits_ms: Vec::new(),
         }

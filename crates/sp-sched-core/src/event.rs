@@ -179,6 +179,8 @@ pub struct TaskResult {
     pub fetch_ms: u64,
     /// Time it computed.
     pub compute_ms: u64,
+    /// Most memory of its executor meanwhile; 0: not measured.
+    pub peak_memory_bytes: u64,
 }
 
 /// What a finished attempt made.

@@ -1,7 +1,7 @@
 //! What the scheduler has learned: how long each kind of task takes on each host, and how fast data comes from where.
 //! Estimates decide between workers that are all allowed; they never allow anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use sp_types::{HostId, SectorSize, TaskKind};
 
@@ -11,6 +11,15 @@ const NEWEST: f64 = 0.3;
 const USUAL_BYTES_PER_MS: f64 = 100_000.0;
 /// What moving data costs besides its bytes.
 const FETCH_OVERHEAD_MS: f64 = 100.0;
+
+/// Peaks of memory that count: the newest.
+const PEAKS: usize = 16;
+/// So many of them make an estimate.
+const PEAKS_LEAST: usize = 5;
+/// What a task may take above the largest of them, percent.
+const PEAK_MARGIN: u64 = 10;
+/// Estimates of memory are rounded up to a multiple of this, so that they seldom move.
+const PEAK_STEP: u64 = 64 << 20;
 
 /// A moving mean.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,6 +45,7 @@ impl Estimate {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Learned {
     durations: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, Estimate>>,
+    peaks: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, VecDeque<u64>>>,
     speeds: BTreeMap<(HostId, HostId), Estimate>,
     /// No estimate of a speed was ever higher, bytes per millisecond.
     top_speed: f64,
@@ -50,6 +60,34 @@ impl Learned {
             Some(estimate) => estimate.add(value),
             None => drop(of_kind.insert(host.clone(), Estimate::first(value))),
         }
+    }
+
+    /// A task of this kind had so much memory resident at most. True: that changes what is expected of the next one.
+    pub(crate) fn peaked(&mut self, kind: TaskKind, size: SectorSize, host: &HostId, bytes: u64) -> bool {
+        if bytes == 0 {
+            return false;
+        }
+        let before = self.peak_bytes(kind, size, host);
+        let peaks = self.peaks.entry((kind, size)).or_default().entry(host.clone()).or_default();
+        if peaks.len() == PEAKS {
+            peaks.pop_front();
+        }
+        peaks.push_back(bytes);
+        self.peak_bytes(kind, size, host) != before
+    }
+
+    /// Memory that such a task will take at most on this host, once enough of them were measured there.
+    pub(crate) fn peak_bytes(&self, kind: TaskKind, size: SectorSize, host: &HostId) -> Option<u64> {
+        let peaks = self.peaks.get(&(kind, size))?.get(host).filter(|peaks| peaks.len() >= PEAKS_LEAST)?;
+        let most = peaks.iter().copied().max()?;
+        let wanted = most.saturating_add(most / 100 * PEAK_MARGIN);
+        Some(wanted.div_ceil(PEAK_STEP).saturating_mul(PEAK_STEP))
+    }
+
+    /// Every class of which tasks were measured.
+    pub(crate) fn peaks_of(&self, host: &HostId) -> impl Iterator<Item = (TaskKind, SectorSize, u64)> {
+        let peak = |(kind, size): &(TaskKind, SectorSize)| Some((*kind, *size, self.peak_bytes(*kind, *size, host)?));
+        self.peaks.keys().filter_map(peak).collect::<Vec<_>>().into_iter()
     }
 
     /// So many bytes came from one host to the other in so long.
@@ -102,6 +140,10 @@ impl Learned {
             of_kind.remove(host);
         }
         self.durations.retain(|_, of_kind| !of_kind.is_empty());
+        for of_kind in self.peaks.values_mut() {
+            of_kind.remove(host);
+        }
+        self.peaks.retain(|_, of_kind| !of_kind.is_empty());
         self.speeds.retain(|(from, to), _| from != host && to != host);
     }
 }
@@ -141,6 +183,26 @@ mod tests {
         assert!(learned.expected_ms(kind, size, &a) > 2_900.0);
         // A host never seen is taken to be like the others.
         assert_eq!(learned.expected_ms(kind, size, &host("b")), learned.expected_ms(kind, size, &a));
+    }
+
+    #[test]
+    fn memory_is_what_the_largest_of_the_newest_took_and_a_little() {
+        let (mut learned, a) = (Learned::default(), host("a"));
+        let (kind, size, gib) = (TaskKind::PreCommit2, SectorSize::GiB32, 1 << 30);
+        let peak = |learned: &Learned| learned.peak_bytes(kind, size, &a);
+        (0..4).for_each(|_| assert!(!learned.peaked(kind, size, &a, 9 * gib)));
+        assert!(!learned.peaked(kind, size, &a, 0), "nobody has measured");
+        assert_eq!(peak(&learned), None);
+        assert!(learned.peaked(kind, size, &a, 10 * gib));
+        assert_eq!(peak(&learned), Some(11 * gib));
+        assert!(!learned.peaked(kind, size, &a, 2 * gib), "the largest counts");
+        (0..14).for_each(|_| assert!(!learned.peaked(kind, size, &a, 2 * gib)));
+        assert_eq!(peak(&learned), Some(11 * gib));
+        assert!(learned.peaked(kind, size, &a, 2 * gib), "as long as it is one of the newest");
+        assert_eq!(peak(&learned), Some(2 * gib + gib / 4));
+        assert_eq!(learned.peaks_of(&a).collect::<Vec<_>>(), [(kind, size, 2 * gib + gib / 4)]);
+        learned.forget(&a);
+        assert_eq!((peak(&learned), learned.peaks_of(&a).count()), (None, 0));
     }
 
     #[test]

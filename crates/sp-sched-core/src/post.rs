@@ -111,7 +111,7 @@ impl Core {
         let Some(host) = self.workers.get(worker).map(|w| w.reg.host.clone()) else { return };
         let Some((job, part)) = self.part(place) else { return };
         let (kind, ready) = (job.kind.task(), part.again_at.max(job.started));
-        let Some(row) = self.workers.get(worker).map(|w| w.reg.resources.row(kind, self.config.sector_size)) else {
+        let Some(row) = self.workers.get(worker).map(|w| w.rows.row(kind, self.config.sector_size)) else {
             return;
         };
         self.observed.push(Observation::Waited { kind, ms: now.since(ready) });

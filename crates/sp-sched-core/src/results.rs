@@ -48,6 +48,12 @@ impl Core {
         let Some(host) = self.attempt(id).map(|a| a.host.clone()) else { return };
         let Some(proof) = self.tasks.get(&id.task).and_then(|t| self.class_of(t)).map(|class| class.1) else { return };
         self.learned.took(kind, proof.size, &host, result.compute_ms);
+        // Nothing has more resident than there is: whoever says so is wrong in everything.
+        let there_is = self.hosts.get(&host).map_or(0, |h| h.capacity.memory_bytes);
+        let peak_bytes = Some(result.peak_memory_bytes).filter(|peak| *peak <= there_is).unwrap_or(0);
+        if self.learned.peaked(kind, proof.size, &host, peak_bytes) {
+            self.measure_anew(&host);
+        }
         if let Some((from, bytes)) = self.live.get(&id).and_then(|l| l.fetches.clone()) {
             self.learned.fetched(&from, &host, bytes, result.fetch_ms);
         }

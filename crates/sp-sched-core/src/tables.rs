@@ -1,6 +1,6 @@
-//! The resource table as it applies: to the cluster, and to one worker.
+//! The resource table as it applies: to the cluster, and to one worker, with what was measured on its host.
 
-use sp_types::{ErrorCode, ResourceTable, SectorSize, TaskKind};
+use sp_types::{ErrorCode, HostId, ResourceTable, SectorSize, TaskKind, WorkerId};
 
 use crate::core::Core;
 use crate::view::ResourceView;
@@ -9,21 +9,53 @@ impl Core {
     /// The rows that apply to every worker, or to this one (by id, the start of one, or name).
     pub fn resource_table(&self, worker: Option<&str>) -> Result<Vec<ResourceView>, (ErrorCode, String)> {
         let cluster = &self.config.resources;
-        let table = match worker {
-            None => cluster,
-            Some(text) => &self.workers[&self.named(text)?].reg.resources,
+        let (own, rows) = match worker {
+            None => (cluster, cluster),
+            Some(text) => {
+                let worker = &self.workers[&self.named(text)?];
+                (&worker.reg.resources, &worker.rows)
+            }
         };
         let classes = TaskKind::ALL.into_iter().flat_map(|kind| SectorSize::ALL.map(|size| (kind, size)));
-        Ok(classes.map(|(kind, size)| view(table, cluster, kind, size)).collect())
+        let view = |(kind, size)| {
+            let row = rows.row(kind, size);
+            let from = if own.row(kind, size) == row { source(own, cluster, kind, size) } else { "measured" };
+            ResourceView { kind, size, row, from }
+        };
+        Ok(classes.map(view).collect())
+    }
+
+    /// A worker's rows with the memory that was measured on its host.
+    pub(crate) fn measured_rows(&self, own: &ResourceTable, host: &HostId) -> ResourceTable {
+        let mut rows = own.clone();
+        for (kind, size, peak_bytes) in self.learned.peaks_of(host) {
+            rows.set(kind, size, own.row(kind, size).measured(peak_bytes, self.config.measured_above_table));
+        }
+        rows
+    }
+
+    /// Something else is expected of tasks on this host: what is bound there is bound anew, by what it takes now.
+    pub(crate) fn measure_anew(&mut self, host: &HostId) {
+        let workers: Vec<WorkerId> = self.hosts.get(host).into_iter().flat_map(|h| h.workers.iter().cloned()).collect();
+        for id in workers {
+            let Some(rows) = self.workers.get(&id).map(|w| self.measured_rows(&w.reg.resources, host)) else {
+                continue;
+            };
+            let changed =
+                self.workers.get_mut(&id).is_some_and(|w| std::mem::replace(&mut w.rows, rows.clone()) != rows);
+            if changed {
+                self.unbind_all(&id);
+            }
+        }
+        self.touch_host(host);
     }
 }
 
-fn view(table: &ResourceTable, cluster: &ResourceTable, kind: TaskKind, size: SectorSize) -> ResourceView {
-    let row = table.row(kind, size);
-    let from = match row {
+/// Who has said so.
+fn source(table: &ResourceTable, cluster: &ResourceTable, kind: TaskKind, size: SectorSize) -> &'static str {
+    match table.row(kind, size) {
         row if row == ResourceTable::default().row(kind, size) => "lotus",
         row if row == cluster.row(kind, size) => "cluster",
         _ => "worker",
-    };
-    ResourceView { kind, size, row, from }
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use sp_types::{AttemptId, HostCapacity, HostId, SessionId, TaskClass, TaskKind, WorkerId, WorkerLimits};
+use sp_types::{
+    AttemptId, HostCapacity, HostId, ResourceTable, SessionId, TaskClass, TaskKind, WorkerId, WorkerLimits,
+};
 
 use crate::account::Account;
 use crate::core::Core;
@@ -18,6 +20,8 @@ use crate::window::{Window, idle};
 pub(crate) struct Worker {
     /// As it presented itself, without what it held.
     pub(crate) reg: Registration,
+    /// What its tasks are accounted with: its rows, and the memory that was measured on its host.
+    pub(crate) rows: ResourceTable,
     /// Its control stream is open.
     pub(crate) stream: bool,
     /// Last renewal.
@@ -156,7 +160,9 @@ impl Core {
         let least = self.workers.values().map(|w| w.given).min().unwrap_or(0);
         let (given, given_by_kind) = before.map_or((least, BTreeMap::new()), |w| (w.given, w.given_by_kind));
         self.open.drop_worker(&id);
+        let rows = self.measured_rows(&reg.resources, &host);
         let worker = Worker {
+            rows,
             idle: idle(&reg.capacity.limited(&reg.limits)),
             share: reg.capacity.limited(&reg.limits),
             reg,

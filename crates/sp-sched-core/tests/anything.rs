@@ -85,8 +85,17 @@ fn result() -> impl Strategy<Value = TaskResult> {
     let done = (files, output()).prop_map(|(replicas, output)| Ok(TaskDone { replicas, output }));
     let failed = prop::sample::select(ErrorCode::ALL)
         .prop_map(|code| Err(Failure { code, message: "it did not work".to_owned() }));
-    (attempt(), prop::sample::select(&SEALING[..]), prop_oneof![3 => done, 1 => failed])
-        .prop_map(|(attempt, task, outcome)| TaskResult { attempt, task, outcome, fetch_ms: 1, compute_ms: 1 })
+    let peak = prop_oneof![Just(0), Just(1 << 30), any::<u64>()];
+    (attempt(), prop::sample::select(&SEALING[..]), prop_oneof![3 => done, 1 => failed], peak).prop_map(
+        |(attempt, task, outcome, peak_memory_bytes)| TaskResult {
+            attempt,
+            task,
+            outcome,
+            fetch_ms: 1,
+            compute_ms: 1,
+            peak_memory_bytes,
+        },
+    )
 }
 
 /// A host with up to two GPUs, which answer or do not.

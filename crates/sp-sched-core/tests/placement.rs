@@ -251,6 +251,35 @@ fn placement_follows_measured_durations_and_follows_again_when_they_swap() {
     assert!(score("a") > 29_000 && score("b") < 25_000, "{} {}", score("a"), score("b"));
 }
 
+#[test]
+fn memory_that_was_measured_takes_the_place_of_the_table_s_and_rises_above_it_only_if_told_to() {
+    // By the table (56 GiB and a base of 10 MiB) two PC1 fit 128 GiB.
+    for (peak, may_rise, at_once) in
+        [(30 * GIB, false, 3), (30 * GIB, true, 3), (100 * GIB, false, 2), (100 * GIB, true, 1), (200 * GIB, true, 2)]
+    {
+        let config = |c: &mut sp_sched_core::Config| (c.pc2_backlog, c.measured_above_table) = (1_000, may_rise);
+        let mut desk = Desk::new(config, &[PreCommit1; 20]);
+        desk.peak_memory_bytes = peak;
+        desk.join("a", &[PC1], lotus_machine());
+        desk.index(&["a"], &(0..20).map(|n| (n, "a")).collect::<Vec<_>>());
+        let counts: Vec<usize> = (0..8)
+            .map(|_| {
+                let number = desk.given.values().map(|(_, a)| a.sector).min().unwrap();
+                desk.finish(PC1, number, 0, 1_000);
+                desk.given.len()
+            })
+            .collect();
+        assert_eq!(counts[..4], [2; 4], "four are too few to go by");
+        assert_eq!(counts[7], at_once, "{peak} {may_rise}: {counts:?}");
+        let rows = desk.core.resource_table(Some("a")).unwrap();
+        let row = rows.iter().find(|view| (view.kind, view.size) == (PC1, SIZE)).unwrap();
+        assert_eq!(row.from, if at_once == 2 { "lotus" } else { "measured" });
+        // A session later the host is the same.
+        desk.join("a", &[PC1], lotus_machine());
+        assert_eq!(desk.core.resource_table(Some("a")).unwrap(), rows);
+    }
+}
+
 // === faults and decisions ===
 
 #[test]

@@ -157,7 +157,8 @@ fn a_result_from_somebody_else_changes_nothing() {
     let before = world.database.clone();
     let attempt = *world.workers[&w1].attempts.keys().next().unwrap();
     let outcome = Err(Failure { code: ErrorCode::Internal, message: "not mine".to_owned() });
-    let result = TaskResult { attempt, task: TaskKind::AddPiece, outcome, fetch_ms: 0, compute_ms: 0 };
+    let result =
+        TaskResult { attempt, task: TaskKind::AddPiece, outcome, fetch_ms: 0, compute_ms: 0, peak_memory_bytes: 0 };
     world.tell(Event::Result { worker: w2, result: Box::new(result) });
     world.run_for(100);
     assert!(world.database == before, "law L14");

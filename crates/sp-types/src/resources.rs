@@ -61,6 +61,18 @@ impl ResourceRow {
 }
 
 impl ResourceRow {
+    /// This row with the memory that such tasks were seen to take at most, base included, in place of the table's.
+    /// Above the table only if `may_rise`.
+    pub fn measured(self, peak_bytes: u64, may_rise: bool) -> Self {
+        let work_bytes = peak_bytes.saturating_sub(self.base_min_memory_bytes);
+        let in_place_of = |table: u64| if may_rise { work_bytes } else { table.min(work_bytes) };
+        Self {
+            min_memory_bytes: in_place_of(self.min_memory_bytes),
+            max_memory_bytes: in_place_of(self.max_memory_bytes),
+            ..self
+        }
+    }
+
     /// This row as the environment variables that would set it: `PC1_32G_MAX_MEMORY` and its value, sorted by name.
     pub fn assignments(&self, kind: TaskKind, size: SectorSize) -> Vec<(String, String)> {
         let named = |(name, field): (&str, Field)| (format!("{kind}_{}_{name}", size.short()), field.text(self));
@@ -395,6 +407,18 @@ mod tests {
 
     fn with(vars: &[(&str, &str)]) -> Result<ResourceTable, BadOverride> {
         ResourceTable::with_env(vars.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())))
+    }
+
+    #[test]
+    fn measured_memory_is_without_the_base_and_above_the_table_only_if_it_may() {
+        let row = row(10 * GIB, 8 * GIB, 1, GIB);
+        let memory = |peak, may_rise| {
+            let row = row.measured(peak, may_rise);
+            (row.min_memory_bytes / GIB, row.max_memory_bytes / GIB)
+        };
+        assert_eq!((memory(5 * GIB, false), memory(5 * GIB, true)), ((4, 4), (4, 4)));
+        assert_eq!((memory(10 * GIB, false), memory(20 * GIB, false)), ((8, 9), (8, 10)));
+        assert_eq!((memory(20 * GIB, true), memory(0, false)), ((19, 19), (0, 0)));
     }
 
     #[test]

@@ -77,7 +77,7 @@ pub(crate) async fn read_local(
         let request = question.request(Op::Vanilla(vanilla));
         let job =
             Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone(), gpus: vec![] };
-        match node.executor.run(job).await {
+        match node.executor.run(job).await.map(|answer| answer.outcome) {
             Ok(Outcome::Data(bytes)) => return Ok(bytes),
             Ok(_) => {
                 failures.push(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with no vanilla proof"))
@@ -130,7 +130,7 @@ pub(crate) async fn read_remote(
     };
     let request = question.request(Op::CheckVanilla(check));
     let job = Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone(), gpus: vec![] };
-    match node.executor.run(job).await {
+    match node.executor.run(job).await.map(|answer| answer.outcome) {
         Ok(Outcome::Valid(true)) => Ok(vanilla),
         Ok(Outcome::Valid(false)) => {
             let message = "its vanilla proof does not answer the challenge; check its replica and its memory";

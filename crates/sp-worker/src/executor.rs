@@ -34,6 +34,21 @@ pub struct Job {
     pub gpus: Vec<GpuShare>,
 }
 
+/// What a child answered.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Answer {
+    /// What came of it; never a failure.
+    pub outcome: Outcome,
+    /// Most memory that was resident in the child meanwhile, mapped files included, bytes; 0: not measured.
+    pub peak_memory_bytes: u64,
+}
+
+impl From<Outcome> for Answer {
+    fn from(outcome: Outcome) -> Self {
+        Self { outcome, peak_memory_bytes: 0 }
+    }
+}
+
 /// Why a request has no answer.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ExecError {
@@ -67,5 +82,5 @@ impl ExecError {
 /// Runs requests. The real one has child processes; a simulation brings its own.
 pub trait Executor: Send + Sync + 'static {
     /// Carries out one request. Dropping the future does not stop it; the job's token does.
-    fn run(&self, job: Job) -> BoxFuture<Result<Outcome, ExecError>>;
+    fn run(&self, job: Job) -> BoxFuture<Result<Answer, ExecError>>;
 }

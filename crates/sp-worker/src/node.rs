@@ -176,7 +176,7 @@ impl Node {
     async fn refuse(&self, id: AttemptId, task: i32, failure: Failure) {
         tracing::warn!(attempt = %id, reason = %failure, "an assignment is refused");
         let outcome = Some(v1::task_result::Outcome::Failed(failure.to_wire()));
-        let result = TaskResult { attempt: Some(id.into()), task, outcome, fetch_ms: 0, compute_ms: 0 };
+        let result = TaskResult { attempt: Some(id.into()), task, outcome, ..TaskResult::default() };
         self.hand_over(id, result).await;
     }
 

@@ -12,7 +12,7 @@ use sp_types::{ErrorCode, PostProof, PostType, SectorId};
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment::Assignment;
-use crate::attempt::Attempt;
+use crate::attempt::{Attempt, Spent};
 use crate::challenge::{self, Question};
 use crate::executor::{Job, Role};
 use crate::failure::Failure;
@@ -32,14 +32,14 @@ struct Statement<'a> {
     check: bool,
 }
 
-/// Carries out a PoSt task. `times` gets the milliseconds of reading and of proving.
-pub(crate) async fn prove(node: &Node, attempt: &Attempt, times: &mut [u64; 2]) -> Result<PostOutput, Failure> {
+/// Carries out a PoSt task. `spent` gets what that took.
+pub(crate) async fn prove(node: &Node, attempt: &Attempt, spent: &mut Spent) -> Result<PostOutput, Failure> {
     let statement = Statement::of(node, &attempt.assignment)?;
     let started = node.env.clock.monotonic();
     attempt.set_phase(AttemptPhase::Preparing, format!("reads {} challenges", statement.sectors.len()));
     let (proven, vanilla, skipped) = attempt.unless_stopped(read_all(node, attempt, &statement)).await?;
     let read = node.env.clock.monotonic();
-    times[0] = read.since_ms(started);
+    spent.fetch_ms = read.since_ms(started);
     if statement.check || proven.is_empty() {
         return Ok(PostOutput { proof: vec![], skipped, self_verified: false });
     }
@@ -51,9 +51,10 @@ pub(crate) async fn prove(node: &Node, attempt: &Attempt, times: &mut [u64; 2]) 
         cancel: attempt.cancel.clone(),
         gpus: attempt.gpus(),
     };
-    let outcome = node.executor.run(job).await?;
-    times[1] = node.env.clock.monotonic().since_ms(read);
-    match outcome {
+    let answer = node.executor.run(job).await?;
+    spent.compute_ms = node.env.clock.monotonic().since_ms(read);
+    spent.peak_memory_bytes = answer.peak_memory_bytes;
+    match answer.outcome {
         Outcome::Proof(v1::ProofOutput { proof, self_verified: true }) => {
             Ok(PostOutput { proof, skipped, self_verified: true })
         }

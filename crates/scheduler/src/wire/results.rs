@@ -10,7 +10,7 @@ use super::failure;
 
 /// A result from the wire. What the worker says of its own proofs is dropped here: nobody judges his own proof.
 pub(crate) fn task_result(message: v1::TaskResult) -> Result<TaskResult, WireError> {
-    let v1::TaskResult { attempt, task, fetch_ms, compute_ms, outcome } = message;
+    let v1::TaskResult { attempt, task, fetch_ms, compute_ms, peak_memory_bytes, outcome } = message;
     let outcome = match required("outcome", outcome)? {
         Outcome::Done(done) => Ok(task_done(done)?),
         Outcome::Failed(failed) => Err(failure(failed)),
@@ -21,6 +21,7 @@ pub(crate) fn task_result(message: v1::TaskResult) -> Result<TaskResult, WireErr
         outcome,
         fetch_ms,
         compute_ms,
+        peak_memory_bytes,
     })
 }
 

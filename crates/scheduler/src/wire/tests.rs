@@ -115,8 +115,10 @@ fn results_lose_the_workers_own_verdict_and_keep_unknown_codes_as_text() {
         outcome: Some(v1::task_result::Outcome::Done(done)),
         fetch_ms: 0,
         compute_ms: 5,
+        peak_memory_bytes: 7 << 30,
     };
     let result = task_result(message.clone()).expect("good");
+    assert_eq!(result.peak_memory_bytes, 7 << 30);
     assert_eq!(result.outcome.expect("done").output, TaskOutput::Proof { proof: vec![1] });
     let failed = v1::Failure { code: "SP-FUTURE".into(), message: "why".into() };
     let message = v1::TaskResult { outcome: Some(v1::task_result::Outcome::Failed(failed)), ..message };

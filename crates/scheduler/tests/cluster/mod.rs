@@ -320,6 +320,7 @@ impl FakeWorker {
             outcome: Some(v1::task_result::Outcome::Done(done)),
             fetch_ms: 1,
             compute_ms: 1,
+            peak_memory_bytes: 0,
         };
         self.messages.send(v1::WorkerMessage { body: Some(worker_message::Body::Result(result)) }).await.unwrap();
     }

@@ -21,7 +21,7 @@ pub(crate) fn done(assignment: &Assignment, generation: u32) -> (Vec<Event>, Tas
     }
     let outcome = Ok(TaskDone { replicas, output: output(assignment) });
     let (attempt, task) = (assignment.attempt, assignment.task);
-    (facts, TaskResult { attempt, task, outcome, fetch_ms: 1, compute_ms: 1_000 })
+    (facts, TaskResult { attempt, task, outcome, fetch_ms: 1, compute_ms: 1_000, peak_memory_bytes: 0 })
 }
 
 /// A file of the same kind on the same store gives way to the new one.

@@ -27,6 +27,8 @@ pub struct Desk {
     pub begun: Vec<(TaskKind, u64, WorkerId)>,
     pub replies: BTreeMap<u64, Reply>,
     pub stopped: Vec<WorkerId>,
+    /// What executors say of their memory.
+    pub peak_memory_bytes: u64,
     /// Who was asked to make way, and why.
     pub yielded: Vec<(WorkerId, String)>,
     /// What attempts reported last.
@@ -177,6 +179,7 @@ impl Desk {
             begun: vec![],
             replies: BTreeMap::new(),
             stopped: vec![],
+            peak_memory_bytes: 0,
             yielded: vec![],
             phases: BTreeMap::new(),
             reserved: vec![],
@@ -392,7 +395,8 @@ impl Desk {
             _ => TaskOutput::None,
         };
         let outcome = Ok(TaskDone { replicas, output });
-        self.result(worker, TaskResult { attempt, task: kind, outcome, fetch_ms, compute_ms });
+        let peak_memory_bytes = self.peak_memory_bytes;
+        self.result(worker, TaskResult { attempt, task: kind, outcome, fetch_ms, compute_ms, peak_memory_bytes });
     }
 
     /// The partition that begins with this sector is proven, after so long; the verifier agrees.
@@ -401,13 +405,19 @@ impl Desk {
         let (worker, assignment) = self.given.remove(&attempt).unwrap();
         let output = TaskOutput::Post { proof: vec![1], skipped: vec![] };
         let outcome = Ok(TaskDone { replicas: vec![], output });
-        self.result(worker, TaskResult { attempt, task: assignment.task, outcome, fetch_ms: 0, compute_ms });
+        self.result(
+            worker,
+            TaskResult { attempt, task: assignment.task, outcome, fetch_ms: 0, compute_ms, peak_memory_bytes: 0 },
+        );
     }
 
     pub fn fail(&mut self, kind: TaskKind, number: u64, failure: Failure) {
         let attempt = self.attempt(kind, number);
         let (worker, _) = self.given.remove(&attempt).unwrap();
-        self.result(worker, TaskResult { attempt, task: kind, outcome: Err(failure), fetch_ms: 0, compute_ms: 0 });
+        self.result(
+            worker,
+            TaskResult { attempt, task: kind, outcome: Err(failure), fetch_ms: 0, compute_ms: 0, peak_memory_bytes: 0 },
+        );
     }
 
     fn result(&mut self, worker: WorkerId, result: TaskResult) {

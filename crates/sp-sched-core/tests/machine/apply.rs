@@ -264,7 +264,7 @@ impl Machine {
             true => Ok(TaskDone { replicas: vec![], output: TaskOutput::None }),
             false => Err(Failure { code: ErrorCode::ExecutorFailed, message: "a lie".to_owned() }),
         };
-        let result = TaskResult { attempt, task, outcome, fetch_ms: 1, compute_ms: 1 };
+        let result = TaskResult { attempt, task, outcome, fetch_ms: 1, compute_ms: 1, peak_memory_bytes: 0 };
         self.world.step(Event::Result { worker: id(seat), result: Box::new(result) });
     }
 

@@ -282,7 +282,8 @@ impl World {
             None if fails => Err(failure(ErrorCode::ExecutorFailed, "the executor was killed")),
             None => self.produce(id, &assignment),
         };
-        let result = TaskResult { attempt, task: assignment.task, outcome, fetch_ms: 1, compute_ms: 1 };
+        let result =
+            TaskResult { attempt, task: assignment.task, outcome, fetch_ms: 1, compute_ms: 1, peak_memory_bytes: 0 };
         let w = self.workers.get_mut(id).unwrap();
         w.attempts.remove(&attempt);
         w.results.insert(attempt, result.clone());

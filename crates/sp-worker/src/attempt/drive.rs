@@ -13,11 +13,22 @@ use sp_proto::v1::{self, AttemptPhase, TaskDone, TaskResult};
 use sp_types::{ErrorCode, FileKind, ReplicaInfo, StoreId, TaskClass};
 
 use super::{Attempt, prepare, request};
-use crate::executor::Job;
+use crate::executor::{Answer, Job};
 use crate::failure::Failure;
 use crate::ledger::LedgerError;
 use crate::node::Node;
 use crate::post;
+
+/// What an attempt took.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spent {
+    /// Bringing inputs; of PoSt, reading.
+    pub(crate) fetch_ms: u64,
+    /// Computing.
+    pub(crate) compute_ms: u64,
+    /// Most memory of the executor meanwhile; 0: not measured.
+    pub(crate) peak_memory_bytes: u64,
+}
 
 /// Runs the attempt to its end, whatever that is, and hands over its result.
 pub(crate) async fn drive(node: Arc<Node>, attempt: Arc<Attempt>) {
@@ -37,8 +48,7 @@ pub(crate) async fn drive(node: Arc<Node>, attempt: Arc<Attempt>) {
                 attempt: Some(id.into()),
                 task: v1::TaskKind::from(attempt.assignment.task) as i32,
                 outcome: Some(Outcome::Failed(failure.to_wire())),
-                fetch_ms: 0,
-                compute_ms: 0,
+                ..TaskResult::default()
             }
         }
     };
@@ -94,23 +104,24 @@ async fn steps(node: &Node, attempt: &Attempt) -> Result<TaskResult, Failure> {
 /// Inputs and executor: what may have to be done again after a crash.
 async fn compute(node: &Node, attempt: &Attempt) -> Result<TaskResult, Failure> {
     let assignment = &attempt.assignment;
-    let mut times = [0; 2];
+    let mut spent = Spent::default();
     let output = if assignment.task.class() == TaskClass::Sealing {
-        seal(node, attempt, &mut times).await?
+        seal(node, attempt, &mut spent).await?
     } else {
-        Output::Post(post::prove(node, attempt, &mut times).await?)
+        Output::Post(post::prove(node, attempt, &mut spent).await?)
     };
     let done = TaskDone { replicas: vec![], output: Some(output) };
     Ok(TaskResult {
         attempt: Some(assignment.attempt.into()),
         task: v1::TaskKind::from(assignment.task) as i32,
         outcome: Some(Outcome::Done(done)),
-        fetch_ms: times[0],
-        compute_ms: times[1],
+        fetch_ms: spent.fetch_ms,
+        compute_ms: spent.compute_ms,
+        peak_memory_bytes: spent.peak_memory_bytes,
     })
 }
 
-async fn seal(node: &Node, attempt: &Attempt, times: &mut [u64; 2]) -> Result<Output, Failure> {
+async fn seal(node: &Node, attempt: &Attempt, spent: &mut Spent) -> Result<Output, Failure> {
     let assignment = &attempt.assignment;
     if !node.options.tasks.contains(&assignment.task) {
         let message = format!("this worker does not do {}", assignment.task);
@@ -138,9 +149,10 @@ async fn seal(node: &Node, attempt: &Attempt, times: &mut [u64; 2]) -> Result<Ou
         cancel: attempt.cancel.clone(),
         gpus: attempt.gpus(),
     };
-    let output = request::output_of(node.executor.run(job).await?)?;
-    *times = [ready.since_ms(started), node.env.clock.monotonic().since_ms(began)];
-    Ok(output)
+    let Answer { outcome, peak_memory_bytes } = node.executor.run(job).await?;
+    let (fetch_ms, compute_ms) = (ready.since_ms(started), node.env.clock.monotonic().since_ms(began));
+    *spent = Spent { fetch_ms, compute_ms, peak_memory_bytes };
+    request::output_of(outcome)
 }
 
 /// Publishes and declares what the executor made. May be done again after a crash: the store knows what it has.

@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use crate::assignment::Assignment;
 use crate::failure::Failure;
 use crate::upload::Upload;
-pub(crate) use drive::drive;
+pub(crate) use drive::{Spent, drive};
 pub(crate) use prepare::upload_path;
 pub(crate) use request::text;
 

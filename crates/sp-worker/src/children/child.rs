@@ -13,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::CANCEL_GRACE;
 use super::spawner::Started;
-use crate::executor::ExecError;
+use crate::executor::{Answer, ExecError};
 
 /// How long a killed child is waited for before it is abandoned.
 const REAP_WITHIN: Duration = Duration::from_secs(10);
@@ -48,7 +48,7 @@ impl Child {
         mut request: ExecRequest,
         limit: Duration,
         cancel: &CancellationToken,
-    ) -> Result<Outcome, ExecError> {
+    ) -> Result<Answer, ExecError> {
         self.requests += 1;
         request.request = self.requests;
         let stopped = async {
@@ -69,7 +69,7 @@ impl Child {
         answer
     }
 
-    async fn exchange(&mut self, request: &ExecRequest) -> Result<Outcome, ExecError> {
+    async fn exchange(&mut self, request: &ExecRequest) -> Result<Answer, ExecError> {
         let crashed = |reason: &dyn std::fmt::Display| ExecError::Crashed(reason.to_string());
         frame::write(&mut self.stdin, request).await.map_err(|e| crashed(&e))?;
         let response: Option<ExecResponse> = frame::read(&mut self.stdout).await.map_err(|e| crashed(&e))?;
@@ -79,7 +79,7 @@ impl Child {
         }
         match response.outcome {
             Some(Outcome::Failed(failure)) => Err(ExecError::Refused(failure)),
-            Some(outcome) => Ok(outcome),
+            Some(outcome) => Ok(Answer { outcome, peak_memory_bytes: response.peak_memory_bytes }),
             None => Err(crashed(&"it answered without an outcome")),
         }
     }

@@ -4,6 +4,7 @@
 
 mod child;
 mod gpus;
+mod memory;
 mod pool;
 mod record;
 mod serve;
@@ -16,10 +17,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sp_env::BoxFuture;
-use sp_proto::v1::exec_response::Outcome;
 use sp_types::{GpuId, GpuShare};
 
-use crate::executor::{ExecError, Executor, Job, Role};
+use crate::executor::{Answer, ExecError, Executor, Job, Role};
 use pool::Pool;
 pub use record::{LeftoverError, end_leftovers};
 pub use serve::serve;
@@ -78,7 +78,7 @@ impl ChildExecutor {
 }
 
 impl Executor for ChildExecutor {
-    fn run(&self, job: Job) -> BoxFuture<Result<Outcome, ExecError>> {
+    fn run(&self, job: Job) -> BoxFuture<Result<Answer, ExecError>> {
         let Some(pool) = self.pool(job.role, &job.gpus) else {
             let role = job.role;
             return Box::pin(async move { Err(ExecError::Crashed(format!("this worker has no {role:?} child"))) });

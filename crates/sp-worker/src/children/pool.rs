@@ -3,14 +3,13 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use sp_proto::v1::exec_response::Outcome;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::child::Child;
 use super::gpus::Variable;
 use super::spawner::Spawner;
-use crate::executor::{ExecError, Job, Role};
+use crate::executor::{Answer, ExecError, Job, Role};
 
 /// Wait before a child is started after one crash; doubled for each further one in a row.
 const RESTART_FIRST: Duration = Duration::from_millis(100);
@@ -38,7 +37,7 @@ impl Pool {
         Self { role, free: Semaphore::new(size.max(1)), variables, spawner, state: Mutex::default() }
     }
 
-    pub(super) async fn run(&self, job: Job) -> Result<Outcome, ExecError> {
+    pub(super) async fn run(&self, job: Job) -> Result<Answer, ExecError> {
         let Job { request, limit, cancel, .. } = job;
         let deadline = Instant::now() + limit;
         let waiting = async {

@@ -12,6 +12,8 @@ use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{ExecRequest, ExecResponse, Failure};
 use sp_types::ErrorCode;
 
+use super::memory;
+
 /// Serves requests until the parent closes the pipe or dies; then the process ends, whatever it is doing.
 ///
 /// Writes one line to stderr when work of an attempt starts and one when it finishes: tests count them.
@@ -53,6 +55,7 @@ fn answer(request: &ExecRequest, handle: &mut impl FnMut(&ExecRequest) -> Result
         crash_point(CrashPoint::ExecutorStarted);
     }
     let started = Instant::now();
+    memory::forget_peak();
     // A bug in a stage costs one attempt; the pipe's framing stays intact.
     let outcome = catch_unwind(AssertUnwindSafe(|| handle(request))).unwrap_or_else(|_| {
         let message = "the executor panicked; its log has the place".to_owned();
@@ -63,7 +66,8 @@ fn answer(request: &ExecRequest, handle: &mut impl FnMut(&ExecRequest) -> Result
         log_line(&format!("executor finish {what} took_ms={} {how}", started.elapsed().as_millis()));
         crash_point(CrashPoint::ExecutorFinished);
     }
-    ExecResponse { request: request.request, outcome: Some(outcome.unwrap_or_else(Outcome::Failed)) }
+    let outcome = Some(outcome.unwrap_or_else(Outcome::Failed));
+    ExecResponse { request: request.request, outcome, peak_memory_bytes: memory::peak_bytes() }
 }
 
 /// Attempt, task and sector of work; None for reads, their checks and warming, which belong to no attempt.

@@ -194,7 +194,8 @@ async fn read_piece(
         op: Some(op),
     };
     let cancel = CancellationToken::new();
-    match node.executor.run(Job { role: Role::Reader, request, limit: READ_TIMEOUT, cancel, gpus: vec![] }).await {
+    let job = Job { role: Role::Reader, request, limit: READ_TIMEOUT, cancel, gpus: vec![] };
+    match node.executor.run(job).await.map(|answer| answer.outcome) {
         Ok(Outcome::Data(data)) if data.len() as u64 == size_bytes => Ok(FileChunk { offset, data: data.into() }),
         Ok(_) => Err(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with other data").to_status()),
         Err(error) => Err(Failure::from(error).to_status()),

@@ -11,7 +11,7 @@ use sp_proto::v1::{
     AddPieceOutput, ExecVanilla, Failure, NoOutput, PreCommit2Output, ProofOutput, ReplicaUpdateOutput,
 };
 use sp_sectors::{Disk, MemDisk, read_all};
-use sp_worker::executor::{ExecError, Executor, Job};
+use sp_worker::executor::{Answer, ExecError, Executor, Job};
 use tokio::sync::watch;
 
 /// A vanilla proof that no check passes.
@@ -51,7 +51,7 @@ impl FakeExecutor {
 }
 
 impl Executor for FakeExecutor {
-    fn run(&self, job: Job) -> BoxFuture<Result<Outcome, ExecError>> {
+    fn run(&self, job: Job) -> BoxFuture<Result<Answer, ExecError>> {
         let op = job.request.op.clone().unwrap();
         *self.starts.lock().unwrap().entry(name(&op)).or_default() += 1;
         let (disk, mut open) = (self.disk.clone(), self.open.subscribe());
@@ -59,7 +59,7 @@ impl Executor for FakeExecutor {
             tokio::select! {
                 _ = open.wait_for(|open| *open) => match pretend(&disk, &op) {
                     Outcome::Failed(failure) => Err(ExecError::Refused(failure)),
-                    outcome => Ok(outcome),
+                    outcome => Ok(outcome.into()),
                 },
                 () = job.cancel.cancelled() => Err(ExecError::Cancelled),
             }

@@ -178,7 +178,7 @@ impl LightWorker {
         let done = v1::TaskDone { replicas, output: Some(output(assign)) };
         let outcome = Some(v1::task_result::Outcome::Done(done));
         let (attempt, task) = (assign.attempt, assign.task);
-        let result = v1::TaskResult { attempt, task, outcome, fetch_ms: 1, compute_ms: 1 };
+        let result = v1::TaskResult { attempt, task, outcome, fetch_ms: 1, compute_ms: 1, peak_memory_bytes: 0 };
         Tally::count(&self.shared.tally.results);
         self.mark(assign, Step::Finished);
         // The stream may have ended.
