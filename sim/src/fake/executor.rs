@@ -12,7 +12,7 @@ use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{ExecRequest, Failure, ProofOutput};
 use sp_sectors::Disk;
 use sp_types::{AttemptId, ErrorCode, HostCapacity, SectorSize, TaskId, TaskKind};
-use sp_worker::executor::{ExecError, Executor, Job};
+use sp_worker::executor::{Answer, ExecError, Executor, Job};
 use tokio::sync::oneshot;
 
 use super::stages::Plan;
@@ -44,11 +44,11 @@ pub struct FakeExecutor {
 }
 
 impl Executor for FakeExecutor {
-    fn run(&self, job: Job) -> BoxFuture<Result<Outcome, ExecError>> {
+    fn run(&self, job: Job) -> BoxFuture<Result<Answer, ExecError>> {
         let (this, (done, answer)) = (self.clone(), oneshot::channel());
         // A task of its own: a caller that goes away does not stop it.
         let running = async move {
-            let result = this.carry_out(job).await;
+            let result = this.carry_out(job).await.map(Answer::from);
             // Nobody waits any more.
             let _ = done.send(result);
         };
