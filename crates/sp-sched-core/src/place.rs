@@ -229,8 +229,12 @@ impl Core {
             .filter_map(|rank| {
                 let (task, binding) = (self.tasks.get(&rank.4)?, self.bound.get(&rank.4)?);
                 let other = self.workers.get(&binding.worker).filter(|w| w.reg.worker != *id)?;
-                let candidate = self.wants(task, worker, score).filter(|c| c.failures == 0)?;
                 let there = self.cost_ms(other, class, &self.row(other, class));
+                // Fetching only adds to it, and the rest of the question costs more than this one.
+                if score >= there {
+                    return None;
+                }
+                let candidate = self.wants(task, worker, score).filter(|c| c.failures == 0)?;
                 (candidate.cost < there).then_some((rank.4, candidate))
             })
             .next()

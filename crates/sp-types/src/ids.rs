@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -17,25 +18,63 @@ pub struct BadId {
     pub text: String,
 }
 
+/// The text of an id. Shared: a process has few ids and many copies of each. Most comparisons end with the first
+/// characters, for ids are UUIDs as a rule.
+#[derive(Clone)]
+struct Text {
+    /// The first eight bytes, the first one highest, so that numbers sort as texts do.
+    first: u64,
+    whole: Arc<str>,
+}
+
+impl Text {
+    fn new(text: &str) -> Self {
+        let mut first = [0; 8];
+        first.iter_mut().zip(text.bytes()).for_each(|(place, byte)| *place = byte);
+        Self { first: u64::from_be_bytes(first), whole: text.into() }
+    }
+}
+
+impl Ord for Text {
+    fn cmp(&self, other: &Self) -> Ordering {
+        let whole =
+            || if Arc::ptr_eq(&self.whole, &other.whole) { Ordering::Equal } else { self.whole.cmp(&other.whole) };
+        self.first.cmp(&other.first).then_with(whole)
+    }
+}
+
+impl PartialOrd for Text {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Text {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Text {}
+
+impl Hash for Text {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.whole.hash(state);
+    }
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&self.whole, f)
+    }
+}
+
 macro_rules! string_id {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
-        // Shared: one process has few of them and many copies, and two copies of one are seen to be equal at a glance.
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
-        pub struct $name(Arc<str>);
-
-        impl Ord for $name {
-            fn cmp(&self, other: &Self) -> Ordering {
-                if Arc::ptr_eq(&self.0, &other.0) { Ordering::Equal } else { self.0.cmp(&other.0) }
-            }
-        }
-
-        impl PartialOrd for $name {
-            fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
-                Some(self.cmp(other))
-            }
-        }
+        pub struct $name(Text);
 
         impl $name {
             /// Wraps a text: 1 to 128 characters of `[A-Za-z0-9._-]`, so that an id can always be part of a path.
@@ -45,18 +84,18 @@ macro_rules! string_id {
                 if text.is_empty() || text.len() > 128 || !shape || text.starts_with('.') {
                     return Err(BadId { what: $what, text });
                 }
-                Ok(Self(text.into()))
+                Ok(Self(Text::new(&text)))
             }
 
             /// The id as text.
             pub fn as_str(&self) -> &str {
-                &self.0
+                &self.0.whole
             }
         }
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.pad(&self.0)
+                f.pad(self.as_str())
             }
         }
 
@@ -69,7 +108,7 @@ macro_rules! string_id {
 
         impl From<$name> for String {
             fn from(id: $name) -> Self {
-                id.0.as_ref().to_owned()
+                id.as_str().to_owned()
             }
         }
 
@@ -168,4 +207,24 @@ pub struct ReplicaInfo {
     pub size_bytes: u64,
     /// True for the copy that counts, false for a copy made for a task.
     pub primary: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_as_their_texts_do() {
+        let texts =
+            ["-", "0", "A", "a", "a-", "a0", "aaaaaaaa", "aaaaaaaa-", "aaaaaaaaa", "aaaaaaaab", "aaaaaaab", "b"];
+        for one in texts {
+            for other in texts {
+                let (a, b) = (WorkerId::new(one).unwrap(), WorkerId::new(other).unwrap());
+                assert_eq!(a.cmp(&b), one.cmp(other), "{one} {other}");
+                assert_eq!(a == b, one == other);
+                assert_eq!(a.cmp(&a.clone()), Ordering::Equal);
+            }
+        }
+        assert_eq!(format!("{:?} {}", WorkerId::new("w").unwrap(), WorkerId::new("w").unwrap()), "WorkerId(\"w\") w");
+    }
 }

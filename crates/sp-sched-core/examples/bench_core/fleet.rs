@@ -81,7 +81,9 @@ pub(crate) fn large_fleet(workers: usize) -> Vec<Site> {
 
 /// As long as a real id: a UUID.
 fn uuid(tag: u32, number: usize) -> String {
-    format!("{tag:08x}-0000-4000-8000-{number:012x}")
+    // As different from the first character on as random ones are.
+    let mixed = (u64::from(tag) << 32 | number as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    format!("{:08x}-{:04x}-4000-8000-{number:012x}", mixed >> 32, mixed >> 16 & 0xffff)
 }
 
 impl Site {
@@ -101,7 +103,8 @@ impl Site {
     }
 
     fn host(&self) -> HostId {
-        HostId::new(format!("{:032x}-{}", self.number, uuid(4, self.number))).expect("of the shape of an id")
+        HostId::new(format!("{}-{}", uuid(5, self.number).replace('-', ""), uuid(4, self.number)))
+            .expect("of the shape of an id")
     }
 
     fn data_url(&self) -> String {
