@@ -13,7 +13,10 @@ pub mod v1 {
 pub const DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("sp_descriptor");
 
 /// Minor version of the protocol. One apart works both ways; more is refused.
-pub const PROTOCOL_MINOR: u32 = 1;
+///
+/// 1: sealing and proving. 2: updates and removal of sectors, held attempts and groups, devices, making way for a PoSt,
+/// stores that leave, measured memory.
+pub const PROTOCOL_MINOR: u32 = 2;
 
 /// Largest message on any stream, bytes. Bulk data travels in chunks of 1 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;

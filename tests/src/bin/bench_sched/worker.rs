@@ -99,6 +99,7 @@ impl LightWorker {
                 Some(worker_command::Body::Assign(assign)) => self.take(assign),
                 Some(worker_command::Body::Start(start)) => self.start(start.attempt),
                 Some(worker_command::Body::Cancel(cancel)) => drop(self.forget(cancel.attempt)),
+                Some(worker_command::Body::Yield(make_way)) => drop(self.forget(make_way.attempt)),
                 Some(worker_command::Body::ResultAck(ack)) => self.acknowledged(ack.attempt),
                 _ => {}
             }
