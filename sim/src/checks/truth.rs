@@ -35,13 +35,8 @@ pub fn wrong(view: &View, stage: &Stage, disks: &Disks<'_>, faults: u64) -> Vec<
     let known: BTreeSet<String> = view.replicas.iter().map(|r| key(&ReplicaInfo::try_from(r.clone()))).collect();
     let found: BTreeSet<String> = on_disk.iter().map(|(_, info)| key(&Ok::<_, ()>(info.clone()))).collect();
     wrong.extend(known.difference(&found).map(|r| format!("law L9: the index knows {r}, which is on no disk")));
-    for replica in found.difference(&known) {
-        let text = format!("law L9: {replica} is on a disk, and the index does not know it");
-        match crate::known::may_be_left(replica) {
-            Some(defect) => stage.watch.known(defect, 0, &text),
-            None => wrong.push(text),
-        }
-    }
+    let stray = found.difference(&known);
+    wrong.extend(stray.map(|r| format!("law L9: {r} is on a disk, and the index does not know it")));
     for sector in sealed() {
         wrong.extend(wrong_files(sector, stage, &on_disk));
     }
