@@ -1,6 +1,7 @@
 //! The operator: makes sectors through the scheduler's API, brings the data of one, does this and that, and looks, once
 //! a second, at everything there is to see.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use sp_proto::v1::scheduler_client::SchedulerClient;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
+use crate::moves;
 use crate::piece;
 use crate::process::{INDEX_URL, SCHEDULER_URL};
 use crate::stage::Stage;
@@ -26,6 +28,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct View {
     /// Every sector with its log.
     pub sectors: Vec<v1::SectorStatusReply>,
+    /// What proves the updates that count, by sector.
+    pub updates: BTreeMap<u64, v1::UpdateProofReply>,
     /// Tasks that wait or run.
     pub jobs: Vec<v1::Job>,
     /// Stores, as the index sees them.
@@ -88,7 +92,14 @@ async fn act(env: &Env, view: &View, sectors: usize, watch: &Watch) -> Result<()
         pledge(env, watch).await?;
     }
     for summary in summaries.iter().filter(|s| s.data_bytes > 0 && s.state == "Packing") {
-        piece::bring(env, summary.number).await?;
+        piece::bring(env, summary.number, &piece::data()).await?;
+    }
+    for summary in summaries.iter().filter(|s| s.state == "SnapDealsAddPiece") {
+        piece::bring(env, summary.number, &piece::update()).await?;
+    }
+    // He wants the update, so what has stopped on the way to it goes on.
+    for summary in summaries.iter().filter(|s| s.stopped && s.proven) {
+        moves::again(env, watch, summary.number).await?;
     }
     Ok(())
 }
@@ -116,7 +127,12 @@ async fn look(env: &Env, eyes: &mut Option<Eyes>) -> Result<View, Status> {
     for sector in answer(env, scheduler.list_sectors(v1::ListSectorsRequest {})).await?.sectors {
         let number = sector.number;
         let request = v1::SectorStatusRequest { number, log: true };
-        view.sectors.push(answer(env, scheduler.sector_status(request)).await?);
+        let status = answer(env, scheduler.sector_status(request)).await?;
+        if status.summary.as_ref().is_some_and(|summary| summary.updated) {
+            let proof = answer(env, scheduler.update_proof(v1::UpdateProofRequest { number })).await?;
+            view.updates.insert(number, proof);
+        }
+        view.sectors.push(status);
         let request = v1::FindSectorRequest { miner: crate::process::MINER, sector: number };
         view.replicas.extend(answer(env, index.find_sector(request)).await?.replicas);
     }
