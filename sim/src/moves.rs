@@ -5,9 +5,10 @@ use sp_proto::v1;
 use sp_types::SectorState as S;
 use tonic::Status;
 
-use crate::operator::{View, answer, scheduler};
+use crate::operator::{View, answer, gone, scheduler};
 use crate::piece;
 use crate::rng::Rng;
+use crate::tally::Tally;
 use crate::watch::Watch;
 
 /// He removes no more sectors than this; the others have to come to their end.
@@ -16,11 +17,11 @@ const REMOVED_MAX: usize = 2;
 /// Does one thing, or none.
 pub(crate) async fn follow(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> Result<(), Status> {
     match rng.range(0, 100) {
-        0..45 => snap(env, view, watch, rng).await,
-        45..55 => abort_upgrade(env, view, watch, rng).await,
-        55..63 => remove(env, view, watch, rng).await,
-        63..73 => retry(env, view, watch, rng).await,
-        73..88 => force(env, view, watch, rng).await,
+        0..40 => snap(env, view, watch, rng).await,
+        40..48 => abort_upgrade(env, view, watch, rng).await,
+        48..56 => remove(env, view, watch, rng).await,
+        56..66 => retry(env, view, watch, rng).await,
+        66..84 => force(env, view, watch, rng).await,
         _ => regen_key(env, view, watch, rng).await,
     }
 }
@@ -55,9 +56,7 @@ async fn abort_upgrade(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> 
 }
 
 async fn remove(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> Result<(), Status> {
-    let is_gone =
-        |s: &v1::SectorStatusReply| s.summary.as_ref().and_then(|s| s.state.parse().ok()).is_some_and(S::is_gone);
-    if view.sectors.iter().filter(|s| is_gone(s)).count() >= REMOVED_MAX {
+    if gone(view).len() >= REMOVED_MAX {
         return Ok(());
     }
     let Some((number, _)) = pick(view, rng, |_, state| !state.is_gone()) else { return Ok(()) };
@@ -82,18 +81,46 @@ pub(crate) async fn again(env: &Env, watch: &Watch, number: u64) -> Result<(), S
     answer(env, scheduler(env)?.retry_sector(v1::RetrySectorRequest { number })).await.map(drop)
 }
 
-/// What failed is put where it can go on: the phase that failed, or an earlier one whose inputs are there.
+/// What failed is put where it can go on: the phase that it would go on with by itself, or an earlier one.
 async fn force(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> Result<(), Status> {
     let failed = |_: &v1::SectorSummary, state: S| !ways_on(state).is_empty();
     let Some((number, state)) = pick(view, rng, failed) else { return Ok(()) };
-    let to = *rng.pick(ways_on(state));
+    let summaries = view.sectors.iter().filter_map(|s| s.summary.as_ref());
+    let latest = summaries.filter(|s| s.number == number).find_map(|s| goes_on_with(&s.waiting)).unwrap_or(S::Removed);
+    let ways: Vec<S> = ways_on(state).iter().copied().filter(|to| *to <= latest).collect();
+    if ways.is_empty() {
+        return Ok(());
+    }
     watch.injected("operator forces a state");
-    watch.note(format!("operator forces {number} from {state} to {to}"));
+    put_into(env, watch, number, *rng.pick(&ways)).await
+}
+
+/// The state that a failed sector returns to by itself, as the scheduler tells it.
+fn goes_on_with(waiting: &str) -> Option<S> {
+    waiting.split_once("goes on with ")?.1.split_whitespace().next()?.parse().ok()
+}
+
+async fn put_into(env: &Env, watch: &Watch, number: u64, to: S) -> Result<(), Status> {
+    watch.note(format!("operator forces {number} into {to}"));
     let request = v1::UpdateSectorStateRequest { number, state: to.to_string() };
     answer(env, scheduler(env)?.update_sector_state(request)).await.map(drop)
 }
 
-/// Not every state that the scheduler would take: an operator looks at what is there first.
+/// A sector may have gone back by itself just before it was forced, and then lacks what its new state needs: its replica
+/// is made anew.
+pub(crate) async fn mend_forced(env: &Env, view: &View, watch: &Watch) -> Result<(), Status> {
+    let has_replica = |number| view.replicas.iter().any(|r| r.sector == number && r.kind() == v1::FileKind::Sealed);
+    for sector in view.sectors.iter().filter(|sector| Tally::of(sector).forced > 0) {
+        let summary = sector.summary.clone().unwrap_or_default();
+        let lacks = matches!(summary.state.parse(), Ok(S::PreCommit2 | S::Committing1)) && !has_replica(summary.number);
+        if lacks {
+            put_into(env, watch, summary.number, S::PreCommit1).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Not every state that the scheduler would take.
 fn ways_on(failed: S) -> &'static [S] {
     match failed {
         S::AddPieceFailed => &[S::Packing],

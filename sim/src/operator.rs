@@ -9,6 +9,7 @@ use sp_net::{Env, client, sized};
 use sp_proto::v1;
 use sp_proto::v1::index_client::IndexClient;
 use sp_proto::v1::scheduler_client::SchedulerClient;
+use sp_types::SectorState;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
@@ -60,7 +61,7 @@ pub async fn run(env: Env, sectors: usize, window: Window, stage: Stage) {
     loop {
         match look(&env, &mut eyes).await {
             Ok(view) => {
-                stage.watch.listed(&numbers(&view));
+                stage.watch.listed(&numbers(&view), &gone(&view));
                 let mut done = act(&env, &view, sectors, &stage.watch).await;
                 if done.is_ok() && stage.mood.operators() {
                     done = whims::follow(&env, &view, &stage.watch).await;
@@ -97,6 +98,7 @@ async fn act(env: &Env, view: &View, sectors: usize, watch: &Watch) -> Result<()
     for summary in summaries.iter().filter(|s| s.state == "SnapDealsAddPiece") {
         piece::bring(env, summary.number, &piece::update()).await?;
     }
+    moves::mend_forced(env, view, watch).await?;
     // He wants the update, so what has stopped on the way to it goes on.
     for summary in summaries.iter().filter(|s| s.stopped && s.proven) {
         moves::again(env, watch, summary.number).await?;
@@ -113,6 +115,13 @@ pub(crate) async fn pledge(env: &Env, watch: &Watch) -> Result<(), Status> {
 
 fn numbers(view: &View) -> Vec<u64> {
     view.sectors.iter().filter_map(|s| s.summary.as_ref()).map(|s| s.number).collect()
+}
+
+/// Sectors that are removed, or going to be.
+pub(crate) fn gone(view: &View) -> Vec<u64> {
+    let summaries = view.sectors.iter().filter_map(|s| s.summary.as_ref());
+    let gone = summaries.filter(|s| s.state.parse().is_ok_and(SectorState::is_gone));
+    gone.map(|s| s.number).collect()
 }
 
 /// Connections that are kept while they are good.

@@ -65,11 +65,13 @@ impl Run {
         self.suffer_until(calm_ms)?;
         self.set_moods(false);
         if self.cast.weather.operators {
+            // What fails meanwhile is what an operator tries again, or forces.
+            self.world.stage.mood.set_executors(self.cast.weather.executors);
             self.world.stage.mood.set_operators(true);
             while self.world.now_ms < calm_ms + WHIMS_MS {
                 self.step()?;
             }
-            self.world.stage.mood.set_operators(false);
+            self.set_moods(false);
         }
         self.settle()
     }

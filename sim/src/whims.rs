@@ -24,15 +24,15 @@ pub(crate) async fn follow(env: &Env, view: &View, watch: &Watch) -> Result<(), 
         return Ok(());
     }
     match rng.range(0, 100) {
-        0..30 => abort_attempt(env, view, watch, &mut rng).await,
-        30..36 => abort_task(env, view, watch, &mut rng).await,
-        36..44 if view.sectors.len() < SECTORS_MAX => {
+        0..28 => abort_attempt(env, view, watch, &mut rng).await,
+        28..34 => abort_task(env, view, watch, &mut rng).await,
+        34..41 if view.sectors.len() < SECTORS_MAX => {
             watch.injected("operator pledges");
             pledge(env, watch).await
         }
-        44..53 => release(env, view, watch, &mut rng).await,
-        53..62 => unseal(env, view, watch, &mut rng).await,
-        62..100 => moves::follow(env, view, watch, &mut rng).await,
+        41..50 => release(env, view, watch, &mut rng).await,
+        50..61 => unseal(env, view, watch, &mut rng).await,
+        61..100 => moves::follow(env, view, watch, &mut rng).await,
         _ => Ok(()),
     }
 }

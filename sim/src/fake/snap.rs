@@ -133,3 +133,89 @@ fn updated(disk: &dyn Disk, made: &Made, request: &ExecRequest, update: &str) ->
     let own = |update: &Update| (update.before.miner, update.before.sector) == (request.miner, request.sector);
     found.filter(own).ok_or_else(|| foreign("the update"))
 }
+
+#[cfg(test)]
+mod tests {
+    use sp_sectors::MemDisk;
+
+    use super::*;
+    use crate::fake::seal::unsealed_of;
+    use crate::piece;
+
+    fn seal(sector: u64) -> Seal {
+        let comm_d = comm_d(&unsealed_of(&[]));
+        Seal { miner: 1, sector, ticket: vec![7; 32], comm_d }
+    }
+
+    fn write(disk: &MemDisk, path: &str, bytes: &[u8]) {
+        disk.create_new(Path::new(path)).and_then(|file| file.write_at(bytes, 0)).expect("room");
+    }
+
+    /// A disk with a sealed sector 1, and the replicas of sectors 1 and 2 made.
+    fn world() -> (MemDisk, Made) {
+        let (disk, made) = (MemDisk::default(), Made::default());
+        disk.create_dir_all(Path::new("/cache")).expect("room");
+        seal(1).finalized_cache().iter().for_each(|(name, bytes)| write(&disk, &format!("/cache/{name}"), bytes));
+        write(&disk, "/sealed", &seal(1).sealed());
+        write(&disk, "/foreign", &seal(2).sealed());
+        write(&disk, "/unsealed", &unsealed_of(&piece::update()));
+        [1, 2].into_iter().for_each(|sector| made.note(seal(sector)));
+        (disk, made)
+    }
+
+    fn request() -> ExecRequest {
+        ExecRequest { miner: 1, sector: 1, ..Default::default() }
+    }
+
+    fn update_of(sealed: &str) -> ExecReplicaUpdate {
+        let commitment = comm_d(&unsealed_of(&piece::update()));
+        ExecReplicaUpdate {
+            pieces: vec![sp_proto::v1::Piece { padded_bytes: 2048, commitment }],
+            unsealed: "/unsealed".into(),
+            sealed: sealed.into(),
+            cache: "/cache".into(),
+            update: "/update".into(),
+            update_cache: "/update-cache".into(),
+        }
+    }
+
+    #[test]
+    fn a_snap_is_proven_and_its_key_comes_back() {
+        let (disk, made) = world();
+        let plan = replica_update(&disk, &made, &request(), &update_of("/sealed")).expect("its inputs are right");
+        plan.begin(&disk).and_then(|()| plan.finish(&disk)).expect("room");
+        let update = plan.updated.clone().expect("it makes one");
+        let regen = ExecRegenSectorKey {
+            comm_d_new: update.comm_d.clone(),
+            unsealed: "/unsealed".into(),
+            update: "/update".into(),
+            cache: "/cache".into(),
+            scratch: "/scratch".into(),
+            sealed: "/key".into(),
+        };
+        assert!(regen_sector_key(&disk, &made, &request(), &regen).is_err(), "nobody has finished the update");
+        made.note_update(update.clone());
+        let op = ExecFinalizeReplicaUpdate { update_cache: "/update-cache".into() };
+        let plan = finalize(&disk, &made, &request(), &op).expect("its cache is right");
+        plan.begin(&disk).and_then(|()| plan.finish(&disk)).expect("there");
+        assert_eq!(disk.list(Path::new("/update-cache")).expect("there").len(), update.finalized_cache().len());
+        let plan = regen_sector_key(&disk, &made, &request(), &regen).expect("its inputs are right");
+        plan.begin(&disk).and_then(|()| plan.finish(&disk)).expect("room");
+        assert_eq!(read(&disk, Path::new("/key")).expect("there"), seal(1).sealed());
+    }
+
+    #[test]
+    fn a_foreign_or_half_file_is_noticed() {
+        let (disk, made) = world();
+        let kind = |op| replica_update(&disk, &made, &request(), &op).map(drop).map_err(|error| error.kind());
+        assert_eq!(kind(update_of("/sealed")), Ok(()));
+        assert_eq!(kind(update_of("/foreign")), Err(io::ErrorKind::InvalidData));
+        assert_eq!(
+            kind(ExecReplicaUpdate { unsealed: "/sealed".into(), ..update_of("/sealed") }),
+            Err(io::ErrorKind::InvalidData)
+        );
+        disk.remove_file(Path::new("/cache/p_aux")).expect("there");
+        write(&disk, "/cache/p_aux", b"half");
+        assert_eq!(kind(update_of("/sealed")), Err(io::ErrorKind::InvalidData));
+    }
+}

@@ -159,12 +159,17 @@ impl Watch {
         inner.promised.extend(sectors);
     }
 
-    /// An operator sees these sectors: what was promised is among them (law L8).
-    pub fn listed(&self, sectors: &[u64]) {
+    /// An operator sees these sectors, some of them gone: what was promised is among them, and what was to be removed
+    /// among those (law L8).
+    pub fn listed(&self, sectors: &[u64], gone: &[u64]) {
         let mut inner = self.inner();
         let missing: Vec<u64> = inner.promised.iter().filter(|n| !sectors.contains(n)).copied().collect();
         if !missing.is_empty() {
             inner.broken(Some(Law::L8), format!("promised sectors {missing:?} are not listed"));
+        }
+        let back: Vec<u64> = inner.removed.iter().filter(|n| !gone.contains(n)).copied().collect();
+        if !back.is_empty() {
+            inner.broken(Some(Law::L8), format!("removed sectors {back:?} are not gone"));
         }
     }
 
