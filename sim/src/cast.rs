@@ -50,6 +50,15 @@ pub struct Weather {
     pub executors: bool,
 }
 
+/// Settings of the scheduler that decide what becomes of a sector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sealing {
+    /// The replica before an update is let go of.
+    pub release_key: bool,
+    /// A sealed CC sector may be updated at once.
+    pub make_available: bool,
+}
+
 /// A run's parts.
 #[derive(Debug, Clone)]
 pub struct Cast {
@@ -61,6 +70,10 @@ pub struct Cast {
     pub weather: Weather,
     /// Sectors that the operator wants at least.
     pub sectors: usize,
+    /// What becomes of sectors.
+    pub sealing: Sealing,
+    /// Faults come later, when sectors are being updated.
+    pub late: bool,
     /// Trouble never ends; nothing need finish, and nothing may go wrong.
     pub stormy: bool,
 }
@@ -72,7 +85,9 @@ impl Cast {
         let capacity = capacity(&mut rng);
         let workers = workers(&mut rng, rng_split(seed));
         let weather = weather(&mut rng);
-        Self { workers, capacity, weather, sectors: rng.range(2, 5) as usize, stormy: rng.percent(20) }
+        let (sectors, stormy) = (rng.range(2, 5) as usize, rng.percent(20));
+        let sealing = Sealing { release_key: rng.percent(50), make_available: rng.percent(30) };
+        Self { workers, capacity, weather, sectors, sealing, late: weather.operators && rng.percent(40), stormy }
     }
 
     /// Hosts with a process that may be lost.
@@ -95,7 +110,10 @@ fn rng_split(seed: u64) -> bool {
 
 fn workers(rng: &mut Rng, split: bool) -> Vec<Part> {
     use TaskKind as T;
-    let all = vec![T::AddPiece, T::PreCommit1, T::PreCommit2, T::Commit1, T::Commit2, T::Finalize, T::Unseal];
+    let seals = [T::AddPiece, T::PreCommit1, T::PreCommit2, T::Commit1, T::Commit2, T::Finalize, T::Unseal];
+    let snaps =
+        [T::ReplicaUpdate, T::ProveReplicaUpdate1, T::ProveReplicaUpdate2, T::FinalizeReplicaUpdate, T::RegenSectorKey];
+    let all = [seals.as_slice(), &snaps].concat();
     let (a, b) = if split { (all[..2].to_vec(), all[2..].to_vec()) } else { (all.clone(), all.clone()) };
     let mut resources = ResourceTable::default();
     if rng.percent(30) {

@@ -9,13 +9,25 @@ use crate::rng::Rng;
 const LAST_MS: u64 = 45_000;
 
 /// ... and every one is over by now.
-pub const CALM_MS: u64 = 65_000;
+const CALM_MS: u64 = 65_000;
+
+/// Late ones begin, and end, so much later: when sectors are being updated.
+const LATE_MS: u64 = 45_000;
 
 /// A storm lasts this long, and there is no calm after it.
 pub const STORM_MS: u64 = 150_000;
 
 /// The longest fault.
 const LONGEST_MS: u64 = 20_000;
+
+/// When every fault of a run is over, unless it is a storm.
+pub fn calm_ms(cast: &Cast) -> u64 {
+    CALM_MS + late_ms(cast)
+}
+
+fn late_ms(cast: &Cast) -> u64 {
+    if cast.late && !cast.stormy { LATE_MS } else { 0 }
+}
 
 /// One fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,7 +90,7 @@ pub fn plan(seed: u64, cast: &Cast) -> Vec<Planned> {
     let mut plan: Vec<Planned> = Vec::new();
     for _ in 0..wanted {
         let Some(fault) = draw(&mut rng, cast) else { break };
-        let from_ms = rng.range(500, last_ms);
+        let from_ms = rng.range(500, last_ms) + late_ms(cast);
         let planned = Planned { from_ms, to_ms: from_ms + rng.range(200, LONGEST_MS), fault };
         if plan.iter().all(|other| !planned.disturbs(other, cast)) {
             plan.push(planned);
@@ -226,7 +238,7 @@ mod tests {
             let cast = Cast::of(seed);
             let plan = plan(seed, &cast);
             assert_eq!(plan, super::plan(seed, &cast));
-            let end = if cast.stormy { STORM_MS + LONGEST_MS } else { CALM_MS };
+            let end = if cast.stormy { STORM_MS + LONGEST_MS } else { calm_ms(&cast) };
             assert!(plan.iter().all(|p| p.from_ms < p.to_ms && p.to_ms <= end), "{plan:?}");
             kinds.extend(plan.iter().map(|planned| planned.fault.kind()));
         }

@@ -12,10 +12,6 @@ use std::sync::OnceLock;
 /// its input until the result counts. Seeds 423 and 536.
 pub const REPLACED: &str = "an ended attempt has replaced its input";
 
-/// Storage: a `vanilla` file that was to be deleted while its disk refused to sync stays there, and the index does not
-/// list it until the worker attaches its store again. No file that counts; it only takes room. Seed 43.
-const LEFT: &str = "a deleted vanilla file is still there";
-
 /// Is every defect to show?
 fn all() -> bool {
     static ALL: OnceLock<bool> = OnceLock::new();
@@ -25,9 +21,4 @@ fn all() -> bool {
 /// May a file that counts be missing where an ended attempt has published another?
 pub fn input_may_be_replaced() -> Option<&'static str> {
     (!all()).then_some(REPLACED)
-}
-
-/// May this replica, which the index does not list, be on a disk?
-pub fn may_be_left(replica: &str) -> Option<&'static str> {
-    (replica.contains("kind: Vanilla") && !all()).then_some(LEFT)
 }

@@ -1,6 +1,7 @@
 //! The operator: makes sectors through the scheduler's API, brings the data of one, does this and that, and looks, once
 //! a second, at everything there is to see.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,9 +9,11 @@ use sp_net::{Env, client, sized};
 use sp_proto::v1;
 use sp_proto::v1::index_client::IndexClient;
 use sp_proto::v1::scheduler_client::SchedulerClient;
+use sp_types::SectorState;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 
+use crate::moves;
 use crate::piece;
 use crate::process::{INDEX_URL, SCHEDULER_URL};
 use crate::stage::Stage;
@@ -26,6 +29,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 pub struct View {
     /// Every sector with its log.
     pub sectors: Vec<v1::SectorStatusReply>,
+    /// What proves the updates that count, by sector.
+    pub updates: BTreeMap<u64, v1::UpdateProofReply>,
     /// Tasks that wait or run.
     pub jobs: Vec<v1::Job>,
     /// Stores, as the index sees them.
@@ -56,7 +61,7 @@ pub async fn run(env: Env, sectors: usize, window: Window, stage: Stage) {
     loop {
         match look(&env, &mut eyes).await {
             Ok(view) => {
-                stage.watch.listed(&numbers(&view));
+                stage.watch.listed(&numbers(&view), &gone(&view));
                 let mut done = act(&env, &view, sectors, &stage.watch).await;
                 if done.is_ok() && stage.mood.operators() {
                     done = whims::follow(&env, &view, &stage.watch).await;
@@ -88,7 +93,15 @@ async fn act(env: &Env, view: &View, sectors: usize, watch: &Watch) -> Result<()
         pledge(env, watch).await?;
     }
     for summary in summaries.iter().filter(|s| s.data_bytes > 0 && s.state == "Packing") {
-        piece::bring(env, summary.number).await?;
+        piece::bring(env, summary.number, &piece::data()).await?;
+    }
+    for summary in summaries.iter().filter(|s| s.state == "SnapDealsAddPiece") {
+        piece::bring(env, summary.number, &piece::update()).await?;
+    }
+    moves::mend_forced(env, view, watch).await?;
+    // He wants the update, so what has stopped on the way to it goes on.
+    for summary in summaries.iter().filter(|s| s.stopped && s.proven) {
+        moves::again(env, watch, summary.number).await?;
     }
     Ok(())
 }
@@ -104,6 +117,13 @@ fn numbers(view: &View) -> Vec<u64> {
     view.sectors.iter().filter_map(|s| s.summary.as_ref()).map(|s| s.number).collect()
 }
 
+/// Sectors that are removed, or going to be.
+pub(crate) fn gone(view: &View) -> Vec<u64> {
+    let summaries = view.sectors.iter().filter_map(|s| s.summary.as_ref());
+    let gone = summaries.filter(|s| s.state.parse().is_ok_and(SectorState::is_gone));
+    gone.map(|s| s.number).collect()
+}
+
 /// Connections that are kept while they are good.
 type Eyes = (SchedulerClient<Channel>, IndexClient<Channel>);
 
@@ -116,7 +136,12 @@ async fn look(env: &Env, eyes: &mut Option<Eyes>) -> Result<View, Status> {
     for sector in answer(env, scheduler.list_sectors(v1::ListSectorsRequest {})).await?.sectors {
         let number = sector.number;
         let request = v1::SectorStatusRequest { number, log: true };
-        view.sectors.push(answer(env, scheduler.sector_status(request)).await?);
+        let status = answer(env, scheduler.sector_status(request)).await?;
+        if status.summary.as_ref().is_some_and(|summary| summary.updated) {
+            let proof = answer(env, scheduler.update_proof(v1::UpdateProofRequest { number })).await?;
+            view.updates.insert(number, proof);
+        }
+        view.sectors.push(status);
         let request = v1::FindSectorRequest { miner: crate::process::MINER, sector: number };
         view.replicas.extend(answer(env, index.find_sector(request)).await?.replicas);
     }

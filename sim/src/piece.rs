@@ -1,4 +1,4 @@
-//! The piece of a run, and how the operator brings it to the worker that waits for it, through kills and partitions.
+//! The pieces of a run, and how the operator brings them to the worker that waits for them, through kills and partitions.
 
 use std::time::Duration;
 
@@ -13,15 +13,21 @@ use crate::operator::{answer, channel, scheduler};
 
 /// The data: not much, but in several messages with time between them.
 const DATA_BYTES: usize = 1500;
+const UPDATE_BYTES: usize = 1100;
 const PART_BYTES: usize = 400;
 const PART_EVERY: Duration = Duration::from_millis(150);
 
 /// One transfer takes at most this long.
 const SEND_WITHIN: Duration = Duration::from_secs(8);
 
-/// The data of every piece.
+/// The data of a sector that is sealed with some.
 pub fn data() -> Vec<u8> {
     (0..DATA_BYTES).map(|at| (at % 251) as u8).collect()
+}
+
+/// The data of every update.
+pub fn update() -> Vec<u8> {
+    (0..UPDATE_BYTES).map(|at| (at % 241) as u8 ^ 0xff).collect()
 }
 
 /// Makes a sector for it; gives its number.
@@ -32,8 +38,16 @@ pub(crate) async fn add(env: &Env) -> Result<u64, Status> {
     Ok(answer(env, scheduler(env)?.add_piece(request)).await?.sector)
 }
 
+/// Offers the other piece for a sector that has none.
+pub(crate) async fn snap(env: &Env, number: u64) -> Result<(), Status> {
+    let data = update();
+    let (data_bytes, data_digest) = (data.len() as u64, blake2s_simd::blake2s(&data).as_bytes().to_vec());
+    let request = v1::SnapSectorRequest { number, data_bytes, data_digest, name: "update".into(), priority: None };
+    answer(env, scheduler(env)?.snap_sector(request)).await.map(drop)
+}
+
 /// Sends it if a worker waits for it now; goes on where an earlier try stopped.
-pub(crate) async fn bring(env: &Env, sector: u64) -> Result<(), Status> {
+pub(crate) async fn bring(env: &Env, sector: u64, data: &[u8]) -> Result<(), Status> {
     let upload = answer(env, scheduler(env)?.get_upload(v1::GetUploadRequest { sector })).await?;
     if upload.data_url.is_empty() {
         return Ok(());
@@ -46,7 +60,7 @@ pub(crate) async fn bring(env: &Env, sector: u64) -> Result<(), Status> {
     }
     let offset = status.received_bytes;
     let first = v1::UploadPart { ticket, offset, ..Default::default() };
-    let rest = data().split_off(offset as usize);
+    let rest = data.get(offset as usize..).unwrap_or_default();
     let parts = rest.chunks(PART_BYTES).map(|part| v1::UploadPart { data: part.to_vec().into(), ..Default::default() });
     let parts: Vec<_> = std::iter::once(first).chain(parts).collect();
     let clock = env.clock.clone();

@@ -14,7 +14,7 @@ use sp_types::{DeadlineIndex, HostCapacity, RegisteredSealProof, SectorSize, Wor
 use sp_worker::Worker;
 use tokio::sync::Notify;
 
-use crate::cast::Part;
+use crate::cast::{Part, Sealing};
 use crate::disk::{FlakyDisk, Trouble};
 use crate::env::{env, with_clock_of};
 use crate::fake::{FakeExecutor, FakeVerifier, MoodyChain};
@@ -50,7 +50,7 @@ pub enum Role {
     /// The storage index.
     Index,
     /// The scheduler.
-    Scheduler,
+    Scheduler(Sealing),
     /// A worker.
     Worker(Part, HostCapacity),
 }
@@ -166,7 +166,7 @@ impl Process {
         }
         let ended = match self.role.clone() {
             Role::Index => self.clone().index(env).await,
-            Role::Scheduler => self.clone().scheduler(env).await,
+            Role::Scheduler(sealing) => self.clone().scheduler(env, sealing).await,
             Role::Worker(part, capacity) => self.clone().worker(env, part, capacity).await,
         };
         match ended {
@@ -191,7 +191,7 @@ impl Process {
         Ok(running.serve(self.stopped()).await?)
     }
 
-    async fn scheduler(self: Arc<Self>, env: Env) -> Ended {
+    async fn scheduler(self: Arc<Self>, env: Env, sealing: Sealing) -> Ended {
         let state = Arc::new(self.vault.open(scheduler::SCHEMA_VERSION)?);
         let chain = LocalChainOptions {
             miner: MINER,
@@ -208,6 +208,11 @@ impl Process {
         let options = scheduler::ServiceOptions {
             cluster: CLUSTER.into(),
             miner: MINER,
+            sealing: scheduler::SealingOptions {
+                release_sector_key: sealing.release_key,
+                make_cc_sectors_available: sealing.make_available,
+                ..scheduler::SealingOptions::default()
+            },
             ..scheduler::ServiceOptions::new(any(1790), INDEX_URL)
         };
         let service = scheduler::Service::new(env, state, Arc::new(verifier), Arc::new(chain), options).await?;

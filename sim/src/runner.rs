@@ -47,6 +47,8 @@ pub struct Totals {
     pub wanted: u64,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
+    /// Sectors by what became of them, of seeds that came right.
+    pub sectors: BTreeMap<String, u64>,
     /// Seeds in which something was wrong, with what was.
     pub failed: BTreeMap<u64, String>,
     /// Known defects that showed.
@@ -155,6 +157,7 @@ impl Shared<'_> {
         totals.crowded += told.crowded;
         add(&mut totals.faults, &told.faults);
         add(&mut totals.known, &told.known);
+        add(&mut totals.sectors, &told.sectors);
         if told.ok {
             if self.order.trace {
                 println!("seed {seed}: {} ms\n{}", told.took_ms, told.text);
@@ -194,6 +197,7 @@ impl fmt::Display for Totals {
         let next = self.first + self.seeds;
         writeln!(f, "seeds            {} ({} to {})", self.seeds, self.first, next.saturating_sub(1))?;
         writeln!(f, "faults           {}{}", self.faults.values().sum::<u64>(), list(&self.faults))?;
+        writeln!(f, "became of sectors{}", list(&self.sectors))?;
         writeln!(f, "known defects    {}{}", self.known.values().sum::<u64>(), list(&self.known))?;
         writeln!(f, "crowded machines {} (attempts that had ended still ran)", self.crowded)?;
         writeln!(f, "violations       {}", self.failed.len())?;

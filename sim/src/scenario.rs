@@ -5,15 +5,16 @@ use std::fmt::Write;
 
 use crate::cast::Cast;
 use crate::checks::{self, Disks};
-use crate::faults::{CALM_MS, Planned, STORM_MS, plan};
+use crate::faults::{Planned, STORM_MS, calm_ms, plan};
 use crate::operator::View;
+use crate::tally::outcomes;
 use crate::world::World;
 
 /// Once the faults are over, everything is done within this.
 const SETTLE_MS: u64 = 600_000;
 
-/// Operators have their whims for a while after the faults: some of them need a sector that is done.
-const WHIMS_MS: u64 = 110_000;
+/// Operators have their whims for so long after the faults: some of them need a sector that is done.
+const WHIMS_MS: u64 = 45_000;
 
 /// The files are looked at this often.
 const LOOK_EVERY_MS: u64 = 1_000;
@@ -30,6 +31,8 @@ pub struct Report {
     pub faults: BTreeMap<&'static str, u64>,
     /// Times that more ran on a machine than fits, attempts that had ended among it.
     pub crowded: u64,
+    /// Sectors by what became of them.
+    pub sectors: BTreeMap<&'static str, u64>,
     /// Known defects that showed.
     pub known: BTreeMap<&'static str, u64>,
     /// Everything that was seen to happen, as text: equal for equal seeds.
@@ -58,14 +61,17 @@ impl Run {
             self.suffer_until(STORM_MS)?;
             return self.judge_storm();
         }
-        self.suffer_until(CALM_MS)?;
+        let calm_ms = calm_ms(&self.cast);
+        self.suffer_until(calm_ms)?;
         self.set_moods(false);
         if self.cast.weather.operators {
+            // What fails meanwhile is what an operator tries again, or forces.
+            self.world.stage.mood.set_executors(self.cast.weather.executors);
             self.world.stage.mood.set_operators(true);
-            while self.world.now_ms < WHIMS_MS {
+            while self.world.now_ms < calm_ms + WHIMS_MS {
                 self.step()?;
             }
-            self.world.stage.mood.set_operators(false);
+            self.set_moods(false);
         }
         self.settle()
     }
@@ -101,7 +107,7 @@ impl Run {
     /// Nothing goes wrong any more: everything must finish (law L11).
     fn settle(&mut self) -> Result<Report, String> {
         let (mut seen, _) = self.world.window.look();
-        while self.world.now_ms < CALM_MS + SETTLE_MS {
+        while self.world.now_ms < calm_ms(&self.cast) + SETTLE_MS {
             self.step()?;
             let (number, view) = self.world.window.look();
             if number == seen {
@@ -142,7 +148,7 @@ impl Run {
     fn judge(&mut self, view: &View) -> Result<Report, String> {
         self.world.end_all();
         let faults = self.plan.len() as u64 + self.world.stage.watch.all_injected().values().sum::<u64>();
-        let wrong = checks::wrong(view, &self.world.stage, &self.disks(), faults);
+        let wrong = checks::wrong(view, &self.world.stage, &self.disks(), faults, self.cast.sealing);
         self.conclude(&wrong)
     }
 
@@ -164,7 +170,8 @@ impl Run {
         let mut faults = watch.all_injected();
         self.plan.iter().for_each(|planned| *faults.entry(planned.fault.kind()).or_default() += 1);
         let (crowded, known) = (watch.crowded(), watch.known_defects());
-        Ok(Report { took_ms: self.world.now_ms, faults, crowded, known, trace: self.trace() })
+        let sectors = outcomes(&self.world.window.look().1);
+        Ok(Report { took_ms: self.world.now_ms, faults, crowded, sectors, known, trace: self.trace() })
     }
 
     fn trace(&self) -> String {

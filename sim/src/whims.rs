@@ -1,15 +1,17 @@
-//! What an operator does without need: aborts, pledges, releases and unseals, now and then.
+//! What an operator does without need: aborts, pledges, releases and unseals, now and then. Updates, removals and force
+//! are in a file of their own.
 
 use sp_net::Env;
 use sp_proto::v1;
 use tonic::Status;
 
+use crate::moves;
 use crate::operator::{View, answer, pledge, scheduler};
 use crate::rng::Rng;
 use crate::watch::Watch;
 
 /// Parts of a hundred looks after which he does something.
-const ACTS_PERCENT: u64 = 25;
+const ACTS_PERCENT: u64 = 30;
 /// He wants no more sectors than this.
 const SECTORS_MAX: usize = 6;
 
@@ -22,14 +24,15 @@ pub(crate) async fn follow(env: &Env, view: &View, watch: &Watch) -> Result<(), 
         return Ok(());
     }
     match rng.range(0, 100) {
-        0..45 => abort_attempt(env, view, watch, &mut rng).await,
-        45..55 => abort_task(env, view, watch, &mut rng).await,
-        55..70 if view.sectors.len() < SECTORS_MAX => {
+        0..28 => abort_attempt(env, view, watch, &mut rng).await,
+        28..34 => abort_task(env, view, watch, &mut rng).await,
+        34..41 if view.sectors.len() < SECTORS_MAX => {
             watch.injected("operator pledges");
             pledge(env, watch).await
         }
-        70..85 => release(env, view, watch).await,
-        85..100 => unseal(env, view, watch).await,
+        41..50 => release(env, view, watch, &mut rng).await,
+        50..61 => unseal(env, view, watch, &mut rng).await,
+        61..100 => moves::follow(env, view, watch, &mut rng).await,
         _ => Ok(()),
     }
 }
@@ -51,14 +54,16 @@ async fn abort_attempt(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> 
     abort(env, format!("{}.{}", job.task_id, job.attempt)).await
 }
 
-/// UNS is over by that; any other task takes its sector along, so it is done to one sector at most, a CC one.
+/// UNS and GSK are over by that; any other task stops its sector. An update is brought on again afterwards; sealing is
+/// not, so that is done to one sector at most, a CC one.
 async fn abort_task(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> Result<(), Status> {
     if view.jobs.is_empty() {
         return Ok(());
     }
     let job = rng.pick(&view.jobs);
-    if job.task() != v1::TaskKind::Unseal {
-        let summaries = || view.sectors.iter().filter_map(|s| s.summary.as_ref());
+    let summaries = || view.sectors.iter().filter_map(|s| s.summary.as_ref());
+    // A proven sector goes on being proven, whatever its task is.
+    if !summaries().any(|s| s.number == job.sector && s.proven) {
         let is_cc = summaries().any(|s| s.number == job.sector && s.data_bytes == 0);
         if !is_cc || summaries().any(|s| watch.was_given_up(s.number)) {
             return Ok(());
@@ -71,20 +76,21 @@ async fn abort_task(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> Res
 }
 
 /// A sector with data that is Proving.
-fn with_data(view: &View) -> Option<u64> {
+fn with_data(view: &View, rng: &mut Rng) -> Option<u64> {
     let summaries = view.sectors.iter().filter_map(|s| s.summary.as_ref());
-    summaries.filter(|s| s.state == "Proving" && s.data_bytes > 0).map(|s| s.number).next()
+    let found: Vec<u64> = summaries.filter(|s| s.state == "Proving" && s.data_bytes > 0).map(|s| s.number).collect();
+    (!found.is_empty()).then(|| *rng.pick(&found))
 }
 
-async fn release(env: &Env, view: &View, watch: &Watch) -> Result<(), Status> {
-    let Some(sector) = with_data(view) else { return Ok(()) };
+async fn release(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> Result<(), Status> {
+    let Some(sector) = with_data(view, rng) else { return Ok(()) };
     watch.injected("operator releases a copy");
     watch.note(format!("operator releases the unsealed copy of {sector}"));
     answer(env, scheduler(env)?.release_unsealed(v1::ReleaseUnsealedRequest { number: sector })).await.map(drop)
 }
 
-async fn unseal(env: &Env, view: &View, watch: &Watch) -> Result<(), Status> {
-    let Some(sector) = with_data(view) else { return Ok(()) };
+async fn unseal(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> Result<(), Status> {
+    let Some(sector) = with_data(view, rng) else { return Ok(()) };
     watch.injected("operator unseals");
     watch.note(format!("operator unseals {sector}"));
     answer(env, scheduler(env)?.unseal_sector(v1::UnsealSectorRequest { number: sector })).await.map(drop)

@@ -248,7 +248,7 @@ fn slow(ms: u64) -> Damage {
 
 fn processes(seed: u64, cast: &Cast, stage: &Stage) -> BTreeMap<&'static str, Arc<Process>> {
     let machines: BTreeMap<_, _> = cast.machines().iter().map(|(name, _)| (*name, Machine::new(name, seed))).collect();
-    let services = [(INDEX, INDEX, Role::Index), (SCHEDULER, SCHEDULER, Role::Scheduler)];
+    let services = [(INDEX, INDEX, Role::Index), (SCHEDULER, SCHEDULER, Role::Scheduler(cast.sealing))];
     let workers = cast.workers.iter();
     let workers = workers.map(|part| (part.name, part.machine, Role::Worker(part.clone(), cast.capacity.clone())));
     let all = services.into_iter().chain(workers);

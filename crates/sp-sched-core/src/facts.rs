@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{FileKind, ReplicaId, StoreId, WorkerId};
+use sp_types::{FileKind, ReplicaId, SectorState, StoreId, WorkerId};
 
 use crate::core::Core;
 use crate::effect::Effect;
@@ -165,6 +165,9 @@ impl Core {
         self.facts.complete();
         self.facts.deletes.clear();
         self.untidy.extend(self.facts.sectors());
+        // Their last replica may have gone meanwhile: no fact names them any more.
+        let removing = self.sectors.values().filter(|s| s.state.is_gone() && s.state != SectorState::Removed);
+        self.untidy.extend(removing.map(|s| s.number));
         for fence in self.fences.values() {
             self.out.push(Effect::Fence(fence.row));
         }

@@ -110,6 +110,9 @@ impl Core {
         let mut moved = Vec::new();
         // Those that still wait for their space move too: they will run where the worker is now.
         for attempt in self.lookup.on_worker(&id).collect::<Vec<_>>() {
+            if held.contains(&attempt) {
+                self.forget_progress(attempt, &session);
+            }
             if self.move_attempt(attempt, &host) {
                 moved.push(attempt);
             }
@@ -124,11 +127,7 @@ impl Core {
             let Some(live) = self.live.get_mut(&attempt) else { continue };
             if held.contains(&attempt) {
                 live.seen = now;
-                let before = live.sent.replace((session.clone(), now));
-                if before.is_none_or(|(before, _)| before != session) {
-                    // A new process may have to do a part again: it says anew how far it is.
-                    live.progress = None;
-                }
+                live.sent = Some((session.clone(), now));
                 self.bring_back(attempt);
                 keep.push(attempt);
             } else if returning.contains(&attempt) || live.verifying.is_some() {
@@ -303,6 +302,15 @@ impl Core {
     fn granted_on(&self, worker: &WorkerId) -> Vec<AttemptId> {
         let attempts = self.lookup.on_worker(worker).filter_map(|id| self.attempt(id));
         attempts.filter(|a| a.state == AttemptState::Granted).map(|a| a.id).collect()
+    }
+
+    /// A new process may have to do a part again, and says anew how far it is. Call before any room is counted: what was
+    /// nearly done took less of it.
+    fn forget_progress(&mut self, id: AttemptId, session: &SessionId) {
+        let Some(live) = self.live.get_mut(&id) else { return };
+        if live.sent.as_ref().is_none_or(|(before, _)| before != session) {
+            live.progress = None;
+        }
     }
 
     /// Attempts that have come to another host with their worker, where others may have got the room meanwhile: those

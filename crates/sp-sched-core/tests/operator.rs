@@ -189,6 +189,21 @@ fn a_store_that_is_away_delays_the_removal_and_is_named() {
 }
 
 #[test]
+fn a_removal_that_ends_while_the_index_is_away_is_seen_when_it_is_back() {
+    let (mut world, worker) = sealer(11);
+    world.answer(pledge(1));
+    assert!(world.run_until(600_000, |w| w.all_proving(1)));
+    world.run_for(1_000);
+    world.kill_worker(&worker);
+    world.answer(Request::Remove { sector: 0 });
+    world.run_for(1_000);
+    assert_eq!(world.state(0), SectorState::Removing);
+    world.lose_index(5_000);
+    world.index.replicas.clear();
+    assert!(world.run_until(10_000, |w| w.state(0) == SectorState::Removed), "{}", world.describe());
+}
+
+#[test]
 fn replicas_that_turn_up_later_are_deleted_too() {
     let (mut world, worker) = sealer(9);
     world.answer(pledge(1));

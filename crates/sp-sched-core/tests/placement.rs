@@ -11,7 +11,7 @@ use sp_sched_core::event::{Event, Failure, Request};
 use sp_sched_core::model::UnixMs;
 use sp_sched_core::view::Where;
 use sp_types::SectorState::{Committing1, Committing2, FinalizeSector, Packing, PreCommit1, PreCommit2};
-use sp_types::{AttemptId, ErrorCode, HostCapacity, HostId, ResourceTable, SessionId, TaskId, TaskKind};
+use sp_types::{AttemptId, ErrorCode, HostCapacity, HostId, Phase, ResourceTable, SessionId, TaskId, TaskKind};
 
 const PC1: TaskKind = TaskKind::PreCommit1;
 const PC2: TaskKind = TaskKind::PreCommit2;
@@ -380,6 +380,25 @@ fn after_a_restart_absent_workers_keep_their_part_of_the_host() {
     assert_eq!(desk.news(), ["C2 0 on c"], "sent once more");
     desk.finish(C2, 0, 0, 1);
     assert_eq!(desk.news(), ["PC2 1 on b"]);
+}
+
+#[test]
+fn what_was_nearly_done_before_a_boot_takes_its_whole_room_after_it() {
+    let mut desk = Desk::new(|_| {}, &[PreCommit1]);
+    let join = |desk: &mut Desk, boot: &str, held: Vec<AttemptId>| {
+        let host = HostId::new(format!("machine-{boot}")).unwrap();
+        let table = ResourceTable::default();
+        desk.join_with("c", &[PC1], lotus_machine(), table, |r| {
+            (r.host, r.session, r.held) = (host, SessionId::new(boot).unwrap(), held);
+        });
+    };
+    join(&mut desk, "one", vec![]);
+    desk.index(&["c"], &[(0, "c")]);
+    desk.report(PC1, 0, Phase::Publishing);
+    let old = desk.attempt(PC1, 0);
+    join(&mut desk, "two", vec![old]);
+    // The desk checks after every step that what is kept of a host is what a new sum gives.
+    assert_eq!(desk.attempt(PC1, 0), old);
 }
 
 #[test]

@@ -178,6 +178,26 @@ async fn cancelled_and_fenced_attempts_end_without_a_result() {
 }
 
 #[tokio::test]
+async fn what_an_ended_attempt_has_published_and_not_declared_is_listed_all_the_same() {
+    let fakes = Fakes::start().await;
+    fakes.said.ack_declares.store(false, Ordering::SeqCst);
+    let mut machine = Machine::new(&fakes, &ALL);
+    machine.start();
+    fakes.assign(pledge("1.1", &fakes.store().await)).await;
+    let waits = |progress: &v1::AttemptProgress| progress.phase() == v1::AttemptPhase::Publishing;
+    let published = format!("{DATA_DIR}/storage/unsealed");
+    let is_there = || machine.disk.list(published.as_ref()).is_ok_and(|found| !found.is_empty());
+    eventually("a file", || is_there().then_some(())).await;
+    eventually("its report", || fakes.said.progress.lock().unwrap().iter().any(waits).then_some(())).await;
+    assert!(fakes.said.declared.lock().unwrap().is_empty());
+    fakes.fence(1, 1).await;
+    let listed = || fakes.said.declared.lock().unwrap().first().cloned();
+    let replica = eventually("the list", listed).await;
+    assert_eq!(replica.kind(), v1::FileKind::Unsealed);
+    clean(&machine).await;
+}
+
+#[tokio::test]
 async fn what_the_disk_refuses_to_remove_is_removed_later() {
     let fakes = Fakes::start().await;
     let mut machine = Machine::new(&fakes, &ALL);

@@ -3,6 +3,7 @@
 mod files;
 mod rest;
 mod truth;
+mod updates;
 
 use std::collections::BTreeMap;
 

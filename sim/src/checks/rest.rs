@@ -44,12 +44,20 @@ fn unfinished_sector(summary: &v1::SectorSummary, view: &View, watch: &Watch) ->
         // Its files stay until an operator decides.
         return vec![];
     }
+    if watch.is_removed(summary.number) || summary.state == "Removed" {
+        return unfinished_removal(summary, view);
+    }
     let mut left = Vec::new();
-    if summary.state != "Proving" {
+    let is_cc = summary.data_bytes == 0;
+    if summary.state != "Proving" && !(is_cc && summary.state == "Available") {
         left.push(format!("sector {} is in state {}: {}", summary.number, summary.state, summary.last_error));
     }
     let counts = watch.kinds(summary.number);
-    if ![FileKind::Sealed, FileKind::Cache].iter().all(|kind| counts.contains(kind)) {
+    let proves: &[FileKind] = match summary.updated {
+        true => &[FileKind::Update, FileKind::UpdateCache, FileKind::Cache],
+        false => &[FileKind::Sealed, FileKind::Cache],
+    };
+    if !proves.iter().all(|kind| counts.contains(kind)) {
         left.push(format!("sector {}: it consists of {counts:?}", summary.number));
     }
     let of_sector = view.replicas.iter().filter(|replica| replica.sector == summary.number);
@@ -60,5 +68,16 @@ fn unfinished_sector(summary: &v1::SectorSummary, view: &View, watch: &Watch) ->
     if known != wanted {
         left.push(format!("sector {}: the index knows {known:?} where {wanted:?} count", summary.number));
     }
+    left
+}
+
+/// What was to be removed is gone, and so is every file of it.
+fn unfinished_removal(summary: &v1::SectorSummary, view: &View) -> Vec<String> {
+    let mut left = Vec::new();
+    if summary.state != "Removed" {
+        left.push(format!("sector {} was removed and is {}: {}", summary.number, summary.state, summary.waiting));
+    }
+    let replicas = view.replicas.iter().filter(|replica| replica.sector == summary.number);
+    left.extend(replicas.map(|r| format!("removed sector {}: {:?} on {}", summary.number, r.kind(), r.store)));
     left
 }

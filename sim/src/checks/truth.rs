@@ -9,39 +9,40 @@ use sp_types::{FileKind, ReplicaInfo, SectorId, SectorState};
 
 use super::Disks;
 use super::files::replicas_on;
-use crate::fake::{Made, Seal, is_valid, unsealed_of};
+use super::updates::{self, Origin};
+use crate::cast::Sealing;
+use crate::fake::{Made, Update, is_valid, unsealed_of};
 use crate::known;
 use crate::operator::View;
 use crate::piece;
 use crate::process::MINER;
 use crate::stage::Stage;
+use crate::tally::Tally;
 
 /// Laws L1, L2, L9 and L10 at the end of a run that came to rest, after a power cut everywhere. Nor did a
 /// stage run again that had answered, beyond what the faults of the run account for.
-pub fn wrong(view: &View, stage: &Stage, disks: &Disks<'_>, faults: u64) -> Vec<String> {
+pub fn wrong(view: &View, stage: &Stage, disks: &Disks<'_>, faults: u64, settings: Sealing) -> Vec<String> {
     let mut wrong = super::lost(&stage.watch, disks);
-    let sealed = || view.sectors.iter().filter(|s| s.summary.as_ref().is_some_and(|s| s.state == "Proving"));
+    let is_sealed = |s: &v1::SectorSummary| matches!(s.state.as_str(), "Proving" | "Available");
+    let sealed = || view.sectors.iter().filter(|s| s.summary.as_ref().is_some_and(is_sealed));
     // A sector whose input was replaced is made again.
     let may_repeat = stage.watch.known_defects().contains_key(known::REPLACED);
     for sector in sealed() {
+        let summary = sector.summary.clone().unwrap_or_default();
         wrong.extend(invalid(sector, &stage.made));
+        wrong.extend(updates::invalid(sector, view, &stage.made));
+        wrong.extend(updates::wrong_kinds(sector, &stage.watch.kinds(summary.number), settings));
         if !may_repeat {
-            let number = sector.summary.as_ref().map(|s| s.number).unwrap_or_default();
             wrong.extend(counted_twice(sector));
-            wrong.extend(stage.watch.odd_starts(number, faults));
+            wrong.extend(stage.watch.odd_starts(summary.number, summary.updated, faults));
         }
     }
     let on_disk = replicas_on(disks, &mut wrong);
     let known: BTreeSet<String> = view.replicas.iter().map(|r| key(&ReplicaInfo::try_from(r.clone()))).collect();
     let found: BTreeSet<String> = on_disk.iter().map(|(_, info)| key(&Ok::<_, ()>(info.clone()))).collect();
     wrong.extend(known.difference(&found).map(|r| format!("law L9: the index knows {r}, which is on no disk")));
-    for replica in found.difference(&known) {
-        let text = format!("law L9: {replica} is on a disk, and the index does not know it");
-        match crate::known::may_be_left(replica) {
-            Some(defect) => stage.watch.known(defect, 0, &text),
-            None => wrong.push(text),
-        }
-    }
+    let stray = found.difference(&known);
+    wrong.extend(stray.map(|r| format!("law L9: {r} is on a disk, and the index does not know it")));
     for sector in sealed() {
         wrong.extend(wrong_files(sector, stage, &on_disk));
     }
@@ -53,12 +54,13 @@ fn key<E: std::fmt::Debug>(info: &Result<ReplicaInfo, E>) -> String {
 }
 
 /// Each edge of the pipeline is taken once, and once more for every step back to PC1: nothing here makes a sector lose its
-/// files. A phase may fail as often as it likes, and UNS may be done again.
+/// files. Those of an update are taken once for every time that it was begun or went back; whatever was forced may be
+/// repeated. A phase may fail as often as it likes, and UNS and GSK may be done again.
 fn counted_twice(sector: &v1::SectorStatusReply) -> Vec<String> {
     let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
     let counts = |event: &str| match edge(event) {
-        Some((from, to)) => !from.is_failure() && !to.is_failure(),
-        None => event.ends_with(" accepted") && !event.starts_with("UNS "),
+        Some((from, to)) => !from.is_failure() && !to.is_failure() && !is_marking(from, to),
+        None => event.ends_with(" accepted") && !event.starts_with("UNS ") && !event.starts_with("GSK "),
     };
     for entry in sector.log.iter().filter(|entry| counts(&entry.event)) {
         *taken.entry(&entry.event).or_default() += 1;
@@ -69,8 +71,24 @@ fn counted_twice(sector: &v1::SectorStatusReply) -> Vec<String> {
     };
     let steps_back = sector.log.iter().filter_map(|entry| edge(&entry.event)).filter(|edge| back(*edge)).count();
     let number = sector.summary.as_ref().map(|s| s.number).unwrap_or_default();
-    let repeated = taken.into_iter().filter(|(_, times)| *times > 1 + steps_back);
+    let tally = Tally::of(sector);
+    let may = |event: &str| match is_of_update(event) {
+        true => tally.begun + tally.back + tally.forced,
+        false => 1 + steps_back + tally.forced,
+    };
+    let repeated = taken.into_iter().filter(|(event, times)| *times > may(event));
     repeated.map(|(event, times)| format!("sector {number}: `{event}` {times} times")).collect()
+}
+
+/// Operators mark sectors for an update and take that back as often as they like.
+fn is_marking(from: SectorState, to: SectorState) -> bool {
+    let at_rest = |state| matches!(state, SectorState::Proving | SectorState::Available);
+    at_rest(from) && at_rest(to)
+}
+
+fn is_of_update(event: &str) -> bool {
+    let of_update = |state: SectorState| state.is_update() || state == SectorState::ReleaseSectorKey;
+    edge(event).map_or(event == "PR1 accepted", |(from, to)| of_update(from) || of_update(to))
 }
 
 /// The edge that a log entry tells of.
@@ -81,31 +99,34 @@ fn edge(event: &str) -> Option<(SectorState, SectorState)> {
 
 fn invalid(sector: &v1::SectorStatusReply, made: &Made) -> Option<String> {
     let summary = sector.summary.clone().unwrap_or_default();
+    let Some(Origin { seal, .. }) = Origin::of(sector, made) else {
+        return Some(format!("sector {}: nobody made a replica with its comm_r", summary.number));
+    };
     let statement = v1::VerifySeal {
         seal_proof: summary.seal_proof,
         miner: MINER,
         sector: summary.number,
         ticket: sector.ticket.clone(),
         seed: sector.seed.clone(),
-        comm_d: sector.comm_d.clone(),
-        comm_r: summary.comm_r,
+        comm_d: if summary.updated { seal.comm_d.clone() } else { sector.comm_d.clone() },
+        comm_r: seal.comm_r(),
         proof: sector.proof.clone(),
     };
     (!is_valid(made, statement)).then(|| format!("sector {}: its proof is not valid", summary.number))
 }
 
-/// The files are those that follow from the ticket.
+/// The files are those that follow from the ticket, and those of an update from what it brought.
 fn wrong_files(sector: &v1::SectorStatusReply, stage: &Stage, on_disk: &[(String, ReplicaInfo)]) -> Vec<String> {
     let summary = sector.summary.clone().unwrap_or_default();
     let id = SectorId { miner: MINER, number: summary.number };
-    let Some(seal) = stage.made.find(&summary.comm_r) else {
-        return vec![format!("{id}: nobody made a replica with its comm_r")];
+    let Some(origin) = Origin::of(sector, &stage.made) else {
+        return vec![];
     };
     let mut wrong = Vec::new();
     for kind in stage.watch.kinds(summary.number) {
         let here: Vec<_> = on_disk.iter().filter(|(_, i)| i.id.sector == id && i.id.kind == kind).collect();
         let roots: BTreeSet<_> = here.iter().map(|(_, info)| info.id.root).collect();
-        if roots != BTreeSet::from([root_of(&seal, kind)]) {
+        if roots != BTreeSet::from([root_of(&origin, kind)]) {
             wrong.push(format!("{id}: its {kind} is not what its ticket leads to, on {here:?}"));
         }
     }
@@ -113,16 +134,22 @@ fn wrong_files(sector: &v1::SectorStatusReply, stage: &Stage, on_disk: &[(String
 }
 
 /// The root that the right files have.
-fn root_of(seal: &Seal, kind: FileKind) -> [u8; 32] {
+fn root_of(origin: &Origin, kind: FileKind) -> [u8; 32] {
     let disk = MemDisk::default();
     let path = Path::new("/right");
     let write = |path: &Path, bytes: &[u8]| disk.create_new(path).and_then(|file| file.write_at(bytes, 0));
+    let write_all = |files: BTreeMap<String, Vec<u8>>| {
+        disk.create_dir_all(path)?;
+        files.iter().try_for_each(|(name, bytes)| write(&path.join(name), bytes))
+    };
+    let Origin { seal, update } = origin;
     let written = match kind {
+        FileKind::Unsealed if update.is_some() => write(path, &unsealed_of(&piece::update())),
         FileKind::Unsealed => write(path, &unsealed_of(&piece::data())),
         FileKind::Sealed => write(path, &seal.sealed()),
-        _ => disk
-            .create_dir_all(path)
-            .and_then(|()| seal.finalized_cache().iter().try_for_each(|(name, bytes)| write(&path.join(name), bytes))),
+        FileKind::Update => write(path, &update.as_ref().map(Update::encoded).unwrap_or_default()),
+        FileKind::UpdateCache => write_all(update.as_ref().map(Update::finalized_cache).unwrap_or_default()),
+        _ => write_all(seal.finalized_cache()),
     };
     written.expect("an empty disk takes them");
     sp_sectors::Manifest::of_path(&disk, kind, path).expect("it was just written").root()

@@ -119,8 +119,8 @@ impl FakeExecutor {
     ) -> Result<Outcome, ExecError> {
         let watch = self.stage.watch.clone();
         let failed = |e: io::Error| refused(task, &e, &watch);
-        let disk = self.disk.clone();
-        let plan = Arc::new(self.env.blocking(move || Plan::read(&*disk, &request)).await.map_err(failed)?);
+        let (disk, made) = (self.disk.clone(), self.stage.made.clone());
+        let plan = Arc::new(self.env.blocking(move || Plan::read(&*disk, &made, &request)).await.map_err(failed)?);
         self.env.clock.sleep(takes / 2).await;
         let (disk, begun) = (self.disk.clone(), plan.clone());
         self.env.blocking(move || begun.begin(&*disk)).await.map_err(failed)?;
@@ -133,6 +133,7 @@ impl FakeExecutor {
         let finish = move || {
             let outcome = plan.finish(&*disk)?;
             plan.sealed.iter().for_each(|seal| made.note(seal.clone()));
+            plan.updated.iter().for_each(|update| made.note_update(update.clone()));
             Ok(outcome)
         };
         self.env.blocking(finish).await.map_err(failed)

@@ -3,13 +3,18 @@
 mod chain;
 mod executor;
 mod files;
+mod made;
 mod seal;
+mod snap;
 mod stages;
+mod update;
 mod verifier;
 
 pub use chain::{MoodyChain, Published};
 pub use executor::FakeExecutor;
+pub use made::Made;
+pub use seal::Seal;
 pub(crate) use seal::unsealed_of;
-pub use seal::{Made, Seal};
+pub use update::Update;
 pub use verifier::FakeVerifier;
-pub(crate) use verifier::is_valid;
+pub(crate) use verifier::{is_valid, is_valid_update};

@@ -1,7 +1,6 @@
 //! What a fake sealed sector is: every file and commitment follows from whose it is and what it is sealed with.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::rng::Rng;
 
@@ -31,21 +30,6 @@ pub struct Seal {
     pub comm_d: Vec<u8>,
 }
 
-/// Replicas that an executor of this run has made, by comm_r. The verifier believes in no other.
-#[derive(Clone, Default)]
-pub struct Made(Arc<Mutex<BTreeMap<Vec<u8>, Seal>>>);
-
-impl Made {
-    pub(super) fn note(&self, seal: Seal) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(seal.comm_r(), seal);
-    }
-
-    /// What the replica with this commitment was sealed from.
-    pub fn find(&self, comm_r: &[u8]) -> Option<Seal> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(comm_r).cloned()
-    }
-}
-
 impl Seal {
     fn key(&self) -> [u8; 32] {
         digest("key", &[&self.miner.to_le_bytes(), &self.sector.to_le_bytes(), &self.ticket, &self.comm_d])
@@ -63,13 +47,12 @@ impl Seal {
 
     /// The commitment to it.
     pub fn comm_r(&self) -> Vec<u8> {
-        digest("comm_r", &[&self.sealed()]).to_vec()
+        comm_r(&self.sealed())
     }
 
     /// A file of the cache.
     pub(super) fn cache_file(&self, name: &str) -> Vec<u8> {
-        let size_bytes = if LAYERS.contains(&name) { LAYER_BYTES } else { SECTOR_BYTES };
-        stream(&digest(name, &[&self.key()]), size_bytes)
+        cached(name, LAYERS.contains(&name), &self.key())
     }
 
     /// The cache once it is finalized: names and contents.
@@ -94,6 +77,17 @@ pub(crate) fn unsealed_of(data: &[u8]) -> Vec<u8> {
     unsealed
 }
 
+/// A file of a cache, by its name and the key of whose it is.
+pub(super) fn cached(name: &str, is_large: bool, key: &[u8; 32]) -> Vec<u8> {
+    let size_bytes = if is_large { LAYER_BYTES } else { SECTOR_BYTES };
+    stream(&digest(name, &[key]), size_bytes)
+}
+
+/// The commitment that a sealed file has.
+pub(super) fn comm_r(sealed: &[u8]) -> Vec<u8> {
+    digest("comm_r", &[sealed]).to_vec()
+}
+
 pub(super) fn comm_d(unsealed: &[u8]) -> Vec<u8> {
     digest("comm_d", &[unsealed]).to_vec()
 }
@@ -102,7 +96,7 @@ pub(super) fn proof_of(vanilla: &[u8]) -> Vec<u8> {
     stream(&digest("proof", &[vanilla]), PROOF_BYTES)
 }
 
-fn digest(name: &str, parts: &[&[u8]]) -> [u8; 32] {
+pub(super) fn digest(name: &str, parts: &[&[u8]]) -> [u8; 32] {
     let mut state = blake2s_simd::State::new();
     state.update(name.as_bytes());
     for part in parts {
@@ -112,7 +106,7 @@ fn digest(name: &str, parts: &[&[u8]]) -> [u8; 32] {
 }
 
 /// Bytes that look like chance and follow from the digest.
-fn stream(from: &[u8; 32], size_bytes: usize) -> Vec<u8> {
+pub(super) fn stream(from: &[u8; 32], size_bytes: usize) -> Vec<u8> {
     let mut first = [0; 8];
     first.copy_from_slice(&from[..8]);
     let mut bytes = vec![0; size_bytes];

@@ -1,4 +1,4 @@
-//! The fake stages, AP to FIN. Every stage checks what it reads, so that a wrong, half or foreign file is noticed.
+//! The fake stages, AP to FIN and UNS, and the way to those of a snap. Every stage checks what it reads, so that a wrong, half or foreign file is noticed.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,10 @@ use sp_sectors::Disk;
 use sp_types::TaskKind;
 
 use super::files::{Step, read, sync};
+use super::made::Made;
 use super::seal::{LAYERS, P_AUX, SECTOR_BYTES, Seal, T_AUX, TREE_C, TREE_R_LAST, comm_d, proof_of, unsealed_of};
+use super::snap;
+use super::update::Update;
 use crate::piece;
 
 /// A stage that has read and checked its inputs.
@@ -24,11 +27,18 @@ pub(super) struct Plan {
     outcome: Outcome,
     /// The replica that exists once it is done.
     pub(super) sealed: Option<Seal>,
+    /// The same for an update.
+    pub(super) updated: Option<Update>,
 }
 
 impl Plan {
-    fn new(steps: Vec<Step>, outputs: &[&String], outcome: Outcome) -> Self {
-        Self { steps, outputs: outputs.iter().map(PathBuf::from).collect(), outcome, sealed: None }
+    pub(super) fn new(steps: Vec<Step>, outputs: &[&String], outcome: Outcome) -> Self {
+        Self { steps, outputs: outputs.iter().map(PathBuf::from).collect(), outcome, sealed: None, updated: None }
+    }
+
+    /// The update exists once this is done.
+    pub(super) fn making(self, update: Update) -> Self {
+        Self { updated: Some(update), ..self }
     }
 
     /// The task and its usual time, ms.
@@ -41,11 +51,16 @@ impl Plan {
             Some(Op::Commit2(_)) => (TaskKind::Commit2, 8_000),
             Some(Op::Finalize(_)) => (TaskKind::Finalize, 1_500),
             Some(Op::Unseal(_)) => (TaskKind::Unseal, 4_000),
+            Some(Op::ReplicaUpdate(_)) => (TaskKind::ReplicaUpdate, 6_000),
+            Some(Op::ProveReplicaUpdate1(_)) => (TaskKind::ProveReplicaUpdate1, 2_000),
+            Some(Op::ProveReplicaUpdate2(_)) => (TaskKind::ProveReplicaUpdate2, 6_000),
+            Some(Op::FinalizeReplicaUpdate(_)) => (TaskKind::FinalizeReplicaUpdate, 1_500),
+            Some(Op::RegenSectorKey(_)) => (TaskKind::RegenSectorKey, 5_000),
             _ => return None,
         })
     }
 
-    pub(super) fn read(disk: &dyn Disk, request: &ExecRequest) -> io::Result<Self> {
+    pub(super) fn read(disk: &dyn Disk, made: &Made, request: &ExecRequest) -> io::Result<Self> {
         match request.op.as_ref() {
             Some(Op::AddPiece(op)) => add_piece(disk, op),
             Some(Op::PreCommit1(op)) => pre_commit_1(disk, request, op),
@@ -53,7 +68,13 @@ impl Plan {
             Some(Op::Commit1(op)) => commit_1(disk, request, op),
             Some(Op::Commit2(op)) => commit_2(disk, op),
             Some(Op::Finalize(op)) => finalize(disk, op),
+            Some(Op::Unseal(op)) if !op.update.is_empty() => snap::unseal(disk, made, request, op),
             Some(Op::Unseal(op)) => unseal(disk, request, op),
+            Some(Op::ReplicaUpdate(op)) => snap::replica_update(disk, made, request, op),
+            Some(Op::ProveReplicaUpdate1(op)) => snap::prove_1(disk, made, request, op),
+            Some(Op::ProveReplicaUpdate2(op)) => snap::prove_2(disk, made, op),
+            Some(Op::FinalizeReplicaUpdate(op)) => snap::finalize(disk, made, request, op),
+            Some(Op::RegenSectorKey(op)) => snap::regen_sector_key(disk, made, request, op),
             _ => Err(io::Error::other("the fake executor seals, and does nothing else")),
         }
     }
@@ -144,11 +165,15 @@ fn unseal(disk: &dyn Disk, request: &ExecRequest, op: &ExecUnseal) -> io::Result
     let seal = seal(request, &op.ticket, &op.comm_d);
     expect("the sealed file", &read(disk, Path::new(&op.sealed))?, &seal.sealed())?;
     expect_cache(disk, Path::new(&op.cache), &seal, &[P_AUX, T_AUX])?;
-    let data = [vec![], piece::data()].into_iter().map(|data| unsealed_of(&data));
-    let unsealed = data.into_iter().find(|unsealed| comm_d(unsealed) == op.comm_d);
-    let unsealed = unsealed.ok_or_else(|| io::Error::other("nobody ever added data with this comm_d"))?;
-    let outcome = Outcome::None(NoOutput {});
-    Ok(Plan::new(vec![Step::Create((&op.unsealed).into(), unsealed)], &[&op.unsealed], outcome))
+    let steps = vec![Step::Create((&op.unsealed).into(), unsealed_with(&op.comm_d)?)];
+    Ok(Plan::new(steps, &[&op.unsealed], Outcome::None(NoOutput {})))
+}
+
+/// The unsealed file that has this commitment.
+pub(super) fn unsealed_with(wanted: &[u8]) -> io::Result<Vec<u8>> {
+    let all = [vec![], piece::data(), piece::update()].map(|data| unsealed_of(&data));
+    let found = all.into_iter().find(|unsealed| comm_d(unsealed) == wanted);
+    found.ok_or_else(|| io::Error::other("nobody ever added data with this comm_d"))
 }
 
 fn seal(request: &ExecRequest, ticket: &[u8], comm_d: &[u8]) -> Seal {
@@ -156,13 +181,18 @@ fn seal(request: &ExecRequest, ticket: &[u8], comm_d: &[u8]) -> Seal {
     Seal { miner, sector, ticket: ticket.to_vec(), comm_d: comm_d.to_vec() }
 }
 
-fn expect_cache(disk: &dyn Disk, cache: &Path, seal: &Seal, names: &[&str]) -> io::Result<()> {
+pub(super) fn expect_cache(disk: &dyn Disk, cache: &Path, seal: &Seal, names: &[&str]) -> io::Result<()> {
     names.iter().try_for_each(|name| expect(name, &read(disk, &cache.join(name))?, &seal.cache_file(name)))
 }
 
-fn expect(what: &str, found: &[u8], wanted: &[u8]) -> io::Result<()> {
+pub(super) fn expect(what: &str, found: &[u8], wanted: &[u8]) -> io::Result<()> {
     match found == wanted {
         true => Ok(()),
-        false => Err(io::Error::new(io::ErrorKind::InvalidData, format!("{what} is not what an earlier stage made"))),
+        false => Err(foreign(what)),
     }
+}
+
+/// The error that makes the watch see a broken law.
+pub(super) fn foreign(what: &str) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, format!("{what} is not what an earlier stage made"))
 }

@@ -8,6 +8,7 @@ use sp_types::SectorState;
 
 use super::ledger::Broken;
 use super::stored::state_of;
+use crate::tally::FORCED;
 
 /// From this length on a log may lose its oldest entries.
 const LOG_MAX: usize = 1_000;
@@ -28,7 +29,7 @@ pub(super) fn fresh_entries<'a>(
     }
 }
 
-/// Law L7: from the old state to the new one along the edges in the log, each of them published.
+/// Law L7: from the old state to the new one along the edges in the log, each of them published, or an operator's will.
 pub(super) fn judge_path(
     number: u64,
     old: Option<&v1::StoredSector>,
@@ -43,7 +44,8 @@ pub(super) fn judge_path(
             broken.push((Law::L7, format!("sector {number}: `{}` is no edge", entry.event)));
             continue;
         };
-        if at != Some(from) || !edge_is_published(from, to) {
+        let may = edge_is_published(from, to) || (entry.message == FORCED && !from.is_gone());
+        if at != Some(from) || !may {
             broken.push((Law::L7, format!("sector {number}: `{}` taken in {at:?}", entry.event)));
         }
         at = Some(to);
@@ -76,6 +78,9 @@ pub(super) fn judge_constants(
         same("proof", old.proof == new.proof);
     }
     same("seal proof", old.seal_proof == new.seal_proof);
+    if old.update.as_ref().is_some_and(|update| update.accepted_unix_ms.is_some()) {
+        same("update", old.update == new.update);
+    }
 }
 
 #[cfg(test)]

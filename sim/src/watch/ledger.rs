@@ -103,6 +103,7 @@ impl Ledger {
         };
         edges::judge_path(number, old.as_ref(), new, fresh, broken);
         edges::judge_constants(number, old.as_ref(), new, broken);
+        judge_proven(number, new, broken);
         if !bounded(new.log.len(), LOG_MAX) {
             broken.push((Law::L12, format!("sector {number}: {} log entries", new.log.len())));
         }
@@ -170,5 +171,21 @@ impl Ledger {
         if !bounded(self.fences.len(), FENCES_MAX) {
             broken.push((Law::L12, format!("{} fences", self.fences.len())));
         }
+    }
+}
+
+/// Law L1: what the chain counts on has the files that prove it, whatever is done with it meanwhile.
+fn judge_proven(number: u64, sector: &v1::StoredSector, broken: &mut Broken) {
+    if sector.location.is_none() || state_of(sector).is_none_or(SectorState::is_gone) {
+        return;
+    }
+    let updated = sector.update.as_ref().is_some_and(|update| update.accepted_unix_ms.is_some());
+    let proves = match updated {
+        true => [v1::FileKind::Update, v1::FileKind::UpdateCache],
+        false => [v1::FileKind::Sealed, v1::FileKind::Cache],
+    };
+    let counts: Vec<v1::FileKind> = sector.files.iter().map(v1::StoredSectorFile::kind).collect();
+    if !proves.iter().all(|kind| counts.contains(kind)) {
+        broken.push((Law::L1, format!("sector {number} is proven, and {counts:?} is all that counts of it")));
     }
 }

@@ -56,6 +56,8 @@ struct Inner {
     promised: Vec<u64>,
     /// Sectors that an operator has given up.
     given_up: Vec<u64>,
+    /// Sectors that the scheduler has promised to remove.
+    removed: BTreeSet<u64>,
 }
 
 impl Watch {
@@ -146,8 +148,8 @@ impl Watch {
     }
 
     /// What is odd about the executor starts of a sealed sector, in a run with so many faults.
-    pub fn odd_starts(&self, sector: u64, faults: u64) -> Vec<String> {
-        self.inner().starts.odd(sector, faults)
+    pub fn odd_starts(&self, sector: u64, updated: bool, faults: u64) -> Vec<String> {
+        self.inner().starts.odd(sector, updated, faults)
     }
 
     /// The scheduler has acknowledged that these sectors exist.
@@ -157,12 +159,17 @@ impl Watch {
         inner.promised.extend(sectors);
     }
 
-    /// An operator sees these sectors: what was promised is among them (law L8).
-    pub fn listed(&self, sectors: &[u64]) {
+    /// An operator sees these sectors, some of them gone: what was promised is among them, and what was to be removed
+    /// among those (law L8).
+    pub fn listed(&self, sectors: &[u64], gone: &[u64]) {
         let mut inner = self.inner();
         let missing: Vec<u64> = inner.promised.iter().filter(|n| !sectors.contains(n)).copied().collect();
         if !missing.is_empty() {
             inner.broken(Some(Law::L8), format!("promised sectors {missing:?} are not listed"));
+        }
+        let back: Vec<u64> = inner.removed.iter().filter(|n| !gone.contains(n)).copied().collect();
+        if !back.is_empty() {
+            inner.broken(Some(Law::L8), format!("removed sectors {back:?} are not gone"));
         }
     }
 
@@ -174,6 +181,16 @@ impl Watch {
     /// Was it?
     pub fn was_given_up(&self, sector: u64) -> bool {
         self.inner().given_up.contains(&sector)
+    }
+
+    /// The scheduler has acknowledged that it removes the sector.
+    pub fn removed(&self, sector: u64) {
+        self.inner().removed.insert(sector);
+    }
+
+    /// Has it?
+    pub fn is_removed(&self, sector: u64) -> bool {
+        self.inner().removed.contains(&sector)
     }
 
     /// Files that count, by sector: kind and root (law L1).

@@ -12,6 +12,14 @@ const STAGES: [TaskKind; 6] = [
     TaskKind::Finalize,
 ];
 
+/// Those of an update, besides AP.
+const UPDATE_STAGES: [TaskKind; 4] = [
+    TaskKind::ReplicaUpdate,
+    TaskKind::ProveReplicaUpdate1,
+    TaskKind::ProveReplicaUpdate2,
+    TaskKind::FinalizeReplicaUpdate,
+];
+
 /// How a start ended. One whose process was killed first has no end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum End {
@@ -46,9 +54,10 @@ impl Starts {
 
     /// What is odd about the stages of a sector that is sealed: one that never answered, or ran again although nothing
     /// happened. An answer is lost, and a start is killed, by a fault only.
-    pub(super) fn odd(&self, sector: u64, faults: u64) -> Vec<String> {
+    pub(super) fn odd(&self, sector: u64, updated: bool, faults: u64) -> Vec<String> {
         let mut odd = Vec::new();
-        for task in STAGES {
+        let of_update = UPDATE_STAGES.into_iter().filter(|_| updated);
+        for task in STAGES.into_iter().chain(of_update) {
             let of_stage = self.0.iter().filter(|start| (start.sector, start.task) == (sector, task));
             let ends: Vec<Option<End>> = of_stage.map(|start| start.ended).collect();
             let count = |how| ends.iter().filter(|end| **end == how).count() as u64;
@@ -79,11 +88,12 @@ mod tests {
             starts
         };
         let explained = [(TaskKind::PreCommit1, Some(End::Failed)), (TaskKind::Commit2, Some(End::Lied))];
-        assert_eq!(run(&explained).odd(1, 0), Vec::<String>::new());
+        assert_eq!(run(&explained).odd(1, false, 0), Vec::<String>::new());
         for again in [Some(End::Answered), None] {
             let starts = run(&[(TaskKind::PreCommit2, again)]);
-            assert!(starts.odd(1, 0).len() == 1 && starts.odd(1, 1).is_empty());
+            assert!(starts.odd(1, false, 0).len() == 1 && starts.odd(1, false, 1).is_empty());
         }
-        assert_eq!(Starts::default().odd(1, 9).len(), STAGES.len(), "nothing answered");
+        assert_eq!(Starts::default().odd(1, false, 9).len(), STAGES.len(), "nothing answered");
+        assert_eq!(run(&[]).odd(1, true, 9).len(), UPDATE_STAGES.len(), "nothing of the update answered");
     }
 }

@@ -37,7 +37,8 @@ struct Inner {
     switch: RwLock<()>,
     /// Bytes of all replicas at the last scan; none after a change.
     used_bytes: Mutex<Option<u64>>,
-    /// A publish has failed after it was certain: what it publishes comes to its place later, and nobody has said so.
+    /// Something has come to its place, or will, that nobody names: its publish failed after it was certain, or its
+    /// attempt ended before it was declared.
     late: AtomicBool,
 }
 

@@ -90,9 +90,14 @@ impl Store {
         }
         let done = self.write_record(attempt, &switches).and_then(|()| self.carry_out(attempt, &switches));
         if done.is_err() {
-            self.0.late.store(true, Ordering::SeqCst);
+            self.list_anew();
         }
         done
+    }
+
+    /// What has been published is not going to be named by who published it.
+    pub fn list_anew(&self) {
+        self.0.late.store(true, Ordering::SeqCst);
     }
 
     /// Finishes publishes that have failed half-way. True: something may have come to its place since the last call that

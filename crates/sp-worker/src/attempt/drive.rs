@@ -10,6 +10,7 @@ use sp_net::retry::Backoff;
 use sp_proto::v1::task_done::Output;
 use sp_proto::v1::task_result::Outcome;
 use sp_proto::v1::{self, AttemptPhase, TaskDone, TaskResult};
+use sp_sectors::Store;
 use sp_types::{ErrorCode, FileKind, ReplicaInfo, StoreId, TaskClass};
 
 use super::{Attempt, prepare, request};
@@ -157,6 +158,24 @@ async fn seal(node: &Node, attempt: &Attempt, spent: &mut Spent) -> Result<Outpu
 
 /// Publishes and declares what the executor made. May be done again after a crash: the store knows what it has.
 async fn publish(node: &Node, attempt: &Attempt, mut finished: TaskResult) -> Result<TaskResult, Failure> {
+    let mut published = Vec::new();
+    let declared = publish_and_declare(node, attempt, &mut published).await;
+    if declared.is_err() {
+        // It lies there all the same, and the index has to know it to have it deleted.
+        published.iter().for_each(Store::list_anew);
+    }
+    let replicas = declared?;
+    if let Some(Outcome::Done(done)) = &mut finished.outcome {
+        done.replicas = replicas;
+    }
+    Ok(finished)
+}
+
+async fn publish_and_declare(
+    node: &Node,
+    attempt: &Attempt,
+    published: &mut Vec<Store>,
+) -> Result<Vec<v1::Replica>, Failure> {
     let assignment = &attempt.assignment;
     attempt.set_phase(AttemptPhase::Publishing, "publishes what it made");
     let mut by_store: BTreeMap<StoreId, Vec<FileKind>> = BTreeMap::new();
@@ -170,17 +189,16 @@ async fn publish(node: &Node, attempt: &Attempt, mut finished: TaskResult) -> Re
         let opened = node.stores.get(&store).ok_or_else(not_attached)?;
         let (id, sector) = (assignment.attempt, assignment.sector);
         let outputs: Vec<_> = kinds.into_iter().map(|kind| (sector, kind)).collect();
-        replicas.extend(node.env.blocking(move || opened.publish(id, &outputs)).await?);
+        let publishing = opened.clone();
+        replicas.extend(node.env.blocking(move || publishing.publish(id, &outputs)).await?);
+        published.push(opened);
     }
     let replicas: Vec<v1::Replica> = replicas.into_iter().map(v1::Replica::from).collect();
     if !replicas.is_empty() {
         attempt.set_phase(AttemptPhase::Publishing, "waits for the storage index to take note");
         attempt.unless_stopped(node.index.declare(assignment.attempt, replicas.clone())).await?;
     }
-    if let Some(Outcome::Done(done)) = &mut finished.outcome {
-        done.replicas = replicas;
-    }
-    Ok(finished)
+    Ok(replicas)
 }
 
 /// Makes the result durable. A disk that refuses is given time: an unsaved result would not survive a crash.
