@@ -49,7 +49,7 @@ test: build params
 	@$(MAKE) --no-print-directory test-sim sim
 
 test-long: build params
-	$(CARGO) test --locked -p sp-sched-core --test machine -- --ignored
+	$(CARGO) test --locked -p sp-sched-core --test rules -- --ignored
 	$(CARGO) test --locked -p proofs-core --test stages -- --ignored
 	$(CARGO) test --locked -p sp-tests --no-fail-fast -- --ignored --skip python --test-threads 1 --nocapture
 

@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 // The world that the core's own tests run in.
-#[path = "../../sp-sched-core/tests/world/mod.rs"]
+#[path = "../../sp-sched-core/tests/rules/world/mod.rs"]
 mod world;
 
 use std::cell::RefCell;

@@ -1,12 +1,7 @@
 //! GPUs: every task gets its devices, shares are counted device by device, and what is lost frees nothing.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
-
-mod desk;
 
 use std::collections::BTreeMap;
 
-use desk::{Desk, GIB};
 use proptest::prelude::*;
 use sp_sched_core::event::Request;
 use sp_sched_core::model::UnixMs;
@@ -14,6 +9,8 @@ use sp_types::SectorState::{PreCommit2, Proving};
 use sp_types::{
     DeadlineIndex, GpuDevice, GpuId, HostCapacity, HostId, Randomness, ResourceTable, TaskKind, WorkerLimits,
 };
+
+use crate::desk::{Desk, GIB};
 
 const PC2: TaskKind = TaskKind::PreCommit2;
 const WDP: TaskKind = TaskKind::GenerateWindowPost;

@@ -1,15 +1,12 @@
 //! Every wait is bounded, and every retry has a limit and a reason that operators see.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Request};
 use sp_sched_core::model::UnixMs;
 use sp_sched_core::view::JobView;
 use sp_types::{ChainEpoch, DeadlineIndex, ErrorCode, Randomness, SectorState, TaskKind};
-use world::{Faults, Role, World};
+
+use crate::world::{Faults, Role, World};
 
 const HOUR: u64 = 3_600_000;
 const ALL: [TaskKind; 6] = [

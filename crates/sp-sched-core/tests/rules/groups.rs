@@ -1,17 +1,14 @@
 //! Groups: PC1 of several sectors of one proof type starts as one where a worker interleaves streams.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
-
-mod desk;
 
 use std::collections::BTreeSet;
 
-use desk::{Desk, GIB, SIZE, lotus_machine};
 use proptest::prelude::*;
 use sp_sched_core::event::{Phase, Request};
 use sp_sched_core::model::{Sector, UnixMs};
 use sp_types::SectorState::PreCommit1;
 use sp_types::{HostCapacity, RegisteredSealProof, ResourceTable, SealFeature, TaskKind};
+
+use crate::desk::{Desk, GIB, SIZE, lotus_machine};
 
 const PC1: TaskKind = TaskKind::PreCommit1;
 const SECOND: u64 = 1_000;

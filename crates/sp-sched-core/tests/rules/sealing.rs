@@ -1,15 +1,12 @@
 //! Sealing from pledge to Proving over two workers, without and with trouble.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Failure, Request, TaskResult};
 use sp_sched_core::model::UnixMs;
 use sp_sched_core::view::UploadView;
 use sp_types::{ErrorCode, FileKind, SectorState, TaskKind, WorkerId};
-use world::{Role, World};
+
+use crate::world::{Role, World};
 
 const ALWAYS: [TaskKind; 2] = [TaskKind::Commit1, TaskKind::Finalize];
 

@@ -1,18 +1,14 @@
 //! One fault each: what is lost, late, repeated or aborted changes what it must and nothing else.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
 
-mod desk;
-mod world;
-
-use desk::{Desk, GIB, SIZE, lotus_machine};
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Request, StoreFact};
 use sp_sched_core::model::UnixMs;
 use sp_sched_core::view::WorkerView;
 use sp_types::SectorState::{Packing, PreCommit1, PreCommit2};
 use sp_types::{ErrorCode, FileKind, HostCapacity, HostId, ResourceTable, SessionId, TaskId, TaskKind};
-use world::{Role, World};
+
+use crate::desk::{self, Desk, GIB, SIZE, lotus_machine};
+use crate::world::{Role, World};
 
 const PC1: TaskKind = TaskKind::PreCommit1;
 const PC2: TaskKind = TaskKind::PreCommit2;

@@ -9,7 +9,7 @@ use sp_types::{
     AttemptId, DeadlineIndex, ErrorCode, Randomness, ReplicaId, ResourceTable, SectorState, TaskId, TaskKind, WorkerId,
 };
 
-use crate::plan::{Plan, Planner, SEATS, Step};
+use super::plan::{Plan, Planner, SEATS, Step};
 use crate::world::{Faults, Role, World};
 
 /// Long enough for every message under way to arrive, and for what they cause.

@@ -1,16 +1,13 @@
 //! Time-critical work first: sealing makes way for a PoSt that could be late, and only then.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
 
-mod desk;
-
-use desk::{Desk, lotus_machine, worker};
 use sp_sched_core::Config;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Phase, Request};
 use sp_sched_core::model::UnixMs;
 use sp_types::SectorState::{PreCommit1, Proving};
 use sp_types::{DeadlineIndex, HostId, Randomness, ResourceTable, TaskKind};
+
+use crate::desk::{Desk, lotus_machine, worker};
 
 const PC1: TaskKind = TaskKind::PreCommit1;
 const WDP: TaskKind = TaskKind::GenerateWindowPost;

@@ -1,14 +1,11 @@
 //! What operators do to sectors: limits and priorities on intake, FinalizeEarly, remove, force, retry.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::Request;
 use sp_sched_core::model::UnixMs;
 use sp_types::{ErrorCode, FileKind, SectorState, TaskKind, WorkerId};
-use world::{Happening, Role, World};
+
+use crate::world::{Happening, Role, World};
 
 const SEALING: [TaskKind; 6] = [
     TaskKind::AddPiece,

@@ -1,17 +1,14 @@
 //! Memory that a task no longer needs is offered at once, and no task is ever charged with more than its row.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
-
-mod desk;
 
 use std::collections::BTreeMap;
 
-use desk::{Desk, GIB, SIZE, lotus_machine, worker};
 use proptest::prelude::*;
 use sp_sched_core::event::{Phase, Request};
 use sp_sched_core::model::UnixMs;
 use sp_types::SectorState::PreCommit1;
 use sp_types::{HostCapacity, HostId, ResourceTable, SessionId, TaskKind};
+
+use crate::desk::{Desk, GIB, SIZE, lotus_machine, worker};
 
 const PC1: TaskKind = TaskKind::PreCommit1;
 const MIB: u64 = 1 << 20;

@@ -1,14 +1,11 @@
 //! What follows when a phase fails: its failure state, a growing wait, a step back, and at last a stop for the operator.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::Request;
 use sp_sched_core::model::UnixMs;
 use sp_types::{FileKind, SectorState, TaskKind, WorkerId};
-use world::{Faults, Happening, Role, World};
+
+use crate::world::{Faults, Happening, Role, World};
 
 const SEALING: [TaskKind; 6] = [
     TaskKind::AddPiece,

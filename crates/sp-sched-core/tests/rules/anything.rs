@@ -1,6 +1,4 @@
 //! Any events in any order: the laws hold after every step, and the same events give the same effects.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
 use sp_sched_core::effect::Effect;

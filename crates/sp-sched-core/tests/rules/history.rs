@@ -1,15 +1,12 @@
 //! The history: every attempt that a worker had is in it once, with how it ended and why.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use std::collections::BTreeSet;
 
 use sp_sched_core::event::Request;
 use sp_sched_core::model::{Finished, Outcome};
 use sp_types::{DeadlineIndex, Randomness, TaskKind};
-use world::{Faults, Happening, Role, World};
+
+use crate::world::{Faults, Happening, Role, World};
 
 const SEALING: [TaskKind; 6] = [
     TaskKind::AddPiece,

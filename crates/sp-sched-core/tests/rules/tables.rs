@@ -1,11 +1,8 @@
 //! The resource table as it applies: Lotus's, the cluster's over it, and over both a worker's own.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
 
-mod desk;
-
-use desk::{Desk, SIZE, lotus_machine};
 use sp_types::{ErrorCode, ResourceTable, SectorSize, TaskKind};
+
+use crate::desk::{Desk, SIZE, lotus_machine};
 
 fn table(name: &str, value: &str) -> ResourceTable {
     ResourceTable::with_env([(name.to_owned(), value.to_owned())]).unwrap()

@@ -1,15 +1,12 @@
 //! Updates of sealed sectors: data in place of zeros, with PoSt going on, and everything that may come between.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use sp_sched_core::effect::{PostReply, Reply};
 use sp_sched_core::event::Request;
 use sp_sched_core::model::UnixMs;
 use sp_sched_core::view::UploadView;
 use sp_types::{Commitment, DeadlineIndex, ErrorCode, FileKind, Randomness, SectorState, TaskKind, WorkerId};
-use world::{Faults, Happening, Role, World};
+
+use crate::world::{Faults, Happening, Role, World};
 
 /// A worker for sealing, one for updates, and one that proves; sector 0 is Available.
 fn updatable(seed: u64) -> World {

@@ -1,13 +1,10 @@
 //! Everything goes wrong for a while, from a seed; then it stops, and every sector must be Proving in bounded time.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use proptest::prelude::*;
 use sp_sched_core::event::Request;
 use sp_types::{TaskKind, WorkerId};
-use world::{Faults, Happening, Role, World};
+
+use crate::world::{self, Faults, Happening, Role, World};
 
 /// Two workers that together do everything, as in the demo, and a third that can replace either.
 fn cluster(seed: u64) -> World {

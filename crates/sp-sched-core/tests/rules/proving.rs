@@ -1,14 +1,11 @@
 //! PoSt: partitions in parallel, the next worker at the first trouble, and no proof that the verifier has not seen.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
-
-mod world;
 
 use sp_sched_core::effect::{PostReply, Reply};
 use sp_sched_core::event::Request;
 use sp_sched_core::model::UnixMs;
 use sp_types::{DeadlineIndex, ErrorCode, Randomness, TaskKind, WorkerId};
-use world::{Role, World};
+
+use crate::world::{self, Role, World};
 
 /// Three sectors, Proving, in two partitions of deadline 0; two window workers and the built-in ones.
 fn proving_world(seed: u64) -> World {

@@ -1,13 +1,10 @@
 //! Random sequences of everything that can happen: each is planned on a small model of the cluster, runs in the simulated
 //! world, and is compared with the plan and judged by the reference model after every step; then all trouble ends, and
 //! every sector must come to rest.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that spreads its sequences over threads")]
+#![allow(clippy::disallowed_methods, reason = "a test that spreads its sequences over threads")]
 
 mod apply;
 mod plan;
-#[path = "../world/mod.rs"]
-mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

@@ -1,10 +1,5 @@
 //! Placement: Lotus's scheduler scenarios (`spec/lotus.md` 11), and what is better here.
-// Helpers of tests may unwrap as tests do.
-#![allow(clippy::unwrap_used)]
 
-mod desk;
-
-use desk::{Desk, GIB, SIZE, lotus_machine};
 use sp_sched_core::Assigner;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Failure, Request};
@@ -12,6 +7,8 @@ use sp_sched_core::model::UnixMs;
 use sp_sched_core::view::Where;
 use sp_types::SectorState::{Committing1, Committing2, FinalizeSector, Packing, PreCommit1, PreCommit2};
 use sp_types::{AttemptId, ErrorCode, HostCapacity, HostId, Phase, ResourceTable, SessionId, TaskId, TaskKind};
+
+use crate::desk::{self, Desk, GIB, SIZE, lotus_machine};
 
 const PC1: TaskKind = TaskKind::PreCommit1;
 const PC2: TaskKind = TaskKind::PreCommit2;

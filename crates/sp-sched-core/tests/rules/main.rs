@@ -1,0 +1,24 @@
+//! The rules of the core under test, one subject a file. One program: the simulated world and the desk that they share
+//! take longer to compile than all tests together.
+// Helpers of tests may unwrap as tests do.
+#![allow(clippy::unwrap_used)]
+
+mod anything;
+mod bounded;
+mod chaos;
+mod desk;
+mod devices;
+mod failures;
+mod faults;
+mod groups;
+mod history;
+mod machine;
+mod operator;
+mod phases;
+mod placement;
+mod proving;
+mod sealing;
+mod snap;
+mod tables;
+mod world;
+mod yields;
