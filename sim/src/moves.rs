@@ -17,12 +17,24 @@ const REMOVED_MAX: usize = 2;
 /// Does one thing, or none.
 pub(crate) async fn follow(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> Result<(), Status> {
     match rng.range(0, 100) {
-        0..40 => snap(env, view, watch, rng).await,
-        40..48 => abort_upgrade(env, view, watch, rng).await,
-        48..56 => remove(env, view, watch, rng).await,
-        56..66 => retry(env, view, watch, rng).await,
-        66..84 => force(env, view, watch, rng).await,
+        0..55 => snap(env, view, watch, rng).await,
+        55..67 => abort_upgrade(env, view, watch, rng).await,
+        67..77 => remove(env, view, watch, rng).await,
         _ => regen_key(env, view, watch, rng).await,
+    }
+}
+
+/// Is there a sector that he could try again?
+pub(crate) fn has_failed(view: &View) -> bool {
+    let mut states = view.sectors.iter().filter_map(|s| s.summary.as_ref()?.state.parse::<S>().ok());
+    states.any(|state| state.is_failure() || state.is_stopped())
+}
+
+/// Does something about what has failed.
+pub(crate) async fn set_right(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> Result<(), Status> {
+    match rng.percent(50) {
+        true => retry(env, view, watch, rng).await,
+        false => force(env, view, watch, rng).await,
     }
 }
 

@@ -12,6 +12,8 @@ use crate::watch::Watch;
 
 /// Parts of a hundred looks after which he does something.
 const ACTS_PERCENT: u64 = 30;
+/// The same after which he looks after what has failed.
+const SETS_RIGHT_PERCENT: u64 = 15;
 /// He wants no more sectors than this.
 const SECTORS_MAX: usize = 6;
 
@@ -20,6 +22,9 @@ pub(crate) async fn follow(env: &Env, view: &View, watch: &Watch) -> Result<(), 
     let mut seed = [0; 8];
     env.entropy.fill(&mut seed);
     let mut rng = Rng::new(u64::from_le_bytes(seed), "whims", 0);
+    if moves::has_failed(view) && rng.percent(SETS_RIGHT_PERCENT) {
+        return moves::set_right(env, view, watch, &mut rng).await;
+    }
     if !rng.percent(ACTS_PERCENT) {
         return Ok(());
     }

@@ -27,6 +27,8 @@ pub(crate) struct Delete {
     orders: u32,
     /// Why the index could not do it the last time; empty until it has said so.
     failure: String,
+    /// The replica counts again. The order may be carried out all the same, so it is no copy to rely on.
+    parked: bool,
 }
 
 impl Delete {
@@ -37,6 +39,10 @@ impl Delete {
 
     fn is_due(&self, now: UnixMs) -> bool {
         self.again.is_some_and(|at| at <= now)
+    }
+
+    fn is_to_be_ordered(&self, now: UnixMs) -> bool {
+        self.parked || self.is_due(now)
     }
 }
 
@@ -51,17 +57,26 @@ impl Core {
         untidy.extend(self.facts.deletes.iter().filter(|(_, d)| d.is_due(now)).map(|(id, _)| id.sector.number));
         for number in untidy {
             let garbage = self.sectors.get(&number).map(|s| self.garbage_of(s)).unwrap_or_default();
-            let known: Vec<ReplicaId> =
-                self.facts.deletes.keys().filter(|id| id.sector.number == number).cloned().collect();
-            for id in known.iter().filter(|id| !garbage.contains_key(id)) {
-                self.facts.deletes.remove(id);
-            }
+            self.forget_deletes(number, &garbage);
             for (id, reason) in garbage {
-                if self.facts.deletes.get(&id).is_none_or(|d| d.is_due(now)) {
+                if self.facts.deletes.get(&id).is_none_or(|d| d.is_to_be_ordered(now)) {
                     self.order_delete(id, reason);
                 }
             }
             self.finish_removal(number);
+        }
+    }
+
+    /// Deletes that are done, and those of what counts again: unless the index has said that it failed, such an order
+    /// may still be carried out.
+    fn forget_deletes(&mut self, number: u64, garbage: &BTreeMap<ReplicaId, &'static str>) {
+        let ordered = self.facts.deletes.keys().filter(|id| id.sector.number == number && !garbage.contains_key(id));
+        for id in ordered.cloned().collect::<Vec<_>>() {
+            let is_there = self.facts.replicas(number).any(|(known, _)| *known == id);
+            match self.facts.deletes.get_mut(&id).filter(|delete| is_there && delete.failure.is_empty()) {
+                Some(delete) => (delete.again, delete.parked) = (None, true),
+                None => drop(self.facts.deletes.remove(&id)),
+            }
         }
     }
 
@@ -73,12 +88,12 @@ impl Core {
             let last = if failure.is_empty() { "no answer" } else { &failure };
             let text = format!("{} on {}: ordered {orders} times, last: {last}", id.kind, id.store);
             self.log(id.sector.number, "delete given up".to_owned(), text);
-            self.facts.deletes.insert(id, Delete { again: None, orders, failure });
+            self.facts.deletes.insert(id, Delete { again: None, orders, failure, parked: false });
             return;
         }
         let wait_ms = self.config.retry_wait_ms(orders + 1).max(self.config.answer_wait_ms);
         let again = Some(self.now.plus(wait_ms));
-        self.facts.deletes.insert(id.clone(), Delete { again, orders: orders + 1, failure });
+        self.facts.deletes.insert(id.clone(), Delete { again, orders: orders + 1, failure, parked: false });
         self.check_delete(&id);
         self.out.push(Effect::DeleteReplica { replica: id, reason: reason.to_owned() });
     }
@@ -86,6 +101,11 @@ impl Core {
     /// The index could not delete it: it is ordered again, and the sector's log says why, once for each reason.
     pub(crate) fn on_delete_failed(&mut self, id: &ReplicaId, failure: &Failure) {
         let Some(delete) = self.facts.deletes.get_mut(id) else { return };
+        if delete.parked {
+            self.facts.deletes.remove(id);
+            self.untidy.insert(id.sector.number);
+            return;
+        }
         let reason = format!("{} ({})", failure.message, failure.code);
         if std::mem::replace(&mut delete.failure, reason.clone()) != reason {
             let text = format!("{} on {}: {reason}", id.kind, id.store);
@@ -100,8 +120,22 @@ impl Core {
 
     fn check_delete(&self, id: &ReplicaId) {
         let file = self.sectors.get(&id.sector.number).and_then(|s| s.file(id.kind)).filter(|f| f.root == id.root);
-        let others = file.map_or(0, |f| self.facts.replicas_of(id.sector.number, f).filter(|(r, _)| *r != id).count());
+        let others = file.map_or(0, |f| self.kept_copies(id.sector.number, f).filter(|(r, _)| *r != id).count());
         check!(Law::L1, delete_keeps_a_copy(file.is_some(), others), "delete of {id:?}");
+    }
+
+    /// Copies that no order is under way to delete.
+    fn kept_copies<'a>(
+        &'a self,
+        sector: u64,
+        file: &'a crate::model::SectorFile,
+    ) -> impl Iterator<Item = (&'a ReplicaId, &'a crate::facts::Replica)> {
+        self.facts.replicas_of(sector, file).filter(|(id, _)| !self.facts.deletes.contains_key(id))
+    }
+
+    fn is_kept_somewhere(&self, sector: u64, file: &crate::model::SectorFile) -> bool {
+        let mut stores = self.kept_copies(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
+        stores.any(|store| !store.holders.is_empty())
     }
 
     fn garbage_of(&self, sector: &Sector) -> BTreeMap<ReplicaId, &'static str> {
@@ -126,7 +160,7 @@ impl Core {
                 Some(file) if file.root == id.root => {}
                 Some(file) => {
                     // Without a copy of the root that counts it may be all there is.
-                    if self.reachable(sector.number, file) {
+                    if self.is_kept_somewhere(sector.number, file) {
                         garbage.insert(id.clone(), "its root does not count");
                     }
                 }
@@ -157,7 +191,12 @@ impl Core {
             let usable = copies
                 .filter(|(id, _)| self.facts.store(&id.store).is_some_and(|s| s.healthy && !s.holders.is_empty()));
             let mut usable: Vec<_> = usable.collect();
-            usable.sort_by_key(|(id, r)| (std::cmp::Reverse((beside(&id.store), r.primary)), id.store.clone()));
+            let goes = |id: &ReplicaId| self.facts.deletes.contains_key(id);
+            usable
+                .sort_by_key(|(id, r)| (goes(id), std::cmp::Reverse((beside(&id.store), r.primary)), id.store.clone()));
+            if usable.first().is_none_or(|(id, _)| goes(id)) {
+                continue;
+            }
             for (id, _) in usable.into_iter().skip(1) {
                 garbage.insert(id.clone(), "another copy is kept");
             }

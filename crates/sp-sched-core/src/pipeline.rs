@@ -114,6 +114,7 @@ impl Core {
         let from = sector.state;
         sector.state = to;
         let waits = to.is_failure() || to.is_stopped();
+        let was_stopped = from.is_stopped();
         if !waits && !from.is_failure() {
             sector.failures = 0;
             sector.last_error.clear();
@@ -124,6 +125,10 @@ impl Core {
         if matches!(to, SectorState::Proving | SectorState::Available) {
             sector.proving_since.get_or_insert(now);
             sector.trouble = Trouble::default();
+        }
+        if was_stopped {
+            // Nothing was deleted while it waited for its operator, and what is left is in the way.
+            self.untidy.insert(number);
         }
         let entry = by.cloned().unwrap_or_else(|| LogEntry { at: now, ..LogEntry::default() });
         self.log_entry(number, LogEntry { event: format!("{from} -> {to}"), message: message.to_owned(), ..entry });
