@@ -7,7 +7,7 @@ use sp_types::{FileKind, ReplicaId, SectorState, StoreId, WorkerId};
 use crate::core::Core;
 use crate::effect::Effect;
 use crate::event::StoreFact;
-use crate::garbage::Deletes;
+use crate::garbage::{Delete, Deletes};
 use crate::model::{AttemptState, SectorFile};
 use crate::view::Sources;
 
@@ -163,7 +163,9 @@ impl StoreFact {
 impl Core {
     pub(crate) fn on_index_back(&mut self) {
         self.facts.complete();
-        self.facts.deletes.clear();
+        // Orders of before may still be carried out, and whatever is still garbage is ordered anew.
+        self.facts.deletes.values_mut().for_each(Delete::forgive);
+        self.untidy.extend(self.facts.deletes.keys().map(|id| id.sector.number));
         self.untidy.extend(self.facts.sectors());
         // Their last replica may have gone meanwhile: no fact names them any more.
         let removing = self.sectors.values().filter(|s| s.state.is_gone() && s.state != SectorState::Removed);

@@ -8,7 +8,8 @@ use sp_types::{FileKind, ReplicaId, StoreId};
 use crate::core::Core;
 use crate::effect::Effect;
 use crate::event::Failure;
-use crate::model::{Sector, UnixMs};
+use crate::facts::Replica;
+use crate::model::{Sector, SectorFile, UnixMs};
 
 /// The kinds that the pipeline makes; others are nobody's garbage.
 const OURS: [FileKind; 6] =
@@ -27,14 +28,16 @@ pub(crate) struct Delete {
     orders: u32,
     /// Why the index could not do it the last time; empty until it has said so.
     failure: String,
+    /// An order is under way: nobody has said yet that it failed.
+    under_way: bool,
     /// The replica counts again. The order may be carried out all the same, so it is no copy to rely on.
     parked: bool,
 }
 
 impl Delete {
-    /// As if it had never been tried.
+    /// As if it had never been tried; an order that is under way stays under way.
     pub(crate) fn forgive(&mut self) {
-        *self = Self { again: Some(UnixMs::default()), ..Self::default() };
+        *self = Self { again: Some(UnixMs::default()), under_way: self.under_way, ..Self::default() };
     }
 
     fn is_due(&self, now: UnixMs) -> bool {
@@ -67,13 +70,12 @@ impl Core {
         }
     }
 
-    /// Deletes that are done, and those of what counts again: unless the index has said that it failed, such an order
-    /// may still be carried out.
+    /// Deletes that are done, and those of what counts again: an order that is under way may still be carried out.
     fn forget_deletes(&mut self, number: u64, garbage: &BTreeMap<ReplicaId, &'static str>) {
         let ordered = self.facts.deletes.keys().filter(|id| id.sector.number == number && !garbage.contains_key(id));
         for id in ordered.cloned().collect::<Vec<_>>() {
             let is_there = self.facts.replicas(number).any(|(known, _)| *known == id);
-            match self.facts.deletes.get_mut(&id).filter(|delete| is_there && delete.failure.is_empty()) {
+            match self.facts.deletes.get_mut(&id).filter(|delete| is_there && delete.under_way) {
                 Some(delete) => (delete.again, delete.parked) = (None, true),
                 None => drop(self.facts.deletes.remove(&id)),
             }
@@ -88,12 +90,16 @@ impl Core {
             let last = if failure.is_empty() { "no answer" } else { &failure };
             let text = format!("{} on {}: ordered {orders} times, last: {last}", id.kind, id.store);
             self.log(id.sector.number, "delete given up".to_owned(), text);
-            self.facts.deletes.insert(id, Delete { again: None, orders, failure, parked: false });
+            if let Some(delete) = self.facts.deletes.get_mut(&id) {
+                (delete.again, delete.parked) = (None, false);
+            }
             return;
         }
         let wait_ms = self.config.retry_wait_ms(orders + 1).max(self.config.answer_wait_ms);
         let again = Some(self.now.plus(wait_ms));
-        self.facts.deletes.insert(id.clone(), Delete { again, orders: orders + 1, failure, parked: false });
+        self.facts
+            .deletes
+            .insert(id.clone(), Delete { again, orders: orders + 1, failure, under_way: true, parked: false });
         self.check_delete(&id);
         self.out.push(Effect::DeleteReplica { replica: id, reason: reason.to_owned() });
     }
@@ -101,6 +107,7 @@ impl Core {
     /// The index could not delete it: it is ordered again, and the sector's log says why, once for each reason.
     pub(crate) fn on_delete_failed(&mut self, id: &ReplicaId, failure: &Failure) {
         let Some(delete) = self.facts.deletes.get_mut(id) else { return };
+        delete.under_way = false;
         if delete.parked {
             self.facts.deletes.remove(id);
             self.untidy.insert(id.sector.number);
@@ -128,12 +135,12 @@ impl Core {
     fn kept_copies<'a>(
         &'a self,
         sector: u64,
-        file: &'a crate::model::SectorFile,
-    ) -> impl Iterator<Item = (&'a ReplicaId, &'a crate::facts::Replica)> {
+        file: &'a SectorFile,
+    ) -> impl Iterator<Item = (&'a ReplicaId, &'a Replica)> {
         self.facts.replicas_of(sector, file).filter(|(id, _)| !self.facts.deletes.contains_key(id))
     }
 
-    fn is_kept_somewhere(&self, sector: u64, file: &crate::model::SectorFile) -> bool {
+    fn is_kept_somewhere(&self, sector: u64, file: &SectorFile) -> bool {
         let mut stores = self.kept_copies(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
         stores.any(|store| !store.holders.is_empty())
     }
@@ -181,9 +188,8 @@ impl Core {
     /// Of several good copies one stays: beside the sector's other files if possible, a primary one if possible.
     fn add_duplicates(&self, sector: &Sector, garbage: &mut BTreeMap<ReplicaId, &'static str>) {
         let beside = |store: &StoreId| {
-            let with_file = |f: &&crate::model::SectorFile| {
-                self.facts.replicas_of(sector.number, f).any(|(id, _)| id.store == *store)
-            };
+            let with_file =
+                |f: &&SectorFile| self.facts.replicas_of(sector.number, f).any(|(id, _)| id.store == *store);
             sector.files.iter().filter(with_file).count()
         };
         for file in &sector.files {

@@ -10,6 +10,7 @@ mod desk;
 mod devices;
 mod failures;
 mod faults;
+mod garbage;
 mod groups;
 mod history;
 mod machine;

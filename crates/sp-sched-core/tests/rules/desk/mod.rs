@@ -35,6 +35,8 @@ pub struct Desk {
     phases: BTreeMap<AttemptId, Phase>,
     /// Attempts that space was asked for, each time.
     pub reserved: Vec<AttemptId>,
+    /// Deletes that were ordered; the index carries out none.
+    pub deletes: Vec<ReplicaId>,
     /// The index does not answer.
     pub silent: bool,
     requests: u64,
@@ -48,11 +50,6 @@ struct Saved {
     sectors: BTreeMap<u64, Sector>,
     tasks: BTreeMap<TaskId, Task>,
     counters: Counters,
-}
-
-/// A state that needs no task.
-fn is_settled(state: SectorState) -> bool {
-    state == SectorState::Proving
 }
 
 /// Files that a sector in this state has.
@@ -161,7 +158,7 @@ impl Desk {
         change(&mut config);
         let mut sectors = states.iter().zip(0..).map(|(state, n)| sector(n, *state, &config)).collect::<Vec<_>>();
         sectors.iter_mut().for_each(edit);
-        let busy = states.iter().zip(0..).filter(|(state, _)| !is_settled(**state));
+        let busy = states.iter().zip(0..).filter(|(state, _)| !state.is_settled());
         let tasks = busy.map(|(state, n)| task(n + 1, n, kind_of(*state))).collect::<Vec<_>>();
         let next = states.len() as u64;
         let counters = Counters { next_task: next + 1, next_sector: next };
@@ -183,6 +180,7 @@ impl Desk {
             yielded: vec![],
             phases: BTreeMap::new(),
             reserved: vec![],
+            deletes: vec![],
             silent: false,
             requests: 0,
             config,
@@ -240,6 +238,7 @@ impl Desk {
                 }
                 Effect::VerifyPost(post) => self.step(Event::Verified { attempt: post.attempt, verdict: Ok(true) }),
                 Effect::Stop { worker } => self.stopped.push(worker),
+                Effect::DeleteReplica { replica, .. } => self.deletes.push(replica),
                 Effect::Reply(id, reply) => drop(self.replies.insert(id.0, reply)),
                 _ => {}
             }
