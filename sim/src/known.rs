@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 /// place of what it was made from before its result counts. When the attempt is ended in between (an abort, a verdict on
 /// its host), the files that count are gone: the sector goes back to PC1 after 30 minutes, or, once it is committed, waits
 /// for an operator for ever. Such a sector need not finish. To be mended by storage: what is published has to stand beside
-/// its input until the result counts. Seeds 423 and 536.
+/// its input until the result counts. First seen with seeds 423 and 536.
 pub const REPLACED: &str = "an ended attempt has replaced its input";
 
 /// Is every defect to show?

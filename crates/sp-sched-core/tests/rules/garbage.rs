@@ -42,7 +42,7 @@ fn a_copy_that_is_being_deleted_is_none_to_rely_on() {
     let (b, c) = (sealed(&desk, "b"), sealed(&desk, "c"));
     assert!(desk.deletes.is_empty(), "it counts again");
     appears(&mut desk, c);
-    assert_eq!(desk.deletes, [b.clone()], "what goes anyway goes");
+    assert_eq!(desk.deletes, std::slice::from_ref(&b), "what goes anyway goes");
     desk.step(Event::ReplicaGone(b));
     desk.wait(3_600_000);
     assert_eq!(desk.deletes.len(), 1);
