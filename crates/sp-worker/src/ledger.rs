@@ -38,7 +38,18 @@ impl Ledger {
         for dir in [&attempts, &results] {
             make_dirs(&*disk, dir).map_err(failed("create", dir))?;
         }
-        Ok(Self { disk, attempts, results })
+        let ledger = Self { disk, attempts, results };
+        ledger.remove_unfinished()?;
+        Ok(ledger)
+    }
+
+    /// A result whose record a crash cut off will be written again, or its attempt is over and it will not.
+    fn remove_unfinished(&self) -> Result<(), LedgerError> {
+        let unfinished = self.list(&self.results)?.into_iter().filter(|name| name.ends_with(".tmp"));
+        for path in unfinished.map(|name| self.results.join(name)) {
+            remove_any(&*self.disk, &path).map_err(failed("remove", &path))?;
+        }
+        Ok(())
     }
 
     /// Attempts that were assigned and have no result yet.
@@ -94,7 +105,8 @@ impl Ledger {
 
     /// Forgets an attempt. The result goes last: an attempt without it would be run again.
     pub(crate) fn forget(&self, id: AttemptId) -> Result<(), LedgerError> {
-        for path in [self.attempts.join(id.to_string()), self.results.join(id.to_string())] {
+        let (result, unfinished) = (self.results.join(id.to_string()), self.results.join(format!("{id}.tmp")));
+        for path in [self.attempts.join(id.to_string()), unfinished, result] {
             remove_any(&*self.disk, &path).map_err(failed("remove", &path))?;
         }
         self.disk.sync_dir(&self.results).map_err(failed("sync", &self.results))
@@ -128,6 +140,22 @@ mod tests {
     use sp_sectors::MemDisk;
 
     use super::*;
+
+    #[test]
+    fn what_was_never_whole_is_removed_at_the_start_and_with_its_attempt() {
+        let disk: Arc<dyn Disk> = Arc::new(MemDisk::default());
+        let (dir, id) = (Path::new("/data"), "7.1".parse().unwrap());
+        let half = Path::new("/data/results/7.1.tmp");
+        let is_there = || disk.metadata(half).is_ok();
+        let ledger = Ledger::open(disk.clone(), dir).unwrap();
+        drop(disk.create_new(half).unwrap());
+        ledger.forget(id).unwrap();
+        assert!(!is_there());
+        drop(disk.create_new(half).unwrap());
+        assert!(ledger.results().unwrap().is_empty() && is_there());
+        Ledger::open(disk.clone(), dir).unwrap();
+        assert!(!is_there());
+    }
 
     #[test]
     fn records_survive_and_are_forgotten_together() {
