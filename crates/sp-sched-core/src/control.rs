@@ -10,6 +10,7 @@ use crate::effect::{Effect, Reply};
 use crate::event::Request;
 use crate::explain::Refusal;
 use crate::model::{Task, UnixMs, WorkerRow};
+use crate::queue::stays;
 use crate::requests::Refused;
 use crate::timers::Bell;
 use crate::workers::Worker;
@@ -71,7 +72,11 @@ impl Core {
         self.asides.get(&(worker.clone(), kind)).filter(|a| a.until > self.now)
     }
 
+    /// Could somebody else do it instead? What stays where its files lie cannot go elsewhere.
     fn others_are_trusted(&self, worker: &Worker, kind: TaskKind) -> bool {
+        if stays(kind) {
+            return false;
+        }
         let (now, lease_ms) = (self.now, self.config.lease_ms);
         let mut others = self.workers.values().filter(|w| w.reg.worker != worker.reg.worker);
         others.any(|w| w.accepts(kind) && w.available(now, lease_ms) && self.aside(&w.reg.worker, kind).is_none())

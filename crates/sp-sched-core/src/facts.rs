@@ -21,6 +21,8 @@ pub(crate) struct Facts {
     pub(crate) connected: bool,
     /// Deletes on their way.
     pub(crate) deletes: Deletes,
+    /// Sectors of which something may be garbage that is kept because a store is away.
+    pub(crate) withheld: BTreeSet<u64>,
     copy: Copied,
     incoming: Option<Copied>,
 }
@@ -148,6 +150,11 @@ impl Copied {
 }
 
 impl StoreFact {
+    /// Somebody has it, and it is well.
+    pub(crate) fn is_usable(&self) -> bool {
+        self.healthy && !self.holders.is_empty()
+    }
+
     pub(crate) fn held_by(&self, worker: &WorkerId) -> bool {
         self.holders.iter().any(|(w, _)| w == worker)
     }
@@ -205,10 +212,14 @@ impl Core {
     /// A store has come, gone, or has other figures: whoever has it may take more, and lost files may be back.
     pub(crate) fn on_store(&mut self, fact: StoreFact) {
         let holders: Vec<_> = fact.holders.iter().map(|(w, _)| w.clone()).collect();
+        let is_back = fact.is_usable() && !self.facts.store(&fact.id).is_some_and(StoreFact::is_usable);
         self.facts.put_store(fact);
         if self.facts.connected {
             self.dirty.workers.extend(holders);
             self.dirty.tasks.extend(&self.starved);
+            if is_back {
+                self.untidy.append(&mut self.facts.withheld);
+            }
         }
     }
 

@@ -7,13 +7,21 @@ use sp_types::{FileKind, ReplicaId, StoreId};
 
 use crate::core::Core;
 use crate::effect::Effect;
-use crate::event::Failure;
+use crate::event::{Failure, StoreFact};
 use crate::facts::Replica;
 use crate::model::{Sector, SectorFile, UnixMs};
 
 /// The kinds that the pipeline makes; others are nobody's garbage.
 const OURS: [FileKind; 6] =
     [FileKind::Unsealed, FileKind::Sealed, FileKind::Cache, FileKind::Update, FileKind::UpdateCache, FileKind::Vanilla];
+
+/// What of a sector is to be deleted, and why.
+#[derive(Debug, Default)]
+struct Garbage {
+    replicas: BTreeMap<ReplicaId, &'static str>,
+    /// There may be more once stores that are away are back.
+    is_withheld: bool,
+}
 
 /// Deletes that were ordered and not yet seen done.
 pub(crate) type Deletes = BTreeMap<ReplicaId, Delete>;
@@ -59,7 +67,11 @@ impl Core {
         let mut untidy = std::mem::take(&mut self.untidy);
         untidy.extend(self.facts.deletes.iter().filter(|(_, d)| d.is_due(now)).map(|(id, _)| id.sector.number));
         for number in untidy {
-            let garbage = self.sectors.get(&number).map(|s| self.garbage_of(s)).unwrap_or_default();
+            let Garbage { replicas: garbage, is_withheld } =
+                self.sectors.get(&number).map(|s| self.garbage_of(s)).unwrap_or_default();
+            if is_withheld {
+                self.facts.withheld.insert(number);
+            }
             self.forget_deletes(number, &garbage);
             for (id, reason) in garbage {
                 if self.facts.deletes.get(&id).is_none_or(|d| d.is_to_be_ordered(now)) {
@@ -145,12 +157,12 @@ impl Core {
         stores.any(|store| !store.holders.is_empty())
     }
 
-    fn garbage_of(&self, sector: &Sector) -> BTreeMap<ReplicaId, &'static str> {
-        let mut garbage = BTreeMap::new();
+    fn garbage_of(&self, sector: &Sector) -> Garbage {
+        let mut garbage = Garbage::default();
         let replicas = self.facts.replicas(sector.number).map(|(id, _)| id);
         if sector.state.is_gone() {
             // The operator has decided. That holds for stores that come back later, too.
-            garbage.extend(replicas.map(|id| (id.clone(), "its sector is removed")));
+            garbage.replicas.extend(replicas.map(|id| (id.clone(), "its sector is removed")));
             return garbage;
         }
         if sector.state.is_stopped() {
@@ -163,14 +175,13 @@ impl Core {
                 continue;
             }
             match sector.file(id.kind) {
-                None => drop(garbage.insert(id.clone(), "no longer needed")),
+                None => drop(garbage.replicas.insert(id.clone(), "no longer needed")),
                 Some(file) if file.root == id.root => {}
-                Some(file) => {
-                    // Without a copy of the root that counts it may be all there is.
-                    if self.is_kept_somewhere(sector.number, file) {
-                        garbage.insert(id.clone(), "its root does not count");
-                    }
+                Some(file) if self.is_kept_somewhere(sector.number, file) => {
+                    garbage.replicas.insert(id.clone(), "its root does not count");
                 }
+                // Without a copy of the root that counts it may be all there is.
+                Some(_) => garbage.is_withheld = true,
             }
         }
         if self.tasks_of(sector.number).next().is_none() {
@@ -186,17 +197,17 @@ impl Core {
     }
 
     /// Of several good copies one stays: beside the sector's other files if possible, a primary one if possible.
-    fn add_duplicates(&self, sector: &Sector, garbage: &mut BTreeMap<ReplicaId, &'static str>) {
+    fn add_duplicates(&self, sector: &Sector, garbage: &mut Garbage) {
         let beside = |store: &StoreId| {
             let with_file =
                 |f: &&SectorFile| self.facts.replicas_of(sector.number, f).any(|(id, _)| id.store == *store);
             sector.files.iter().filter(with_file).count()
         };
         for file in &sector.files {
-            let copies = self.facts.replicas_of(sector.number, file);
-            let usable = copies
-                .filter(|(id, _)| self.facts.store(&id.store).is_some_and(|s| s.healthy && !s.holders.is_empty()));
-            let mut usable: Vec<_> = usable.collect();
+            let is_usable = |id: &ReplicaId| self.facts.store(&id.store).is_some_and(StoreFact::is_usable);
+            let copies: Vec<_> = self.facts.replicas_of(sector.number, file).collect();
+            let mut usable: Vec<_> = copies.iter().filter(|(id, _)| is_usable(id)).copied().collect();
+            garbage.is_withheld |= copies.len() > 1 && usable.len() < copies.len();
             let goes = |id: &ReplicaId| self.facts.deletes.contains_key(id);
             usable
                 .sort_by_key(|(id, r)| (goes(id), std::cmp::Reverse((beside(&id.store), r.primary)), id.store.clone()));
@@ -204,7 +215,7 @@ impl Core {
                 continue;
             }
             for (id, _) in usable.into_iter().skip(1) {
-                garbage.insert(id.clone(), "another copy is kept");
+                garbage.replicas.insert(id.clone(), "another copy is kept");
             }
         }
     }

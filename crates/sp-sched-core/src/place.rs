@@ -47,6 +47,14 @@ pub(crate) struct Need {
     pub(crate) inputs: Vec<SectorFile>,
 }
 
+/// Tasks that a worker cannot take, found while it looks through the queue.
+#[derive(Debug, Default)]
+struct Seen {
+    passed: BTreeSet<TaskId>,
+    /// Nobody could: nobody has their inputs now.
+    starved: BTreeSet<TaskId>,
+}
+
 /// A task bound to a worker: it waits in a window there, and its space is promised.
 #[derive(Debug, Clone)]
 pub(crate) struct Binding {
@@ -141,22 +149,19 @@ impl Core {
             return;
         }
         let stores = self.facts.stores_of(id);
-        let mut passed: BTreeSet<TaskId> = BTreeSet::new();
-        while let Some((task, class, candidate)) = self.next_for(id, &stores, &mut passed) {
-            passed.insert(task);
+        let mut seen = Seen::default();
+        while let Some((task, class, candidate)) = self.next_for(id, &stores, &mut seen) {
+            seen.passed.insert(task);
             self.found_inputs(task);
             self.bind(task, class, candidate);
         }
+        // Whoever brings their inputs back has them offered again: this worker may be the only one that would take them.
+        self.starved.append(&mut seen.starved);
         self.take_over(id);
     }
 
     /// The first task of the queue that the worker can take.
-    fn next_for(
-        &self,
-        id: &WorkerId,
-        stores: &[StoreId],
-        passed: &mut BTreeSet<TaskId>,
-    ) -> Option<(TaskId, Class, Candidate)> {
+    fn next_for(&self, id: &WorkerId, stores: &[StoreId], seen: &mut Seen) -> Option<(TaskId, Class, Candidate)> {
         let worker = self.workers.get(id)?;
         let mut best: Option<(Rank, Class, Candidate)> = None;
         for class in self.classes.iter().copied() {
@@ -170,24 +175,27 @@ impl Core {
                 if looked_at == SCAN || best.as_ref().is_some_and(|(b, ..)| rank >= *b) {
                     break;
                 }
-                if passed.contains(&rank.4) {
+                if seen.passed.contains(&rank.4) {
                     continue;
                 }
                 looked_at += 1;
-                if let Some(candidate) = self.tasks.get(&rank.4).and_then(|task| self.wants(task, worker, score)) {
+                let Some((task, need)) = self.tasks.get(&rank.4).map(|task| (task, self.need(task))) else { continue };
+                if let Some(candidate) = need.as_ref().ok().and_then(|need| self.wants(task, need, worker, score)) {
                     best = Some((rank, class, candidate));
                     break;
                 }
-                passed.insert(rank.4);
+                seen.passed.insert(rank.4);
+                if need.is_err() {
+                    seen.starved.insert(rank.4);
+                }
             }
         }
         best.map(|(rank, class, candidate)| (rank.4, class, candidate))
     }
 
     /// The worker as a candidate for the task, unless others are to have it first.
-    fn wants(&self, task: &Task, worker: &Worker, score: u64) -> Option<Candidate> {
-        let need = self.need(task).ok()?;
-        let candidate = self.judge(task, &need, worker, score).ok()?;
+    fn wants(&self, task: &Task, need: &Need, worker: &Worker, score: u64) -> Option<Candidate> {
+        let candidate = self.judge(task, need, worker, score).ok()?;
         let avoided = candidate.failures > 0 && self.now < self.avoided_until(task) && self.others_take(task, worker);
         (!avoided).then_some(candidate)
     }
@@ -234,7 +242,7 @@ impl Core {
                 if score >= there {
                     return None;
                 }
-                let candidate = self.wants(task, worker, score).filter(|c| c.failures == 0)?;
+                let candidate = self.wants(task, &self.need(task).ok()?, worker, score).filter(|c| c.failures == 0)?;
                 (candidate.cost < there).then_some((rank.4, candidate))
             })
             .next()

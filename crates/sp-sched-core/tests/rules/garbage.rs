@@ -79,3 +79,18 @@ fn what_was_left_of_a_stopped_sector_goes_when_it_goes_on() {
     desk.ask(Request::Retry { sector: 0 });
     assert!(desk.deletes.contains(&left), "{:?}", desk.deletes);
 }
+
+#[test]
+fn what_was_kept_for_a_store_that_is_away_goes_when_it_is_back() {
+    let mut desk = Desk::new(|_| {}, &[Proving]);
+    desk.join("a", &[TaskKind::Commit1], lotus_machine());
+    desk.join("b", &[TaskKind::Commit1], lotus_machine());
+    desk.index(&["a", "b"], &[(0, "a")]);
+    desk.attach("a", false);
+    let other = ReplicaId { root: [9; 32], ..sealed(&desk, "b") };
+    appears(&mut desk, other.clone());
+    desk.attach("b", true);
+    assert!(desk.deletes.is_empty(), "it may be all there is");
+    desk.attach("a", true);
+    assert_eq!(desk.deletes, [other]);
+}

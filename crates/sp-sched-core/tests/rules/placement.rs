@@ -280,6 +280,35 @@ fn memory_that_was_measured_takes_the_place_of_the_table_s_and_rises_above_it_on
 // === faults and decisions ===
 
 #[test]
+fn a_host_is_not_put_aside_for_what_only_it_can_do() {
+    const C1: TaskKind = TaskKind::Commit1;
+    let mut desk = Desk::new(|_| {}, &[Committing1; 4]);
+    for name in ["a", "b"] {
+        desk.join_with(name, &[C1], lotus_machine(), table(&[("C1_32G_MAX_CONCURRENT", "1")]), |_| {});
+    }
+    desk.index(&["a", "b"], &[(0, "a"), (1, "a"), (2, "a"), (3, "a")]);
+    let failure = Failure { code: ErrorCode::ExecutorFailed, message: "the disk was full".to_owned() };
+    for _ in 0..3 {
+        let number = desk.given.values().next().unwrap().1.sector;
+        desk.fail(C1, number, failure.clone());
+    }
+    // Its inputs lie there, and nobody else may read them.
+    assert_eq!(desk.given.len(), 1, "{}", desk.why(3));
+}
+
+#[test]
+fn a_task_whose_inputs_come_back_is_offered_to_who_came_meanwhile() {
+    let mut desk = Desk::new(|_| {}, &[PreCommit2]);
+    desk.join("a", &[PC1], lotus_machine());
+    desk.index(&["a", "b"], &[(0, "a")]);
+    desk.attach("a", false);
+    desk.join("b", &[PC2], lotus_machine());
+    assert!(desk.news().is_empty(), "nobody has its inputs");
+    desk.attach("a", true);
+    assert_eq!(desk.news(), ["PC2 0 on b"]);
+}
+
+#[test]
 fn a_host_that_keeps_failing_is_put_aside_where_others_can_do_it() {
     let mut desk = Desk::new(|_| {}, &[Committing2; 6]);
     let c2 = TaskKind::Commit2;

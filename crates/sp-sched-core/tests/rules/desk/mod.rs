@@ -281,22 +281,26 @@ impl Desk {
     }
 
     /// The index connects: every worker has a store, and each sector's files lie with the worker named for it.
+    /// The index says that the worker's store is there, or that nobody has it.
+    pub fn attach(&mut self, name: &str, is_there: bool) {
+        let holder = || (worker(name), format!("http://{name}"));
+        self.step(Event::Store(StoreFact {
+            id: store(name),
+            weight: 10,
+            can_seal: true,
+            can_store: true,
+            available_bytes: 100_000 * GIB,
+            healthy: true,
+            unhealthy_reason: String::new(),
+            holders: is_there.then(holder).into_iter().collect(),
+            allow_types: vec![],
+            deny_types: vec![],
+        }));
+    }
+
     pub fn index(&mut self, workers: &[&str], holders: &[(u64, &str)]) {
         self.step(Event::IndexSnapshotBegin);
-        for name in workers {
-            self.step(Event::Store(StoreFact {
-                id: store(name),
-                weight: 10,
-                can_seal: true,
-                can_store: true,
-                available_bytes: 100_000 * GIB,
-                healthy: true,
-                unhealthy_reason: String::new(),
-                holders: vec![(worker(name), format!("http://{name}"))],
-                allow_types: vec![],
-                deny_types: vec![],
-            }));
-        }
+        workers.iter().for_each(|name| self.attach(name, true));
         for (number, name) in holders {
             let files = self.core.sector(*number).unwrap().files.clone();
             for file in files {
