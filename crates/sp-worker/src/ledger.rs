@@ -45,11 +45,15 @@ impl Ledger {
 
     /// A result whose record a crash cut off will be written again, or its attempt is over and it will not.
     fn remove_unfinished(&self) -> Result<(), LedgerError> {
-        let unfinished = self.list(&self.results)?.into_iter().filter(|name| name.ends_with(".tmp"));
-        for path in unfinished.map(|name| self.results.join(name)) {
+        let mut unfinished = self.list(&self.results)?;
+        unfinished.retain(|name| name.ends_with(".tmp"));
+        if unfinished.is_empty() {
+            return Ok(());
+        }
+        for path in unfinished.iter().map(|name| self.results.join(name)) {
             remove_any(&*self.disk, &path).map_err(failed("remove", &path))?;
         }
-        Ok(())
+        self.disk.sync_dir(&self.results).map_err(failed("sync", &self.results))
     }
 
     /// Attempts that were assigned and have no result yet.
