@@ -212,14 +212,17 @@ impl Core {
     /// A store has come, gone, or has other figures: whoever has it may take more, and lost files may be back.
     pub(crate) fn on_store(&mut self, fact: StoreFact) {
         let holders: Vec<_> = fact.holders.iter().map(|(w, _)| w.clone()).collect();
-        let is_back = fact.is_usable() && !self.facts.store(&fact.id).is_some_and(StoreFact::is_usable);
+        let same = |known: &StoreFact| known.healthy == fact.healthy && known.holders == fact.holders;
+        // Most reports tell of other figures only; what waits for files waits for somebody who has them.
+        let is_news = !self.facts.store(&fact.id).is_some_and(same);
         self.facts.put_store(fact);
-        if self.facts.connected {
-            self.dirty.workers.extend(holders);
+        if !self.facts.connected {
+            return;
+        }
+        self.dirty.workers.extend(holders);
+        if is_news {
             self.dirty.tasks.extend(&self.starved);
-            if is_back {
-                self.untidy.append(&mut self.facts.withheld);
-            }
+            self.untidy.append(&mut self.facts.withheld);
         }
     }
 

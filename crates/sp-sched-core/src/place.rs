@@ -155,8 +155,8 @@ impl Core {
             self.found_inputs(task);
             self.bind(task, class, candidate);
         }
-        // Whoever brings their inputs back has them offered again: this worker may be the only one that would take them.
-        self.starved.append(&mut seen.starved);
+        // An offer finds out what nobody has; when it is back they are offered again, also to this worker.
+        self.dirty.tasks.extend(seen.starved.difference(&self.starved));
         self.take_over(id);
     }
 
