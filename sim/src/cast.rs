@@ -25,6 +25,17 @@ pub struct Part {
     pub tasks: Vec<TaskKind>,
     /// Its rows.
     pub resources: ResourceTable,
+    /// What its path is for.
+    pub uses: Uses,
+}
+
+/// What the path of a worker is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Uses {
+    /// Sectors are made on it.
+    pub seals: bool,
+    /// Finished ones stay on it.
+    pub stores: bool,
 }
 
 /// Kinds of trouble that a run may have. Runs that have only some of them reach states that runs with all do not.
@@ -87,7 +98,20 @@ impl Cast {
         let weather = weather(&mut rng);
         let (sectors, stormy) = (rng.range(2, 5) as usize, rng.percent(20));
         let sealing = Sealing { release_key: rng.percent(50), make_available: rng.percent(30) };
-        Self { workers, capacity, weather, sectors, sealing, late: weather.operators && rng.percent(40), stormy }
+        let late = weather.operators && rng.percent(40);
+        let mut cast = Self { workers, capacity, weather, sectors, sealing, late, stormy };
+        if rng.percent(30) {
+            cast.store_apart();
+        }
+        cast
+    }
+
+    /// Finished sectors have to leave the paths that they are made on.
+    fn store_apart(&mut self) {
+        self.workers.iter_mut().for_each(|worker| worker.uses.stores = false);
+        let resources = ResourceTable::default();
+        let uses = Uses { seals: false, stores: true };
+        self.workers.push(Part { name: "shelf", machine: MACHINES[0], tasks: vec![TaskKind::Fetch], resources, uses });
     }
 
     /// Hosts with a process that may be lost.
@@ -115,18 +139,21 @@ fn workers(rng: &mut Rng, split: bool) -> Vec<Part> {
         [T::ReplicaUpdate, T::ProveReplicaUpdate1, T::ProveReplicaUpdate2, T::FinalizeReplicaUpdate, T::RegenSectorKey];
     let all = [seals.as_slice(), &snaps].concat();
     let (a, b) = if split { (all[..2].to_vec(), all[2..].to_vec()) } else { (all.clone(), all.clone()) };
+    let uses = Uses { seals: true, stores: true };
     let mut resources = ResourceTable::default();
     if rng.percent(30) {
         let (kind, size) = (*rng.pick(&all), SectorSize::KiB2);
         let row = resources.row(kind, size);
         resources.set(kind, size, sp_types::ResourceRow { max_concurrent: 1, ..row });
     }
-    let part = |name, machine, tasks| Part { name, machine, tasks, resources: resources.clone() };
+    let part = |name, machine, tasks| Part { name, machine, tasks, resources: resources.clone(), uses };
     let mut workers = vec![part("worker-a", MACHINES[0], a), part("worker-b", MACHINES[1], b)];
     if rng.percent(40) {
         let tasks = if rng.percent(50) { all } else { workers[1].tasks.clone() };
         workers.push(part("worker-c", MACHINES[1], tasks));
     }
+    // As every sealing worker does.
+    workers.iter_mut().for_each(|worker| worker.tasks.push(T::Fetch));
     workers
 }
 

@@ -9,12 +9,12 @@ use std::time::Duration;
 
 use scheduler::{LocalChain, LocalChainOptions};
 use sp_net::Env;
-use sp_sectors::{Loss, MemDisk};
-use sp_types::{DeadlineIndex, HostCapacity, RegisteredSealProof, SectorSize, WorkerLimits};
+use sp_sectors::{Disk, Loss, MemDisk, Store, StoreError, StoreMeta};
+use sp_types::{DeadlineIndex, HostCapacity, RegisteredSealProof, SectorSize, StoreId, WorkerLimits};
 use sp_worker::Worker;
 use tokio::sync::Notify;
 
-use crate::cast::{Part, Sealing};
+use crate::cast::{Part, Sealing, Uses};
 use crate::disk::{FlakyDisk, Trouble};
 use crate::env::{env, with_clock_of};
 use crate::fake::{FakeExecutor, FakeVerifier, MoodyChain};
@@ -221,6 +221,7 @@ impl Process {
 
     async fn worker(self: Arc<Self>, env: Env, part: Part, capacity: HostCapacity) -> Ended {
         let disk = Arc::new(self.disk.clone());
+        self.make_store(disk.clone(), part.uses)?;
         let executor = FakeExecutor {
             env: env.clone(),
             disk: disk.clone(),
@@ -255,6 +256,17 @@ impl Process {
         };
         let worker = Worker::new(env, disk, Arc::new(executor), options).await?;
         Ok(worker.run(self.stopped()).await?)
+    }
+}
+
+impl Process {
+    /// The path that the worker would make for itself on its first start, for the uses that the cast says.
+    fn make_store(&self, disk: Arc<dyn Disk>, uses: Uses) -> Ended {
+        let meta = StoreMeta::new(&StoreId::new(format!("store-{}", self.name))?, uses.seals, uses.stores);
+        match Store::init(disk, &PathBuf::from(DATA_DIR).join("storage"), &meta) {
+            Ok(_) | Err(StoreError::AlreadyStore(_)) => Ok(()),
+            Err(error) => Err(error.into()),
+        }
     }
 }
 

@@ -151,7 +151,7 @@ macro_rules! switches {
 }
 
 switches! {
-    /// `[Storage]`: what the built-in sealing worker does.
+    /// `[Storage]`: what the built-in sealing worker does, and who takes finished files to storage paths.
     StorageKeys {
         /// Built-in sealing worker: AP and DC [default: true]
         allow_add_piece "AllowAddPiece" "SP_SCHEDULER_ALLOW_ADD_PIECE" "LOTUS_STORAGE_ALLOWADDPIECE",
@@ -169,6 +169,8 @@ switches! {
         allow_prove_replica_update2 "AllowProveReplicaUpdate2" "SP_SCHEDULER_ALLOW_PROVE_REPLICA_UPDATE2" "LOTUS_STORAGE_ALLOWPROVEREPLICAUPDATE2",
         /// Built-in sealing worker: GSK [default: true]
         allow_regen_sector_key "AllowRegenSectorKey" "SP_SCHEDULER_ALLOW_REGEN_SECTOR_KEY" "LOTUS_STORAGE_ALLOWREGENSECTORKEY",
+        /// Only workers that have the files already take finished sectors to storage paths [default: false]
+        disallow_remote_finalize "DisallowRemoteFinalize" "SP_SCHEDULER_DISALLOW_REMOTE_FINALIZE" "LOTUS_STORAGE_DISALLOWREMOTEFINALIZE",
     }
 }
 
@@ -227,7 +229,9 @@ impl RunArgs {
         refuse_insecure(&network, &parameters, insecure_parameters)?;
         let storage = flags.storage.over(file.storage)?;
         let proving = flags.proving.over(file.proving)?;
+        let disallow_remote_finalize = storage.disallow_remote_finalize.unwrap_or(false);
         let sealing = flags.sealing.over(file.sealing)?.options();
+        let sealing = SealingOptions { disallow_remote_finalize, ..sealing };
         let no_builtin_sealing = flags.no_builtin_sealing.or(file.no_builtin_sealing).unwrap_or(false);
         let beside = |given: Option<PathBuf>, name: &str| given.map_or_else(|| beside_us(name), Ok);
         let lease_ms = millis(flags.lease.or(file.lease), 15_000);
@@ -280,6 +284,7 @@ impl StorageKeys {
             allow_replica_update,
             allow_prove_replica_update2,
             allow_regen_sector_key,
+            disallow_remote_finalize: _,
         } = self;
         let tasks = [
             ("addpiece", allow_add_piece),
@@ -373,11 +378,13 @@ mod tests {
     fn sealing_keys_are_lotuss() {
         assert_eq!(resolve(&[], "").unwrap().sealing, SealingOptions::default());
         let file = "[Sealing]\nAlwaysKeepUnsealedCopy = false\nFinalizeEarly = true\nMakeCCSectorsAvailable = true\n\
-                    MaxSealingSectors = 7\nMaxSealingSectorsForDeals = 8\nMaxUpgradingSectors = 9\n";
+                    MaxSealingSectors = 7\nMaxSealingSectorsForDeals = 8\nMaxUpgradingSectors = 9\n\
+                    [Storage]\nDisallowRemoteFinalize = true\n";
         let sealing = resolve(&["--max-sealing-sectors", "3", "--finalize-early=false"], file).unwrap().sealing;
         let expected = SealingOptions {
             always_keep_unsealed_copy: false,
             finalize_early: false,
+            disallow_remote_finalize: true,
             make_cc_sectors_available: true,
             release_sector_key: false,
             max_sealing_sectors: 3,

@@ -1,14 +1,17 @@
-//! `[Sealing]`: what becomes of sectors, and how many may be under way at once.
+//! `[Sealing]`, and what `[Storage]` says of finished files: what becomes of sectors, and how many may be under way at
+//! once.
 
 use sp_sched_core::Config;
 
-/// Lotus's `[Sealing]` as far as it is about the pipeline.
+/// Lotus's `[Sealing]` as far as it is about the pipeline, and `[Storage] DisallowRemoteFinalize`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SealingOptions {
     /// Keep the unsealed copy of sectors with data once they are sealed.
     pub always_keep_unsealed_copy: bool,
     /// FIN runs before the proof of a sector is published, not after.
     pub finalize_early: bool,
+    /// Finished files are taken to storage paths only by workers that have them already.
+    pub disallow_remote_finalize: bool,
     /// Sealed CC sectors become Available, ready for an update, not Proving.
     pub make_cc_sectors_available: bool,
     /// Let go of the replica before an update once the update counts and an unsealed copy is kept.
@@ -26,6 +29,7 @@ impl Default for SealingOptions {
         Self {
             always_keep_unsealed_copy: true,
             finalize_early: false,
+            disallow_remote_finalize: false,
             make_cc_sectors_available: false,
             release_sector_key: false,
             max_sealing_sectors: 0,
@@ -40,6 +44,7 @@ impl SealingOptions {
         let Self {
             always_keep_unsealed_copy,
             finalize_early,
+            disallow_remote_finalize,
             make_cc_sectors_available,
             release_sector_key,
             max_sealing_sectors,
@@ -48,6 +53,7 @@ impl SealingOptions {
         } = self;
         config.always_keep_unsealed_copy = always_keep_unsealed_copy;
         config.finalize_early = finalize_early;
+        config.disallow_remote_finalize = disallow_remote_finalize;
         config.make_cc_sectors_available = make_cc_sectors_available;
         config.release_sector_key = release_sector_key;
         config.max_sealing_sectors = max_sealing_sectors;

@@ -21,6 +21,8 @@ pub struct Config {
     pub always_keep_unsealed_copy: bool,
     /// FIN runs before the proof of a sector is published, not after.
     pub finalize_early: bool,
+    /// Finished files are taken to storage paths only by workers that have them already.
+    pub disallow_remote_finalize: bool,
     /// Sealed CC sectors become Available, ready for an update, not Proving.
     pub make_cc_sectors_available: bool,
     /// Let go of the replica before an update once the update counts and an unsealed copy is kept.
@@ -110,6 +112,7 @@ impl Config {
             ticket_secret,
             always_keep_unsealed_copy: true,
             finalize_early: false,
+            disallow_remote_finalize: false,
             make_cc_sectors_available: false,
             release_sector_key: false,
             max_sealing_sectors: 0,

@@ -12,6 +12,7 @@ use crate::effect::Effect;
 use crate::event::{Event, Progress, RequestId, TaskDone};
 use crate::facts::Facts;
 use crate::groups::Filling;
+use crate::homes::Homes;
 use crate::learn::Learned;
 use crate::lookup::Lookup;
 use crate::model::{Attempt, AttemptState, Counters, FenceRow, Rows, Sector, Task, UnixMs, WorkerRow};
@@ -46,6 +47,7 @@ pub struct Core {
     pub(crate) chain: BTreeMap<u64, ChainWait>,
     pub(crate) posts: BTreeMap<RequestId, PostJob>,
     pub(crate) untidy: BTreeSet<u64>,
+    pub(crate) homes: Homes,
     pub(crate) partitions: Partitions,
     pub(crate) lookup: Lookup,
     pub(crate) timers: Timers,
@@ -216,6 +218,7 @@ impl Core {
             chain: BTreeMap::new(),
             posts: BTreeMap::new(),
             untidy: BTreeSet::new(),
+            homes: Homes::default(),
             partitions: Partitions::default(),
             lookup: Lookup::default(),
             timers: Timers::default(),

@@ -178,6 +178,8 @@ pub enum TaskParams {
     ProveReplicaUpdate2 { comm_r_old: Commitment, comm_r_new: Commitment, comm_d_new: Commitment },
     /// FRU.
     FinalizeReplicaUpdate,
+    /// GET: the inputs go where the outputs say, as they are.
+    Fetch,
     /// GSK.
     RegenSectorKey { comm_d_new: Commitment },
     /// WDP.

@@ -195,7 +195,7 @@ pub struct TaskDone {
 /// What a finished attempt reports besides files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum TaskOutput {
-    /// FIN, UNS, PR1, FRU, GSK.
+    /// FIN, UNS, PR1, FRU, GSK, GET.
     None,
     /// AP.
     AddPiece { pieces: Vec<PieceInfo>, comm_d: Commitment },

@@ -122,6 +122,12 @@ impl Facts {
         self.copy.replicas.keys().copied()
     }
 
+    /// Sectors of which something is known to lie on the store. Looks at everything.
+    pub(crate) fn sectors_on(&self, store: &StoreId) -> impl Iterator<Item = u64> {
+        let lies = |replicas: &BTreeMap<ReplicaId, Replica>| replicas.keys().any(|id| id.store == *store);
+        self.copy.replicas.iter().filter(move |(_, replicas)| lies(replicas)).map(|(number, _)| *number)
+    }
+
     /// Replicas of the root that counts.
     pub(crate) fn replicas_of<'a>(
         &'a self,
@@ -215,6 +221,8 @@ impl Core {
         let same = |known: &StoreFact| known.healthy == fact.healthy && known.holders == fact.holders;
         // Most reports tell of other figures only; what waits for files waits for somebody who has them.
         let is_news = !self.facts.store(&fact.id).is_some_and(same);
+        let before = self.facts.store(&fact.id).map(|known| known.can_store);
+        let (id, is_of_another_use) = (fact.id.clone(), before != Some(fact.can_store));
         self.facts.put_store(fact);
         if !self.facts.connected {
             return;
@@ -223,6 +231,9 @@ impl Core {
         if is_news {
             self.dirty.tasks.extend(&self.starved);
             self.untidy.append(&mut self.facts.withheld);
+        }
+        if is_news || is_of_another_use {
+            self.note_homes(&id, is_of_another_use);
         }
     }
 

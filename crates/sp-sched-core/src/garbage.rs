@@ -1,15 +1,16 @@
 //! Replicas that do not count are deleted, one by one, by name; the last copy of what counts never is (law L1).
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use sp_invariants::{Law, check, delete_keeps_a_copy};
-use sp_types::{FileKind, ReplicaId, StoreId};
+use sp_types::{FileKind, ReplicaId, StoreId, TaskKind};
 
 use crate::core::Core;
 use crate::effect::Effect;
 use crate::event::{Failure, StoreFact};
 use crate::facts::Replica;
-use crate::model::{Sector, SectorFile, UnixMs};
+use crate::model::{Sector, SectorFile, Task, UnixMs};
 
 /// The kinds that the pipeline makes; others are nobody's garbage.
 const OURS: [FileKind; 6] =
@@ -21,6 +22,8 @@ struct Garbage {
     replicas: BTreeMap<ReplicaId, &'static str>,
     /// There may be more once stores that are away are back.
     is_withheld: bool,
+    /// There may be more once no proof reads the sector.
+    is_being_read: bool,
 }
 
 /// Deletes that were ordered and not yet seen done.
@@ -67,10 +70,13 @@ impl Core {
         let mut untidy = std::mem::take(&mut self.untidy);
         untidy.extend(self.facts.deletes.iter().filter(|(_, d)| d.is_due(now)).map(|(id, _)| id.sector.number));
         for number in untidy {
-            let Garbage { replicas: garbage, is_withheld } =
+            let Garbage { replicas: garbage, is_withheld, is_being_read } =
                 self.sectors.get(&number).map(|s| self.garbage_of(s)).unwrap_or_default();
             if is_withheld {
                 self.facts.withheld.insert(number);
+            }
+            if is_being_read {
+                self.homes.being_read.insert(number);
             }
             self.forget_deletes(number, &garbage);
             for (id, reason) in garbage {
@@ -78,6 +84,7 @@ impl Core {
                     self.order_delete(id, reason);
                 }
             }
+            self.see_home(number);
             self.finish_removal(number);
         }
     }
@@ -184,7 +191,9 @@ impl Core {
                 Some(_) => garbage.is_withheld = true,
             }
         }
-        if self.tasks_of(sector.number).next().is_none() {
+        // A GET that waits for room must not keep the copies of files that it does not move.
+        let works = |t: &Task| t.kind != TaskKind::Fetch || !t.attempts.is_empty();
+        if !self.tasks_of(sector.number).any(works) {
             self.add_duplicates(sector, &mut garbage);
         }
         garbage
@@ -196,7 +205,8 @@ impl Core {
         outputs.into_iter().any(|o| o.kind == kind && o.store == *store)
     }
 
-    /// Of several good copies one stays: beside the sector's other files if possible, a primary one if possible.
+    /// Of several good copies one stays: of a finished sector one at home, if possible beside its other files, if
+    /// possible a primary one.
     fn add_duplicates(&self, sector: &Sector, garbage: &mut Garbage) {
         let beside = |store: &StoreId| {
             let with_file =
@@ -209,9 +219,16 @@ impl Core {
             let mut usable: Vec<_> = copies.iter().filter(|(id, _)| is_usable(id)).copied().collect();
             garbage.is_withheld |= copies.len() > 1 && usable.len() < copies.len();
             let goes = |id: &ReplicaId| self.facts.deletes.contains_key(id);
-            usable
-                .sort_by_key(|(id, r)| (goes(id), std::cmp::Reverse((beside(&id.store), r.primary)), id.store.clone()));
+            let at_home = |id: &ReplicaId| {
+                sector.is_at_rest() && self.facts.store(&id.store).is_some_and(|s| s.is_home_of(id.kind))
+            };
+            let worth = |id: &ReplicaId, r: &Replica| (at_home(id), beside(&id.store), r.primary);
+            usable.sort_by_key(|(id, r)| (goes(id), Reverse(worth(id, r)), id.store.clone()));
             if usable.first().is_none_or(|(id, _)| goes(id)) {
+                continue;
+            }
+            if usable.len() > 1 && self.is_being_proven(sector.number) {
+                garbage.is_being_read = true;
                 continue;
             }
             for (id, _) in usable.into_iter().skip(1) {

@@ -26,6 +26,7 @@ mod facts;
 mod garbage;
 mod groups;
 mod history;
+mod homes;
 mod laws;
 mod learn;
 mod log;

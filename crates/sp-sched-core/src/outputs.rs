@@ -1,5 +1,7 @@
 //! Where a task's outputs go: one store of its worker for everything that it makes, as Lotus has it.
 
+use std::collections::BTreeMap;
+
 use sp_types::{ByteSize, FileKind, StoreId, TaskKind, WorkerId};
 
 use crate::core::Core;
@@ -8,6 +10,52 @@ use crate::explain::Refusal;
 use crate::model::{OutputSlot, Sector};
 use crate::pipeline::output_kinds;
 use crate::place::{Need, names};
+
+/// What is free on stores, less what is already meant for them.
+pub(crate) struct Room<'a> {
+    core: &'a Core,
+    meant: BTreeMap<StoreId, u64>,
+}
+
+impl<'a> Room<'a> {
+    pub(crate) fn of(core: &'a Core) -> Self {
+        Self { core, meant: BTreeMap::new() }
+    }
+
+    pub(crate) fn take(&mut self, store: &StoreId, bytes: u64) {
+        *self.meant.entry(store.clone()).or_default() += bytes;
+    }
+
+    fn free(&self, store: &StoreFact) -> u64 {
+        let meant = self.meant.get(&store.id).copied().unwrap_or(0);
+        store.available_bytes.saturating_sub(self.core.asked_bytes(&store.id)).saturating_sub(meant)
+    }
+
+    /// The best of these stores that has so much free and nothing in the way.
+    pub(crate) fn best(
+        &self,
+        stores: Vec<&StoreFact>,
+        bytes: u64,
+        is_preferred: impl Fn(&StoreFact) -> bool,
+        is_in_the_way: impl Fn(&StoreId) -> bool,
+    ) -> Result<StoreId, Refusal> {
+        let most = stores.iter().map(|s| self.free(s)).max().unwrap_or(0);
+        let roomy: Vec<&StoreFact> = stores.into_iter().filter(|s| self.free(s) >= bytes).collect();
+        if roomy.is_empty() {
+            let text = format!("no store with {} free", ByteSize(bytes));
+            return Err(Refusal::new("space", text).amounts(bytes as f64, most as f64));
+        }
+        let clean = roomy.into_iter().filter(|s| !is_in_the_way(&s.id));
+        // Available times weight, as in Lotus; the id makes it a total order.
+        let rank = |s: &&StoreFact| {
+            let free = self.free(s);
+            (is_preferred(s), u128::from(free) * u128::from(s.weight), free, s.id.clone())
+        };
+        let store = clean.max_by_key(rank).map(|s| s.id.clone());
+        store
+            .ok_or_else(|| Refusal::new("leftover", "old files of the sector are still being deleted there".to_owned()))
+    }
+}
 
 impl Core {
     pub(crate) fn choose_outputs(
@@ -19,8 +67,15 @@ impl Core {
     ) -> Result<Vec<OutputSlot>, Refusal> {
         let (kind, proof) = need.class;
         let kinds = output_kinds(kind);
-        if kinds.is_empty() {
+        if kinds.is_empty() && kind != TaskKind::Fetch {
             return Ok(Vec::new());
+        }
+        let own: Vec<&StoreFact> = self.facts.store_ids_of(worker).filter_map(|id| self.facts.store(id)).collect();
+        if own.is_empty() {
+            return Err(Refusal::new("store", "has no store".to_owned()));
+        }
+        if kind == TaskKind::Fetch {
+            return self.choose_homes(sector, need, own);
         }
         let in_place = trims(kind);
         let bytes = |kind: FileKind| match in_place {
@@ -29,10 +84,6 @@ impl Core {
         };
         // What has to be fetched lies in the work directory of the same store meanwhile.
         let total = kinds.iter().map(|k| bytes(*k)).sum::<u64>() + fetched_bytes;
-        let own: Vec<&StoreFact> = self.facts.store_ids_of(worker).filter_map(|id| self.facts.store(id)).collect();
-        if own.is_empty() {
-            return Err(Refusal::new("store", "has no store".to_owned()));
-        }
         let usable = |s: &&StoreFact| match in_place {
             true => self.holds_all(need, &s.id),
             false => s.can_seal && kinds.iter().all(|k| s.allows(*k)),
@@ -42,23 +93,15 @@ impl Core {
             let text = format!("no healthy store that takes {}", names(kinds.iter().copied()));
             return Err(Refusal::new("store", text));
         }
-        let free = |s: &StoreFact| s.available_bytes.saturating_sub(self.asked_bytes(&s.id));
-        let most = healthy.iter().map(|s| free(s)).max().unwrap_or(0);
-        let roomy: Vec<&StoreFact> = healthy.into_iter().filter(|s| free(s) >= total).collect();
-        if roomy.is_empty() {
-            let text = format!("no store with {} free for {}", ByteSize(total), names(kinds.iter().copied()));
-            return Err(Refusal::new("space", text).amounts(total as f64, most as f64));
-        }
-        let clean = roomy.into_iter().filter(|s| !self.has_leftover(sector, kinds, &s.id));
-        // Available times weight, as in Lotus; the id makes it a total order.
-        let best = clean.max_by_key(|s| (u128::from(free(s)) * u128::from(s.weight), free(s), s.id.clone()));
-        let store = best.ok_or_else(|| {
-            let text = format!("old {} of the sector is still being deleted there", names(kinds.iter().copied()));
-            Refusal::new("leftover", text)
+        let in_the_way = |id: &StoreId| self.has_leftover(sector, kinds, id);
+        let best = Room::of(self).best(healthy, total, |_| false, in_the_way);
+        let store = best.map_err(|refusal| {
+            let text = format!("{} for {}", refusal.text, names(kinds.iter().copied()));
+            Refusal { text, ..refusal }
         })?;
         let slots = kinds.iter().enumerate().map(|(at, kind)| OutputSlot {
             kind: *kind,
-            store: store.id.clone(),
+            store: store.clone(),
             reserved_bytes: bytes(*kind) + if at == 0 { fetched_bytes } else { 0 },
         });
         Ok(slots.collect())
@@ -74,7 +117,7 @@ impl Core {
     }
 
     /// A replica there that does not count would be in the way: a delete that names it may still be under way.
-    fn has_leftover(&self, sector: &Sector, kinds: &[FileKind], store: &StoreId) -> bool {
+    pub(crate) fn has_leftover(&self, sector: &Sector, kinds: &[FileKind], store: &StoreId) -> bool {
         let here = |id: &sp_types::ReplicaId| id.store == *store && kinds.contains(&id.kind);
         let unknown = |id: &sp_types::ReplicaId| sector.file(id.kind).is_none_or(|f| f.root != id.root);
         self.facts.replicas(sector.number).any(|(id, _)| here(id) && unknown(id))

@@ -15,6 +15,9 @@ impl Core {
 
     /// Files that the task reads: the roots that count. The error names the kind that the sector does not have.
     pub(crate) fn inputs_of(&self, sector: &Sector, kind: TaskKind) -> Result<Vec<SectorFile>, FileKind> {
+        if kind == TaskKind::Fetch {
+            return Ok(self.astray(sector));
+        }
         sector.input_kinds(kind).iter().map(|k| sector.file(*k).cloned().ok_or(*k)).collect()
     }
 
@@ -29,7 +32,12 @@ impl Core {
         let task = self.tasks.get(&id.task).ok_or_else(gone)?;
         let attempt = self.attempt(id).ok_or_else(gone)?;
         let sector = self.sectors.get(&task.sector).ok_or_else(gone)?;
-        let files = self.inputs_of(sector, task.kind).map_err(|kind| format!("the sector has no {kind} file"))?;
+        let files = match task.kind {
+            // Meanwhile other files may be where they do not belong.
+            TaskKind::Fetch => attempt.outputs.iter().map(|o| sector.file(o.kind).cloned().ok_or(o.kind)).collect(),
+            kind => self.inputs_of(sector, kind),
+        };
+        let files: Vec<SectorFile> = files.map_err(|kind| format!("the sector has no {kind} file"))?;
         Ok(Assignment {
             attempt: id,
             task: task.kind,
@@ -79,6 +87,7 @@ impl Core {
                 TaskParams::ProveReplicaUpdate2 { comm_r_old, comm_r_new, comm_d_new }
             }
             TaskKind::FinalizeReplicaUpdate => TaskParams::FinalizeReplicaUpdate,
+            TaskKind::Fetch => TaskParams::Fetch,
             TaskKind::RegenSectorKey => {
                 TaskParams::RegenSectorKey { comm_d_new: update_of(sector)?.comm_d.ok_or("the update has no comm_d")? }
             }

@@ -137,6 +137,7 @@ impl Core {
     /// A verified, valid result: the sector takes what it made and goes on. The caller has ended the task.
     pub(crate) fn accept(&mut self, number: u64, kind: TaskKind, done: TaskDone, by: &LogEntry) {
         self.recover(number);
+        self.end_moves(number);
         let Some(sector) = self.sector_mut(number) else { return };
         for (replica, size_bytes) in &done.replicas {
             sector.drop_files(&[replica.kind]);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sp_types::{ErrorCode, FileKind, HostId, StoreId, TaskId, WorkerId};
+use sp_types::{ErrorCode, FileKind, HostId, StoreId, TaskId, TaskKind, WorkerId};
 
 use crate::assigner::{Assigner, draw};
 use crate::attempts::LOST_INPUTS;
@@ -321,6 +321,9 @@ impl Core {
         if let Some(file) = inputs.iter().find(|f| !self.reachable(sector.number, f)) {
             return Err(format!("nobody who is connected has its {} file", file.kind));
         }
+        if task.kind == TaskKind::Fetch && inputs.is_empty() {
+            return Err("nothing of it is where it does not belong".to_owned());
+        }
         Ok(Need { sector: sector.number, class: (task.kind, sector.seal_proof), inputs })
     }
 
@@ -361,6 +364,7 @@ impl Core {
             return Err(Refusal::new("files", format!("does not hold {}", names(missing.iter().map(|f| f.kind)))));
         }
         self.may_go_on(task)?;
+        self.may_fetch_home(need, !missing.is_empty())?;
         if worker.row.finish_pipelines && !missing.is_empty() {
             return Err(Refusal::new("cordoned", "is being drained: it fetches nothing more".to_owned()));
         }
@@ -375,7 +379,7 @@ impl Core {
             outputs: self.choose_outputs(sector, need, id, missing_bytes)?,
             failures: self.failures_on(task.id, id),
             builtin: worker.reg.builtin,
-            cost: score.saturating_add(fetch_ms as u64),
+            cost: score.saturating_add(fetch_ms as u64).saturating_add(self.apart_ms(need, worker)),
             missing_bytes,
         })
     }

@@ -151,6 +151,7 @@ impl Core {
             return;
         }
         let Some(job) = self.posts.remove(&id) else { return };
+        self.untidy.append(&mut self.homes.being_read);
         let reply = match job.kind {
             PostKind::Check(_) => Reply::Checked(checked(&job)),
             PostKind::Window(_) | PostKind::Winning => Reply::Post(PostReply {
@@ -192,6 +193,7 @@ impl Core {
             self.note_try_end((id, at), &tried, Outcome::Ended, "its request has failed");
         }
         let Some(job) = self.posts.remove(&id) else { return };
+        self.untidy.append(&mut self.homes.being_read);
         let mut message = format!("{}: {message}", job.kind.name());
         for part in &job.parts {
             if let Some(running) = &part.running {

@@ -31,7 +31,8 @@ impl Core {
         task.failures = task.failures.saturating_add(1);
         let (kind, failures, number) = (task.kind, task.failures, task.sector);
         if is_aside(kind) {
-            match failures >= self.config.retry_limit {
+            // Files never stop belonging where they belong.
+            match failures >= self.config.retry_limit && kind != TaskKind::Fetch {
                 true => self.give_up(id, &reason),
                 false => self.postpone(id, self.config.retry_wait_ms(failures), reason),
             }
@@ -230,8 +231,7 @@ impl Core {
     /// The update counts; the replica before it goes once no proof reads it any more.
     pub(crate) fn release_sector_key(&mut self, number: u64) {
         let until = self.now.plus(KEY_IN_USE_WAIT_MS);
-        let reads = |part: &crate::post_job::Part| part.done.is_none() && part.sectors.iter().any(|s| s.0 == number);
-        let in_use = self.posts.values().any(|job| job.parts.iter().any(reads));
+        let in_use = self.is_being_proven(number);
         let Some(sector) = self.sector_mut(number) else { return };
         if in_use {
             sector.trouble.retry_at = Some(until);

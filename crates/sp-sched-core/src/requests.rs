@@ -147,7 +147,7 @@ impl Core {
     fn release_unsealed(&mut self, number: u64) -> Result<Reply, Refused> {
         let sector = self.resting_sector(number)?;
         let refuse = |why: &str| Err((ErrorCode::WrongState, format!("sector {number} {why}")));
-        if self.tasks_of(number).next().is_some() {
+        if self.tasks_of(number).any(|t| t.kind != TaskKind::Fetch) {
             return refuse("is being unsealed or gets its key back; wait for it or abort it first");
         }
         if sector.is_updated() && !self.knows(sector, FileKind::Sealed) {
@@ -155,6 +155,7 @@ impl Core {
         }
         let copies = self.facts.replicas(number).filter(|(id, _)| id.kind == FileKind::Unsealed).count();
         let replicas = u32::try_from(copies).unwrap_or(u32::MAX);
+        self.end_moves(number);
         if let Some(sector) = self.sector_mut(number) {
             sector.drop_files(&[FileKind::Unsealed]);
         }
@@ -196,6 +197,10 @@ impl Core {
     fn abort_task(&mut self, id: TaskId, why: &str) -> Option<String> {
         let Some(task) = self.tasks.get(&id) else { return self.abort_post(id, why) };
         let (kind, number) = (task.kind, task.sector);
+        if kind == TaskKind::Fetch {
+            let wait_s = self.put_off_move(id, why).div_ceil(1_000);
+            return Some(format!("job {id}, task {kind}, sector {number}; it is tried again in {wait_s} s"));
+        }
         self.give_up(id, why);
         let stopped = self.sectors.get(&number).filter(|s| s.is_stopped());
         let after = stopped.map(|s| format!("; its sector is {}, `sp-ctl sectors retry {number}` goes on", s.state));

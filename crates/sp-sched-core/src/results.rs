@@ -74,7 +74,7 @@ impl Core {
             (TaskKind::AddPiece, TaskOutput::AddPiece { .. })
                 | (TaskKind::PreCommit1, TaskOutput::PreCommit1 { .. })
                 | (TaskKind::PreCommit2, TaskOutput::PreCommit2 { .. })
-                | (TaskKind::Commit1 | TaskKind::Finalize | TaskKind::Unseal, TaskOutput::None)
+                | (TaskKind::Commit1 | TaskKind::Finalize | TaskKind::Unseal | TaskKind::Fetch, TaskOutput::None)
                 | (TaskKind::ReplicaUpdate, TaskOutput::ReplicaUpdate { .. })
                 | (
                     TaskKind::ProveReplicaUpdate1 | TaskKind::FinalizeReplicaUpdate | TaskKind::RegenSectorKey,
@@ -87,7 +87,9 @@ impl Core {
         }
         let mut kinds: Vec<FileKind> = done.replicas.iter().map(|(r, _)| r.kind).collect();
         kinds.sort();
-        if kinds != output_kinds(kind) {
+        let mut moved: Vec<FileKind> = attempt.outputs.iter().map(|o| o.kind).collect();
+        moved.sort();
+        if kinds != if kind == TaskKind::Fetch { &moved } else { output_kinds(kind) } {
             return bad(ErrorCode::Internal, format!("the result of {kind} names other files than it makes"));
         }
         for (replica, _) in &done.replicas {
@@ -96,6 +98,11 @@ impl Core {
             if !own || !granted || replica.root == [0; 32] {
                 let message = format!("the result names {} on {}, which it was not given", replica.kind, replica.store);
                 return bad(ErrorCode::Internal, message);
+            }
+            let counts = self.sectors.get(&task.sector).and_then(|s| s.file(replica.kind)).map(|f| f.root);
+            if kind == TaskKind::Fetch && counts != Some(replica.root) {
+                let message = format!("it brought another {} than the one that counts", replica.kind);
+                return bad(ErrorCode::DigestMismatch, message);
             }
         }
         match self.contradiction(task.sector, &done.output) {

@@ -20,7 +20,7 @@ pub(crate) fn output_kinds(kind: TaskKind) -> &'static [FileKind] {
 
 /// Work beside the pipeline, on a sector that is proven: its failure is no failure of the sector.
 pub(crate) fn is_aside(kind: TaskKind) -> bool {
-    matches!(kind, TaskKind::Unseal | TaskKind::RegenSectorKey)
+    matches!(kind, TaskKind::Unseal | TaskKind::RegenSectorKey | TaskKind::Fetch)
 }
 
 impl Sector {
@@ -116,8 +116,7 @@ impl Sector {
 
     /// May there be a task of this kind? Its state asks for it, or it goes on beside what the sector does.
     pub(crate) fn wants(&self, kind: TaskKind) -> bool {
-        let at_rest = matches!(self.state, SectorState::Proving | SectorState::Available);
-        self.wanted_task() == Some(kind) || (is_aside(kind) && at_rest)
+        self.wanted_task() == Some(kind) || (is_aside(kind) && self.is_at_rest())
     }
 
     /// The chain call that its state asks for.

@@ -115,7 +115,9 @@ impl Core {
         if self.short_now(worker, &bound.row).is_none() && blocked.is_none_or(passes) {
             return Some(if self.groups(worker, binding.class) { Go::Fill } else { Go::Start });
         }
-        let fetches = binding.missing_bytes > 0 && blocked.is_none_or(|_| passes_always(binding.class.0));
+        // To bring its inputs is all that GET does.
+        let ahead = binding.missing_bytes > 0 && binding.class.0 != TaskKind::Fetch;
+        let fetches = ahead && blocked.is_none_or(|_| passes_always(binding.class.0));
         let fetches = fetches && self.prepares_left(worker, binding.class.1) > 0;
         (fetches && self.short_to_prepare(worker, &bound.row).is_none()).then_some(Go::Prepare)
     }

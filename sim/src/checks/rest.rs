@@ -68,7 +68,15 @@ fn unfinished_sector(summary: &v1::SectorSummary, view: &View, watch: &Watch) ->
     if known != wanted {
         left.push(format!("sector {}: the index knows {known:?} where {wanted:?} count", summary.number));
     }
+    left.extend(view.replicas.iter().filter(|r| r.sector == summary.number && only_seals(&r.store, view)).map(|r| {
+        format!("sector {}: its {:?} file is still on {}, which only seals", summary.number, r.kind(), r.store)
+    }));
     left
+}
+
+fn only_seals(id: &str, view: &View) -> bool {
+    let mut stores = view.stores.iter().filter_map(|fact| fact.store.as_ref());
+    stores.any(|store| store.store == id && !store.can_store)
 }
 
 /// What was to be removed is gone, and so is every file of it.

@@ -55,12 +55,12 @@ fn key<E: std::fmt::Debug>(info: &Result<ReplicaInfo, E>) -> String {
 
 /// Each edge of the pipeline is taken once, and once more for every step back to PC1: nothing here makes a sector lose its
 /// files. Those of an update are taken once for every time that it was begun or went back; whatever was forced may be
-/// repeated. A phase may fail as often as it likes, and UNS and GSK may be done again.
+/// repeated. A phase may fail as often as it likes, and UNS, GSK and GET may be done again.
 fn counted_twice(sector: &v1::SectorStatusReply) -> Vec<String> {
     let mut taken: BTreeMap<&str, usize> = BTreeMap::new();
     let counts = |event: &str| match edge(event) {
         Some((from, to)) => !from.is_failure() && !to.is_failure() && !is_marking(from, to),
-        None => event.ends_with(" accepted") && !event.starts_with("UNS ") && !event.starts_with("GSK "),
+        None => event.split_once(" accepted").is_some_and(|(kind, _)| !["UNS", "GSK", "GET"].contains(&kind)),
     };
     for entry in sector.log.iter().filter(|entry| counts(&entry.event)) {
         *taken.entry(&entry.event).or_default() += 1;

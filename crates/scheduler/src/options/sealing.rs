@@ -46,6 +46,7 @@ macro_rules! keys {
                 SealingOptions {
                     $($flag: self.$flag.unwrap_or(default.$flag),)+
                     $($number: self.$number.unwrap_or(default.$number),)+
+                    ..default
                 }
             }
         }

@@ -129,6 +129,7 @@ fn task_params(params: TaskParams) -> Params {
             })
         }
         TaskParams::FinalizeReplicaUpdate => Params::FinalizeReplicaUpdate(v1::FinalizeReplicaUpdateParams {}),
+        TaskParams::Fetch => Params::Fetch(v1::FetchParams {}),
         TaskParams::RegenSectorKey { comm_d_new } => {
             Params::RegenSectorKey(v1::RegenSectorKeyParams { comm_d_new: comm_d_new.0.to_vec() })
         }

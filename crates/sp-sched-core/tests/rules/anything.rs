@@ -141,12 +141,12 @@ fn registration() -> impl Strategy<Value = Event> {
 }
 
 fn store_fact() -> impl Strategy<Value = Event> {
-    (0u8..3, any::<bool>(), 0u64..200_000).prop_map(|(n, healthy, available_bytes)| {
+    (0u8..3, any::<bool>(), 0u64..200_000, any::<(bool, bool)>()).prop_map(|(n, healthy, available_bytes, uses)| {
         Event::Store(StoreFact {
             id: store(n),
             weight: u64::from(n),
-            can_seal: true,
-            can_store: true,
+            can_seal: uses.0,
+            can_store: uses.1,
             available_bytes,
             healthy,
             unhealthy_reason: String::new(),
@@ -262,6 +262,7 @@ fn run(events: &[(u64, Event)]) -> Vec<Vec<Effect>> {
     let mut config = Config::new(1000, SectorSize::KiB2, [5; 32]);
     let odd = events.len() % 2 == 1;
     (config.finalize_early, config.make_cc_sectors_available, config.release_sector_key) = (odd, odd, odd);
+    config.disallow_remote_finalize = odd;
     let (mut core, effects) = Core::restore(config, Rows::default(), UnixMs(1));
     let (mut now, mut batches, mut answered) = (1, vec![effects], std::collections::BTreeSet::new());
     for (number, (wait_ms, event)) in events.iter().enumerate() {

@@ -6,22 +6,32 @@ use sp_types::{TaskKind, WorkerId};
 
 use crate::world::{self, Faults, Happening, Role, World};
 
-/// Two workers that together do everything, as in the demo, and a third that can replace either.
+/// Two workers that together do everything, as in the demo, and a third that can replace either; sometimes with paths
+/// that only seal, and one that only stores.
 fn cluster(seed: u64) -> World {
     let mut world = World::new(seed);
     let with = |kinds: &[TaskKind]| {
-        let always = [TaskKind::Commit1, TaskKind::Finalize];
+        let always = [TaskKind::Commit1, TaskKind::Finalize, TaskKind::Fetch];
         Role::Sealing(kinds.iter().chain(&always).copied().collect())
     };
     let (first, second) = ([TaskKind::AddPiece, TaskKind::PreCommit1], [TaskKind::PreCommit2, TaskKind::Commit2]);
-    world.add_worker("w1", with(&first), |_| {});
-    world.add_worker("w2", with(&second), |_| {});
+    let apart = stores_apart(seed);
+    world.add_worker("w1", with(&first), |w| w.uses = (true, !apart));
+    world.add_worker("w2", with(&second), |w| w.uses = (true, !apart));
+    if apart {
+        world.add_worker("shelf", with(&[]), |w| w.uses = (false, true));
+    }
     if seed.is_multiple_of(2) {
-        world.add_worker("w3", with(&[first, second].concat()), |w| w.builtin = true);
+        world.add_worker("w3", with(&[first, second].concat()), |w| (w.builtin, w.uses.1) = (true, !apart));
     }
     world.answer(Request::Pledge { count: 2, priority: None });
     world.answer(Request::AddPiece { data_bytes: 1000, digest: [1; 32], name: "piece".to_owned(), priority: None });
     world
+}
+
+/// Do finished files have to leave the paths that they are made on?
+fn stores_apart(seed: u64) -> bool {
+    seed.is_multiple_of(3)
 }
 
 fn pick(world: &mut World) -> WorkerId {
@@ -86,6 +96,10 @@ fn check_end(world: &mut World) {
     // 30 minutes are the longest wait there is: for inputs that nobody has.
     assert!(world.run_until(5_000_000, |w| w.all_proving(3)), "{}", world.describe());
     world.run_for(200_000);
+    if world.workers.keys().any(|id| id.as_str() == "shelf") {
+        let away = world.index.replicas.keys().filter(|id| id.store.to_string() != "store-shelf");
+        assert_eq!(away.count(), 0, "finished files go where they belong: {:?}", world.index.replicas);
+    }
     for number in 0..3 {
         let sector = &world.database.sectors[&number];
         // Each phase is accepted once, and once more for each time that its files were lost.
@@ -157,6 +171,6 @@ fn a_restart_between_any_two_batches_loses_nothing() {
         check_end(&mut world);
         let runs = world.workers.values().flat_map(|w| &w.computed);
         assert!(runs.clone().all(|(_, times)| *times == 1), "batch {batch}: a phase ran again");
-        assert_eq!(runs.count(), 3 * 6);
+        assert_eq!(runs.count(), if stores_apart(batch) { 3 * 7 } else { 3 * 6 });
     }
 }

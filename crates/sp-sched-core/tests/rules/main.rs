@@ -13,6 +13,7 @@ mod faults;
 mod garbage;
 mod groups;
 mod history;
+mod homes;
 mod machine;
 mod operator;
 mod phases;

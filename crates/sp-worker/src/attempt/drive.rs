@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use sp_env::{CrashPoint, crash_point};
 use sp_net::retry::Backoff;
+use sp_proto::v1::assign::Params;
 use sp_proto::v1::task_done::Output;
 use sp_proto::v1::task_result::Outcome;
 use sp_proto::v1::{self, AttemptPhase, TaskDone, TaskResult};
@@ -142,6 +143,11 @@ async fn seal(node: &Node, attempt: &Attempt, spent: &mut Spent) -> Result<Outpu
     }
     let began = node.env.clock.monotonic();
     node.fences.check(assignment.attempt)?;
+    if matches!(assignment.params, Params::Fetch(_)) {
+        // Every output is the input of its kind, and was brought where outputs are made.
+        *spent = Spent { fetch_ms: ready.since_ms(started), ..Spent::default() };
+        return Ok(Output::None(v1::NoOutput {}));
+    }
     attempt.set_phase(AttemptPhase::Running, "computes");
     let job = Job {
         role: request::role(assignment.task),

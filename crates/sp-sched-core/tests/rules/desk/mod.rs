@@ -280,11 +280,18 @@ impl Desk {
         worker(name)
     }
 
-    /// The index connects: every worker has a store, and each sector's files lie with the worker named for it.
     /// The index says that the worker's store is there, or that nobody has it.
     pub fn attach(&mut self, name: &str, is_there: bool) {
-        let holder = || (worker(name), format!("http://{name}"));
-        self.step(Event::Store(StoreFact {
+        self.attach_with(name, name, |fact| {
+            if !is_there {
+                fact.holders.clear();
+            }
+        });
+    }
+
+    /// The index says what is to be said of a store of this worker.
+    pub fn attach_with(&mut self, holder: &str, name: &str, change: impl FnOnce(&mut StoreFact)) {
+        let mut fact = StoreFact {
             id: store(name),
             weight: 10,
             can_seal: true,
@@ -292,12 +299,15 @@ impl Desk {
             available_bytes: 100_000 * GIB,
             healthy: true,
             unhealthy_reason: String::new(),
-            holders: is_there.then(holder).into_iter().collect(),
+            holders: vec![(worker(holder), format!("http://{holder}"))],
             allow_types: vec![],
             deny_types: vec![],
-        }));
+        };
+        change(&mut fact);
+        self.step(Event::Store(fact));
     }
 
+    /// The index connects: every worker has a store, and each sector's files lie with the worker named for it.
     pub fn index(&mut self, workers: &[&str], holders: &[(u64, &str)]) {
         self.step(Event::IndexSnapshotBegin);
         workers.iter().for_each(|name| self.attach(name, true));
@@ -382,7 +392,10 @@ impl Desk {
             sector: SectorId { miner: 1000, number },
             kind,
             store: store.clone(),
-            root: [attempt.task.0 as u8 + 1; 32],
+            root: match assignment.inputs.iter().find(|input| input.kind == kind) {
+                Some(input) if assignment.task == TaskKind::Fetch => input.root,
+                _ => [attempt.task.0 as u8 + 1; 32],
+            },
         };
         let replicas: Vec<_> = assignment.outputs.iter().map(|o| (replica(o.kind, &o.store), GIB)).collect();
         for (id, size_bytes) in replicas.clone() {

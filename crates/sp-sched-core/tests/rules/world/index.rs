@@ -53,8 +53,8 @@ impl World {
         StoreFact {
             id,
             weight: 10,
-            can_seal: true,
-            can_store: true,
+            can_seal: w.uses.0,
+            can_store: w.uses.1,
             available_bytes: w.space_bytes.saturating_sub(reserved),
             healthy: w.up,
             unhealthy_reason: if w.up { String::new() } else { "its worker is away".to_owned() },

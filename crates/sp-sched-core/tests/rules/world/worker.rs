@@ -29,6 +29,8 @@ pub struct SimWorker {
     pub resources: ResourceTable,
     pub builtin: bool,
     pub space_bytes: u64,
+    /// What its store is for: sealing, storing.
+    pub uses: (bool, bool),
     pub up: bool,
     pub session: u32,
     /// Still computes, but nothing reaches the scheduler or comes from it.
@@ -84,6 +86,7 @@ impl World {
             resources: ResourceTable::default(),
             builtin: false,
             space_bytes: 1 << 20,
+            uses: (true, true),
             up: false,
             session: 0,
             cut_off: false,
@@ -329,7 +332,9 @@ impl World {
         let mut replicas = Vec::new();
         for slot in &assignment.outputs {
             let sector = SectorId { miner: 1000, number };
-            let root = root_of(attempt, slot.kind);
+            let brought = assignment.inputs.iter().find(|input| input.kind == slot.kind);
+            let moves = assignment.task == TaskKind::Fetch;
+            let root = brought.filter(|_| moves).map_or_else(|| root_of(attempt, slot.kind), |input| input.root);
             let replica = ReplicaId { sector, kind: slot.kind, store: slot.store.clone(), root };
             if !self.publish(attempt, replica.clone(), 2048) {
                 return Err(failure(ErrorCode::AttemptEnded, "the index says that it has ended"));
@@ -361,6 +366,7 @@ impl World {
             | TaskParams::Unseal { .. }
             | TaskParams::ProveReplicaUpdate1 { .. }
             | TaskParams::FinalizeReplicaUpdate
+            | TaskParams::Fetch
             | TaskParams::RegenSectorKey { .. } => TaskOutput::None,
         };
         Ok(TaskDone { replicas, output })

@@ -1,0 +1,167 @@
+//! Where finished files belong: on a path that stores. GET takes them there from the path that they were made on; what
+//! they leave behind is a copy too many, and goes as every such copy does.
+
+use std::collections::BTreeSet;
+
+use sp_types::{FileKind, SectorState, StoreId, TaskId, TaskKind};
+
+use crate::core::Core;
+use crate::event::StoreFact;
+use crate::explain::Refusal;
+use crate::model::{OutputSlot, Sector, SectorFile};
+use crate::outputs::Room;
+use crate::place::{Need, names};
+use crate::workers::Worker;
+
+/// What it costs to keep a sector's files apart: enough to go elsewhere only where there is no room beside the others.
+const APART_MS: u64 = 60_000;
+
+/// Sectors to look at again when something becomes of stores or proofs.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Homes {
+    /// They have files that belong elsewhere, and no store that takes them.
+    pub(crate) homeless: BTreeSet<u64>,
+    /// They have copies too many, which a proof may be reading.
+    pub(crate) being_read: BTreeSet<u64>,
+}
+
+impl Core {
+    /// Sees to it that there is a GET if the sector has files that belong elsewhere, and none otherwise.
+    pub(crate) fn see_home(&mut self, number: u64) {
+        let Some(sector) = self.sectors.get(&number).filter(|s| s.is_at_rest()) else { return };
+        let astray = self.astray(sector);
+        let moves = self.tasks_of(number).find(|t| t.kind == TaskKind::Fetch);
+        let unneeded: Option<TaskId> = moves.filter(|t| astray.is_empty() && t.attempts.is_empty()).map(|t| t.id);
+        let has_home = astray.iter().any(|file| self.has_home(file.kind));
+        self.homes.homeless.remove(&number);
+        match (astray.is_empty(), has_home) {
+            (true, _) => unneeded.into_iter().for_each(|id| self.end_task(id, None, "its files are where they belong")),
+            (false, true) => self.ensure_task(number, TaskKind::Fetch),
+            (false, false) => drop(self.homes.homeless.insert(number)),
+        }
+    }
+
+    /// The files of the sector change: whoever moves them begins anew.
+    pub(crate) fn end_moves(&mut self, number: u64) {
+        let moves = self.tasks_of(number).filter(|t| t.kind == TaskKind::Fetch).map(|t| t.id);
+        moves.collect::<Vec<_>>().into_iter().for_each(|id| self.end_task(id, None, "the sector's files change"));
+        self.untidy.insert(number);
+    }
+
+    /// Stops a GET for as long as one waits at most; the files still belong elsewhere. Returns how long, ms.
+    pub(crate) fn put_off_move(&mut self, id: TaskId, why: &str) -> u64 {
+        let attempts = self.tasks.get(&id).into_iter().flat_map(|t| &t.attempts).map(|a| a.id);
+        attempts.collect::<Vec<_>>().into_iter().for_each(|attempt| self.end_attempt(attempt, why));
+        self.unbind(id);
+        let wait_ms = self.config.retry_wait_max_ms;
+        self.postpone(id, wait_ms, why.to_owned());
+        wait_ms
+    }
+
+    /// Files that somebody can hand out and that lie on no path that stores, as far as is known.
+    pub(crate) fn astray(&self, sector: &Sector) -> Vec<SectorFile> {
+        let away = |file: &&SectorFile| {
+            let mut here = false;
+            for (id, _) in self.facts.replicas_of(sector.number, file) {
+                // One that nobody has attached now may be at home.
+                let Some(store) = self.facts.store(&id.store).filter(|s| !s.can_store) else { return false };
+                here |= store.is_usable();
+            }
+            here
+        };
+        sector.files.iter().filter(|f| f.kind != FileKind::Vanilla).filter(away).cloned().collect()
+    }
+
+    fn has_home(&self, kind: FileKind) -> bool {
+        self.facts.stores().any(|store| store.is_home_of(kind) && store.is_usable())
+    }
+
+    /// A store has come, is of another use than before, or has come to somebody.
+    pub(crate) fn note_homes(&mut self, store: &StoreId, is_of_another_use: bool) {
+        self.untidy.append(&mut self.homes.homeless);
+        if is_of_another_use {
+            self.untidy.extend(self.facts.sectors_on(store));
+        }
+    }
+
+    /// No proof that is under way may be left without the copy that it was sent to.
+    pub(crate) fn is_being_proven(&self, number: u64) -> bool {
+        let reads = |part: &crate::post_job::Part| part.done.is_none() && part.sectors.iter().any(|s| s.0 == number);
+        self.posts.values().any(|job| job.parts.iter().any(reads))
+    }
+
+    // === judging ===
+
+    /// With DisallowRemoteFinalize only a worker that has the files itself takes them home.
+    pub(crate) fn may_fetch_home(&self, need: &Need, is_missing: bool) -> Result<(), Refusal> {
+        match need.class.0 == TaskKind::Fetch && is_missing && self.config.disallow_remote_finalize {
+            true => Err(Refusal::new(
+                "remote",
+                "does not have the files, and DisallowRemoteFinalize keeps it from fetching them".to_owned(),
+            )),
+            false => Ok(()),
+        }
+    }
+
+    /// What it costs that the worker's stores have nothing else of the sector; for tasks other than GET nothing.
+    pub(crate) fn apart_ms(&self, need: &Need, worker: &Worker) -> u64 {
+        let beside = || {
+            let mut replicas = self.facts.replicas(need.sector).filter_map(|(id, _)| self.facts.store(&id.store));
+            replicas.any(|store| store.can_store && store.held_by(&worker.reg.worker))
+        };
+        if need.class.0 != TaskKind::Fetch || beside() { 0 } else { APART_MS }
+    }
+
+    /// A home for each file that has one on this worker: beside the sector's other files if there is room.
+    pub(crate) fn choose_homes(
+        &self,
+        sector: &Sector,
+        need: &Need,
+        own: Vec<&StoreFact>,
+    ) -> Result<Vec<OutputSlot>, Refusal> {
+        let mut room = Room::of(self);
+        let mut slots: Vec<OutputSlot> = Vec::new();
+        let mut full: Option<Refusal> = None;
+        for file in &need.inputs {
+            let takes = |s: &&&StoreFact| s.healthy && s.is_home_of(file.kind);
+            let homes: Vec<&StoreFact> = own.iter().filter(takes).copied().collect();
+            if homes.is_empty() {
+                continue;
+            }
+            let used: BTreeSet<StoreId> = slots.iter().map(|slot| slot.store.clone()).collect();
+            let beside = |s: &StoreFact| used.contains(&s.id) || self.has_some(sector, &s.id);
+            match room.best(homes, file.size_bytes, |s| beside(s), |s| self.has_leftover(sector, &[file.kind], s)) {
+                Ok(store) => {
+                    room.take(&store, file.size_bytes);
+                    slots.push(OutputSlot { kind: file.kind, store, reserved_bytes: file.size_bytes });
+                }
+                Err(refusal) => full = full.or(Some(refusal)),
+            }
+        }
+        match slots.is_empty() {
+            false => Ok(slots),
+            true => Err(full.unwrap_or_else(|| {
+                let kinds = names(need.inputs.iter().map(|f| f.kind));
+                Refusal::new("store", format!("no healthy store that keeps {kinds}"))
+            })),
+        }
+    }
+
+    fn has_some(&self, sector: &Sector, store: &StoreId) -> bool {
+        sector.files.iter().any(|f| self.facts.replicas_of(sector.number, f).any(|(id, _)| id.store == *store))
+    }
+}
+
+impl StoreFact {
+    /// Do finished files of this kind belong here?
+    pub(crate) fn is_home_of(&self, kind: FileKind) -> bool {
+        self.can_store && self.allows(kind)
+    }
+}
+
+impl Sector {
+    /// It is proven and nothing is being made of it.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        matches!(self.state, SectorState::Proving | SectorState::Available)
+    }
+}

@@ -1,0 +1,166 @@
+//! Finished files go to paths that store, by GET, and what they leave behind goes once nobody needs it.
+
+use sp_sched_core::effect::Reply;
+use sp_sched_core::event::{Event, Failure, Request};
+use sp_types::SectorState::{Available, FinalizeSector, Proving};
+use sp_types::{DeadlineIndex, ErrorCode, FileKind, Randomness, ReplicaId, SectorId, TaskKind};
+
+use crate::desk::{Desk, GIB, lotus_machine, store};
+
+const GET: &[TaskKind] = &[TaskKind::Finalize, TaskKind::Fetch];
+
+fn replica(desk: &Desk, number: u64, kind: FileKind, name: &str) -> ReplicaId {
+    let root = desk.core.sector(number).unwrap().files.iter().find(|f| f.kind == kind).unwrap().root;
+    ReplicaId { sector: SectorId { miner: 1000, number }, kind, store: store(name), root }
+}
+
+/// One sector in this state, made on the path of `a` that only seals; `b` has a path that only stores.
+fn sealed_on_a(state: sp_types::SectorState, change: impl FnOnce(&mut sp_sched_core::Config)) -> Desk {
+    let mut desk = Desk::proving(change, &[state], &[(0, 0, 0)]);
+    for name in ["a", "b"] {
+        desk.join(name, GET, lotus_machine());
+    }
+    desk.index(&[], &[(0, "a")]);
+    desk.attach_with("a", "a", |fact| fact.can_store = false);
+    desk
+}
+
+fn store_at_b(desk: &mut Desk) {
+    desk.attach_with("b", "b", |fact| fact.can_seal = false);
+    desk.pass(100, &["a", "b"]);
+}
+
+/// Kinds that the GET of sector 0 moves, and the stores that they go to.
+fn moves(desk: &Desk) -> Vec<(FileKind, String)> {
+    let attempt = desk.attempt(TaskKind::Fetch, 0);
+    desk.given[&attempt].1.outputs.iter().map(|o| (o.kind, o.store.to_string())).collect()
+}
+
+#[test]
+fn what_is_finished_goes_to_a_path_that_stores_and_leaves_nothing_behind() {
+    let mut desk = sealed_on_a(FinalizeSector, |_| {});
+    store_at_b(&mut desk);
+    assert_eq!(desk.news(), ["FIN 0 on a"], "FIN stays where the files are");
+    desk.finish(TaskKind::Finalize, 0, 0, 10);
+    assert_eq!(desk.core.sector(0).unwrap().state, Proving, "it is proven from wherever it lies");
+    desk.pass(100, &["a", "b"]);
+    assert_eq!(desk.news(), ["GET 0 on b"]);
+    let home = |kind| (kind, "store-b".to_owned());
+    assert_eq!(moves(&desk), [home(FileKind::Sealed), home(FileKind::Cache)]);
+    let before = desk.deletes.len();
+    desk.finish(TaskKind::Fetch, 0, 1_000, 0);
+    let gone = [replica(&desk, 0, FileKind::Sealed, "a"), replica(&desk, 0, FileKind::Cache, "a")];
+    assert_eq!(desk.deletes[before..], gone);
+    gone.into_iter().for_each(|id| desk.step(Event::ReplicaGone(id)));
+    desk.pass(60_000, &["a", "b"]);
+    assert!(desk.news().is_empty(), "it is at home");
+}
+
+#[test]
+fn a_path_that_stores_is_waited_for_without_a_task() {
+    let mut desk = sealed_on_a(Available, |_| {});
+    desk.pass(60_000, &["a", "b"]);
+    assert_eq!(desk.why(0), "", "nobody could do it");
+    store_at_b(&mut desk);
+    assert_eq!(desk.news(), ["GET 0 on b"]);
+}
+
+#[test]
+fn a_path_that_stores_no_more_gives_its_files_away() {
+    let mut desk = Desk::new(|_| {}, &[Proving]);
+    for name in ["a", "b"] {
+        desk.join(name, GET, lotus_machine());
+    }
+    desk.index(&["a", "b"], &[(0, "a")]);
+    assert!(desk.news().is_empty());
+    desk.attach_with("a", "a", |fact| fact.can_store = false);
+    desk.pass(100, &["a", "b"]);
+    assert_eq!(desk.news(), ["GET 0 on b"]);
+}
+
+#[test]
+fn disallow_remote_finalize_leaves_it_to_whoever_has_the_files() {
+    let mut desk = sealed_on_a(Proving, |config| config.disallow_remote_finalize = true);
+    store_at_b(&mut desk);
+    desk.pass(60_000, &["a", "b"]);
+    assert!(desk.news().is_empty());
+    let why = desk.why(0);
+    assert!(
+        why.contains("b: does not have the files, and DisallowRemoteFinalize keeps it from fetching them"),
+        "{why}"
+    );
+    assert!(why.contains("a: no healthy store that keeps sealed, cache"), "{why}");
+    desk.attach_with("a", "a-shelf", |fact| fact.can_seal = false);
+    desk.pass(100, &["a", "b"]);
+    assert_eq!(desk.news(), ["GET 0 on a"]);
+    assert!(moves(&desk).iter().all(|(_, store)| store == "store-a-shelf"));
+}
+
+#[test]
+fn files_go_beside_those_that_are_at_home_and_filters_are_kept() {
+    let mut desk = sealed_on_a(Proving, |_| {});
+    desk.join("c", GET, lotus_machine());
+    let cache = replica(&desk, 0, FileKind::Cache, "b");
+    desk.attach_with("b", "b", |fact| (fact.can_seal, fact.can_store) = (false, false));
+    desk.step(Event::Replica { id: cache, size_bytes: GIB, primary: true });
+    // c has the more room, b has the cache already.
+    desk.attach_with("b", "b", |fact| fact.can_seal = false);
+    desk.attach_with("c", "c", |fact| (fact.can_seal, fact.available_bytes) = (false, 900_000 * GIB));
+    desk.pass(100, &["a", "b", "c"]);
+    assert_eq!(desk.news(), ["GET 0 on b"]);
+    assert_eq!(moves(&desk), [(FileKind::Sealed, "store-b".to_owned())]);
+
+    let mut desk = sealed_on_a(Proving, |_| {});
+    desk.attach_with("b", "b", |fact| (fact.can_seal, fact.deny_types) = (false, vec!["sealed".to_owned()]));
+    desk.attach_with("b", "b2", |fact| (fact.can_seal, fact.allow_types) = (false, vec!["sealed".to_owned()]));
+    desk.pass(100, &["a", "b"]);
+    let apart = [(FileKind::Sealed, "store-b2".to_owned()), (FileKind::Cache, "store-b".to_owned())];
+    assert_eq!(moves(&desk), apart);
+}
+
+#[test]
+fn no_proof_loses_the_copy_that_it_was_sent_to() {
+    let mut desk = sealed_on_a(Proving, |_| {});
+    desk.join("prover", &[TaskKind::GenerateWindowPost], lotus_machine());
+    let randomness = Randomness::new([5; 32]);
+    desk.ask_later(Request::ComputeWindowPost { deadline: DeadlineIndex(0), randomness });
+    store_at_b(&mut desk);
+    desk.pass(100, &["a", "b", "prover"]);
+    desk.finish(TaskKind::Fetch, 0, 10, 0);
+    desk.pass(10_000, &["a", "b", "prover"]);
+    assert!(desk.deletes.is_empty(), "the proof reads them at a");
+    desk.prove(0, 10);
+    assert_eq!(desk.deletes.len(), 2);
+    assert!(desk.deletes.iter().all(|id| id.store == store("a")));
+}
+
+#[test]
+fn other_files_than_those_that_count_are_not_taken_home() {
+    let mut desk = sealed_on_a(Proving, |_| {});
+    store_at_b(&mut desk);
+    let attempt = desk.attempt(TaskKind::Fetch, 0);
+    desk.given.get_mut(&attempt).unwrap().1.inputs.iter_mut().for_each(|input| input.root = [8; 32]);
+    desk.finish(TaskKind::Fetch, 0, 10, 0);
+    let file = |kind| desk.core.sector(0).unwrap().files.iter().find(|f| f.kind == kind).unwrap().root;
+    assert!([FileKind::Sealed, FileKind::Cache].into_iter().all(|kind| file(kind) != [8; 32]));
+    assert!(desk.deletes.iter().all(|id| id.root == [8; 32]), "{:?}", desk.deletes);
+}
+
+#[test]
+fn it_is_tried_for_ever_and_harms_nothing() {
+    let mut desk = sealed_on_a(Proving, |config| config.retry_wait_max_ms = 1_000);
+    store_at_b(&mut desk);
+    for _ in 0..20 {
+        let failure = Failure { code: ErrorCode::BadRequest, message: "its path is read-only".to_owned() };
+        desk.fail(TaskKind::Fetch, 0, failure);
+        desk.pass(700_000, &["a", "b"]);
+    }
+    assert_eq!(desk.core.sector(0).unwrap().state, Proving);
+    desk.ask(Request::Abort { id: "2".to_owned(), reason: String::new() });
+    assert!(desk.given.is_empty(), "an operator may stop it for a while");
+    desk.pass(700_000, &["a", "b"]);
+    let reply = desk.ask(Request::ReleaseUnsealed { sector: 0 });
+    assert!(matches!(reply, Reply::Released { .. }), "it keeps nobody from the sector: {reply:?}");
+    desk.pass(100, &["a", "b"]);
+    desk.finish(TaskKind::Fetch, 0, 10, 0);
+}

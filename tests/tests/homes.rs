@@ -1,0 +1,73 @@
+//! Paths that only seal and one that only stores, by real processes: a finished sector goes home by itself, leaves nothing
+//! where it was made, and is proven from there.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test of real processes")]
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use serde_json::Value;
+use sp_tests::{Cluster, Setup, jobs, judge, stores, wait};
+
+/// Longest that a whole proof may take on a busy machine.
+const PROOF_LIMIT: Duration = Duration::from_secs(600);
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_finished_sector_goes_to_the_path_that_stores_and_is_proven_there() {
+    let mut cluster = apart();
+    assert_eq!(cluster.pledge(1).unwrap(), [0]);
+    cluster.wait_for_state(&[0], &["Proving"], PROOF_LIMIT).unwrap();
+    let at_home =
+        BTreeSet::from([("Cache".to_owned(), path(&cluster, "shelf")), ("Sealed".to_owned(), path(&cluster, "shelf"))]);
+    let there = wait::until("the sector to be at home", LIMIT, || {
+        Ok((jobs::list(&cluster)?.is_empty() && places(&cluster)? == at_home).then_some(()))
+    });
+    there.unwrap_or_else(|e| panic!("{e:#}: {:?}\n{}", places(&cluster), cluster.tails()));
+    let log = cluster.ctl_json(&["sectors", "status", "0", "--log"]).unwrap().to_string();
+    assert!(log.contains("GET accepted"), "{log}");
+    proven(&cluster);
+    cluster.kill9_all().unwrap();
+    let kept = |name: &str| {
+        let found = stores::verified(path(&cluster, name).as_ref()).unwrap();
+        found.iter().map(|info| info.id.kind.name()).collect::<Vec<_>>()
+    };
+    assert_eq!((kept("seal-a"), kept("seal-b")), (vec![], vec![]), "nothing is left where it was made");
+    assert_eq!(kept("shelf"), ["sealed", "cache"]);
+}
+
+/// Two workers that seal on paths for that alone, and one that keeps what they make.
+fn apart() -> Cluster {
+    let mut setup = Setup { window: vec!["prover".into()], ..Setup::two_sealing() };
+    setup.sealing.push(("shelf".into(), vec!["--no-default".into()]));
+    setup.sealing.iter_mut().for_each(|(_, flags)| flags.push("--no-local-storage".into()));
+    let cluster = Cluster::start(setup).unwrap();
+    for (name, purpose) in [("seal-a", "--seal"), ("seal-b", "--seal"), ("shelf", "--store")] {
+        let path = path(&cluster, name);
+        cluster.ctl_json(&["storage", "attach", "--worker", name, "--init", purpose, &path]).unwrap();
+    }
+    cluster
+}
+
+/// The path of this worker.
+fn path(cluster: &Cluster, name: &str) -> String {
+    cluster.dir().join(format!("path-{name}")).display().to_string()
+}
+
+/// Kind and path of every file of the sector that the index knows.
+fn places(cluster: &Cluster) -> anyhow::Result<BTreeSet<(String, String)>> {
+    let found = cluster.ctl_json(&["storage", "find", "0"])?;
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let rows = found.as_array().cloned().unwrap_or_default();
+    Ok(rows.iter().map(|row| (text(row, "kind"), text(row, "local_path"))).collect())
+}
+
+fn proven(cluster: &Cluster) {
+    let output = cluster.ctl(&["proving", "compute", "window-post", "0"]).unwrap();
+    assert!(output.status.success(), "{output:?}\n{}", cluster.tails());
+    let text = String::from_utf8(output.stdout).unwrap();
+    // `Took ...`, then the JSON.
+    let post: Value = serde_json::from_str(text.split_once('\n').unwrap().1).unwrap();
+    assert_eq!(post["partitions"][0]["skipped"], Value::Array(vec![]), "{post}");
+    assert_eq!(judge::verify("sp-verify", &post).unwrap(), Some(0), "{post}");
+}
