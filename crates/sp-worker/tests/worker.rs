@@ -304,6 +304,37 @@ fn copy_of(a: &Machine, fakes: &Fakes) -> sp_sectors::MemDisk {
 }
 
 #[tokio::test]
+async fn a_move_publishes_what_it_brought_and_computes_nothing() {
+    let (a_fakes, b_fakes) = (Fakes::start().await, Fakes::start().await);
+    let mut a = Machine::new(&a_fakes, &ALL);
+    let replica = a.publish(FileKind::Sealed, &vanilla());
+    a.start();
+    let url = a_fakes.registered(1).await.data_url;
+    let mut b = Machine::new(&b_fakes, &[TaskKind::Fetch]);
+    b.start();
+    let store = b_fakes.store().await;
+    let get = |id: &str| {
+        let get = assign(id, TaskKind::Fetch, Params::Fetch(v1::FetchParams {}));
+        with_output(with_input(get, &replica, &[&url]), FileKind::Sealed, &store)
+    };
+    b_fakes.assign(get("1.1")).await;
+    let brought = b_fakes.result("1.1").await;
+    let made = snap::replica_of(&brought, FileKind::Sealed);
+    assert_eq!(
+        (made.id.root, made.id.store.as_str(), made.size_bytes),
+        (replica.id.root, store.as_str(), replica.size_bytes)
+    );
+    let path = format!("{DATA_DIR}/storage/sealed/s-t01000-3");
+    assert_eq!(sp_sectors::read_all(&b.disk, path.as_ref(), vanilla().len() as u64).unwrap(), vanilla());
+    assert_eq!(a.store().find(SECTOR, FileKind::Sealed).unwrap().map(|info| info.id), Some(replica.id.clone()));
+    assert_eq!(b.executor.starts("GET"), 0);
+    // Here already, in the store that it is to be in: nothing changes.
+    b_fakes.assign(get("2.1")).await;
+    assert_eq!(snap::replica_of(&b_fakes.result("2.1").await, FileKind::Sealed).id, made.id);
+    clean(&b).await;
+}
+
+#[tokio::test]
 async fn reads_of_ended_attempts_are_refused() {
     let fakes = Fakes::start().await;
     let mut machine = Machine::new(&fakes, &ALL);

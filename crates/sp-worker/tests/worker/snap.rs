@@ -26,7 +26,7 @@ fn published(machine: &Machine, kind: FileKind, file: &str) -> Option<Vec<u8>> {
     read_all(&machine.disk, path.as_ref(), 1 << 20).ok()
 }
 
-fn replica_of(result: &v1::TaskResult, kind: FileKind) -> ReplicaInfo {
+pub(crate) fn replica_of(result: &v1::TaskResult, kind: FileKind) -> ReplicaInfo {
     let made = done(result).replicas.iter().map(|wire| ReplicaInfo::try_from(wire.clone()).unwrap());
     made.into_iter().find(|replica| replica.id.kind == kind).unwrap()
 }
