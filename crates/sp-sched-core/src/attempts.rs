@@ -7,7 +7,7 @@ use crate::core::{Core, Fence, Live, Orphan};
 use crate::effect::{Assignment, Effect};
 use crate::event::Failure;
 use crate::groups::Filling;
-use crate::model::{Attempt, AttemptState, FenceRow, Outcome, OutputSlot, UnixMs};
+use crate::model::{Attempt, AttemptState, FenceRow, Outcome, OutputSlot, Task, UnixMs};
 use crate::timers::Bell;
 use crate::turn::Go;
 
@@ -200,6 +200,9 @@ impl Core {
         self.take_attempt(&attempt);
         let sent = self.live.remove(&id).is_some_and(|l| l.sent.is_some());
         self.raise_fence(id.task);
+        if !attempt.outputs.is_empty() {
+            self.release_uncovered(id);
+        }
         if let Some(task) = self.tasks.get(&id.task) {
             self.untidy.insert(task.sector);
         }
@@ -273,6 +276,26 @@ impl Core {
         }
     }
 
+    /// An ended attempt beside which an older one lives keeps no space for that.
+    fn release_uncovered(&mut self, id: AttemptId) {
+        let covered = self.fences.get(&id.task).map_or(0, |fence| fence.row.up_to_number);
+        if self.facts.connected && covered < id.number {
+            self.out.push(Effect::Release(id));
+        }
+    }
+
+    /// The same for all of them, when the index may have missed it.
+    pub(crate) fn release_all_uncovered(&mut self) {
+        let ended = |task: &Task| {
+            let lives = |number: &u32| task.attempts.iter().any(|a| a.id.number == *number);
+            let oldest = task.attempts.iter().map(|a| a.id.number).min().unwrap_or(task.last_number);
+            let ids = (oldest..=task.last_number).filter(|number| !lives(number));
+            ids.map(|number| AttemptId { task: task.id, number }).collect::<Vec<_>>()
+        };
+        let ended: Vec<AttemptId> = self.tasks.values().flat_map(ended).collect();
+        ended.into_iter().for_each(|id| self.release_uncovered(id));
+    }
+
     /// The attempt failed: it ends, its failure is counted, and the task waits; too many, and the sector is Failed.
     pub(crate) fn fail_attempt(&mut self, id: AttemptId, failure: &Failure) {
         let Some(attempt) = self.attempt(id) else { return };
@@ -314,7 +337,7 @@ impl Core {
 
     /// A stored task that its sector does not ask for is of no use to anybody.
     pub(crate) fn drop_unwanted_tasks(&mut self) {
-        let wanted = |task: &crate::model::Task| self.sectors.get(&task.sector).is_some_and(|s| s.wants(task.kind));
+        let wanted = |task: &Task| self.sectors.get(&task.sector).is_some_and(|s| s.wants(task.kind));
         let unwanted: Vec<TaskId> = self.tasks.values().filter(|t| !wanted(t)).map(|t| t.id).collect();
         unwanted.into_iter().for_each(|id| self.end_task(id, None, "its sector does not need it any more"));
     }

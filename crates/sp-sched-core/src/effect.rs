@@ -34,6 +34,9 @@ pub enum Effect {
     AckResult { worker: WorkerId, attempt: AttemptId },
     /// Tell the index that attempts have ended; it ends their reservations.
     Fence(FenceRow),
+    /// Tell the index that an attempt has ended which no fence covers yet, since an older one of its task lives: its space
+    /// is free.
+    Release(AttemptId),
     /// Have a replica deleted.
     DeleteReplica { replica: ReplicaId, reason: String },
     /// Ask the verifier about a seal proof.

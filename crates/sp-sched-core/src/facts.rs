@@ -186,6 +186,7 @@ impl Core {
         for fence in self.fences.values() {
             self.out.push(Effect::Fence(fence.row));
         }
+        self.release_all_uncovered();
         let reserving: Vec<_> = self.tasks.values().flat_map(|t| &t.attempts).cloned().collect();
         for attempt in reserving.iter().filter(|a| a.state == AttemptState::Reserving) {
             self.ask_reservation(attempt.id);

@@ -98,6 +98,7 @@ impl Outputs {
                 self.tell_index(wire::reserve(self.miner, attempt, sector, outputs));
             }
             Effect::Fence(row) => self.tell_index(wire::fence(row)),
+            Effect::Release(attempt) => self.tell_index(wire::release(attempt)),
             Effect::DeleteReplica { replica, reason } => {
                 self.last_delete += 1;
                 self.deleting.insert(replica.clone(), self.last_delete);

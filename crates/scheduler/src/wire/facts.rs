@@ -106,6 +106,11 @@ pub(crate) fn fence(row: FenceRow) -> v1::IndexSchedulerMessage {
     message(Body::Fence(v1::Fence { task: task.0, up_to_number }))
 }
 
+/// Gives the space of an attempt back.
+pub(crate) fn release(attempt: AttemptId) -> v1::IndexSchedulerMessage {
+    message(Body::Release(v1::Release { attempt: Some(attempt.into()) }))
+}
+
 /// Has a replica deleted; `request` rises.
 pub(crate) fn delete_replica(request: u64, replica: ReplicaId, reason: String) -> v1::IndexSchedulerMessage {
     let replica = ReplicaInfo { id: replica, size_bytes: 0, primary: false };

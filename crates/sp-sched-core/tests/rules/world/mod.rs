@@ -308,6 +308,7 @@ impl World {
             }
             Effect::AckResult { worker, attempt } => self.acknowledged(&worker, attempt),
             Effect::Fence(row) => self.index.fence(row),
+            Effect::Release(attempt) => drop(self.index.reservations.remove(&attempt)),
             Effect::DeleteReplica { replica, reason: _ } => self.delete(&replica),
             Effect::VerifySeal(seal) => self.verify_seal(*seal),
             Effect::VerifyUpdate(update) => self.verify_update(*update),

@@ -249,6 +249,9 @@ impl Model {
                     let durable = after.ended_up_to(row.task);
                     assert!(durable >= row.up_to_number, "{row:?} is told, {durable} is durable");
                 }
+                Effect::Release(attempt) => {
+                    assert!(after.attempt(*attempt).is_none(), "{attempt} lives and loses its space");
+                }
                 _ => {}
             }
         }
