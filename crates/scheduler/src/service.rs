@@ -61,6 +61,8 @@ pub struct ServiceOptions {
     pub history_limit: u64,
     /// Where the events that the core sees are recorded; nowhere by default.
     pub recording: Option<Recording>,
+    /// The core checks its own laws; so it does where debug assertions are on.
+    pub check_laws: bool,
 }
 
 /// How work is placed; the default is Lotus's.
@@ -179,6 +181,7 @@ impl ServiceOptions {
             metrics: None,
             history_limit: 10_000,
             recording: None,
+            check_laws: cfg!(debug_assertions),
         }
     }
 }
@@ -218,6 +221,7 @@ impl Service {
         let (schema, rows, history) = env.blocking(open).await?;
         let mut config = Config::new(miner, sector_size, schema.ticket_secret);
         config.lease_ms = options.lease_ms;
+        config.check_laws = options.check_laws;
         options.sealing.set(&mut config);
         options.placement.apply(&mut config);
         let compute_limits = ComputeLimits::of(&config);
