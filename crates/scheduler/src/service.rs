@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{About, Api, ComputeLimits};
 use crate::chain::Chain;
 use crate::driver::{Driver, DriverError, Handle, Parts, Recording, Tape};
-use crate::index::{IndexLink, Stores};
+use crate::index::{IndexLink, IndexView, Stores};
 use crate::policy::SealingOptions;
 use crate::rows::{self, History, RowError, SCHEMA_VERSION, Schema};
 use crate::troubles::Troubles;
@@ -301,7 +301,8 @@ impl Service {
         };
         let workers = WorkerService::new(env.clone(), handle.clone(), admittance, stopping.clone());
         let about = About::new(&options, started);
-        let api = Api::new(env.clone(), handle, chain, state, stores, about, compute_limits);
+        let index = IndexView::new(env.clone(), options.index_url.clone(), stores);
+        let api = Api::new(env.clone(), handle, chain, state, index, about, compute_limits);
         let services = Services::new().with(sized!(WorkerServer::new(workers))).with(sized!(SchedulerServer::new(api)));
 
         // The driver outlives the drain a little, so that calls in progress get their answers.
