@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use sp_env::Monotonic;
-use sp_sched_core::Core;
 use sp_sched_core::model::UnixMs;
 use sp_sched_core::view::{JobView, WaitView, WorkerView};
+use sp_sched_core::{Core, ResourceTables};
 use sp_types::SectorState;
 use tokio::sync::watch;
 
@@ -31,6 +31,8 @@ pub(crate) struct Board {
     pub(crate) jobs: Option<Vec<JobView>>,
     /// What waits, and for what.
     pub(crate) waits: Vec<WaitView>,
+    /// What tasks are accounted with.
+    pub(crate) tables: ResourceTables,
 }
 
 /// Where readers find the newest board.
@@ -58,6 +60,7 @@ impl Board {
             workers: core.workers(now),
             jobs: (core.task_count() <= JOBS_MOST).then(|| core.jobs(now)),
             waits: core.waits(),
+            tables: core.resource_tables(),
         }
     }
 }

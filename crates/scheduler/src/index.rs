@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::transport::Channel;
+use tonic::{Response, Status};
 
 use crate::driver::{Gone, Handle, IndexStream, Input};
 use crate::wire;
@@ -24,6 +25,9 @@ const COMMANDS_MAX: usize = 8192;
 /// The stream opens within this, or is tried again.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
 
+/// The index answers an operator's question within this.
+const ASK_LIMIT: Duration = Duration::from_secs(2);
+
 /// Stores as the index last described them, whole: what operators list.
 #[derive(Clone, Default)]
 pub(crate) struct Stores(Arc<Mutex<Listing>>);
@@ -33,6 +37,14 @@ struct Listing {
     connected: bool,
     stores: BTreeMap<String, v1::StoreFact>,
     incoming: Option<BTreeMap<String, v1::StoreFact>>,
+}
+
+/// What operators are told of the index: what it has described, or, past the scheduling loop, its own answers.
+#[derive(Clone)]
+pub(crate) struct IndexView {
+    pub(crate) stores: Stores,
+    env: Env,
+    url: String,
 }
 
 /// Keeps the stream open.
@@ -93,6 +105,38 @@ impl Stores {
     fn with<T>(&self, look: impl FnOnce(&mut Listing) -> T) -> T {
         // A poisoned listing is still a listing: every change to it is one assignment.
         look(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl IndexView {
+    pub(crate) fn new(env: Env, url: String, stores: Stores) -> Self {
+        Self { stores, env, url }
+    }
+
+    /// Asks the index itself for every store and what lies there.
+    pub(crate) async fn ask_stores(&self) -> Result<v1::ListStoresReply, String> {
+        let mut index = self.client()?;
+        self.answer(index.list_stores(v1::ListStoresRequest {})).await
+    }
+
+    /// Asks the index itself where the files of a sector are.
+    pub(crate) async fn ask_sector(&self, miner: u64, sector: u64) -> Result<v1::FindSectorReply, String> {
+        let mut index = self.client()?;
+        self.answer(index.find_sector(v1::FindSectorRequest { miner, sector })).await
+    }
+
+    /// A connection of its own: it is seldom needed.
+    fn client(&self) -> Result<IndexClient<Channel>, String> {
+        let channel = client::channel(&self.env, &self.url).map_err(|error| error.to_string())?;
+        Ok(sized!(IndexClient::new(channel)))
+    }
+
+    async fn answer<T>(&self, asked: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, String> {
+        match self.env.timeout(ASK_LIMIT, asked).await {
+            Ok(Ok(response)) => Ok(response.into_inner()),
+            Ok(Err(status)) => Err(status::message_of(&status)),
+            Err(elapsed) => Err(elapsed.to_string()),
+        }
     }
 }
 

@@ -14,6 +14,7 @@ mod driver;
 mod index;
 mod metrics;
 mod policy;
+mod recall;
 mod rows;
 mod service;
 mod troubles;

@@ -117,6 +117,7 @@ fn service_options(settings: &Settings) -> ServiceOptions {
         metrics: settings.metrics,
         history_limit: settings.history_limit,
         recording: settings.recording.clone(),
+        check_laws: cfg!(debug_assertions),
     }
 }
 

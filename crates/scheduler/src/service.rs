@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 use crate::api::{About, Api, ComputeLimits};
 use crate::chain::Chain;
 use crate::driver::{Driver, DriverError, Handle, Parts, Recording, Tape};
-use crate::index::{IndexLink, Stores};
+use crate::index::{IndexLink, IndexView, Stores};
 use crate::policy::SealingOptions;
 use crate::rows::{self, History, RowError, SCHEMA_VERSION, Schema};
 use crate::troubles::Troubles;
@@ -61,6 +61,8 @@ pub struct ServiceOptions {
     pub history_limit: u64,
     /// Where the events that the core sees are recorded; nowhere by default.
     pub recording: Option<Recording>,
+    /// The core checks its own laws; so it does where debug assertions are on.
+    pub check_laws: bool,
 }
 
 /// How work is placed; the default is Lotus's.
@@ -179,6 +181,7 @@ impl ServiceOptions {
             metrics: None,
             history_limit: 10_000,
             recording: None,
+            check_laws: cfg!(debug_assertions),
         }
     }
 }
@@ -218,6 +221,7 @@ impl Service {
         let (schema, rows, history) = env.blocking(open).await?;
         let mut config = Config::new(miner, sector_size, schema.ticket_secret);
         config.lease_ms = options.lease_ms;
+        config.check_laws = options.check_laws;
         options.sealing.set(&mut config);
         options.placement.apply(&mut config);
         let compute_limits = ComputeLimits::of(&config);
@@ -297,7 +301,8 @@ impl Service {
         };
         let workers = WorkerService::new(env.clone(), handle.clone(), admittance, stopping.clone());
         let about = About::new(&options, started);
-        let api = Api::new(env.clone(), handle, chain, state, stores, about, compute_limits);
+        let index = IndexView::new(env.clone(), options.index_url.clone(), stores);
+        let api = Api::new(env.clone(), handle, chain, state, index, about, compute_limits);
         let services = Services::new().with(sized!(WorkerServer::new(workers))).with(sized!(SchedulerServer::new(api)));
 
         // The driver outlives the drain a little, so that calls in progress get their answers.

@@ -228,9 +228,9 @@ fn bad_request(message: impl Into<String>) -> Status {
 
 /// The driver gave no answer.
 pub(crate) fn gone(gone: Gone) -> Status {
-    let code = match gone {
+    let code = match &gone {
         Gone::Stopping | Gone::Starting => ErrorCode::Unavailable,
-        Gone::TimedOut(_) => ErrorCode::TimedOut,
+        Gone::TimedOut { .. } => ErrorCode::TimedOut,
     };
     to_status(code, gone.to_string())
 }

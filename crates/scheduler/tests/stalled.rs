@@ -4,6 +4,7 @@
 
 mod cluster;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -121,6 +122,74 @@ async fn status_answers_while_the_loop_hangs_and_shows_only_what_is_durable() {
     assert_eq!(pledge.await.unwrap().unwrap().into_inner().sectors, [1]);
     let sectors = scheduler.operators.list_sectors(v1::ListSectorsRequest {}).await.unwrap().into_inner();
     assert_eq!((sectors.stale_ms, sectors.sectors.len()), (0, 2));
+    scheduler.stop(&env).await;
+}
+
+/// A scheduler as `busy` makes it, with more AP than its worker and the windows take, whose disk hangs.
+async fn hanging(env: &Env, state: &Hanging) -> (Running, FakeWorker, FakeIndex, Unhang) {
+    let (mut scheduler, worker, index) = busy(env, state).await;
+    scheduler.operators.pledge_sectors(v1::PledgeSectorsRequest { count: 60, priority: None }).await.unwrap();
+    // Until a board shows them.
+    env.clock.sleep(Duration::from_millis(1_500)).await;
+    state.hang(true);
+    // Something that has to be made durable.
+    let mut other = scheduler.operators.clone();
+    drop(tokio::spawn(
+        async move { other.pledge_sectors(v1::PledgeSectorsRequest { count: 1, priority: None }).await },
+    ));
+    env.clock.sleep(Duration::from_millis(300)).await;
+    (scheduler, worker, index, Unhang(state.clone()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reasons_tables_storage_and_deadlines_do_not_wait_for_the_loop_either() {
+    let (env, state) = (Env::real(), Hanging::default());
+    let (mut scheduler, _worker, index, _unhang) = hanging(&env, &state).await;
+    let operators = &mut scheduler.operators;
+    let began = env.clock.monotonic();
+
+    let resources = v1::ListResourcesRequest { worker: "one".into() };
+    let resources = operators.list_resources(resources).await.unwrap().into_inner();
+    assert!(resources.stale_ms > 0 && !resources.rows.is_empty(), "{resources:?}");
+    let nobody = operators.list_resources(v1::ListResourcesRequest { worker: "nobody".into() }).await;
+    assert_eq!(nobody.unwrap_err().code(), tonic::Code::NotFound);
+
+    let jobs = operators.list_jobs(v1::ListJobsRequest {}).await.unwrap().into_inner().jobs;
+    let of = |state: &str| jobs.iter().find(|job| job.state == state).unwrap_or_else(|| panic!("{state}: {jobs:?}"));
+    let (running, bound, queued) = (of("waiting"), of("assigned(2)"), of("queued"));
+    let explain = |job: &v1::Job| v1::ExplainTaskRequest { task_id: job.task_id };
+    let told = operators.explain_task(explain(running)).await.unwrap().into_inner();
+    assert!(told.stale_ms > 0 && told.place == "granted" && told.worker == "one" && told.attempt > 0, "{told:?}");
+    let told = operators.explain_task(explain(bound)).await.unwrap().into_inner();
+    assert!((told.place.as_str(), told.window, told.worker.as_str()) == ("window", 2, "one"), "{told:?}");
+    assert!(told.reason.contains("0 of 16 free"), "{told:?}");
+    let told = operators.explain_task(explain(queued)).await.unwrap().into_inner();
+    assert!(told.stale_ms > 0 && told.place == "queue" && told.task == v1::TaskKind::AddPiece as i32, "{told:?}");
+    assert!(told.verdicts.len() == 1 && told.verdicts[0].name == "one", "{told:?}");
+    assert!(!told.verdicts[0].reason.is_empty() && told.general.is_empty(), "{told:?}");
+    let missing = operators.explain_task(v1::ExplainTaskRequest { task_id: 9_999 }).await;
+    assert_eq!(missing.unwrap_err().code(), tonic::Code::NotFound);
+
+    let listed = operators.list_storage(v1::ListStorageRequest {}).await.unwrap().into_inner();
+    assert_eq!((listed.stores.len(), listed.counts.is_empty()), (1, false));
+    let found = operators.find_storage(v1::FindStorageRequest { sector: 0 }).await.unwrap().into_inner();
+    assert!(found.replicas[0].store.is_some(), "{found:?}");
+
+    let deadlines = operators.list_deadlines(v1::ListDeadlinesRequest { all: true }).await.unwrap().into_inner();
+    assert!(deadlines.stale_ms > 0 && deadlines.deadlines.len() == 48);
+    let deadline = operators.get_deadline(v1::GetDeadlineRequest { index: 0 }).await.unwrap().into_inner();
+    assert!(deadline.stale_ms > 0 && deadline.summary.is_some());
+    assert!(operators.proving_info(v1::ProvingInfoRequest {}).await.unwrap().into_inner().stale_ms > 0);
+    let unproven = operators.sector_proof(v1::SectorProofRequest { number: 0 }).await.unwrap_err();
+    assert!(unproven.message().contains("no accepted proof yet"), "{unproven:?}");
+
+    index.mute.store(true, Ordering::SeqCst);
+    let stuck = operators.list_storage(v1::ListStorageRequest {}).await.unwrap_err();
+    let says = |text| assert!(stuck.message().contains(text), "{stuck:?}");
+    ["rows durable for", "the index was asked instead: Unavailable: the index is mute"].into_iter().for_each(says);
+    let took_ms = env.clock.monotonic().since_ms(began);
+    assert!(took_ms < 8_000, "sixteen answers took {took_ms} ms");
+    state.hang(false);
     scheduler.stop(&env).await;
 }
 

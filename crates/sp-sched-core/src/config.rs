@@ -97,7 +97,7 @@ pub struct Config {
     pub group_fill_ms: u64,
     /// Measured memory counts even where it is more than the table says.
     pub measured_above_table: bool,
-    /// Check the laws after every step.
+    /// Check the laws after every step; with much to look at, after every so many.
     pub check_laws: bool,
     /// Time limits that differ from the defaults.
     pub time_limits_ms: Vec<(TaskKind, u64)>,

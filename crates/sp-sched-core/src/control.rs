@@ -196,15 +196,7 @@ impl Core {
 
     /// The worker with this id or this name.
     pub(crate) fn named(&self, text: &str) -> Result<WorkerId, Refused> {
-        let exact = self.workers.values().find(|w| w.reg.worker.as_str() == text);
-        let mut named = self.workers.values().filter(|w| w.reg.name == text || w.reg.worker.as_str().starts_with(text));
-        match (exact, named.next(), named.next()) {
-            (Some(worker), ..) | (None, Some(worker), None) => Ok(worker.reg.worker.clone()),
-            (None, Some(_), Some(_)) => {
-                Err((ErrorCode::BadRequest, format!("more than one worker is called `{text}`; use its id")))
-            }
-            (None, None, _) => Err((ErrorCode::NotFound, format!("there is no worker `{text}`; see `sp-ctl workers`"))),
-        }
+        named(self.workers.iter().map(|(id, worker)| (id, worker.reg.name.as_str())), text).cloned()
     }
 
     /// A worker that has attempts and has not registered since the scheduler started, by its full id.
@@ -302,6 +294,22 @@ impl Core {
         self.unbind(id);
         self.dirty.tasks.insert(id);
         Ok(Reply::Done)
+    }
+}
+
+/// The worker that is called so: by its id, by the start of it if that is enough, or by name.
+pub(crate) fn named<'a>(
+    workers: impl Iterator<Item = (&'a WorkerId, &'a str)> + Clone,
+    text: &str,
+) -> Result<&'a WorkerId, Refused> {
+    let exact = workers.clone().find(|(id, _)| id.as_str() == text);
+    let mut named = workers.filter(|(id, name)| *name == text || id.as_str().starts_with(text));
+    match (exact, named.next(), named.next()) {
+        (Some((id, _)), ..) | (None, Some((id, _)), None) => Ok(id),
+        (None, Some(_), Some(_)) => {
+            Err((ErrorCode::BadRequest, format!("more than one worker is called `{text}`; use its id")))
+        }
+        (None, None, _) => Err((ErrorCode::NotFound, format!("there is no worker `{text}`; see `sp-ctl workers`"))),
     }
 }
 

@@ -325,7 +325,7 @@ impl Core {
         for number in self.out.sectors.clone() {
             self.note_partition(number);
         }
-        if self.config.check_laws {
+        if self.laws_due() {
             self.check_laws();
         }
         if let Some(at) = self.post_due() {

@@ -65,3 +65,5 @@ pub use crate::config::Config;
 pub use crate::core::Core;
 pub use crate::observe::Observation;
 pub use crate::resources::{Resource, Shortage};
+pub use crate::tables::ResourceTables;
+pub use crate::views::deadlines_of;

@@ -1,19 +1,41 @@
 //! The resource table as it applies: to the cluster, and to one worker, with what was measured on its host.
 
+use std::collections::BTreeMap;
+
 use sp_types::{ErrorCode, HostId, ResourceTable, SectorSize, TaskKind, WorkerId};
 
+use crate::control::named;
 use crate::core::Core;
 use crate::view::ResourceView;
+use crate::workers::Worker;
 
-impl Core {
+/// Every table that applies, apart from the core: what differs from Lotus's is little and soon copied.
+#[derive(Debug, Clone, Default)]
+pub struct ResourceTables {
+    cluster: ResourceTable,
+    workers: BTreeMap<WorkerId, Tables>,
+}
+
+/// The tables of a worker.
+#[derive(Debug, Clone)]
+struct Tables {
+    name: String,
+    /// As it registered them.
+    own: ResourceTable,
+    /// With what was measured on its host.
+    rows: ResourceTable,
+}
+
+impl ResourceTables {
     /// The rows that apply to every worker, or to this one (by id, the start of one, or name).
-    pub fn resource_table(&self, worker: Option<&str>) -> Result<Vec<ResourceView>, (ErrorCode, String)> {
-        let cluster = &self.config.resources;
+    pub fn of(&self, worker: Option<&str>) -> Result<Vec<ResourceView>, (ErrorCode, String)> {
+        let cluster = &self.cluster;
         let (own, rows) = match worker {
             None => (cluster, cluster),
             Some(text) => {
-                let worker = &self.workers[&self.named(text)?];
-                (&worker.reg.resources, &worker.rows)
+                let id = named(self.workers.iter().map(|(id, tables)| (id, tables.name.as_str())), text)?;
+                let Tables { own, rows, .. } = &self.workers[id];
+                (own, rows)
             }
         };
         let classes = TaskKind::ALL.into_iter().flat_map(|kind| SectorSize::ALL.map(|size| (kind, size)));
@@ -23,6 +45,23 @@ impl Core {
             ResourceView { kind, size, row, from }
         };
         Ok(classes.map(view).collect())
+    }
+}
+
+impl Core {
+    /// The rows that apply to every worker, or to this one (by id, the start of one, or name).
+    pub fn resource_table(&self, worker: Option<&str>) -> Result<Vec<ResourceView>, (ErrorCode, String)> {
+        self.resource_tables().of(worker)
+    }
+
+    /// A copy of every table that applies.
+    pub fn resource_tables(&self) -> ResourceTables {
+        let tables =
+            |w: &Worker| Tables { name: w.reg.name.clone(), own: w.reg.resources.clone(), rows: w.rows.clone() };
+        ResourceTables {
+            cluster: self.config.resources.clone(),
+            workers: self.workers.iter().map(|(id, worker)| (id.clone(), tables(worker))).collect(),
+        }
     }
 
     /// A worker's rows with the memory that was measured on its host.

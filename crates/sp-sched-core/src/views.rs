@@ -265,19 +265,9 @@ impl Core {
         attempt.state == AttemptState::Granted && (had || live.progress.is_some())
     }
 
-    /// Deadlines with sectors: the numbers of each partition, rising. A partition may have become empty.
+    /// Deadlines with sectors.
     pub fn deadlines(&self) -> BTreeMap<DeadlineIndex, Vec<Vec<u64>>> {
-        let mut deadlines: BTreeMap<DeadlineIndex, Vec<Vec<u64>>> = BTreeMap::new();
-        for sector in self.sectors.values().filter(|s| s.is_proven()) {
-            let Some((deadline, partition)) = sector.location else { continue };
-            let partitions = deadlines.entry(deadline).or_default();
-            let at = partition.0 as usize;
-            if partitions.len() <= at {
-                partitions.resize(at + 1, Vec::new());
-            }
-            partitions[at].push(sector.number);
-        }
-        deadlines
+        deadlines_of(self.sectors.values())
     }
 
     /// Root, length and holders of the unsealed copy that counts. None: there is none, or nobody has it.
@@ -320,6 +310,21 @@ impl Core {
     pub fn numbers_in(&self, state: SectorState) -> BTreeSet<u64> {
         self.sectors.values().filter(|s| s.state == state).map(|s| s.number).collect()
     }
+}
+
+/// Deadlines of these sectors, which rise: the numbers of each partition, rising. A partition may have become empty.
+pub fn deadlines_of<'a>(sectors: impl Iterator<Item = &'a Sector>) -> BTreeMap<DeadlineIndex, Vec<Vec<u64>>> {
+    let mut deadlines: BTreeMap<DeadlineIndex, Vec<Vec<u64>>> = BTreeMap::new();
+    for sector in sectors.filter(|s| s.is_proven()) {
+        let Some((deadline, partition)) = sector.location else { continue };
+        let partitions = deadlines.entry(deadline).or_default();
+        let at = partition.0 as usize;
+        if partitions.len() <= at {
+            partitions.resize(at + 1, Vec::new());
+        }
+        partitions[at].push(sector.number);
+    }
+    deadlines
 }
 
 /// Lotus's name of a task in a window, 1 for the first.

@@ -55,7 +55,7 @@ impl Api {
             window_post_workers: of(TaskClass::WindowPost),
             winning_post_workers: of(TaskClass::WinningPost),
             builtin_workers: connected.iter().filter(|w| w.builtin).count() as u32,
-            index_connected: self.stores.connected(),
+            index_connected: self.index.stores.connected(),
             insecure_parameters: self.about.insecure_parameters,
             uptime_ms: self.env.clock.monotonic().since_ms(self.about.started),
             builtin_troubles: self.about.troubles.list(),

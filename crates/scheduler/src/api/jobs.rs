@@ -4,12 +4,13 @@ use sp_net::status::to_status;
 use sp_proto::v1;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::Request;
+use sp_sched_core::model::UnixMs;
 use sp_types::{ErrorCode, TaskId};
 use tonic::Status;
 
 use super::{Api, REQUEST_LIMIT, unexpected};
 use crate::driver::Seen;
-use crate::wire;
+use crate::{recall, rows, wire};
 
 impl Api {
     pub(super) async fn on_list_jobs(&self, request: v1::ListJobsRequest) -> Result<v1::ListJobsReply, Status> {
@@ -17,12 +18,9 @@ impl Api {
         let (jobs, stale_ms) = match self.status(|core, now| core.jobs(now)).await? {
             Seen::Now(jobs) => (jobs, 0),
             Seen::Before(board, stale_ms) => {
-                let too_many = || {
-                    let message = "the scheduling loop does not answer, and there are too many jobs to publish them; \
-                                   its figures are in `sp-ctl info` and in the metrics";
-                    to_status(ErrorCode::TimedOut, message.to_owned())
-                };
-                (board.jobs.clone().ok_or_else(too_many)?, stale_ms)
+                let too_many =
+                    "there are too many jobs to publish them; figures are in `sp-ctl info` and in the metrics";
+                (board.jobs.clone().ok_or_else(|| self.stuck(too_many))?, stale_ms)
             }
         };
         Ok(v1::ListJobsReply { jobs: jobs.into_iter().map(wire::job).collect(), stale_ms })
@@ -33,12 +31,21 @@ impl Api {
         request: v1::ExplainTaskRequest,
     ) -> Result<v1::ExplainTaskReply, Status> {
         let v1::ExplainTaskRequest { task_id } = request;
-        let explained = self.look(move |core, now| core.explain(TaskId(task_id), now)).await?;
+        let id = TaskId(task_id);
+        let (explained, stale_ms) = match self.status(move |core, now| core.explain(id, now)).await? {
+            Seen::Now(explained) => (explained, 0),
+            Seen::Before(board, stale_ms) => {
+                let row = self.read(move |state| rows::task(state, id)).await?;
+                let now = UnixMs(self.env.clock.unix_ms());
+                (row.map(|task| recall::explain(&board, &task, now)), stale_ms)
+            }
+        };
         let missing = || {
             let message = format!("there is no sealing task {task_id}; see `sp-ctl sealing jobs`");
             to_status(ErrorCode::NotFound, message)
         };
-        explained.map(wire::explanation).ok_or_else(missing)
+        let reply = explained.map(wire::explanation).ok_or_else(missing)?;
+        Ok(v1::ExplainTaskReply { stale_ms, ..reply })
     }
 
     pub(super) async fn on_set_priority(

@@ -28,7 +28,7 @@ use tonic::{Request, Response, Status};
 
 use crate::chain::Chain;
 use crate::driver::{Handle, Seen};
-use crate::index::Stores;
+use crate::index::IndexView;
 use crate::rows::RowError;
 use crate::workers::gone;
 
@@ -36,8 +36,8 @@ pub(crate) use about::About;
 pub(crate) use limits::ComputeLimits;
 use proven::Proven;
 
-/// A request that only changes rows is answered within this.
-const REQUEST_LIMIT: Duration = Duration::from_secs(30);
+/// A request that only changes rows is answered within this, which is before clients give up.
+const REQUEST_LIMIT: Duration = Duration::from_secs(25);
 
 /// A worker attaches a directory within this: it may have to read every manifest in it.
 const ATTACH_LIMIT: Duration = Duration::from_secs(60);
@@ -49,7 +49,7 @@ pub(crate) struct Api {
     driver: Handle,
     chain: Arc<dyn Chain>,
     state: Arc<dyn State>,
-    stores: Stores,
+    index: IndexView,
     about: Arc<About>,
     limits: ComputeLimits,
     proven: Proven,
@@ -61,11 +61,11 @@ impl Api {
         driver: Handle,
         chain: Arc<dyn Chain>,
         state: Arc<dyn State>,
-        stores: Stores,
+        index: IndexView,
         about: About,
         limits: ComputeLimits,
     ) -> Self {
-        Self { env, driver, chain, state, stores, about: Arc::new(about), limits, proven: Proven::default() }
+        Self { env, driver, chain, state, index, about: Arc::new(about), limits, proven: Proven::default() }
     }
 
     /// Looks at the core.
@@ -82,6 +82,11 @@ impl Api {
         look: impl FnOnce(&Core, UnixMs) -> T + Send + 'static,
     ) -> Result<Seen<T>, Status> {
         self.driver.status(look).await.map_err(gone)
+    }
+
+    /// The driver does not answer, and neither does anybody else, for this reason.
+    fn stuck(&self, besides: &str) -> Status {
+        to_status(ErrorCode::TimedOut, format!("{}; {besides}", self.driver.stuck()))
     }
 
     /// Reads durable rows, past the driver.

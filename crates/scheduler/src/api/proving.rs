@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use sp_net::status::to_status;
 use sp_proto::v1;
-use sp_sched_core::Core;
 use sp_sched_core::effect::{PostReply, Reply};
 use sp_sched_core::event::Request;
 use sp_sched_core::model::UnixMs;
 use sp_sched_core::view::Slack;
+use sp_sched_core::{Core, deadlines_of};
 use sp_types::{ChainEpoch, DeadlineIndex, ErrorCode, ProverId, Randomness};
 use tonic::Status;
 
 use super::proven::Outcome;
 use super::{Api, unexpected};
 use crate::chain::{ChainFailure, Opening, PERIOD_EPOCHS, winning_pick};
-use crate::wire;
+use crate::driver::Seen;
+use crate::{rows, wire};
 
 /// Partitions of a deadline: the numbers of each.
 type Partitions = Vec<Vec<u64>>;
@@ -27,12 +28,13 @@ impl Api {
         request: v1::ListDeadlinesRequest,
     ) -> Result<v1::ListDeadlinesReply, Status> {
         let v1::ListDeadlinesRequest { all } = request;
-        let with_sectors = self.deadlines().await?;
+        let (with_sectors, stale_ms) = self.deadlines().await?;
         let indices = (0..DeadlineIndex::COUNT).map(DeadlineIndex);
         let shown = indices.filter(|index| all || with_sectors.contains_key(index));
         let partitions = |index: DeadlineIndex| with_sectors.get(&index).cloned().unwrap_or_default();
-        let deadlines = self.summaries(shown.map(|index| (index, partitions(index))).collect()).await?;
-        Ok(v1::ListDeadlinesReply { deadlines })
+        let shown = shown.map(|index| (index, partitions(index))).collect();
+        let deadlines = self.summaries(shown, stale_ms).await?;
+        Ok(v1::ListDeadlinesReply { deadlines, stale_ms })
     }
 
     pub(super) async fn on_get_deadline(
@@ -40,8 +42,9 @@ impl Api {
         request: v1::GetDeadlineRequest,
     ) -> Result<v1::GetDeadlineReply, Status> {
         let index = deadline(request.index)?;
-        let partitions = self.deadlines().await?.remove(&index).unwrap_or_default();
-        let summary = self.summaries(vec![(index, partitions.clone())]).await?.pop();
+        let (mut deadlines, stale_ms) = self.deadlines().await?;
+        let partitions = deadlines.remove(&index).unwrap_or_default();
+        let summary = self.summaries(vec![(index, partitions.clone())], stale_ms).await?.pop();
         let faulty = self.outcome(index).faulty;
         let partition = |(index, sectors): (usize, Vec<u64>)| v1::Partition {
             index: index as u32,
@@ -49,7 +52,7 @@ impl Api {
             sectors,
         };
         let partitions = partitions.into_iter().enumerate().map(partition).collect();
-        Ok(v1::GetDeadlineReply { summary, partitions })
+        Ok(v1::GetDeadlineReply { summary, partitions, stale_ms })
     }
 
     pub(super) async fn on_proving_info(
@@ -59,7 +62,7 @@ impl Api {
         let v1::ProvingInfoRequest {} = request;
         let head = self.chain.head();
         let Opening { index, period_start, open, close, challenge, fault_cutoff } = Opening::current(head);
-        let deadlines = self.deadlines().await?;
+        let (deadlines, stale_ms) = self.deadlines().await?;
         let count = |partitions: &Partitions| partitions.iter().map(|p| p.len() as u32).sum::<u32>();
         Ok(v1::ProvingInfoReply {
             miner: self.about.miner,
@@ -75,6 +78,7 @@ impl Api {
             faults: deadlines.keys().map(|index| self.outcome(*index).faulty.len() as u32).sum(),
             sectors: deadlines.values().map(count).sum(),
             epoch_ms: self.chain.epoch_ms(),
+            stale_ms,
         })
     }
 
@@ -123,16 +127,24 @@ impl Api {
         }
     }
 
-    async fn deadlines(&self) -> Result<BTreeMap<DeadlineIndex, Partitions>, Status> {
-        self.look(|core, _| core.deadlines()).await
+    /// Deadlines with sectors; how old that is where it comes from the rows, because the driver does not answer.
+    async fn deadlines(&self) -> Result<(BTreeMap<DeadlineIndex, Partitions>, u64), Status> {
+        match self.status(|core, _| core.deadlines()).await? {
+            Seen::Now(deadlines) => Ok((deadlines, 0)),
+            Seen::Before(_, stale_ms) => Ok((deadlines_of(self.read(rows::sectors).await?.iter()), stale_ms)),
+        }
     }
 
     fn outcome(&self, index: DeadlineIndex) -> Outcome {
         self.proven.of(index, Opening::provable(self.chain.head(), index).open)
     }
 
-    /// A line for each deadline, with the slack that the core works out.
-    async fn summaries(&self, deadlines: Vec<(DeadlineIndex, Partitions)>) -> Result<Vec<v1::DeadlineSummary>, Status> {
+    /// A line for each deadline, with the slack that the core works out if it answers.
+    async fn summaries(
+        &self,
+        deadlines: Vec<(DeadlineIndex, Partitions)>,
+        stale_ms: u64,
+    ) -> Result<Vec<v1::DeadlineSummary>, Status> {
         let head = self.chain.head();
         let time = |epoch: ChainEpoch| UnixMs(self.chain.epoch_unix_ms(epoch));
         let asked: Vec<_> = deadlines
@@ -147,7 +159,13 @@ impl Api {
             .collect();
         let slack =
             move |core: &Core, _| asked.into_iter().map(|(i, n, open, close)| core.slack(i, n, open, close)).collect();
-        let slack: Vec<Option<Slack>> = self.look(slack).await?;
+        let slack: Vec<Option<Slack>> = match stale_ms {
+            0 => match self.status(slack).await? {
+                Seen::Now(slack) => slack,
+                Seen::Before(..) => vec![None; deadlines.len()],
+            },
+            _ => vec![None; deadlines.len()],
+        };
         Ok(deadlines
             .iter()
             .zip(slack)

@@ -95,7 +95,9 @@ impl Api {
         request: v1::SectorProofRequest,
     ) -> Result<v1::SectorProofReply, Status> {
         let v1::SectorProofRequest { number } = request;
-        let sector = self.look_at(number, |_, sector, _| sector.clone()).await?;
+        // An accepted proof is durable before anybody hears of it.
+        let sector = self.read(move |state| rows::sector(state, number)).await?;
+        let sector = sector.ok_or_else(|| unknown_sector(number))?;
         let missing = || {
             to_status(
                 ErrorCode::WrongState,

@@ -7,15 +7,21 @@ use sp_types::ErrorCode;
 use tonic::Status;
 
 use super::{ATTACH_LIMIT, Api, unknown_sector};
-use crate::wire;
+use crate::driver::Seen;
 use crate::workers::gone;
+use crate::{rows, wire};
 
 impl Api {
     pub(super) async fn on_list_storage(&self, request: v1::ListStorageRequest) -> Result<v1::ListStoresReply, Status> {
         let v1::ListStorageRequest {} = request;
-        let counts = self.look(|core, _| core.replica_counts()).await?;
-        let counts = counts.into_iter().map(wire::replica_count).collect();
-        Ok(v1::ListStoresReply { stores: self.stores.list(), counts })
+        match self.status(|core, _| core.replica_counts()).await? {
+            Seen::Now(counts) => {
+                let counts = counts.into_iter().map(wire::replica_count).collect();
+                Ok(v1::ListStoresReply { stores: self.index.stores.list(), counts })
+            }
+            // What it knows now is better than anything that could have been published.
+            Seen::Before(..) => self.index.ask_stores().await.map_err(|reason| self.no_index(&reason)),
+        }
     }
 
     pub(super) async fn on_find_storage(
@@ -25,15 +31,29 @@ impl Api {
         let v1::FindStorageRequest { sector } = request;
         // A path may hold files of sectors that nobody here knows, for example one that came from Lotus.
         let look = move |core: &Core, _| (core.sector(sector).is_some(), core.replicas_of(sector));
-        let (known, replicas) = self.look(look).await?;
+        let (known, replicas) = match self.status(look).await? {
+            Seen::Now((known, replicas)) => {
+                let replica = |(id, size_bytes, primary)| wire::replica(id, size_bytes, primary);
+                (known, replicas.into_iter().map(replica).collect())
+            }
+            Seen::Before(..) => {
+                let asked = self.index.ask_sector(self.about.miner, sector).await;
+                let v1::FindSectorReply { replicas } = asked.map_err(|reason| self.no_index(&reason))?;
+                (self.read(move |state| rows::sector(state, sector)).await?.is_some(), replicas)
+            }
+        };
         if !known && replicas.is_empty() {
             return Err(unknown_sector(sector));
         }
-        let found = |(id, size_bytes, primary): (sp_types::ReplicaId, u64, bool)| v1::FoundReplica {
-            store: self.stores.get(id.store.as_str()),
-            replica: Some(wire::replica(id, size_bytes, primary)),
+        let found = |replica: v1::Replica| v1::FoundReplica {
+            store: self.index.stores.get(&replica.store),
+            replica: Some(replica),
         };
         Ok(v1::FindStorageReply { replicas: replicas.into_iter().map(found).collect() })
+    }
+
+    fn no_index(&self, reason: &str) -> Status {
+        self.stuck(&format!("the index was asked instead: {reason}"))
     }
 
     pub(super) async fn on_attach_storage(

@@ -8,7 +8,8 @@ use sp_types::{ErrorCode, RegisteredUpdateProof};
 use tonic::Status;
 
 use super::pieces::checked_piece;
-use super::{Api, REQUEST_LIMIT, moved, unexpected};
+use super::{Api, REQUEST_LIMIT, moved, unexpected, unknown_sector};
+use crate::rows;
 
 impl Api {
     pub(super) async fn on_snap_sector(&self, request: v1::SnapSectorRequest) -> Result<v1::SectorStateReply, Status> {
@@ -39,7 +40,8 @@ impl Api {
         request: v1::UpdateProofRequest,
     ) -> Result<v1::UpdateProofReply, Status> {
         let v1::UpdateProofRequest { number } = request;
-        let sector = self.look_at(number, |_, sector, _| sector.clone()).await?;
+        let sector = self.read(move |state| rows::sector(state, number)).await?;
+        let sector = sector.ok_or_else(|| unknown_sector(number))?;
         let missing = || {
             let message = format!("sector {number} is in state {} and has no accepted update proof", sector.state);
             to_status(ErrorCode::WrongState, message)

@@ -4,13 +4,13 @@ use sp_net::status::to_status;
 use sp_proto::convert::task_kind;
 use sp_proto::v1;
 use sp_proto::v1::edit_worker_request::Edit;
-use sp_sched_core::Core;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::Request;
 use sp_types::{ErrorCode, TaskKind};
 use tonic::Status;
 
 use super::{Api, REQUEST_LIMIT, unexpected};
+use crate::driver::Seen;
 use crate::wire;
 
 impl Api {
@@ -19,11 +19,16 @@ impl Api {
         request: v1::ListResourcesRequest,
     ) -> Result<v1::ListResourcesReply, Status> {
         let v1::ListResourcesRequest { worker } = request;
-        let table = move |core: &Core, _| core.resource_table(Some(worker.as_str()).filter(|w| !w.is_empty()));
-        let rows = self.look(table).await?.map_err(|(code, message)| to_status(code, message))?;
+        let (tables, stale_ms) = match self.status(|core, _| core.resource_tables()).await? {
+            Seen::Now(tables) => (tables, 0),
+            Seen::Before(board, stale_ms) => (board.tables.clone(), stale_ms),
+        };
+        let rows = tables.of(Some(worker.as_str()).filter(|w| !w.is_empty()));
+        let rows = rows.map_err(|(code, message)| to_status(code, message))?;
         Ok(v1::ListResourcesReply {
             rows: rows.into_iter().map(wire::resource_row).collect(),
             sector_size: self.about.sector_size.bytes(),
+            stale_ms,
         })
     }
 

@@ -12,11 +12,12 @@ use sp_sched_core::model::UnixMs;
 use sp_types::{SessionId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 
+use super::doing::Doing;
 use super::input::Input;
 use crate::board::{Board, BoardReader};
 
 /// Why there was no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Gone {
     /// The driver has ended.
     #[error("the scheduler is stopping; try again once it is back")]
@@ -24,9 +25,9 @@ pub(crate) enum Gone {
     /// The driver has not said anything yet.
     #[error("the scheduler is starting; try again in a moment")]
     Starting,
-    /// It took too long.
-    #[error("no answer within {} s; look at `sp-ctl sealing jobs` and try again", .0.as_secs())]
-    TimedOut(Duration),
+    /// It took too long; what the driver is at, where that is why.
+    #[error("no answer within {} s{busy}; look at `sp-ctl sealing jobs` and try again", .limit.as_secs())]
+    TimedOut { limit: Duration, busy: String },
 }
 
 /// A cheap way to the driver.
@@ -35,10 +36,12 @@ pub(crate) struct Handle {
     env: Env,
     inputs: mpsc::Sender<Input>,
     boards: BoardReader,
+    doing: Doing,
 }
 
-/// A question to the core is answered within this, or the driver is stuck in a commit.
-const QUERY_LIMIT: Duration = Duration::from_secs(30);
+/// A question to the core is answered within this, or the driver is stuck in a commit. Clients wait 30 s: they are to
+/// read what it is stuck in.
+const QUERY_LIMIT: Duration = Duration::from_secs(25);
 
 /// A status is answered by the driver within this, or else from what it published last.
 const STATUS_LIMIT: Duration = Duration::from_secs(1);
@@ -52,8 +55,19 @@ pub(crate) enum Seen<T> {
 }
 
 impl Handle {
-    pub(super) fn new(env: Env, inputs: mpsc::Sender<Input>, boards: BoardReader) -> Self {
-        Self { env, inputs, boards }
+    pub(super) fn new(env: Env, inputs: mpsc::Sender<Input>, boards: BoardReader, doing: Doing) -> Self {
+        Self { env, inputs, boards, doing }
+    }
+
+    /// What is said where the driver does not answer soon enough, and nobody else can.
+    pub(crate) fn stuck(&self) -> Gone {
+        self.timed_out(STATUS_LIMIT)
+    }
+
+    fn timed_out(&self, limit: Duration) -> Gone {
+        let waiting = self.inputs.max_capacity() - self.inputs.capacity();
+        let busy = self.doing.in_words(self.env.clock.monotonic(), waiting);
+        Gone::TimedOut { limit, busy: busy.map(|busy| format!(": {busy}")).unwrap_or_default() }
     }
 
     /// Hands something over; waits while the driver has too much to do.
@@ -79,8 +93,11 @@ impl Handle {
         &self,
         look: impl FnOnce(&Core, UnixMs) -> T + Send + 'static,
     ) -> Result<Seen<T>, Gone> {
-        match self.query_within(look, STATUS_LIMIT).await {
-            Err(Gone::TimedOut(_)) => {
+        // One that is stuck already would only be given more to do.
+        let stuck = self.doing.lasts_ms(self.env.clock.monotonic()) >= STATUS_LIMIT.as_millis() as u64;
+        let answer = if stuck { Err(self.stuck()) } else { self.query_within(look, STATUS_LIMIT).await };
+        match answer {
+            Err(Gone::TimedOut { .. }) => {
                 let board = self.boards.borrow().clone();
                 let at = board.at.ok_or(Gone::Starting)?;
                 let age_ms = self.env.clock.monotonic().since_ms(at);
@@ -138,6 +155,26 @@ impl Handle {
             self.send(input).await?;
             waiting.await.map_err(|_| Gone::Stopping)
         };
-        self.env.timeout(limit, answer).await.unwrap_or(Err(Gone::TimedOut(limit)))
+        self.env.timeout(limit, answer).await.unwrap_or_else(|_| Err(self.timed_out(limit)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::doing::Work;
+    use super::*;
+    use crate::board::Publisher;
+
+    #[tokio::test]
+    async fn a_driver_that_does_not_answer_is_said_to_be_busy_with_what() {
+        let (env, doing) = (Env::real(), Doing::default());
+        let (inputs, _driver) = mpsc::channel(8);
+        let (_publisher, boards) = Publisher::new();
+        let handle = Handle::new(env.clone(), inputs, boards, doing.clone());
+        doing.begin(Work::Commit(3), env.clock.monotonic());
+        let abort = Request::Abort { id: "1".into(), reason: String::new() };
+        let failed = handle.request(abort, Duration::from_millis(600)).await.unwrap_err().to_string();
+        let words = "the scheduling loop has been making 3 rows durable for ";
+        assert!(failed.contains(words) && failed.contains("1 things wait"), "{failed}");
     }
 }

@@ -1,5 +1,6 @@
 //! The driver: one task owns the core, takes everything that happens in order, persists, and only then acts.
 
+mod doing;
 mod handle;
 mod index_port;
 mod input;

@@ -17,6 +17,7 @@ use sp_types::{SessionId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+use super::doing::{Doing, Work};
 use super::handle::Handle;
 use super::index_port::IndexPort;
 use super::input::{Input, Query};
@@ -67,6 +68,7 @@ pub(crate) struct Driver {
     tape: Option<Tape>,
     publisher: Publisher,
     metrics: Metrics,
+    doing: Doing,
 }
 
 /// What one batch of inputs leaves to do.
@@ -111,7 +113,9 @@ impl Driver {
         };
         let (publisher, boards) = Publisher::new();
         let metrics = Metrics::new(&env, boards.clone());
+        let doing = Doing::default();
         let driver = Self {
+            doing: doing.clone(),
             core,
             state,
             history,
@@ -124,7 +128,7 @@ impl Driver {
             publisher,
             metrics,
         };
-        (driver, Handle::new(env, sender, boards))
+        (driver, Handle::new(env, sender, boards, doing))
     }
 
     /// The figures that it counts.
@@ -159,8 +163,13 @@ impl Driver {
         UnixMs(self.started.0 + self.outputs.env.clock.monotonic().since_ms(self.started.1))
     }
 
+    fn begin(&self, work: Work) {
+        self.doing.begin(work, self.outputs.env.clock.monotonic());
+    }
+
     /// Everything that has happened up to now, at least one thing; none when it is time to stop.
     async fn next_batch(&mut self, stop: &CancellationToken) -> Option<Vec<Input>> {
+        self.begin(Work::Nothing);
         let mut batch: Vec<Input> = self.outputs.caused.drain(..).map(Input::Event).collect();
         if batch.is_empty() {
             let clock = self.outputs.env.clock.clone();
@@ -199,6 +208,7 @@ impl Driver {
             tape.event(now, &event);
         }
         let (clock, group) = (&self.outputs.env.clock, group(&event));
+        self.begin(Work::Event(group));
         let began = clock.monotonic_ns();
         let effects = self.core.step(now, event);
         self.metrics.handled(group, clock.monotonic_ns().saturating_sub(began), self.core.observed());
@@ -315,11 +325,13 @@ impl Driver {
         }
         if !batch.is_empty() {
             crash_point(CrashPoint::SchedulerBeforePersist);
+            self.begin(Work::Commit(batch.len()));
             let (state, began) = (self.state.clone(), self.outputs.env.clock.monotonic_ns());
             self.outputs.env.blocking(move || state.commit(batch)).await?;
             self.metrics.committed(self.outputs.env.clock.monotonic_ns().saturating_sub(began));
             crash_point(CrashPoint::SchedulerAfterPersist);
         }
+        self.begin(Work::Answers);
         for effect in effects {
             self.outputs.carry_out(effect);
         }
@@ -331,6 +343,7 @@ impl Driver {
         for query in queries {
             query(&self.core, now);
         }
+        self.begin(Work::Board);
         let clock = self.outputs.env.clock.clone();
         self.publisher.publish(&self.core, now, || clock.monotonic());
         Ok(())

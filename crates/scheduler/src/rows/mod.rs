@@ -14,8 +14,9 @@ mod update;
 mod worker;
 
 use prost::Message;
-use sp_sched_core::model::{RowChange, Rows, Sector};
+use sp_sched_core::model::{RowChange, Rows, Sector, Task};
 use sp_state::{Batch, State, StateError};
+use sp_types::TaskId;
 
 pub(crate) use history::{History, Wanted, newest};
 pub(crate) use ledger::{Genesis, PreCommitRow, genesis_key, precommit_key};
@@ -113,6 +114,13 @@ pub(crate) fn sector(state: &dyn State, number: u64) -> Result<Option<Sector>, R
     let key = sector::key(number);
     let value = state.get(&key).map_err(|e| RowError::new(readable(&key), e))?;
     value.map(|value| sector::decode(&key, &value)).transpose()
+}
+
+/// One sealing task as it is durable.
+pub(crate) fn task(state: &dyn State, id: TaskId) -> Result<Option<Task>, RowError> {
+    let key = task::key(id);
+    let value = state.get(&key).map_err(|e| RowError::new(readable(&key), e))?;
+    value.map(|value| task::decode(&key, &value)).transpose()
 }
 
 /// Adds one row to what has been read; keys that belong to other rooms of the state are refused.

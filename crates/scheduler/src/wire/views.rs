@@ -110,6 +110,7 @@ pub(crate) fn explanation(view: Explanation) -> v1::ExplainTaskReply {
         verdicts: verdicts.into_iter().map(verdict).collect(),
         failures,
         last_error,
+        stale_ms: 0,
     }
 }
 

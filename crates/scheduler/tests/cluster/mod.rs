@@ -3,7 +3,7 @@
 #![allow(dead_code)]
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -48,6 +48,8 @@ pub(crate) struct FakeIndex {
     facts: broadcast::Sender<v1::IndexFact>,
     pub(crate) heard: Arc<Mutex<Vec<v1::IndexSchedulerMessage>>>,
     replicas: Arc<Mutex<Vec<v1::Replica>>>,
+    /// It answers no questions.
+    pub(crate) mute: Arc<AtomicBool>,
 }
 
 fn fact(body: index_fact::Body) -> v1::IndexFact {
@@ -64,8 +66,8 @@ fn store() -> v1::StoreFact {
 
 impl FakeIndex {
     pub(crate) async fn start(env: &Env) -> (Self, SocketAddr) {
-        let index =
-            Self { env: env.clone(), facts: broadcast::channel(64).0, heard: Arc::default(), replicas: Arc::default() };
+        let (facts, heard, replicas, mute) = (broadcast::channel(64).0, Arc::default(), Arc::default(), Arc::default());
+        let index = Self { env: env.clone(), facts, heard, replicas, mute };
         let listen = "127.0.0.1:0".parse().unwrap();
         let server = Server::builder(env, "fake-index", listen).bind().await.unwrap();
         let address = server.address();
@@ -73,6 +75,13 @@ impl FakeIndex {
         let serve = async move { server.serve(services, std::future::pending()).await.unwrap() };
         drop(env.tasks.spawn("fake index", Box::pin(serve)));
         (index, address)
+    }
+
+    fn answer(&self) -> Result<Vec<v1::Replica>, Status> {
+        if self.mute.load(Ordering::SeqCst) {
+            return Err(Status::unavailable("the index is mute"));
+        }
+        Ok(self.replicas.lock().unwrap().clone())
     }
 
     /// A worker has declared this.
@@ -135,11 +144,19 @@ impl Index for FakeIndex {
     }
 
     async fn list_stores(&self, _: Request<v1::ListStoresRequest>) -> Result<Response<v1::ListStoresReply>, Status> {
-        Err(Status::unimplemented("not asked"))
+        let replicas = self.answer()?;
+        let count = |r: v1::Replica| v1::ReplicaCount { store: r.store, kind: r.kind, count: 1 };
+        let counts = replicas.into_iter().map(count).collect();
+        Ok(Response::new(v1::ListStoresReply { stores: vec![store()], counts }))
     }
 
-    async fn find_sector(&self, _: Request<v1::FindSectorRequest>) -> Result<Response<v1::FindSectorReply>, Status> {
-        Err(Status::unimplemented("not asked"))
+    async fn find_sector(
+        &self,
+        request: Request<v1::FindSectorRequest>,
+    ) -> Result<Response<v1::FindSectorReply>, Status> {
+        let v1::FindSectorRequest { miner, sector } = request.into_inner();
+        let replicas = self.answer()?.into_iter().filter(|r| (r.miner, r.sector) == (miner, sector)).collect();
+        Ok(Response::new(v1::FindSectorReply { replicas }))
     }
 }
 

@@ -61,8 +61,11 @@ struct Verdict {
 impl Explain {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let ask = ExplainTaskRequest { task_id: self.task };
-        let explained = Explained::from(context.scheduler().await?.explain_task(request(ask)).await?.into_inner());
-        context.show(&explained, |_| text(&explained))
+        let reply = context.scheduler().await?.explain_task(request(ask)).await?.into_inner();
+        context.note_stale(reply.stale_ms);
+        let fresh = reply.stale_ms == 0;
+        let explained = Explained::from(reply);
+        context.show(&explained, |_| text(&explained, fresh))
     }
 }
 
@@ -108,7 +111,8 @@ impl From<WorkerVerdict> for Verdict {
     }
 }
 
-fn text(explained: &Explained) -> String {
+/// Without the figures of the workers where they are not known.
+fn text(explained: &Explained, fresh: bool) -> String {
     let Explained { task_id, task, sector, priority, waited_ms, .. } = explained;
     let mut text = format!("Task {task_id}: {task} of sector {sector}, priority {priority}\n");
     text += &format!("Queued for {}, {}\n", layout::go_duration(*waited_ms), place(explained));
@@ -120,6 +124,10 @@ fn text(explained: &Explained) -> String {
     } else if !explained.last_error.is_empty() {
         // Not a failure: it made way for a proof.
         text += &format!("Before: {}\n", explained.last_error);
+    }
+    if !fresh {
+        let rows: Vec<_> = explained.workers.iter().map(|w| vec![w.name.clone(), w.reason.clone()]).collect();
+        return text + &layout::table(&["Worker", "Why not"], &rows);
     }
     let head = ["Worker", "Score", "Util", "Expected", "Samples", "Fetch", "Why not"];
     let rows: Vec<Vec<String>> = explained.workers.iter().map(Verdict::cells).collect();
@@ -186,8 +194,11 @@ mod tests {
             verdicts: vec![verdict],
             ..ExplainTaskReply::default()
         };
-        let text = text(&Explained::from(reply));
+        let explained = Explained::from(reply);
+        let text = text(&explained, true);
         assert!(text.starts_with("Task 9: PC2 of sector 3, priority 0\n"), "{text}");
         assert!(text.contains("needs 29 cores, 28 of 32 free (in use by 7 8)"), "{text}");
+        let stale = super::text(&explained, false);
+        assert!(stale.ends_with("Worker  Why not\nseal-a  needs 29 cores, 28 of 32 free\n"), "{stale}");
     }
 }

@@ -145,7 +145,7 @@ impl Scheduler for Cluster {
             applied(row(TaskKind::PreCommit1, 32 << 30, 4), from),
             applied(row(TaskKind::PreCommit1, 2 << 10, 0), "lotus"),
         ];
-        answer(ListResourcesReply { rows, sector_size: 32 << 30 })
+        answer(ListResourcesReply { rows, sector_size: 32 << 30, stale_ms: 0 })
     }
 
     async fn pledge_sectors(&self, ask: Request<PledgeSectorsRequest>) -> Answer<PledgeSectorsReply> {
@@ -275,13 +275,13 @@ impl Scheduler for Cluster {
     async fn list_deadlines(&self, _: Request<ListDeadlinesRequest>) -> Answer<ListDeadlinesReply> {
         self.called("ListDeadlines")?;
         let summary = DeadlineSummary { index: 4, partitions: 2, sectors: 3, current: true, ..Default::default() };
-        answer(ListDeadlinesReply { deadlines: vec![summary] })
+        answer(ListDeadlinesReply { deadlines: vec![summary], stale_ms: 0 })
     }
 
     async fn get_deadline(&self, ask: Request<GetDeadlineRequest>) -> Answer<GetDeadlineReply> {
         self.called("GetDeadline")?;
         let summary = DeadlineSummary { index: ask.into_inner().index, ..DeadlineSummary::default() };
-        answer(GetDeadlineReply { summary: Some(summary), partitions: vec![] })
+        answer(GetDeadlineReply { summary: Some(summary), partitions: vec![], stale_ms: 0 })
     }
 
     async fn proving_info(&self, _: Request<ProvingInfoRequest>) -> Answer<ProvingInfoReply> {

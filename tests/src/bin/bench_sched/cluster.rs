@@ -60,7 +60,7 @@ impl Verifier for Yes {
 
 impl Cluster {
     /// Starts everything and waits until it is connected.
-    pub(crate) async fn start(workers: usize) -> Result<Self> {
+    pub(crate) async fn start(workers: usize, check_laws: bool) -> Result<Self> {
         let (env, tally) = (Env::real(), Arc::new(Tally::default()));
         let base = std::env::var_os("SP_TEST_DIR").map_or_else(std::env::temp_dir, Into::into);
         let dir = tempfile::Builder::new().prefix("sp-bench-").tempdir_in(base)?;
@@ -71,6 +71,7 @@ impl Cluster {
         let chain = Arc::new(LocalChain::open(&env, Arc::new(Memory::new()), chain).await?);
         let mut options = ServiceOptions::new("127.0.0.1:0".parse()?, format!("http://{index_address}"));
         options.cluster = NAME.into();
+        options.check_laws = check_laws;
         let verifier = Arc::new(Yes(tally.clone()));
         let service = Service::new(env.clone(), state.clone(), verifier, chain, options).await?;
         let address = service.address();

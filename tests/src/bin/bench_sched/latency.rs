@@ -33,7 +33,7 @@ pub(crate) async fn measure(options: &Options, table: &mut Table) -> Result<()> 
             "runnable to started, {workers} light {name}, one sector at a time, {} sectors a run; time on the wall",
             options.samples
         ));
-        let mut cluster = Cluster::start(workers).await?;
+        let mut cluster = Cluster::start(workers, options.check_laws).await?;
         // The first sectors warm everything.
         drop(run(&mut cluster, options.samples / 10 + 1).await?);
         let mut runs = Vec::new();

@@ -13,6 +13,8 @@ pub(crate) struct Options {
     pub(crate) samples: usize,
     /// Runs of each figure.
     pub(crate) runs: usize,
+    /// The core checks its laws, as builds with debug assertions do and releases do not.
+    pub(crate) check_laws: bool,
     /// Only this part.
     pub(crate) only: Option<String>,
 }
@@ -20,11 +22,15 @@ pub(crate) struct Options {
 impl Options {
     /// From the command line.
     pub(crate) fn parse(args: impl Iterator<Item = String>) -> Result<Self> {
-        let mut options = Self { workers: 200, sectors: 1_000, samples: 100, runs: 3, only: None };
+        let mut options = Self { workers: 200, sectors: 1_000, samples: 100, runs: 3, check_laws: false, only: None };
         let mut args = args;
         while let Some(flag) = args.next() {
             if flag == "--quick" {
                 options = Self { workers: 10, sectors: 20, samples: 10, ..options };
+                continue;
+            }
+            if flag == "--check-laws" {
+                options.check_laws = true;
                 continue;
             }
             let value = args.next().with_context(|| format!("{flag} needs a value"))?;
@@ -37,7 +43,7 @@ impl Options {
                 "--runs" => options.runs = number()?.max(1),
                 _ => bail!(
                     "unknown flag {flag}; usage: sp-bench-sched [--quick] [--workers N] [--sectors N] [--samples N] \
-                     [--runs N] [--only load|latency]"
+                     [--runs N] [--check-laws] [--only load|latency]"
                 ),
             }
         }

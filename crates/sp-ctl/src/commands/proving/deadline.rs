@@ -42,6 +42,7 @@ impl Deadline {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let ask = GetDeadlineRequest { index: self.index };
         let reply = context.scheduler().await?.get_deadline(request(ask)).await?.into_inner();
+        context.note_stale(reply.stale_ms);
         let page = Page::from(reply);
         context.show(&page, |_| text(&page, self.sector_nums, self.bitfield))
     }
@@ -125,7 +126,7 @@ mod tests {
         let summary =
             DeadlineSummary { index: 3, partitions: 1, open_epoch: 180, open_unix_ms: u64::MAX, ..Default::default() };
         let partitions = vec![Partition { index: 0, sectors: vec![0, 2], faulty: vec![2] }];
-        let page = Page::from(GetDeadlineReply { summary: Some(summary), partitions });
+        let page = Page::from(GetDeadlineReply { summary: Some(summary), partitions, stale_ms: 0 });
         let expected = "Deadline Index:           3\n\
                         Deadline Open:            180 (n/a)\n\
                         Partitions:               1\n\

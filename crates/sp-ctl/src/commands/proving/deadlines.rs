@@ -38,6 +38,7 @@ impl Deadlines {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let ask = ListDeadlinesRequest { all: self.all };
         let reply = context.scheduler().await?.list_deadlines(request(ask)).await?.into_inner();
+        context.note_stale(reply.stale_ms);
         let rows: Vec<DeadlineRow> = reply.deadlines.into_iter().map(DeadlineRow::from).collect();
         context.show(&rows, |_| text(&rows))
     }

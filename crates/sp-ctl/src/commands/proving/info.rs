@@ -32,6 +32,7 @@ struct Page {
 impl Info {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let reply = context.scheduler().await?.proving_info(request(ProvingInfoRequest {})).await?.into_inner();
+        context.note_stale(reply.stale_ms);
         let page = Page::from(reply);
         context.show(&page, |_| text(&page))
     }

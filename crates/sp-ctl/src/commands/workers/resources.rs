@@ -54,6 +54,7 @@ impl Resources {
     async fn applied(self, context: &Context) -> Result<Vec<Row>, CommandError> {
         let ask = ListResourcesRequest { worker: self.worker.unwrap_or_default() };
         let reply = context.scheduler().await?.list_resources(request(ask)).await?.into_inner();
+        context.note_stale(reply.stale_ms);
         let wanted = |row: &AppliedResourceRow| {
             self.all || row.row.as_ref().is_some_and(|row| row.sector_size == reply.sector_size)
         };
