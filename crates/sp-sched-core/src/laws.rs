@@ -11,7 +11,7 @@ use crate::resources::sum;
 
 /// So many things are looked at after every step. With more of them fewer steps are checked, so that a check costs each
 /// step the same, however much there is: a build with its checks on is what demo and tests run, and many users.
-const THINGS: usize = 128;
+const THINGS: usize = 512;
 
 impl Core {
     /// Is this one of the steps that are checked?
