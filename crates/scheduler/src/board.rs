@@ -15,8 +15,10 @@ use tokio::sync::watch;
 const INTERVAL_MS: u64 = 1_000;
 /// ... and making them takes no more than one part of so many of the driver's time.
 const SHARE: u64 = 50;
-/// With more tasks than this a board lists no jobs: the reasons of so many take too long.
+/// With more tasks than this a board lists no jobs.
 const JOBS_MOST: usize = 5_000;
+/// Why a task is not on a worker is asked so many times for a board: that takes some 10 ms.
+const REASONS_MOST: usize = 50_000;
 
 /// The core at one moment, everything up to then durable.
 #[derive(Debug, Default)]
@@ -27,7 +29,7 @@ pub(crate) struct Board {
     pub(crate) sectors: BTreeMap<SectorState, u32>,
     /// Every worker.
     pub(crate) workers: Vec<WorkerView>,
-    /// Everything that waits, runs or returns; none when there are too many.
+    /// Everything that waits, runs or returns; none when there are too many. Only the oldest in the queue have reasons.
     pub(crate) jobs: Option<Vec<JobView>>,
     /// What waits, and for what.
     pub(crate) waits: Vec<WaitView>,
@@ -54,11 +56,13 @@ pub(crate) fn sector_states(core: &Core) -> BTreeMap<SectorState, u32> {
 
 impl Board {
     fn new(core: &Core, at: Monotonic, now: UnixMs) -> Self {
+        let workers = core.workers(now);
+        let with_reasons = REASONS_MOST / workers.len().max(1);
         Self {
             at: Some(at),
             sectors: sector_states(core),
-            workers: core.workers(now),
-            jobs: (core.task_count() <= JOBS_MOST).then(|| core.jobs(now)),
+            workers,
+            jobs: (core.task_count() <= JOBS_MOST).then(|| core.jobs_with_reasons(now, with_reasons)),
             waits: core.waits(),
             tables: core.resource_tables(),
         }
@@ -100,6 +104,7 @@ mod tests {
     use std::cell::Cell;
 
     use sp_sched_core::Config;
+    use sp_sched_core::event::{Event, Request, RequestId};
     use sp_sched_core::model::Rows;
     use sp_types::SectorSize;
 
@@ -126,5 +131,16 @@ mod tests {
         let (mut idle, _reader) = Publisher::new();
         idle.publish(&core, UnixMs(1), || Monotonic(0));
         assert_eq!(idle.due(), None, "nothing has changed since");
+    }
+
+    #[test]
+    fn only_the_oldest_tasks_in_the_queue_are_asked_for_reasons() {
+        let config = Config::new(1000, SectorSize::KiB2, [7; 32]);
+        let (mut core, _) = Core::restore(config, Rows::default(), UnixMs(1));
+        core.step(UnixMs(1), Event::Request(RequestId(1), Request::Pledge { count: 3, priority: None }));
+        let told =
+            |most| core.jobs_with_reasons(UnixMs(2), most).iter().map(|job| job.reasons.len()).collect::<Vec<_>>();
+        assert_eq!((told(0), told(2), told(9)), (vec![0, 0, 0], vec![1, 1, 0], vec![1, 1, 1]));
+        assert_eq!(Board::new(&core, Monotonic(1), UnixMs(2)).jobs, Some(core.jobs(UnixMs(2))));
     }
 }

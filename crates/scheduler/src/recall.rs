@@ -12,8 +12,8 @@ pub(crate) fn explain(board: &Board, task: &Task, now: UnixMs) -> Explanation {
     // What waits, rather than an attempt of the same task.
     let job = jobs.clone().find(|job| job.attempt.is_none()).or_else(|| jobs.next());
     let (general, verdicts) = match job {
-        Some(job) => reasons(board, job),
-        None => ("the scheduling loop does not answer, and has not published why".to_owned(), Vec::new()),
+        Some(job) if !job.reasons.is_empty() || job.attempt.is_some() => reasons(board, job),
+        _ => ("the scheduling loop does not answer, and has not published why".to_owned(), Vec::new()),
     };
     Explanation {
         task: task.id,

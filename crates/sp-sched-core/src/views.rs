@@ -13,6 +13,9 @@ use crate::post_job::{Part, PostJob};
 use crate::view::{JobView, Sources, UploadView, WorkerView};
 use crate::workers::Worker;
 
+/// State of a task that nobody has.
+const QUEUED: &str = "queued";
+
 /// A worker that did not list an attempt yet has it for sure after this long.
 const SENT_MS: u64 = 3_000;
 
@@ -80,14 +83,28 @@ impl Core {
 
     /// Everything that waits, runs or returns: sealing by task, then PoSt.
     pub fn jobs(&self, now: UnixMs) -> Vec<JobView> {
+        self.jobs_with_reasons(now, usize::MAX)
+    }
+
+    /// The same with the reasons of only so many tasks in the queue, the oldest ones: each asks every worker.
+    pub fn jobs_with_reasons(&self, now: UnixMs, most: usize) -> Vec<JobView> {
         let now = now.max(self.now);
-        let sealing = self.tasks.values().flat_map(|t| self.task_jobs(t, now));
+        let mut left = most;
+        let sealing = self.tasks.values().flat_map(|task| {
+            let jobs = self.some_task_jobs(task, now, left > 0);
+            left = left.saturating_sub(jobs.iter().filter(|job| job.state == QUEUED).count());
+            jobs
+        });
         let parts = self.posts.values().flat_map(|job| job.parts.iter().map(move |part| (job, part)));
         let proving = parts.filter(|(_, part)| part.done.is_none()).map(|(job, part)| self.post_view(job, part, now));
         sealing.chain(proving).collect()
     }
 
     fn task_jobs(&self, task: &Task, now: UnixMs) -> Vec<JobView> {
+        self.some_task_jobs(task, now, true)
+    }
+
+    fn some_task_jobs(&self, task: &Task, now: UnixMs, with_reasons: bool) -> Vec<JobView> {
         let mut jobs: Vec<JobView> = task
             .attempts
             .iter()
@@ -97,7 +114,7 @@ impl Core {
         if let Some(binding) = self.bound.get(&task.id) {
             jobs.push(self.bound_view(task, binding, now));
         } else if self.placeable_at(task).is_some() {
-            let reasons = self.why_queued(task);
+            let reasons = if with_reasons { self.why_queued(task) } else { Vec::new() };
             jobs.push(JobView { reasons, detail: self.yielded(task), ..queued_view(task, now) });
         }
         jobs
@@ -352,7 +369,7 @@ fn queued_view(task: &Task, now: UnixMs) -> JobView {
         sector: task.sector,
         worker: None,
         host_name: String::new(),
-        state: "queued",
+        state: QUEUED,
         age_ms: now.since(task.queued),
         fraction: 0.0,
         detail: String::new(),
