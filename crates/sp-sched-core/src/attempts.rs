@@ -207,8 +207,8 @@ impl Core {
             self.untidy.insert(task.sector);
         }
         self.dirty.tasks.insert(id.task);
-        let there = self.is_available(&attempt.worker);
-        Some((attempt.worker, sent && there))
+        let hears = self.hears(&attempt.worker);
+        Some((attempt.worker, sent && hears))
     }
 
     /// Takes an attempt out of its task, its host's account and every index.

@@ -321,6 +321,10 @@ impl Core {
             self.freshen_accounts();
         }
         self.collect_garbage();
+        if !self.dirty.tasks.is_empty() {
+            // Files were found where they do not belong.
+            self.place_changed();
+        }
         self.forget_fences();
         for number in self.out.sectors.clone() {
             self.note_partition(number);

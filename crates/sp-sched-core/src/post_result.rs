@@ -200,7 +200,7 @@ impl Core {
                 self.touch_host(&running.host);
             }
             message.push_str(&part.story());
-            if let Some(running) = part.running.as_ref().filter(|t| self.is_available(&t.worker)) {
+            if let Some(running) = part.running.as_ref().filter(|t| self.hears(&t.worker)) {
                 let (worker, attempt) = (running.worker.clone(), running.attempt);
                 self.out.push(Effect::Cancel { worker, attempt, reason: "its request has failed".to_owned() });
             }

@@ -86,6 +86,11 @@ impl Core {
         self.workers.get(worker).is_some_and(|w| w.available(self.now, self.config.lease_ms))
     }
 
+    /// Does what it is told reach it? It may, though its lease is lost.
+    pub(crate) fn hears(&self, worker: &WorkerId) -> bool {
+        self.workers.get(worker).is_some_and(|w| w.stream)
+    }
+
     /// When the lease of everything on this worker ends; a worker not seen since the start has one lease from there.
     pub(crate) fn lease_until(&self, worker: &WorkerId) -> UnixMs {
         let lease_ms = self.config.lease_ms;
