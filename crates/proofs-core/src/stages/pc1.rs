@@ -12,7 +12,7 @@ use super::add_piece::check_pieces;
 use super::config::{porep_config, upstream_pieces, with_tree};
 use super::error::guard;
 use super::files::{check_sector_file, require_empty_dir};
-use super::parents::ensure_parents;
+use super::parents::{ensure_parents, graph};
 use super::{SectorContext, StageError};
 
 const STAGE: &str = "PC1";
@@ -66,7 +66,7 @@ fn label<Tree: 'static + MerkleTreeTrait>(
     cache: &Path,
 ) -> anyhow::Result<Pc1Output> {
     let config = porep_config(ctx.proof)?;
-    ensure_parents::<Tree>(&config)?;
+    ensure_parents(&graph(ctx.proof))?;
     let mut output: SealPreCommitPhase1Output<Tree> = seal_pre_commit_phase1(
         &config,
         cache,
