@@ -7,5 +7,7 @@ mod cpu;
 mod memory;
 pub mod sdr;
 mod sha256;
+mod tree_d;
 
 pub use cpu::Cpu;
+pub use tree_d::build_tree_d;

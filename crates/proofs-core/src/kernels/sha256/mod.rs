@@ -4,6 +4,8 @@ pub(crate) mod portable;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod sha_ni;
 
+use super::Cpu;
+
 /// A SHA-256 value, or half a block, as eight words in the machine's byte order.
 pub(crate) type Words = [u32; 8];
 
@@ -36,6 +38,20 @@ pub(crate) const fn padding(message_bytes: u32) -> Words {
 
 /// The block that ends a message of 64 bytes.
 pub(crate) const PADDING_64: [Words; 2] = [[0x8000_0000, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 0, 0, 0, 512]];
+
+/// The parents of a row of nodes: SHA-256 of each pair, as field elements.
+pub(crate) fn hash_pairs(cpu: Cpu, row: &[Words]) -> Vec<Words> {
+    let pairs = row.as_chunks::<2>().0;
+    let mut parents = vec![Words::default(); pairs.len()];
+    #[cfg(target_arch = "x86_64")]
+    if cpu.has_sha_ni() {
+        sha_ni::hash_pairs(cpu, pairs, &mut parents);
+        return parents;
+    }
+    let _ = cpu;
+    portable::hash_pairs(pairs, &mut parents);
+    parents
+}
 
 /// The round constants (FIPS 180-4, 4.2.2).
 #[rustfmt::skip]

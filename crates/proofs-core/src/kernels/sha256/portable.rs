@@ -1,6 +1,6 @@
 //! SHA-256 without special instructions: the reference (FIPS 180-4, 6.2.2).
 
-use super::{K, Words};
+use super::{FIELD_MASK, INITIAL, K, PADDING_64, Words};
 
 /// Mixes a block, given as its two halves, into the state.
 pub(crate) fn compress(state: &mut Words, left: &Words, right: &Words) {
@@ -27,11 +27,21 @@ pub(crate) fn compress(state: &mut Words, left: &Words, right: &Words) {
     }
 }
 
+/// SHA-256 of each pair, as a field element.
+pub(super) fn hash_pairs(pairs: &[[Words; 2]], parents: &mut [Words]) {
+    for ([left, right], parent) in pairs.iter().zip(parents) {
+        *parent = INITIAL;
+        compress(parent, left, right);
+        compress(parent, &PADDING_64[0], &PADDING_64[1]);
+        parent[7] &= FIELD_MASK;
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use sha2::{Digest, Sha256};
 
-    use super::super::{INITIAL, from_bytes, padding, to_bytes};
+    use super::super::{from_bytes, padding, to_bytes};
     use super::*;
 
     #[test]

@@ -9,7 +9,8 @@ use std::arch::x86_64::{
     _mm_storeu_si128,
 };
 
-use super::{FIELD_MASK, INITIAL, K, Words};
+use super::{FIELD_MASK, INITIAL, K, PADDING_64, Words};
+use crate::kernels::Cpu;
 
 /// Steps of four rounds in a block.
 const STEPS: usize = 16;
@@ -152,4 +153,43 @@ pub(crate) fn compress_again<const STREAMS: usize>(states: &mut [State; STREAMS]
         }
     }
     add_states(states, &before);
+}
+
+/// Pairs that are hashed at a time.
+const LANES: usize = 4;
+
+/// SHA-256 of each pair, as a field element.
+///
+/// # Panics
+/// If the machine has no SHA-NI.
+pub(super) fn hash_pairs(cpu: Cpu, pairs: &[[Words; 2]], parents: &mut [Words]) {
+    assert!(cpu.has_sha_ni());
+    let (many, few) = pairs.as_chunks::<LANES>();
+    let (many_parents, few_parents) = parents.as_chunks_mut::<LANES>();
+    // SAFETY: a `Cpu` that says SHA-NI was detected, with SSE4.1 and SSSE3, on this machine.
+    unsafe {
+        hash_lanes(many, many_parents);
+        hash_lanes(few.as_chunks::<1>().0, few_parents.as_chunks_mut::<1>().0);
+    }
+}
+
+#[target_feature(enable = "sha,sse4.1,ssse3")]
+fn hash_lanes<const STREAMS: usize>(groups: &[[[Words; 2]; STREAMS]], parents: &mut [[Words; STREAMS]]) {
+    // The second block is the same for every pair.
+    let mut padding = [empty_schedule(); STREAMS];
+    let blocks = [block_of(&PADDING_64[0], &PADDING_64[1]); STREAMS];
+    compress::<STREAMS, true>(&mut [State::initial(); STREAMS], blocks, &mut padding);
+    let mut unused = padding;
+    for (pairs, parents) in groups.iter().zip(parents) {
+        let mut states = [State::initial(); STREAMS];
+        let mut blocks = [empty_block(); STREAMS];
+        for (block, [left, right]) in blocks.iter_mut().zip(pairs) {
+            *block = block_of(left, right);
+        }
+        compress::<STREAMS, false>(&mut states, blocks, &mut unused);
+        compress_again(&mut states, &padding);
+        for (state, parent) in states.into_iter().zip(parents) {
+            state.store(parent);
+        }
+    }
 }
