@@ -50,7 +50,7 @@ test: build params
 
 test-long: build params
 	$(CARGO) test --locked -p sp-sched-core --test rules -- --ignored
-	$(CARGO) test --locked -p proofs-core --test stages -- --ignored
+	$(CARGO) test --locked -p proofs-core --lib --test stages -- --ignored
 	$(CARGO) test --locked -p sp-tests --no-fail-fast -- --ignored --skip python --test-threads 1 --nocapture
 
 # Bugs are planted into a copy of the tree below DIR, the system's temporary directory if it is empty.

@@ -6,5 +6,8 @@
 // A library over real files and cores; the simulation replaces it whole.
 #![allow(clippy::disallowed_methods)]
 
+// Intrinsics, in the files of the instruction sets.
+#[allow(unsafe_code)]
+pub mod kernels;
 pub mod params;
 pub mod stages;

@@ -3,7 +3,8 @@
 //! One file per stage. A stage takes what it needs as arguments, keeps nothing between calls, and is blocking: one call
 //! may take hours at 32 GiB. It writes only into the files and directories that it is given; the caller works aside and
 //! publishes by rename. Upstream's settings (`FIL_PROOFS_*`) are read from the environment once per process, at the
-//! first use, so the caller sets them before it starts the process.
+//! first use, so the caller sets them before it starts the process. So is `SP_PROOFS`: with `upstream` upstream's own code
+//! runs where a kernel of ours would.
 
 mod add_piece;
 mod c1;
@@ -19,9 +20,11 @@ mod p_aux;
 mod parameters;
 mod parents;
 mod pc1;
+mod pc1_upstream;
 mod pc2;
 mod pr1;
 mod pr2;
+mod provider;
 mod regen_sector_key;
 mod replica_update;
 mod unseal;
@@ -38,7 +41,7 @@ pub use config::SectorContext;
 pub use error::StageError;
 pub use finalize::{finalize, finalize_replica_update};
 pub use parameters::{require_post_parameters, require_seal_parameters, require_update_parameters};
-pub use pc1::{Pc1Output, pc1};
+pub use pc1::{Pc1Output, Pc1Sector, pc1, pc1_group, pc1_journal};
 pub use pc2::{SealCommitments, pc2};
 pub use pr1::prove_replica_update_1;
 pub use pr2::prove_replica_update_2;

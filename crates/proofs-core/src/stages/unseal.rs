@@ -17,7 +17,7 @@ use super::data_root::data_root;
 use super::error::guard;
 use super::fields::check_commitment;
 use super::files::{check_sector_file, require_empty_dir};
-use super::parents::ensure_parents;
+use super::parents::{ensure_parents, graph};
 use super::{SectorContext, StageError};
 
 const STAGE: &str = "UNS";
@@ -73,7 +73,7 @@ fn decode<Tree: 'static + MerkleTreeTrait>(
     out: &Path,
 ) -> anyhow::Result<()> {
     let config = porep_config(ctx.proof)?;
-    ensure_parents::<Tree>(&config)?;
+    ensure_parents(&graph(ctx.proof))?;
     let params: PublicParams<Tree> = public_params(&config)?;
     let comm_d: DefaultPieceDomain = as_safe_commitment(&comm_d.0, "comm_d")?;
     let replica_id =
