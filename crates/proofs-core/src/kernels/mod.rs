@@ -12,4 +12,4 @@ mod tree_d;
 pub use cpu::Cpu;
 pub use memory::Table;
 pub use sha256::Words;
-pub use tree_d::build_tree_d;
+pub use tree_d::{build_tree_d, data_root};
