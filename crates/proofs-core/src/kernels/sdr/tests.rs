@@ -142,7 +142,7 @@ fn layers_of_8_mib_are_upstreams() {
 }
 
 #[test]
-#[ignore = "takes a minute or two"]
+#[ignore = "minutes; make test-long runs it"]
 fn layers_of_8_mib_are_upstreams_in_every_way() {
     for version in VERSIONS {
         let graph = TestGraph { nodes: 1 << 18, porep_id: [6; 32], version };
