@@ -66,8 +66,14 @@ python:
 test-grpc: build params python
 	SP_TEST_PYTHON=$(abspath $(VENV))/bin/python $(CARGO) test --locked -p sp-tests --test foreign_client -- --ignored --nocapture
 
+# Upstream's labels use the processor's SHA instructions only if it is compiled for them; ours are chosen at run time.
+SHA := $(shell grep -qw sha_ni /proc/cpuinfo 2>/dev/null && echo 1)
+SHA_FLAGS := -C target-feature=+sha,+ssse3,+sse4.1
+
 bench: build params
 	$(CARGO) build --locked -p proofs-core --examples
+	$(if $(SHA),CARGO_TARGET_DIR="$(dir $(BIN))upstream-sha" RUSTFLAGS="$(SHA_FLAGS)" \
+		$(CARGO) build --locked -p proofs-core --example bench_sdr)
 	$(BIN)/sp-bench $(if $(filter 0 no false,$(COLD)),--no-cold)
 	@$(MAKE) --no-print-directory bench-sched
 

@@ -29,6 +29,7 @@ fn main() -> Result<ExitCode> {
     report.show(vec![demo("make demo, parameters cached, binaries built", 480.0, &[])?]);
     report.show(vec![demo_without_parameters()?]);
     report.show(parameters()?);
+    report.show(kernels()?);
     if has("--no-cold") {
         report.say(&format!("{COMPILING:<62} not measured (COLD=0)"));
     } else {
@@ -204,6 +205,33 @@ fn parameters() -> Result<Vec<Line>> {
         lines.push(Line::new(&what, unit, vec![number(porep, key)?], promise));
     }
     Ok(lines)
+}
+
+/// The kernels against upstream's, in the build that gives upstream its SHA instructions. A machine without them has no
+/// such build, and upstream none of them.
+fn kernels() -> Result<Vec<Line>> {
+    eprintln!("kernels: ours and upstream's");
+    let (dir, example) = (bin_dir()?, "examples/bench_sdr");
+    let with_sha = dir.parent().context("no target directory")?.join("upstream-sha/debug").join(example);
+    let report = run_json(&mut Command::new(if with_sha.is_file() { with_sha } else { dir.join(example) }))?;
+    let fair = report["upstream_with_sha"].as_bool().unwrap_or(false);
+    let mut lines = vec![];
+    for line in report["lines"].as_array().context("bench_sdr printed no lines")? {
+        let text = |key: &str| line[key].as_str().with_context(|| format!("bench_sdr printed no {key}"));
+        let values = line["values"].as_array().context("bench_sdr printed no values")?;
+        let promise = line["at_least"].as_f64().filter(|_| fair).map_or(Promise::None, Promise::AtLeast);
+        lines.push(Line::new(
+            text("what")?,
+            unit(text("unit")?),
+            values.iter().flat_map(Value::as_f64).collect(),
+            promise,
+        ));
+    }
+    Ok(lines)
+}
+
+fn unit(text: &str) -> &'static str {
+    ["ns", "cpu-s"].into_iter().find(|unit| *unit == text).unwrap_or("x")
 }
 
 /// The whole demo, with binaries built.

@@ -10,4 +10,6 @@ mod sha256;
 mod tree_d;
 
 pub use cpu::Cpu;
-pub use tree_d::build_tree_d;
+pub use memory::Table;
+pub use sha256::Words;
+pub use tree_d::{build_tree_d, data_root};

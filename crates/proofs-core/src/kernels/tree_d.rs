@@ -34,6 +34,15 @@ pub fn build_tree_d(cpu: Cpu, data: &File, leaves: u64, tree: &File) -> io::Resu
     Ok(to_bytes(&tree.climb(block.ilog2(), 0, roots)?))
 }
 
+/// The root of the tree over `data`: a power of two of leaves of 32 bytes, on the calling thread.
+pub fn data_root(cpu: Cpu, data: &[u8]) -> [u8; 32] {
+    let mut row: Vec<Words> = data.as_chunks().0.iter().map(from_bytes).collect();
+    while row.len() > 1 {
+        row = hash_pairs(cpu, &row);
+    }
+    to_bytes(&row[0])
+}
+
 struct Tree<'a> {
     cpu: Cpu,
     leaves: u64,

@@ -5,46 +5,28 @@ use std::io::Read;
 use std::path::Path;
 
 use rayon::prelude::*;
-use sha2::{Digest, Sha256};
 use sp_types::Commitment;
 
 use super::StageError;
 use super::files::BLOCK_BYTES;
+use crate::kernels::{Cpu, data_root as root_of};
 
 /// Bytes that one thread hashes at a time; a power of two.
 const LANE_BYTES: usize = 64 << 10;
 
 /// The commitment of the `size_bytes` (a power of two, at least 64) that `path` starts with.
 pub(super) fn data_root(stage: &'static str, path: &Path, size_bytes: u64) -> Result<Commitment, StageError> {
+    let cpu = Cpu::detect();
     let mut file = File::open(path).map_err(StageError::io(stage, path))?;
     let block_bytes = size_bytes.min(BLOCK_BYTES as u64) as usize;
     let mut block = vec![0; block_bytes];
     let mut roots = Vec::new();
     for _ in 0..size_bytes / block_bytes as u64 {
         file.read_exact(&mut block).map_err(StageError::io(stage, path))?;
-        let lanes: Vec<[u8; 32]> = block.par_chunks(LANE_BYTES).map(|lane| fold(leaves(lane))).collect();
-        roots.push(fold(lanes));
+        let lanes: Vec<[u8; 32]> = block.par_chunks(LANE_BYTES).map(|lane| root_of(cpu, lane)).collect();
+        roots.push(root_of(cpu, lanes.as_flattened()));
     }
-    Ok(Commitment(fold(roots)))
-}
-
-fn leaves(bytes: &[u8]) -> Vec<[u8; 32]> {
-    bytes.as_chunks().0.to_vec()
-}
-
-/// Hashes a row of nodes, a power of two of them, to its root.
-fn fold(mut row: Vec<[u8; 32]>) -> [u8; 32] {
-    while row.len() > 1 {
-        row = row.as_chunks().0.iter().map(|[left, right]| node(left, right)).collect();
-    }
-    row[0]
-}
-
-/// SHA-256 with the two top bits cleared, so that the node is a field element.
-fn node(left: &[u8; 32], right: &[u8; 32]) -> [u8; 32] {
-    let mut hash: [u8; 32] = Sha256::new().chain_update(left).chain_update(right).finalize().into();
-    hash[31] &= 0x3f;
-    hash
+    Ok(Commitment(root_of(cpu, roots.as_flattened())))
 }
 
 #[cfg(test)]

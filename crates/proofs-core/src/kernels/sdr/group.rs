@@ -13,16 +13,12 @@ use super::files::{FileError, read_layer, write_layer};
 use super::journal::Journal;
 use super::label::{Layer, MAX_STREAMS, label_nodes};
 use super::{Graph, NodeParents, ParentsFile};
-use crate::kernels::Cpu;
-use crate::kernels::memory::zeroed;
 use crate::kernels::sha256::{Words, from_bytes};
+use crate::kernels::{Cpu, Table};
 
 /// Nodes whose parents are read at a time, and batches that are read ahead.
 const BATCH_NODES: usize = 1 << 13;
 const BATCHES_AHEAD: usize = 4;
-
-/// The labels of a layer of all sectors of the group, [node][sector].
-type Labels = Vec<Words>;
 
 /// One sector of a group.
 #[derive(Debug, Clone, Copy)]
@@ -80,7 +76,7 @@ pub fn label_group(
         scope.spawn(move || write_layers(sectors, journals, &to_write, &written_in));
         let mut writer = Writer { finished, written, busy: false };
         for number in done + 1..=layers {
-            let before: &[Words] = previous.as_ref().map_or(&[], |labels| labels.as_slice());
+            let before: &[Words] = previous.as_ref().map_or(&[], |labels: &Arc<Table>| labels);
             let layer = Layer { replica_ids: &replica_ids, number: number as u32, previous: before };
             label_layer(cpu, layer, graph.nodes(), &batches, &mut current, &mut writer)?;
             writer.wait()?;
@@ -88,20 +84,21 @@ pub fn label_group(
             let labels = Arc::new(current);
             writer.start(number, &labels);
             previous = Some(labels);
-            // The last layer needs none after it.
-            current = match spare {
-                Some(labels) => labels,
-                None if number < layers => memory()?,
-                None => Vec::new(),
-            };
+            if number < layers {
+                current = spare.map_or_else(memory, Ok)?;
+            } else {
+                break;
+            }
         }
         writer.wait()
     })
 }
 
-fn memory_for(graph: &Graph, sectors: &[GroupSector<'_>]) -> Result<Labels, FileError> {
-    let failed = |e| FileError::at(sectors[0].cache)(io::Error::new(io::ErrorKind::OutOfMemory, e));
-    zeroed(graph.nodes() as usize * sectors.len()).map_err(failed)
+/// Memory for a layer of all sectors, [node][sector].
+fn memory_for(graph: &Graph, sectors: &[GroupSector<'_>]) -> Result<Table, FileError> {
+    let failed = |e: io::Error| io::Error::new(e.kind(), format!("no memory for a layer: {e}"));
+    let table = Table::zeroed(graph.nodes() as usize * sectors.len());
+    table.map_err(|e| FileError::at(sectors[0].cache)(failed(e)))
 }
 
 fn label_layer(
@@ -109,7 +106,7 @@ fn label_layer(
     layer: Layer<'_>,
     nodes: u64,
     batches: &Receiver<Result<Vec<NodeParents>, FileError>>,
-    current: &mut Labels,
+    current: &mut [Words],
     writer: &mut Writer,
 ) -> Result<(), FileError> {
     let mut first = 0;
@@ -145,7 +142,7 @@ fn read_parents(
 fn write_layers(
     sectors: &[GroupSector<'_>],
     mut journals: Vec<Journal<'_>>,
-    to_write: &Receiver<(usize, Arc<Labels>)>,
+    to_write: &Receiver<(usize, Arc<Table>)>,
     written: &Sender<Result<(), FileError>>,
 ) {
     for (number, labels) in to_write {
@@ -163,13 +160,13 @@ fn write_layers(
 
 /// The writing thread, as the labelling thread sees it. It has one layer at a time.
 struct Writer {
-    finished: Sender<(usize, Arc<Labels>)>,
+    finished: Sender<(usize, Arc<Table>)>,
     written: Receiver<Result<(), FileError>>,
     busy: bool,
 }
 
 impl Writer {
-    fn start(&mut self, number: usize, labels: &Arc<Labels>) {
+    fn start(&mut self, number: usize, labels: &Arc<Table>) {
         self.busy = self.finished.send((number, Arc::clone(labels))).is_ok();
     }
 

@@ -14,7 +14,7 @@ mod parents;
 pub use files::FileError;
 pub use graph::{BASE_PARENTS, EXPANDER_PARENTS, Graph, GraphVersion, NodeParents, PARENTS};
 pub use group::{GroupSector, label_group};
-pub use label::MAX_STREAMS;
+pub use label::{Layer, MAX_STREAMS, label_nodes};
 pub use parents::{ParentsFile, make_parents};
 
 #[cfg(test)]

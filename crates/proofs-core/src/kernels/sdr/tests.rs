@@ -1,8 +1,12 @@
 //! Layer files against upstream's labels, for every version, size, instruction set and width; and what resuming believes.
 
+use std::env;
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use filecoin_hashers::poseidon::PoseidonHasher;
 use storage_proofs_core::api_version::ApiVersion;
@@ -48,7 +52,8 @@ struct TestGraph {
 
 /// Sectors of one group, each with a directory.
 struct Group {
-    dir: TempDir,
+    dir: PathBuf,
+    _removed: Option<TempDir>,
     graph: Graph,
     parents: ParentsFile,
     layers: usize,
@@ -58,20 +63,26 @@ struct Group {
 impl Group {
     fn new(graph: &TestGraph, layers: usize, streams: usize) -> Self {
         let dir = tempfile::tempdir().unwrap();
+        let group = Self::at(dir.path(), graph, layers, streams);
+        Self { _removed: Some(dir), ..group }
+    }
+
+    /// In a directory that may hold an earlier run.
+    fn at(dir: &Path, graph: &TestGraph, layers: usize, streams: usize) -> Self {
         let graph = Graph::new(graph.nodes, graph.porep_id, graph.version);
-        let parents = make_parents(&graph, Cpu::detect(), dir.path()).unwrap();
+        let parents = make_parents(&graph, Cpu::detect(), dir).unwrap();
         let replica_ids = (0..streams).map(|stream| [9 + stream as u8; 32]).collect();
-        let group = Self { dir, graph, parents, layers, replica_ids };
-        (0..streams).for_each(|stream| fs::create_dir(group.cache(stream)).unwrap());
+        let group = Self { dir: dir.to_owned(), _removed: None, graph, parents, layers, replica_ids };
+        (0..streams).for_each(|stream| fs::create_dir_all(group.cache(stream)).unwrap());
         group
     }
 
     fn cache(&self, stream: usize) -> PathBuf {
-        self.dir.path().join(format!("cache-{stream}"))
+        self.dir.join(format!("cache-{stream}"))
     }
 
     fn journal(&self, stream: usize) -> PathBuf {
-        self.dir.path().join(format!("journal-{stream}"))
+        self.dir.join(format!("journal-{stream}"))
     }
 
     fn label(&self, cpu: Cpu) -> Result<(), FileError> {
@@ -131,7 +142,7 @@ fn layers_of_8_mib_are_upstreams() {
 }
 
 #[test]
-#[ignore = "takes a minute or two"]
+#[ignore = "minutes; make test-long runs it"]
 fn layers_of_8_mib_are_upstreams_in_every_way() {
     for version in VERSIONS {
         let graph = TestGraph { nodes: 1 << 18, porep_id: [6; 32], version };
@@ -216,4 +227,38 @@ fn a_layer_that_cannot_be_written_ends_the_group() {
     fs::create_dir(layer_path(&group.cache(0), 1)).unwrap();
     let error = group.label(Cpu::detect()).unwrap_err();
     assert!(error.path.ends_with("sc-02-data-layer-1.dat"), "{error}");
+}
+
+/// A process is killed again and again amidst its layers, and started again where it was; each is killed later.
+#[test]
+fn a_killed_group_goes_on() {
+    const DIR: &str = "SP_TEST_GROUP_DIR";
+    let graph = TestGraph { nodes: 1 << 15, porep_id: [7; 32], version: GraphVersion::V1_1 };
+    if let Some(dir) = env::var_os(DIR) {
+        return Group::at(Path::new(&dir), &graph, 6, 2).label(Cpu::detect()).unwrap();
+    }
+    let known = Group::new(&graph, 6, 2);
+    known.label(Cpu::detect()).unwrap();
+    let dir = tempfile::tempdir().unwrap();
+    let name = "kernels::sdr::tests::a_killed_group_goes_on";
+    let mut killed = 0;
+    for round in 1.. {
+        let mut child = Command::new(env::current_exe().unwrap());
+        let mut child = child.args([name, "--exact"]).env(DIR, dir.path()).stdout(Stdio::null()).spawn().unwrap();
+        thread::sleep(Duration::from_millis(30 * round));
+        let finished = child.try_wait().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let Some(status) = finished else {
+            killed += 1;
+            continue;
+        };
+        assert!(status.success());
+        break;
+    }
+    assert!(killed > 0, "it was never killed");
+    let group = Group::at(dir.path(), &graph, 6, 2);
+    for (stream, layer) in (0..2).flat_map(|stream| (1..=6).map(move |layer| (stream, layer))) {
+        assert!(group.layer(stream, layer) == known.layer(stream, layer), "layer {layer} of {stream}");
+    }
 }

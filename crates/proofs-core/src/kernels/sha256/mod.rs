@@ -7,7 +7,7 @@ pub(crate) mod sha_ni;
 use super::Cpu;
 
 /// A SHA-256 value, or half a block, as eight words in the machine's byte order.
-pub(crate) type Words = [u32; 8];
+pub type Words = [u32; 8];
 
 /// The bytes of a value, as every file has them.
 pub(crate) fn to_bytes(words: &Words) -> [u8; 32] {

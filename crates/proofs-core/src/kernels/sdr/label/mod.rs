@@ -23,14 +23,14 @@ const PAIRS: usize = HASHED_PARENTS / 2;
 const MESSAGE_BYTES: u32 = 64 + 32 * HASHED_PARENTS as u32;
 
 /// What is the same for all nodes of a layer.
-#[derive(Clone, Copy)]
-pub(super) struct Layer<'a> {
-    /// One per stream.
-    pub(super) replica_ids: &'a [Words],
+#[derive(Debug, Clone, Copy)]
+pub struct Layer<'a> {
+    /// The replica id of each stream.
+    pub replica_ids: &'a [Words],
     /// From 1.
-    pub(super) number: u32,
+    pub number: u32,
     /// The labels of the layer before, [node][stream]; empty for the first layer.
-    pub(super) previous: &'a [Words],
+    pub previous: &'a [Words],
 }
 
 impl Layer<'_> {
@@ -54,7 +54,7 @@ impl Layer<'_> {
 ///
 /// # Panics
 /// If there are no or more than [`MAX_STREAMS`] streams, or a parent is no node of the layers.
-pub(super) fn label_nodes(cpu: Cpu, layer: Layer<'_>, first: u64, parents: &[NodeParents], current: &mut [Words]) {
+pub fn label_nodes(cpu: Cpu, layer: Layer<'_>, first: u64, parents: &[NodeParents], current: &mut [Words]) {
     let streams = layer.replica_ids.len();
     assert!((1..=MAX_STREAMS).contains(&streams), "{streams} streams");
     if first == 0 {

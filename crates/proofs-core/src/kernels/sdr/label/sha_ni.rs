@@ -39,13 +39,12 @@ fn label_streams<const STREAMS: usize>(layer: Layer<'_>, first: u64, parents: &[
     let mut kept = [[empty_schedule(); STREAMS]; PAIRS_MAX];
     for (i, node_parents) in parents.iter().enumerate() {
         let node = first + i as u64;
-        if let Some(coming) = parents.get(i + AHEAD) {
-            call_for::<STREAMS>(coming, current, layer.previous);
-        }
+        // At the end its own once more, which costs nothing.
+        let coming = parents.get(i + AHEAD).unwrap_or(node_parents);
         let states = if layer.previous.is_empty() {
-            label::<STREAMS, BASE_PARENTS>(layer, node, node_parents, current, &mut kept)
+            label::<STREAMS, BASE_PARENTS>(layer, node, node_parents, coming, current, &mut kept)
         } else {
-            label::<STREAMS, PARENTS>(layer, node, node_parents, current, &mut kept)
+            label::<STREAMS, PARENTS>(layer, node, node_parents, coming, current, &mut kept)
         };
         let (labels, _) = current[node as usize * STREAMS..].as_chunks_mut::<STREAMS>();
         for (state, label) in states.into_iter().zip(&mut labels[0]) {
@@ -55,20 +54,27 @@ fn label_streams<const STREAMS: usize>(layer: Layer<'_>, first: u64, parents: &[
 }
 
 /// Hashes the message of one node, of `DEGREE` parents.
+///
+/// Between the blocks it asks for the parents of the node `coming`, which lie anywhere. An instruction that asks waits
+/// until it knows the page, and what comes after it waits with it: several in a row wait together, so that the wait is
+/// short, but the hashing of one stream alone rather has it in two parts.
 #[inline]
 #[target_feature(enable = "sha,sse4.1,ssse3")]
 fn label<const STREAMS: usize, const DEGREE: usize>(
     layer: Layer<'_>,
     node: u64,
     parents: &NodeParents,
+    coming: &NodeParents,
     current: &[Words],
     kept: &mut [[Schedule; STREAMS]; PAIRS_MAX],
 ) -> [State; STREAMS] {
-    let of = |slot: usize| -> &[Words; STREAMS] {
+    let labels = |slot: usize, parents: &NodeParents| -> &[Words; STREAMS] {
         let labels = if slot < BASE_PARENTS { current } else { layer.previous };
         &labels.as_chunks().0[parents[slot] as usize]
     };
-    let head = layer.head(node);
+    let of = |slot| labels(slot, parents);
+    let bunch = if STREAMS == 1 { PARENTS / 2 } else { PARENTS };
+    let (head, padding) = (layer.head(node), padding(MESSAGE_BYTES));
     let mut states = [State::initial(); STREAMS];
     let mut blocks = [empty_block(); STREAMS];
     for (block, replica_id) in blocks.iter_mut().zip(layer.replica_ids) {
@@ -76,15 +82,20 @@ fn label<const STREAMS: usize, const DEGREE: usize>(
     }
     compress::<STREAMS, false>(&mut states, blocks, &mut kept[0]);
     for (pair, kept) in kept.iter_mut().take(DEGREE / 2).enumerate() {
+        if pair % bunch == 0 {
+            (pair..DEGREE.min(pair + bunch)).for_each(|slot| ask_for(labels(slot, coming)));
+        }
         for (block, (left, right)) in blocks.iter_mut().zip(of(2 * pair).iter().zip(of(2 * pair + 1))) {
             *block = block_of(left, right);
         }
         compress::<STREAMS, true>(&mut states, blocks, kept);
     }
     for pair in DEGREE / 2..PAIRS {
+        if pair % bunch == 0 {
+            (pair..DEGREE.min(pair + bunch)).for_each(|slot| ask_for(labels(slot, coming)));
+        }
         compress_again(&mut states, &kept[pair % (DEGREE / 2)]);
     }
-    let padding = padding(MESSAGE_BYTES);
     for (block, last) in blocks.iter_mut().zip(of((HASHED_PARENTS - 1) % DEGREE)) {
         *block = block_of(last, &padding);
     }
@@ -92,16 +103,11 @@ fn label<const STREAMS: usize, const DEGREE: usize>(
     states
 }
 
-/// Asks for the parents of a node that comes soon: they lie anywhere.
+/// Asks for the labels of a parent to be brought into the cache. A line holds two.
 #[inline]
 #[target_feature(enable = "sha,sse4.1,ssse3")]
-fn call_for<const STREAMS: usize>(parents: &NodeParents, current: &[Words], previous: &[Words]) {
-    for (slot, parent) in parents.iter().enumerate() {
-        let labels = if slot < BASE_PARENTS { current } else { previous };
-        let Some(labels) = labels.as_chunks::<STREAMS>().0.get(*parent as usize) else { continue };
-        // A line holds two labels.
-        for pair in labels.chunks(2) {
-            _mm_prefetch::<_MM_HINT_T0>(pair.as_ptr().cast());
-        }
+fn ask_for<const STREAMS: usize>(labels: &[Words; STREAMS]) {
+    for pair in labels.chunks(2) {
+        _mm_prefetch::<_MM_HINT_T0>(pair.as_ptr().cast());
     }
 }
