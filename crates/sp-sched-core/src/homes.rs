@@ -16,10 +16,21 @@ use crate::workers::Worker;
 /// What it costs to keep a sector's files apart: enough to go elsewhere only where there is no room beside the others.
 const APART_MS: u64 = 60_000;
 
+/// Where a file lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// On a path that stores, or on one that nobody has told of.
+    Home,
+    /// Elsewhere, where somebody can hand it out.
+    Astray,
+    /// Elsewhere, and nobody can hand it out now.
+    Away,
+}
+
 /// Sectors to look at again when something becomes of stores or proofs.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Homes {
-    /// They have files that belong elsewhere, and no store that takes them.
+    /// They have files that belong elsewhere, and no store that takes them, or nobody who hands them out.
     pub(crate) homeless: BTreeSet<u64>,
     /// They have copies too many, which a proof may be reading.
     pub(crate) being_read: BTreeSet<u64>,
@@ -33,11 +44,15 @@ impl Core {
         let moves = self.tasks_of(number).find(|t| t.kind == TaskKind::Fetch);
         let unneeded: Option<TaskId> = moves.filter(|t| astray.is_empty() && t.attempts.is_empty()).map(|t| t.id);
         let has_home = astray.iter().any(|file| self.has_home(file.kind));
+        let is_away = sector.files.iter().any(|file| self.place(number, file) == Place::Away);
         self.homes.homeless.remove(&number);
+        if is_away || (!astray.is_empty() && !has_home) {
+            self.homes.homeless.insert(number);
+        }
         match (astray.is_empty(), has_home) {
-            (true, _) => unneeded.into_iter().for_each(|id| self.end_task(id, None, "its files are where they belong")),
+            (true, _) => unneeded.into_iter().for_each(|id| self.end_task(id, None, "nothing of it can be moved now")),
             (false, true) => self.ensure_task(number, TaskKind::Fetch),
-            (false, false) => drop(self.homes.homeless.insert(number)),
+            (false, false) => {}
         }
     }
 
@@ -60,16 +75,20 @@ impl Core {
 
     /// Files that somebody can hand out and that lie on no path that stores, as far as is known.
     pub(crate) fn astray(&self, sector: &Sector) -> Vec<SectorFile> {
-        let away = |file: &&SectorFile| {
-            let mut here = false;
-            for (id, _) in self.facts.replicas_of(sector.number, file) {
-                // One that nobody has attached now may be at home.
-                let Some(store) = self.facts.store(&id.store).filter(|s| !s.can_store) else { return false };
-                here |= store.is_usable();
+        let is_astray = |file: &&SectorFile| self.place(sector.number, file) == Place::Astray;
+        sector.files.iter().filter(is_astray).cloned().collect()
+    }
+
+    fn place(&self, number: u64, file: &SectorFile) -> Place {
+        let mut place = Place::Away;
+        for (id, _) in self.facts.replicas_of(number, file) {
+            match self.facts.store(&id.store) {
+                Some(store) if !store.can_store && store.is_usable() => place = Place::Astray,
+                Some(store) if !store.can_store => {}
+                _ => return Place::Home,
             }
-            here
-        };
-        sector.files.iter().filter(|f| f.kind != FileKind::Vanilla).filter(away).cloned().collect()
+        }
+        if file.kind == FileKind::Vanilla { Place::Home } else { place }
     }
 
     fn has_home(&self, kind: FileKind) -> bool {

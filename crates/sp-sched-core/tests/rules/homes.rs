@@ -66,6 +66,19 @@ fn a_path_that_stores_is_waited_for_without_a_task() {
 }
 
 #[test]
+fn files_that_nobody_can_hand_out_are_moved_when_somebody_can() {
+    let mut desk = sealed_on_a(Proving, |_| {});
+    desk.attach_with("a", "a", |fact| {
+        fact.can_store = false;
+        fact.holders.clear();
+    });
+    store_at_b(&mut desk);
+    assert!(desk.news().is_empty());
+    desk.attach_with("a", "a", |fact| fact.can_store = false);
+    assert_eq!(desk.news(), ["GET 0 on b"]);
+}
+
+#[test]
 fn a_path_that_stores_no_more_gives_its_files_away() {
     let mut desk = Desk::new(|_| {}, &[Proving]);
     for name in ["a", "b"] {
