@@ -139,6 +139,8 @@ fn prepare<'a>(sector: &'a Pc1Sector<'a>) -> Result<Prepared<'a>, StageError> {
         // From here on what lies in `cache` is ours.
         File::create_new(&journal).map_err(StageError::io(STAGE, &journal))?;
     }
+    // Whoever calls again may have cleared everything but the journal.
+    fs::create_dir_all(cache).map_err(StageError::io(STAGE, cache))?;
     copy_data(sector)?;
     let tree = cache.join(TREE_D);
     let build =

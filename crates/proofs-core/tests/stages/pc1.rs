@@ -76,13 +76,15 @@ fn pc1_called_again_makes_the_same_files() {
     let phase1 = known[0].pc1();
     let cache = sector[0].cache();
     let journal = stages::pc1_journal(&cache);
-    let steps: [&dyn Fn(); 6] = [
+    let steps: [&dyn Fn(); 7] = [
         &|| (),
         &|| fs::write(cache.join("sc-02-data-layer-2.dat"), [0; 2048]).unwrap(),
         &|| fs::write(cache.join("sc-02-data-tree-d.dat"), [7; 100]).unwrap(),
         &|| fs::remove_file(sector[0].file("sealed")).unwrap(),
         &|| fs::write(&journal, b"").unwrap(),
         &|| fs::remove_dir_all(&cache).and_then(|()| fs::create_dir(&cache)).unwrap(),
+        // What a worker leaves that clears the outputs of an attempt before it runs it again.
+        &|| fs::remove_dir_all(&cache).and_then(|()| fs::remove_file(sector[0].file("sealed"))).unwrap(),
     ];
     for step in steps {
         step();
