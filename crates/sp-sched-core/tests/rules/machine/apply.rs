@@ -3,7 +3,7 @@
 use proptest_state_machine::StateMachineTest;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Failure, Request, TaskDone, TaskOutput, TaskResult};
-use sp_sched_core::model::{Sector, WorkerRow};
+use sp_sched_core::model::{Sector, SectorFile, WorkerRow};
 use sp_sched_core::view::Where;
 use sp_types::{
     AttemptId, DeadlineIndex, ErrorCode, Randomness, ReplicaId, ResourceTable, SectorState, TaskId, TaskKind, WorkerId,
@@ -362,11 +362,14 @@ fn waits_for_the_operator(world: &World, sector: u64) -> bool {
     world.core().waiting_for(sector, world.clock()).starts_with("the operator")
 }
 
-/// Replicas of proven sectors that do not count.
+/// Replicas of proven sectors that do not count. Where every copy of what counts is lost, anything else of its kind is kept:
+/// it may be all there is.
 fn left_over(world: &World) -> Vec<ReplicaId> {
+    let is_there = |sector: u64, f: &SectorFile| world.index.of_sector(sector).contains(&(f.kind, f.root));
     let counts = |id: &&ReplicaId| {
         let sector = world.database.sectors.get(&id.sector.number).filter(|s| s.state == SectorState::Proving);
-        sector.is_none_or(|s| s.files.iter().any(|f| f.kind == id.kind && f.root == id.root))
+        let stays = |s: &Sector, f: &SectorFile| f.root == id.root || !is_there(s.number, f);
+        sector.is_none_or(|s| s.files.iter().any(|f| f.kind == id.kind && stays(s, f)))
     };
     world.index.replicas.keys().filter(|id| !counts(id)).cloned().collect()
 }
