@@ -102,7 +102,9 @@ impl Worker {
         let mut worker = Self::connect(index, name).await;
         worker.attach(store).await;
         assert_eq!(worker.declare(1, replicas, None).await, None);
-        worker.send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: store.into() })).await;
+        worker
+            .send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: store.into(), ..Default::default() }))
+            .await;
         worker
     }
 
@@ -248,7 +250,9 @@ async fn strangers_are_refused() {
     assert_eq!(code(&silent.unwrap_err()), Some(ErrorCode::BadRequest));
     // Junk in a session ends that session.
     let mut worker = Worker::connect(&index, "w").await;
-    worker.send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: "../etc".into() })).await;
+    worker
+        .send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: "../etc".into(), ..Default::default() }))
+        .await;
     assert_eq!(code(&worker.next().await.unwrap_err()), Some(ErrorCode::BadRequest));
 }
 
@@ -351,7 +355,9 @@ async fn what_was_acknowledged_survives_a_kill() {
     worker.attach("st").await;
     assert_eq!(worker.declare(1, vec![replica(2)], Some(attempt(6, 3))).await.as_deref(), Some("SP-ATTEMPT-ENDED"));
     assert_eq!(scheduler.reserve(attempt(5, 1), 300).await, None, "asked again, answered the same");
-    worker.send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: "st".into() })).await;
+    worker
+        .send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: "st".into(), ..Default::default() }))
+        .await;
     let gone = scheduler.wait(|f| if let Fact::ReplicaGone(r) = f { Some(r.clone()) } else { None }).await;
     assert_eq!(gone, replica(1), "a worker that has lost it says so by not declaring it");
 }

@@ -108,6 +108,13 @@ impl Core {
         numbers.into_iter().for_each(|number| self.ask(number));
     }
 
+    /// The worker that was asked has let go of the store: another one may do it.
+    pub(super) fn deletes_of_store_lost(&mut self, conn: ConnId, store: &StoreId) {
+        let lost = |delete: &Delete| delete.asked == Some(conn) && delete.replica.id.store == *store;
+        let numbers: Vec<_> = self.deletes.iter().filter(|(_, d)| lost(d)).map(|(number, _)| *number).collect();
+        numbers.into_iter().for_each(|number| self.ask(number));
+    }
+
     /// Somebody has the store now: what waited for it goes out.
     pub(super) fn deletes_found(&mut self, store: &StoreId) {
         let waits = |delete: &Delete| delete.asked.is_none() && delete.replica.id.store == *store;

@@ -17,8 +17,8 @@ use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, T
 
 use deletes::Delete;
 pub(crate) use model::{
-    ConnId, Durable, Effect, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReserveItem, RowChange, Settings,
-    StoreFact, ToWorker, WorkerHello,
+    ConnId, DeclareEnd, Durable, Effect, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReserveItem,
+    RowChange, Settings, StoreFact, ToWorker, WorkerHello,
 };
 use model::{Store, Worker};
 
@@ -126,10 +126,11 @@ impl Core {
         match message {
             FromWorker::Attach(settings, health) => self.attach(conn, settings, health),
             FromWorker::Declare { request, replicas, attempt } => self.declare(conn, request, replicas, attempt),
-            FromWorker::DeclareEnd(store) => self.declare_end(conn, &store),
+            FromWorker::DeclareEnd(end) => self.declare_end(conn, &end),
             FromWorker::Undeclare(replicas) => self.undeclare(conn, &replicas),
             FromWorker::Health(store, health) => self.report(conn, &store, health),
             FromWorker::DeleteDone { request, failed } => self.delete_done(conn, request, failed),
+            FromWorker::Detach { store, request } => self.detach(conn, &store, request),
             FromWorker::Leave => self.leave(conn),
         }
         self.flush();

@@ -1,8 +1,8 @@
 //! Replicas: declared by workers, made durable, told to the scheduler.
 
-use sp_types::{AttemptId, ErrorCode, ReplicaInfo, StoreId};
+use sp_types::{AttemptId, ErrorCode, ReplicaInfo};
 
-use super::{ConnId, Core, Fact, Place, Refusal, RowChange, ToWorker};
+use super::{ConnId, Core, DeclareEnd, Fact, Place, Refusal, RowChange, ToWorker};
 
 impl Core {
     /// A worker has replicas. Outputs of an attempt that has ended are refused: nothing it writes counts.
@@ -52,15 +52,19 @@ impl Core {
         self.replicas.insert(place, replica);
     }
 
-    /// The worker has named everything in the store: what it has not named is gone.
-    pub(super) fn declare_end(&mut self, conn: ConnId, store: &StoreId) {
+    /// The worker has named everything in the store: what it has not named is gone, unless it is to stay known.
+    pub(super) fn declare_end(&mut self, conn: ConnId, end: &DeclareEnd) {
+        let DeclareEnd { store, keep_missing, request } = end;
         let named = self.workers.get_mut(&conn).and_then(|worker| worker.declaring.remove(store));
         // Nothing was begun: of two declarations at once, the first end has settled it.
-        let Some(named) = named else { return };
-        let gone = |place: &&Place| place.store == *store && !named.contains(&(place.sector, place.kind));
-        for place in self.replicas.keys().filter(gone).cloned().collect::<Vec<_>>() {
-            self.drop_replica(&place);
+        let missing = named.map_or(vec![], |named| {
+            let gone = |place: &&Place| place.store == *store && !named.contains(&(place.sector, place.kind));
+            self.replicas.keys().filter(gone).cloned().collect::<Vec<_>>()
+        });
+        if !keep_missing {
+            missing.iter().for_each(|place| self.drop_replica(place));
         }
+        self.acknowledge_store(conn, *request, missing.len());
     }
 
     /// The worker no longer has these. A replica with another root is another one.

@@ -1,6 +1,6 @@
 //! Stores: attach, health, and the fact that follows from them.
 
-use super::{ConnId, Core, Fact, Health, Refusal, RowChange, Settings, Store, StoreFact};
+use super::{ConnId, Core, Fact, Health, Refusal, RowChange, Settings, Store, StoreFact, ToWorker};
 use sp_types::{ErrorCode, StoreId};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,11 +51,37 @@ impl Core {
         self.effects.push(super::Effect::Close(conn, reason));
         self.forget_worker(conn);
         for id in gone {
-            let places = self.replicas.keys().filter(|place| place.store == id).cloned().collect::<Vec<_>>();
-            places.iter().for_each(|place| self.drop_replica(place));
-            self.stores.remove(&id);
-            self.rows.push(RowChange::DeleteStore(id.clone()));
-            self.tell_scheduler(Fact::StoreGone(id));
+            self.remove_store(&id);
+        }
+    }
+
+    /// A worker lets go of a store: it leaves with its replicas, unless another worker has it attached too.
+    pub(super) fn detach(&mut self, conn: ConnId, id: &StoreId, request: u64) {
+        if let Some(worker) = self.workers.get_mut(&conn) {
+            worker.declaring.remove(id);
+        }
+        let held = self.stores.get_mut(id).is_some_and(|store| store.holders.remove(&conn));
+        let alone = held && self.stores.get(id).is_some_and(|store| store.holders.is_empty());
+        let left = if alone { self.remove_store(id) } else { 0 };
+        self.dirty.insert(id.clone());
+        self.deletes_of_store_lost(conn, id);
+        // Not there at all is as good: it was asked for twice.
+        self.acknowledge_store(conn, request, left);
+    }
+
+    /// Takes a store out of the index; says how many replicas went with it.
+    fn remove_store(&mut self, id: &StoreId) -> usize {
+        let places = self.replicas.keys().filter(|place| place.store == *id).cloned().collect::<Vec<_>>();
+        places.iter().for_each(|place| self.drop_replica(place));
+        self.stores.remove(id);
+        self.rows.push(RowChange::DeleteStore(id.clone()));
+        self.tell_scheduler(Fact::StoreGone(id.clone()));
+        places.len()
+    }
+
+    pub(super) fn acknowledge_store(&mut self, conn: ConnId, request: u64, missing: usize) {
+        if request != 0 {
+            self.tell_worker(conn, ToWorker::StoreAck { request, missing: missing as u64 });
         }
     }
 
