@@ -17,7 +17,6 @@ FIRST ?=
 WITHIN ?=
 TRACE ?=
 LOG ?=
-ALL ?=
 
 .PHONY: help build params demo test test-long test-grpc test-sim mutants python bench bench-sched sim sim-there fmt lint deny
 
@@ -31,7 +30,7 @@ help:
 	@echo "                               too, unless COLD=0; fails when a promise is missed"
 	@echo "make bench-sched [QUICK=1]     what the scheduler costs: its core alone, and as a service; part of bench"
 	@echo "make sim [SEEDS=N] [FIRST=M]   the services on a simulated network under faults, seeds M to M+N-1"
-	@echo "         [WITHIN=SECONDS] [TRACE=1] [LOG=info] [ALL=1]"
+	@echo "         [WITHIN=SECONDS] [TRACE=1] [LOG=info]"
 	@echo "make fmt | lint | deny         form, lints, licences (deny needs cargo-deny)"
 
 build:
@@ -85,7 +84,7 @@ bench-sched: build
 
 # A workspace of its own: what it needs must not reach the product. Without SEEDS as many of 200 as fit into 3 minutes.
 sim: sim-there
-	cd sim && SIM_SEEDS="$(SEEDS)" SIM_FIRST="$(FIRST)" SIM_WITHIN="$(WITHIN)" SIM_TRACE="$(TRACE)" SIM_LOG="$(LOG)" SIM_ALL="$(ALL)" \
+	cd sim && SIM_SEEDS="$(SEEDS)" SIM_FIRST="$(FIRST)" SIM_WITHIN="$(WITHIN)" SIM_TRACE="$(TRACE)" SIM_LOG="$(LOG)" \
 		$(CARGO) run --locked
 
 # The simulation's own tests: that it repeats itself, and the model of leases and fences.

@@ -28,8 +28,6 @@ pub struct Told {
     pub faults: BTreeMap<String, u64>,
     /// Sectors by what became of them.
     pub sectors: BTreeMap<String, u64>,
-    /// Known defects that showed.
-    pub known: BTreeMap<String, u64>,
     /// The trace, or the complaint.
     pub text: String,
 }
@@ -58,7 +56,6 @@ pub fn run(seed: u64) {
             println!("took {}\ncrowded {}", report.took_ms, report.crowded);
             report.faults.iter().for_each(|(kind, count)| println!("fault {count} {kind}"));
             report.sectors.iter().for_each(|(kind, count)| println!("sector {count} {kind}"));
-            report.known.iter().for_each(|(kind, count)| println!("known {count} {kind}"));
             println!("ok\n{TEXT}\n{}", report.trace);
         }
         Ok(Err(complaint)) => println!("{TEXT}\n{complaint}\n{panics}"),
@@ -83,7 +80,6 @@ pub fn read(output: &str, ended: &str) -> Told {
             "crowded" => told.crowded = number(),
             "fault" => told.faults.extend(counted()),
             "sector" => told.sectors.extend(counted()),
-            "known" => told.known.extend(counted()),
             _ => {}
         }
     }
@@ -101,10 +97,7 @@ mod tests {
 
     #[test]
     fn what_is_told_is_read() {
-        let told = read(
-            "cpu 12\ntook 340\ncrowded 1\nfault 3 power cut\nsector 4 snapped\nknown 2 a thing\nok\ntext\none\ntext\n",
-            "",
-        );
+        let told = read("cpu 12\ntook 340\ncrowded 1\nfault 3 power cut\nsector 4 snapped\nok\ntext\none\ntext\n", "");
         let counts = |kind: &str, n| BTreeMap::from([(kind.to_owned(), n)]);
         let expected = Told {
             ok: true,
@@ -113,7 +106,6 @@ mod tests {
             crowded: 1,
             faults: counts("power cut", 3),
             sectors: counts("snapped", 4),
-            known: counts("a thing", 2),
             text: "one\ntext\n".into(),
         };
         assert_eq!(told, expected);

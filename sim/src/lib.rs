@@ -14,7 +14,6 @@ pub mod disk;
 pub mod env;
 pub mod fake;
 pub mod faults;
-pub mod known;
 pub mod links;
 pub mod machine;
 mod moves;

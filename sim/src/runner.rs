@@ -51,8 +51,6 @@ pub struct Totals {
     pub sectors: BTreeMap<String, u64>,
     /// Seeds in which something was wrong, with what was.
     pub failed: BTreeMap<u64, String>,
-    /// Known defects that showed.
-    pub known: BTreeMap<String, u64>,
     /// Times that more ran on a machine than fits, attempts that had ended among it.
     pub crowded: u64,
     /// Simulated time.
@@ -156,7 +154,6 @@ impl Shared<'_> {
         totals.cpu += Duration::from_millis(told.cpu_ms);
         totals.crowded += told.crowded;
         add(&mut totals.faults, &told.faults);
-        add(&mut totals.known, &told.known);
         add(&mut totals.sectors, &told.sectors);
         if told.ok {
             if self.order.trace {
@@ -198,7 +195,6 @@ impl fmt::Display for Totals {
         writeln!(f, "seeds            {} ({} to {})", self.seeds, self.first, next.saturating_sub(1))?;
         writeln!(f, "faults           {}{}", self.faults.values().sum::<u64>(), list(&self.faults))?;
         writeln!(f, "became of sectors{}", list(&self.sectors))?;
-        writeln!(f, "known defects    {}{}", self.known.values().sum::<u64>(), list(&self.known))?;
         writeln!(f, "crowded machines {} (attempts that had ended still ran)", self.crowded)?;
         writeln!(f, "violations       {}", self.failed.len())?;
         for (seed, what) in &self.failed {

@@ -33,8 +33,6 @@ pub struct Report {
     pub crowded: u64,
     /// Sectors by what became of them.
     pub sectors: BTreeMap<&'static str, u64>,
-    /// Known defects that showed.
-    pub known: BTreeMap<&'static str, u64>,
     /// Everything that was seen to happen, as text: equal for equal seeds.
     pub trace: String,
 }
@@ -169,9 +167,9 @@ impl Run {
         let watch = &self.world.stage.watch;
         let mut faults = watch.all_injected();
         self.plan.iter().for_each(|planned| *faults.entry(planned.fault.kind()).or_default() += 1);
-        let (crowded, known) = (watch.crowded(), watch.known_defects());
+        let crowded = watch.crowded();
         let sectors = outcomes(&self.world.window.look().1);
-        Ok(Report { took_ms: self.world.now_ms, faults, crowded, sectors, known, trace: self.trace() })
+        Ok(Report { took_ms: self.world.now_ms, faults, crowded, sectors, trace: self.trace() })
     }
 
     fn trace(&self) -> String {

@@ -30,8 +30,9 @@ pub enum Effect {
     Cancel { worker: WorkerId, attempt: AttemptId, reason: String },
     /// Have an attempt make way for a PoSt: at once, as no build resumes anything yet. It has ended.
     Yield { worker: WorkerId, attempt: AttemptId, reason: String },
-    /// The result is dealt with; the worker may forget it.
-    AckResult { worker: WorkerId, attempt: AttemptId },
+    /// The result is dealt with; the worker may forget it. What the files of a refused one have replaced comes back, but
+    /// for those that count, as when a result is told again that was accepted.
+    AckResult { worker: WorkerId, attempt: AttemptId, refused: bool, counting: Vec<FileKind> },
     /// Tell the index that attempts have ended; it ends their reservations.
     Fence(FenceRow),
     /// Tell the index that an attempt has ended which no fence covers yet, since an older one of its task lives: its space

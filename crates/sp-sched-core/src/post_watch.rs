@@ -74,7 +74,12 @@ impl Core {
                 self.ask_post_verifier(place);
             }
         } else if self.lease_until(&running.worker) <= now {
-            self.observed.push(Observation::LeaseLost { kind: job.kind.task() });
+            let (kind, worker, attempt) = (job.kind.task(), running.worker.clone(), running.attempt);
+            self.observed.push(Observation::LeaseLost { kind });
+            if self.hears(&worker) {
+                // Its clock or ours stood still: it need not go on with what is proven elsewhere.
+                self.out.push(Effect::Cancel { worker, attempt, reason: "its lease was lost".to_owned() });
+            }
             self.fail_try(place, "lease lost");
         } else if self.try_limit(job, running) <= now {
             let (worker, attempt) = (running.worker.clone(), running.attempt);

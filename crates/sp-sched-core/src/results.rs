@@ -1,7 +1,7 @@
 //! Results: the first valid one of any attempt not ended counts (law L2), proofs only after the verifier's yes.
 
 use sp_invariants::{Law, at_most_one_completion, check};
-use sp_types::{AttemptId, ErrorCode, FileKind, TaskKind, WorkerId};
+use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaId, TaskKind, WorkerId};
 
 use crate::core::{Core, Verifying};
 use crate::effect::{Effect, SealToVerify, UpdateToVerify};
@@ -20,19 +20,20 @@ impl Core {
         let granted = self.attempt(id).is_some_and(|a| a.worker == *worker && a.state == AttemptState::Granted);
         let Some(kind) = self.tasks.get(&id.task).map(|t| t.kind).filter(|_| granted) else {
             // Ended, unknown, or somebody else's: the worker may forget it, and nothing else happens.
-            self.acknowledge(worker, id);
+            let counting = self.counting(&result);
+            self.turn_down(worker, id, counting);
             return;
         };
         self.learn(id, kind, &result);
         match result.outcome {
             Err(failure) => {
                 self.fail_attempt(id, &failure);
-                self.acknowledge(worker, id);
+                self.turn_down(worker, id, vec![]);
             }
             Ok(done) => match self.judge_result(id, kind, &done) {
                 Err(failure) => {
                     self.fail_attempt(id, &failure);
-                    self.acknowledge(worker, id);
+                    self.turn_down(worker, id, vec![]);
                 }
                 Ok(()) if matches!(kind, TaskKind::Commit2 | TaskKind::ProveReplicaUpdate2) => self.verify(id, done),
                 Ok(()) => self.complete(id, done),
@@ -60,8 +61,24 @@ impl Core {
         self.touch_host(&host);
     }
 
+    /// Which of its files count already: all of a result that is told again after it was accepted, or those that nothing
+    /// has taken the place of since.
+    fn counting(&self, result: &TaskResult) -> Vec<FileKind> {
+        let counts = |id: &ReplicaId| {
+            let file = self.sectors.get(&id.sector.number).and_then(|sector| sector.file(id.kind));
+            file.is_some_and(|file| file.root == id.root)
+        };
+        let made = result.outcome.iter().flat_map(|done| &done.replicas).map(|(id, _)| id);
+        made.filter(|id| counts(id)).map(|id| id.kind).collect()
+    }
+
     pub(crate) fn acknowledge(&mut self, worker: &WorkerId, attempt: AttemptId) {
-        self.out.push(Effect::AckResult { worker: worker.clone(), attempt });
+        self.out.push(Effect::AckResult { worker: worker.clone(), attempt, refused: false, counting: vec![] });
+    }
+
+    /// The result does not count: what it was made from may be gone with it, and has to come back.
+    fn turn_down(&mut self, worker: &WorkerId, attempt: AttemptId, counting: Vec<FileKind>) {
+        self.out.push(Effect::AckResult { worker: worker.clone(), attempt, refused: true, counting });
     }
 
     /// Is it what the task was to make, where it was to make it?
@@ -249,6 +266,6 @@ impl Core {
     fn refuse(&mut self, id: AttemptId, failure: Failure) {
         let Some(worker) = self.attempt(id).map(|a| a.worker.clone()) else { return };
         self.fail_attempt(id, &failure);
-        self.acknowledge(&worker, id);
+        self.turn_down(&worker, id, vec![]);
     }
 }

@@ -285,8 +285,7 @@ impl Core {
                 }
                 self.wind_attempt(id);
             }
-            // Nobody waits for its result any more: without this it would be kept for ever.
-            None if progress.phase == Phase::Returning => self.acknowledge(worker, id),
+            // Of one that has a result the worker presents it again: only then is it known what of it counts.
             None => {
                 let reason = "this attempt has ended".to_owned();
                 self.out.push(Effect::Cancel { worker: worker.clone(), attempt: id, reason });

@@ -73,6 +73,16 @@ impl Layout {
         self.work(attempt).join(kind.name()).join(sector.to_string())
     }
 
+    /// Where an attempt keeps a replica that its own has replaced, until its result counts; beside it its manifest.
+    pub fn replaced(&self, attempt: AttemptId, sector: SectorId, kind: FileKind) -> PathBuf {
+        self.replaced_dir(attempt).join(format!("{kind}-{sector}"))
+    }
+
+    /// The directory of those.
+    pub fn replaced_dir(&self, attempt: AttemptId) -> PathBuf {
+        self.work(attempt).join("replaced")
+    }
+
     /// Where a deleted replica goes before its blocks are freed.
     pub fn trash(&self, sector: SectorId, kind: FileKind) -> PathBuf {
         self.work_dir().join(format!("trash-{kind}-{sector}"))

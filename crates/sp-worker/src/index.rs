@@ -90,6 +90,12 @@ impl IndexLink {
         matches!(env.timeout(within, leaving).await, Ok(Some(())))
     }
 
+    /// Declares replicas that no attempt makes; without a session the next one does.
+    pub(crate) async fn declare_found(&self, replicas: Vec<sp_types::ReplicaInfo>) {
+        let replicas = replicas.into_iter().map(v1::Replica::from).collect();
+        self.send(Body::Declare(v1::Declare { request: self.next_request(), replicas, attempt: None })).await;
+    }
+
     /// Has the index forget a store of this worker; says how many replicas left with it.
     pub(crate) async fn detach(&self, env: &Env, store: String) -> Result<u64, Failure> {
         let away = || Failure::new(ErrorCode::Unavailable, "no storage index is connected; try again when it is");

@@ -8,7 +8,7 @@ use sp_env::{CrashPoint, crash_point, crash_requested};
 use sp_net::Env;
 use sp_proto::v1::{self, TaskResult};
 use sp_sectors::Disk;
-use sp_types::{AttemptId, ErrorCode, GpuShare};
+use sp_types::{AttemptId, ErrorCode, FileKind, GpuShare, ReplicaInfo, TaskKind};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +27,25 @@ use crate::upload::{Upload, Uploads};
 
 /// A message that is handed to the session is on the wire after this long.
 const LEAVES_WITHIN: Duration = Duration::from_millis(50);
+
+/// What has become of an attempt.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// Its result was accepted, or had no files.
+    Counts,
+    /// What it made does not count, but for these files.
+    Void(Vec<FileKind>),
+    /// It has ended, and nobody has said how: it may have been accepted and told so to a run of before.
+    Open(TaskKind),
+}
+
+/// What came of removing an attempt.
+enum Removed {
+    /// It is gone; these are back.
+    Gone(Vec<ReplicaInfo>),
+    /// These stand in the place of others: first the scheduler says whether they count.
+    Asks(Vec<ReplicaInfo>),
+}
 
 /// Shared by every task of a worker.
 pub(crate) struct Node {
@@ -129,7 +148,8 @@ impl Node {
 
     /// Attempts whose work directories are still needed.
     pub(crate) fn kept(&self) -> BTreeSet<AttemptId> {
-        self.attempts().iter().map(|attempt| attempt.id()).chain(self.results().into_keys()).collect()
+        let held = self.attempts().into_iter().map(|attempt| attempt.id());
+        held.chain(self.results().into_keys()).chain(self.leftovers.list()).collect()
     }
 
     pub(crate) fn results(&self) -> BTreeMap<AttemptId, TaskResult> {
@@ -243,14 +263,21 @@ impl Node {
         }
     }
 
-    /// Ends an attempt: nobody wants its result.
+    /// Ends an attempt: nobody wants its result. One that has a result presents it again: it may have been accepted, and its
+    /// acknowledgement says what of it counts.
     pub(crate) async fn cancel(&self, id: AttemptId, reason: &str) {
-        let Some(attempt) = self.attempt(id) else { return };
+        let Some(attempt) = self.attempt(id) else {
+            let waiting = self.results.lock().unwrap_or_else(PoisonError::into_inner).get(&id).cloned();
+            if let Some(result) = waiting {
+                self.outbox.send_result(result).await;
+            }
+            return;
+        };
         tracing::info!(attempt = %id, reason, "cancelled");
         attempt.drop_it();
         // Nobody drives it yet: nobody else will forget it.
         if attempt.start() {
-            self.forget(id).await;
+            self.forget(id, Fate::Open(attempt.assignment.task)).await;
         }
     }
 
@@ -279,25 +306,62 @@ impl Node {
         }
     }
 
-    /// Removes all that is known of an attempt.
-    pub(crate) async fn forget(&self, id: AttemptId) {
+    /// Removes all that is known of an attempt. What it has published stays if it counts; else what that replaced comes
+    /// back.
+    pub(crate) async fn forget(&self, id: AttemptId, fate: Fate) {
         self.forget_upload(id);
-        self.remove(id).await;
-        self.results.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
-        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        if self.remove(id, fate).await {
+            self.results.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+            self.attempts.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        }
     }
 
-    /// Removes its files and records; what the disk refuses to remove now, later.
-    pub(crate) async fn remove(&self, id: AttemptId) {
-        let (stores, ledger) = (self.stores.clone(), self.ledger.clone());
+    /// Removes its files and records, once what they have replaced is back if it has to be; what the disk refuses now,
+    /// later. The records go last: with them the attempt is dealt with anew after a crash. False: the scheduler is asked
+    /// first what of it counts.
+    pub(crate) async fn remove(&self, id: AttemptId, fate: Fate) -> bool {
+        let (stores, ledger, wanted) = (self.stores.clone(), self.ledger.clone(), fate.clone());
         let removed = move || {
+            let restored = match &wanted {
+                Fate::Void(counting) => stores.restore(id, counting).map_err(|e| e.to_string())?,
+                Fate::Counts => vec![],
+                Fate::Open(_) => match stores.stands_in_place(id).map_err(|e| e.to_string())? {
+                    standing if standing.is_empty() => standing,
+                    standing => return Ok(Removed::Asks(standing)),
+                },
+            };
             let (work, records) = (stores.discard(id), ledger.forget(id));
-            work.map_err(|e| e.to_string()).and(records.map_err(|e| e.to_string()))
+            work.map_err(|e| e.to_string()).and(records.map_err(|e| e.to_string())).map(|()| Removed::Gone(restored))
         };
-        if let Err(reason) = self.env.blocking(removed).await {
-            tracing::warn!(attempt = %id, reason, "something of an attempt that is over cannot be removed yet");
-            self.leftovers.add(id);
+        match (self.env.blocking(removed).await, fate) {
+            (Ok(Removed::Gone(restored)), _) if restored.is_empty() => {}
+            (Ok(Removed::Gone(restored)), _) => {
+                tracing::info!(attempt = %id, replicas = restored.len(), "what it had replaced is back");
+                self.index.declare_found(restored).await;
+            }
+            (Ok(Removed::Asks(standing)), Fate::Open(task)) => {
+                self.ask_what_counts(id, task, standing).await;
+                return false;
+            }
+            (Ok(Removed::Asks(_)), _) => {}
+            (Err(reason), fate) => {
+                tracing::warn!(attempt = %id, reason, "something of an attempt that is over cannot be removed yet");
+                self.leftovers.add(id, fate);
+            }
         }
+        true
+    }
+
+    /// Presents the files as a result: the acknowledgement says which of them count.
+    async fn ask_what_counts(&self, id: AttemptId, task: TaskKind, standing: Vec<ReplicaInfo>) {
+        let replicas = standing.into_iter().map(v1::Replica::from).collect();
+        let output = Some(v1::task_done::Output::None(v1::NoOutput {}));
+        let outcome = Some(v1::task_result::Outcome::Done(v1::TaskDone { replicas, output }));
+        let task = v1::TaskKind::from(task) as i32;
+        let result = TaskResult { attempt: Some(id.into()), task, outcome, ..TaskResult::default() };
+        // Not written down: should this run end before the answer, the next one asks again, for the attempt's own record
+        // is still there.
+        self.hand_over(id, result).await;
     }
 
     fn forget_upload(&self, id: AttemptId) {

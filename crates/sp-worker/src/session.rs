@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sp_net::retry::Backoff;
 use sp_net::{client, sized};
-use sp_proto::convert::resource_row_to_wire;
+use sp_proto::convert::{file_kind, resource_row_to_wire};
 use sp_proto::v1::worker_client::WorkerClient;
 use sp_proto::v1::worker_command::Body as Command;
 use sp_proto::v1::worker_message::Body;
@@ -18,7 +18,7 @@ use tonic::Streaming;
 
 use crate::assignment::gpu_shares;
 use crate::failure::Failure;
-use crate::node::Node;
+use crate::node::{Fate, Node};
 use crate::stores;
 
 /// How long the scheduler may take to take a worker in.
@@ -163,11 +163,14 @@ async fn obey(node: &Arc<Node>, command: Command) {
                 node.cancel(attempt.into(), &reason).await;
             }
         }
-        Command::ResultAck(v1::ResultAck { attempt }) => {
+        Command::ResultAck(v1::ResultAck { attempt, refused, counting }) => {
+            // A kind that this build does not know is none that it makes.
+            let counting = counting.into_iter().filter_map(|kind| file_kind(kind).ok()).collect();
+            let fate = if refused { Fate::Void(counting) } else { Fate::Counts };
             // Aside: removing a large work directory takes long.
             if let Some(attempt) = attempt {
                 let forgetting = node.clone();
-                node.env.tasks.spawn("forget", Box::pin(async move { forgetting.forget(attempt.into()).await }));
+                node.env.tasks.spawn("forget", Box::pin(async move { forgetting.forget(attempt.into(), fate).await }));
             }
         }
         Command::AttachStore(request) => {

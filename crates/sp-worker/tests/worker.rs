@@ -255,6 +255,46 @@ async fn in_place_work_never_touches_the_published_replica() {
     assert_eq!(read(), b"encodedxt of the sector");
 }
 
+/// A PC2 has published over the sealed file that it encoded, and then its result does not count: by the scheduler's word, or
+/// because the attempt is ended before there is a result.
+#[tokio::test]
+async fn what_a_result_has_replaced_comes_back_when_it_is_refused() {
+    for refused in [true, false] {
+        let fakes = Fakes::start().await;
+        let mut machine = Machine::new(&fakes, &ALL);
+        let sealed = machine.publish(FileKind::Sealed, b"plaintext of the sector");
+        fakes.said.ack_results.store(false, Ordering::SeqCst);
+        fakes.said.ack_declares.store(refused, Ordering::SeqCst);
+        machine.start();
+        let store = fakes.store().await;
+        let pc2 = assign("5.1", TaskKind::PreCommit2, Params::PreCommit2(v1::PreCommit2Params { phase1: vec![] }));
+        let pc2 = with_output(with_input(pc2, &sealed, &[]), FileKind::Sealed, &store);
+        machine.executor.hold();
+        fakes.assign(with_output(pc2, FileKind::Cache, &store)).await;
+        eventually("the executor", || (machine.executor.starts("PC2") == 1).then_some(())).await;
+        machine.disk.create_dir_all(format!("{DATA_DIR}/storage/.sp/work/5.1/cache/s-t01000-3").as_ref()).unwrap();
+        machine.executor.release();
+        let published = format!("{DATA_DIR}/storage/sealed/s-t01000-3");
+        let read = || sp_sectors::read_all(&machine.disk, published.as_ref(), 1000).unwrap();
+        eventually("the publish", || (read() == b"encodedxt of the sector").then_some(())).await;
+        fakes.said.declared.lock().unwrap().clear();
+        let attempt = Some(v1::AttemptId { task: 5, number: 1 });
+        if !refused {
+            let cancel = v1::Cancel { attempt, reason: "the test wants it".into() };
+            fakes.command(v1::worker_command::Body::Cancel(cancel)).await;
+        }
+        // Also of one that was cancelled: only the scheduler knows what counts.
+        done(&fakes.result("5.1").await);
+        let ack = v1::ResultAck { attempt, refused: true, counting: vec![] };
+        fakes.command(v1::worker_command::Body::ResultAck(ack)).await;
+        eventually("the old one", || (read() == b"plaintext of the sector").then_some(())).await;
+        let listed = || fakes.said.declared.lock().unwrap().iter().any(|r| r.root == sealed.id.root).then_some(());
+        eventually("the index to know", listed).await;
+        clean(&machine).await;
+        machine.store().verify(&sealed.id).unwrap();
+    }
+}
+
 /// Long enough for several chunks.
 fn vanilla() -> Vec<u8> {
     (0..(5 << 20) / 2).map(|i: u32| (i * 7 % 251) as u8).collect()

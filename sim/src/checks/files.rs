@@ -6,10 +6,9 @@ use std::sync::Arc;
 
 use sp_invariants::Law;
 use sp_sectors::{Disk, HEAD_BYTES_MAX, Layout, ManifestHead, MemDisk, Store, read_all};
-use sp_types::{FileKind, ReplicaInfo, SectorId};
+use sp_types::{AttemptId, FileKind, ReplicaInfo, SectorId};
 
 use super::Disks;
-use crate::known;
 use crate::process::{DATA_DIR, MINER};
 use crate::watch::Watch;
 
@@ -28,25 +27,41 @@ pub fn look(watch: &Watch, disks: &Disks<'_>) {
     }
     for (number, kind, root) in watch.required() {
         let sector = SectorId { miner: MINER, number };
-        let heads = disks.values().filter_map(|disk| head(disk, &layout, sector, kind));
+        let kept = disks.values().flat_map(|disk| kept(disk, &layout, sector, kind));
+        let heads = disks.values().filter_map(|disk| head(disk, &layout, sector, kind)).chain(kept);
         judge(watch, sector, heads.collect(), kind, root);
     }
 }
 
-/// What an attempt has published takes the place of what it was made from, before its result counts: so a file may be
-/// replaced by that of an attempt that has not ended. One that has ended should have left its input alone.
+/// What an attempt has published takes the place of what it was made from, before its result counts; what it has replaced
+/// is kept until it does.
 fn judge(watch: &Watch, sector: SectorId, heads: Vec<ManifestHead>, kind: FileKind, root: [u8; 32]) {
-    let is_live = |head: &ManifestHead| head.made_by.is_some_and(|made_by| watch.is_live(made_by));
-    if heads.iter().any(|head| head.root == root || is_live(head)) {
+    if heads.iter().any(|head| head.root == root) {
         return;
     }
     let makers: Vec<String> =
         heads.iter().map(|head| head.made_by.map_or("nobody".into(), |a| a.to_string())).collect();
     let text = format!("no disk has the {kind} of {sector} that counts, but those made by {makers:?}");
-    match known::input_may_be_replaced().filter(|_| !heads.is_empty()) {
-        Some(defect) => watch.known(defect, sector.number, &text),
-        None => watch.broken(Law::L1, text),
-    }
+    watch.broken(Law::L1, text);
+}
+
+/// The heads of what attempts have replaced and keep.
+fn kept(disk: &MemDisk, layout: &Layout, sector: SectorId, kind: FileKind) -> Vec<ManifestHead> {
+    let attempts = disk.list(&layout.work_dir()).unwrap_or_default();
+    let attempts = attempts.iter().filter_map(|entry| entry.name.parse().ok());
+    let kept = |attempt: AttemptId| {
+        let place = layout.replaced(attempt, sector, kind);
+        // On its way back it lies where a publish takes it from.
+        let returning = layout.work(attempt).join("manifests").join(format!("{kind}-{sector}"));
+        let places = [(place.clone(), place), (layout.work_replica(attempt, sector, kind), returning)];
+        let head = |(data, head): (PathBuf, PathBuf)| {
+            disk.metadata(&data).ok()?;
+            let bytes = read_all(disk, &head.with_extension("head"), HEAD_BYTES_MAX).ok()?;
+            ManifestHead::decode(&bytes).ok()
+        };
+        places.into_iter().filter_map(head).collect::<Vec<_>>()
+    };
+    attempts.flat_map(kept).collect()
 }
 
 /// The head of a replica that is there.
@@ -74,7 +89,10 @@ pub(super) fn replicas_on(disks: &Disks<'_>, wrong: &mut Vec<String>) -> Vec<(St
         if disk.metadata(&Layout::new(&root).meta()).is_err() {
             continue;
         }
-        match Store::open(disk, &root, &BTreeSet::new()).and_then(|store| Ok((store.replicas()?, store))) {
+        // Whatever a worker still works on stays.
+        let work = disk.list(&Layout::new(&root).work_dir()).unwrap_or_default();
+        let keep: BTreeSet<AttemptId> = work.iter().filter_map(|entry| entry.name.parse().ok()).collect();
+        match Store::open(disk, &root, &keep).and_then(|store| Ok((store.replicas()?, store))) {
             Ok((replicas, store)) => {
                 for info in replicas {
                     if let Err(error) = store.verify(&info.id) {

@@ -17,11 +17,10 @@ pub fn unfinished(view: &View, sectors: usize, disks: &Disks<'_>, watch: &Watch)
     if view.sectors.len() < sectors {
         left.push(format!("{} of {sectors} sectors exist", view.sectors.len()));
     }
-    let goes_on = |sector: u64| !watch.is_stopped(sector);
-    for summary in view.sectors.iter().filter_map(|s| s.summary.as_ref()).filter(|s| goes_on(s.number)) {
+    for summary in view.sectors.iter().filter_map(|s| s.summary.as_ref()) {
         left.extend(unfinished_sector(summary, view, watch));
     }
-    for job in view.jobs.iter().filter(|job| goes_on(job.sector)) {
+    for job in &view.jobs {
         left.push(format!("job {} is {}: {}", job.task_id, job.state, job.detail));
     }
     for fact in view.stores.iter().filter(|fact| fact.reserved_bytes > 0 || !fact.healthy) {

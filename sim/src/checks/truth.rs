@@ -12,7 +12,6 @@ use super::files::replicas_on;
 use super::updates::{self, Origin};
 use crate::cast::Sealing;
 use crate::fake::{Made, Update, is_valid, unsealed_of};
-use crate::known;
 use crate::operator::View;
 use crate::piece;
 use crate::process::MINER;
@@ -25,17 +24,13 @@ pub fn wrong(view: &View, stage: &Stage, disks: &Disks<'_>, faults: u64, setting
     let mut wrong = super::lost(&stage.watch, disks);
     let is_sealed = |s: &v1::SectorSummary| matches!(s.state.as_str(), "Proving" | "Available");
     let sealed = || view.sectors.iter().filter(|s| s.summary.as_ref().is_some_and(is_sealed));
-    // A sector whose input was replaced is made again.
-    let may_repeat = stage.watch.known_defects().contains_key(known::REPLACED);
     for sector in sealed() {
         let summary = sector.summary.clone().unwrap_or_default();
         wrong.extend(invalid(sector, &stage.made));
         wrong.extend(updates::invalid(sector, view, &stage.made));
         wrong.extend(updates::wrong_kinds(sector, &stage.watch.kinds(summary.number), settings));
-        if !may_repeat {
-            wrong.extend(counted_twice(sector));
-            wrong.extend(stage.watch.odd_starts(summary.number, summary.updated, faults));
-        }
+        wrong.extend(counted_twice(sector));
+        wrong.extend(stage.watch.odd_starts(summary.number, summary.updated, faults));
     }
     let on_disk = replicas_on(disks, &mut wrong);
     let known: BTreeSet<String> = view.replicas.iter().map(|r| key(&ReplicaInfo::try_from(r.clone()))).collect();

@@ -44,14 +44,10 @@ struct Inner {
     trace: String,
     breaches: Vec<Breach>,
     injected: BTreeMap<&'static str, u64>,
-    /// Breaches that are known defects.
-    known: BTreeMap<&'static str, u64>,
     ledger: Ledger,
     shelf: Shelf,
     board: Board,
     starts: Starts,
-    /// Sectors that a known defect has stopped.
-    stopped: BTreeSet<u64>,
     /// Sectors that the scheduler has promised to an operator.
     promised: Vec<u64>,
     /// Sectors that an operator has given up.
@@ -74,20 +70,6 @@ impl Watch {
     /// A law is broken.
     pub fn broken(&self, law: Law, text: String) {
         self.inner().broken(Some(law), text);
-    }
-
-    /// A known defect shows: this sector cannot go on as it should.
-    pub fn known(&self, defect: &'static str, sector: u64, text: &str) {
-        let mut inner = self.inner();
-        if inner.stopped.insert(sector) {
-            inner.note(&format!("known defect, {defect}: {text}"));
-            *inner.known.entry(defect).or_default() += 1;
-        }
-    }
-
-    /// Has a known defect stopped the sector?
-    pub fn is_stopped(&self, sector: u64) -> bool {
-        self.inner().stopped.contains(&sector)
     }
 
     /// Something happened that no law names and that must not be.
@@ -203,11 +185,6 @@ impl Watch {
         self.inner().ledger.required().into_iter().filter(|(n, ..)| *n == sector).map(|(_, kind, _)| kind).collect()
     }
 
-    /// Has the attempt not ended, as far as is durable?
-    pub fn is_live(&self, attempt: AttemptId) -> bool {
-        self.inner().ledger.is_live(attempt)
-    }
-
     /// What is at work at the moment.
     pub fn at_work(&self) -> Vec<String> {
         self.inner().board.list()
@@ -231,11 +208,6 @@ impl Watch {
     /// Faults put into messages, by kind.
     pub fn all_injected(&self) -> BTreeMap<&'static str, u64> {
         self.inner().injected.clone()
-    }
-
-    /// Known defects that showed, and how often.
-    pub fn known_defects(&self) -> BTreeMap<&'static str, u64> {
-        self.inner().known.clone()
     }
 
     /// The trace so far.

@@ -89,9 +89,9 @@ impl Outputs {
                 tracing::warn!(%worker, %attempt, reason, "sealing makes way for a PoSt");
                 self.tell(worker, wire::yield_attempt(attempt, reason));
             }
-            Effect::AckResult { worker, attempt } => {
+            Effect::AckResult { worker, attempt, refused, counting } => {
                 crash_point(CrashPoint::SchedulerBeforeAck);
-                self.tell(worker, wire::result_ack(attempt));
+                self.tell(worker, wire::result_ack(attempt, refused, counting));
             }
             Effect::Reserve { attempt, sector, outputs } => {
                 crash_point(CrashPoint::SchedulerBeforeReserve);

@@ -4,7 +4,7 @@ use sp_proto::v1;
 use sp_proto::v1::{assign::Params, worker_command::Body};
 use sp_sched_core::effect::{Assignment, InputFile, TaskParams};
 use sp_sched_core::model::OutputSlot;
-use sp_types::{AttemptId, Commitment, GpuShare, PieceInfo, RegisteredSealProof, SessionId};
+use sp_types::{AttemptId, Commitment, FileKind, GpuShare, PieceInfo, RegisteredSealProof, SessionId};
 
 use super::post::post_sector;
 
@@ -63,8 +63,9 @@ pub(crate) fn stop() -> v1::WorkerCommand {
 }
 
 /// Forget this result.
-pub(crate) fn result_ack(attempt: AttemptId) -> v1::WorkerCommand {
-    command(Body::ResultAck(v1::ResultAck { attempt: Some(attempt.into()) }))
+pub(crate) fn result_ack(attempt: AttemptId, refused: bool, counting: Vec<FileKind>) -> v1::WorkerCommand {
+    let counting = counting.into_iter().map(|kind| v1::FileKind::from(kind) as i32).collect();
+    command(Body::ResultAck(v1::ResultAck { attempt: Some(attempt.into()), refused, counting }))
 }
 
 fn command(body: Body) -> v1::WorkerCommand {

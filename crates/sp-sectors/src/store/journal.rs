@@ -10,7 +10,7 @@ use sp_env::{CrashPoint, crash_point};
 use sp_types::{AttemptId, FileKind, SectorId};
 
 use super::Store;
-use crate::disk::{Metadata, exists, read_all, remove_any, write_whole};
+use crate::disk::{Metadata, exists, make_dirs, read_all, remove_any, write_whole};
 use crate::error::{Doing, StoreError};
 
 const VERSION: u32 = 1;
@@ -129,7 +129,7 @@ impl Store {
             }
         }
         for switch in switches {
-            self.remove_old(attempt, switch)?;
+            self.put_old_aside(attempt, switch)?;
         }
         let record = self.layout().journal(attempt);
         remove_any(self.disk(), &record).doing("remove", &record)?;
@@ -171,6 +171,10 @@ impl Store {
         let Switch { sector, kind, root, replaces, .. } = *switch;
         let (head, list) = (self.layout().head(sector, kind), self.layout().list(sector, kind, &root));
         let (new_head, new_list) = self.new_manifest(attempt, sector, kind);
+        let is_due = exists(self.disk(), &new_head).doing("read", &new_head)?;
+        if let Some(old) = replaces.filter(|old| *old != root && is_due) {
+            self.keep_manifest(attempt, sector, kind, &old)?;
+        }
         for (from, to) in [(&new_list, &list), (&new_head, &head)] {
             if exists(self.disk(), from).doing("read", from)? {
                 self.disk().replace(from, to).doing("rename", from)?;
@@ -187,11 +191,46 @@ impl Store {
         }
     }
 
-    /// After the switch, what is left in the work directory is the replica of before.
-    fn remove_old(&self, attempt: AttemptId, switch: &Switch) -> Result<(), StoreError> {
-        let work = self.layout().work_replica(attempt, switch.sector, switch.kind);
+    /// A copy of the manifest of what is about to be replaced. Nothing is lost when it is made twice.
+    fn keep_manifest(
+        &self,
+        attempt: AttemptId,
+        sector: SectorId,
+        kind: FileKind,
+        root: &[u8; 32],
+    ) -> Result<(), StoreError> {
+        let place = self.layout().replaced(attempt, sector, kind);
+        let (head, list) = (self.layout().head(sector, kind), self.layout().list(sector, kind, root));
+        let (kept_head, kept_list) = kept_manifest(&place);
+        // The first one that was replaced is the one to go back to.
+        if self.found(&place)?.is_some() || self.found(&list)?.is_none() {
+            return Ok(());
+        }
+        let dir = self.layout().replaced_dir(attempt);
+        make_dirs(self.disk(), &dir).doing("create", &dir)?;
+        for (from, to) in [(&list, &kept_list), (&head, &kept_head)] {
+            remove_any(self.disk(), to).doing("remove", to)?;
+            self.disk().copy(from, to).doing("copy", from)?;
+            self.disk().open(to).and_then(|file| file.sync()).doing("sync", to)?;
+        }
+        self.disk().sync_dir(&dir).doing("sync", &dir)
+    }
+
+    /// After the switch, what is left in the work directory is the replica of before. It is kept until the attempt's
+    /// result counts, if it has a manifest and the attempt has replaced nothing there before.
+    fn put_old_aside(&self, attempt: AttemptId, switch: &Switch) -> Result<(), StoreError> {
+        let Switch { sector, kind, replaces, root, .. } = *switch;
+        let work = self.layout().work_replica(attempt, sector, kind);
+        let kept = self.layout().replaced(attempt, sector, kind);
+        let keeps = replaces.is_some_and(|old| old != root) && self.found(&kept)?.is_none();
         for path in [&aside(&work), &work] {
-            remove_any(self.disk(), path).doing("remove", path)?;
+            match self.found(path)? {
+                Some(_) if keeps && self.found(&kept_manifest(&kept).0)?.is_some() && self.found(&kept)?.is_none() => {
+                    self.disk().rename(path, &kept).doing("rename", path)?;
+                    self.sync_parent(&kept)?;
+                }
+                _ => remove_any(self.disk(), path).doing("remove", path)?,
+            }
         }
         // Durable before the record goes: else it could come back and be taken for a new output of the attempt.
         self.sync_parent(&work)
@@ -199,8 +238,12 @@ impl Store {
 
     /// Where a publish keeps the manifest of an output until the switch.
     pub(super) fn new_manifest(&self, attempt: AttemptId, sector: SectorId, kind: FileKind) -> (PathBuf, PathBuf) {
-        let base = self.layout().work(attempt).join("manifests");
+        let base = self.manifests_of(attempt);
         (base.join(format!("{kind}-{sector}.head")), base.join(format!("{kind}-{sector}.list")))
+    }
+
+    pub(super) fn manifests_of(&self, attempt: AttemptId) -> PathBuf {
+        self.layout().work(attempt).join("manifests")
     }
 
     pub(super) fn found(&self, path: &Path) -> Result<Option<Metadata>, StoreError> {
@@ -216,6 +259,16 @@ impl Store {
             None => Ok(()),
         }
     }
+}
+
+/// Head and list of a replica that was replaced, beside it.
+pub(super) fn kept_manifest(kept: &Path) -> (PathBuf, PathBuf) {
+    let with = |suffix: &str| {
+        let mut name = kept.as_os_str().to_owned();
+        name.push(suffix);
+        PathBuf::from(name)
+    };
+    (with(".head"), with(".list"))
 }
 
 fn aside(work: &Path) -> PathBuf {

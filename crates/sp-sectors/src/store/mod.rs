@@ -4,6 +4,7 @@ mod delete;
 mod journal;
 mod publish;
 mod read;
+mod restore;
 mod scan;
 #[cfg(test)]
 mod tests;

@@ -43,7 +43,8 @@ impl Store {
     }
 
     /// Moves outputs from the attempt's work directory to their places, with manifests, all of them or none, durable
-    /// when it returns. An older replica of the same sector and kind is replaced in one step and removed.
+    /// when it returns. An older replica of the same sector and kind is replaced in one step, and kept in the work directory
+    /// until that is discarded: [`Store::restore`] brings it back.
     ///
     /// May be called again after a crash or an error: what the attempt has published already is left as it is.
     pub fn publish_outputs(&self, attempt: AttemptId, outputs: &[Output]) -> Result<Vec<ReplicaInfo>, StoreError> {

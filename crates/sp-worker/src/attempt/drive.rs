@@ -18,7 +18,7 @@ use super::{Attempt, prepare, request};
 use crate::executor::{Answer, Job};
 use crate::failure::Failure;
 use crate::ledger::LedgerError;
-use crate::node::Node;
+use crate::node::{Fate, Node};
 use crate::post;
 
 /// What an attempt took.
@@ -39,7 +39,7 @@ pub(crate) async fn drive(node: Arc<Node>, attempt: Arc<Attempt>) {
     let outcome = within_limit(&node, &attempt).await;
     if attempt.is_dropped() {
         tracing::info!(attempt = %id, "dropped");
-        node.forget(id).await;
+        node.forget(id, Fate::Open(attempt.assignment.task)).await;
         return;
     }
     let result = match outcome {

@@ -148,9 +148,29 @@ impl Stores {
 
     /// Removes the work directories of an attempt, wherever it has any, and says what stops one of them. Blocks.
     pub(crate) fn discard(&self, attempt: AttemptId) -> Result<(), StoreError> {
-        let writable = self.all().into_iter().filter(Store::writable);
         // One that fails keeps none of the others.
-        writable.map(|store| store.discard(attempt)).fold(Ok(()), Result::and)
+        self.writable().iter().map(|store| store.discard(attempt)).fold(Ok(()), Result::and)
+    }
+
+    /// What of the attempt stands in the place of something that it keeps. Blocks.
+    pub(crate) fn stands_in_place(&self, attempt: AttemptId) -> Result<Vec<ReplicaInfo>, StoreError> {
+        let found = self.writable().into_iter().map(|store| store.stands_in_place(attempt));
+        Ok(found.collect::<Result<Vec<_>, _>>()?.concat())
+    }
+
+    /// Brings back what an attempt has replaced, wherever it has; names it. Blocks.
+    pub(crate) fn restore(&self, attempt: AttemptId, counting: &[FileKind]) -> Result<Vec<ReplicaInfo>, StoreError> {
+        let mut restored = Vec::new();
+        for store in self.writable() {
+            restored.extend(store.restore(attempt, counting)?);
+        }
+        Ok(restored)
+    }
+
+    /// Those that can be written, also when they are put aside: what attempts have left there must not be forgotten.
+    fn writable(&self) -> Vec<Store> {
+        let opened: Vec<Store> = self.list().iter().filter_map(|attached| attached.store.clone()).collect();
+        opened.into_iter().filter(Store::writable).collect()
     }
 
     fn list(&self) -> RwLockReadGuard<'_, Vec<Attached>> {

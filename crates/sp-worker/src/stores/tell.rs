@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{Sender, error::SendError};
 
 use super::{Checked, Stores, check};
 use crate::index::message;
-use crate::node::Node;
+use crate::node::{Fate, Node};
 
 /// Replicas in one declaration: far below the limit on messages.
 const DECLARE_MAX: usize = 1000;
@@ -68,8 +68,25 @@ async fn tell(
     Ok(())
 }
 
+/// Work of attempts that are over: they may have ended while the path was away.
+async fn tidy(node: &Node, store: &Store) {
+    let listed = store.clone();
+    let working = move || if listed.writable() { listed.work_attempts() } else { Ok(vec![]) };
+    let Ok(working) = node.env.blocking(working).await else { return };
+    // Asked for afterwards: an attempt is known before it has a work directory.
+    let kept = node.kept();
+    for attempt in working.into_iter().filter(|attempt| !kept.contains(attempt)) {
+        let tidied = store.clone();
+        if let Err(error) = node.env.blocking(move || tidied.discard(attempt)).await {
+            tracing::warn!(%attempt, %error, "work of an attempt that is over cannot be removed yet");
+            node.leftovers.add(attempt, Fate::Counts);
+        }
+    }
+}
+
 /// Declares everything in a store.
 async fn declare(node: &Node, store: Store, sender: &Sender<IndexWorkerMessage>) {
+    tidy(node, &store).await;
     let (scanned, id) = (store.clone(), store.id().to_string());
     match node.env.blocking(move || scanned.replicas()).await {
         Ok(replicas) => {

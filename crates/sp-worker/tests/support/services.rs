@@ -158,7 +158,8 @@ impl Worker for FakeScheduler {
                     let attempt = result.attempt;
                     said.results.lock().unwrap().push(result);
                     if said.ack_results.load(Ordering::SeqCst) {
-                        let body = Some(worker_command::Body::ResultAck(v1::ResultAck { attempt }));
+                        let body =
+                            Some(worker_command::Body::ResultAck(v1::ResultAck { attempt, ..Default::default() }));
                         let _ = sender.send(Ok(v1::WorkerCommand { body })).await;
                     }
                 }

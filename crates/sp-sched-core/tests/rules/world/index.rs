@@ -15,6 +15,8 @@ pub struct Index {
     pub reservations: BTreeMap<AttemptId, Vec<OutputSlot>>,
     pub fences: BTreeMap<TaskId, u32>,
     pub deleted: Vec<ReplicaId>,
+    /// What an attempt has published, and what stood there: kept until its result is dealt with.
+    pub replaced: BTreeMap<AttemptId, Vec<(ReplicaId, ReplicaId, u64)>>,
     /// Roots of files that a disk has lost.
     pub lost: BTreeSet<[u8; 32]>,
     /// Takes requests for space and never answers them.
@@ -109,12 +111,28 @@ impl World {
         let same_file = |r: &ReplicaId| (r.sector, r.kind, &r.store) == (id.sector, id.kind, &id.store);
         let old: Vec<ReplicaId> = self.index.replicas.keys().filter(|r| same_file(r)).cloned().collect();
         for replica in old {
-            self.index.replicas.remove(&replica);
-            self.tell_if_connected(Event::ReplicaGone(replica));
+            let size_bytes = self.index.replicas.remove(&replica).unwrap_or(0);
+            self.tell_if_connected(Event::ReplicaGone(replica.clone()));
+            if replica.root != id.root {
+                self.index.replaced.entry(attempt).or_default().push((id.clone(), replica, size_bytes));
+            }
         }
         self.index.replicas.insert(id.clone(), size_bytes);
         self.tell_if_connected(Event::Replica { id, size_bytes, primary: true });
         true
+    }
+
+    /// The result of an attempt is dealt with: of a refused one, what it replaced comes back.
+    pub fn settle(&mut self, attempt: AttemptId, refused: Option<Vec<FileKind>>) {
+        let replaced = self.index.replaced.remove(&attempt).unwrap_or_default();
+        let Some(counting) = refused else { return };
+        for (new, old, size_bytes) in replaced.into_iter().filter(|(new, ..)| !counting.contains(&new.kind)) {
+            if self.index.replicas.remove(&new).is_some() {
+                self.tell_if_connected(Event::ReplicaGone(new));
+                self.index.replicas.insert(old.clone(), size_bytes);
+                self.tell_if_connected(Event::Replica { id: old, size_bytes, primary: true });
+            }
+        }
     }
 
     pub fn delete(&mut self, id: &ReplicaId) {

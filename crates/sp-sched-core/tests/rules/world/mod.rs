@@ -306,7 +306,9 @@ impl World {
             Effect::Cancel { worker, attempt, reason: _ } | Effect::Yield { worker, attempt, reason: _ } => {
                 self.cancelled(&worker, attempt);
             }
-            Effect::AckResult { worker, attempt } => self.acknowledged(&worker, attempt),
+            Effect::AckResult { worker, attempt, refused, counting } => {
+                self.acknowledged(&worker, attempt, refused.then_some(counting));
+            }
             Effect::Fence(row) => self.index.fence(row),
             Effect::Release(attempt) => drop(self.index.reservations.remove(&attempt)),
             Effect::DeleteReplica { replica, reason: _ } => self.delete(&replica),

@@ -248,13 +248,18 @@ impl World {
         let w = self.workers.get_mut(id).unwrap();
         if w.up && !w.cut_off {
             w.attempts.remove(&attempt);
+            if let Some(result) = w.results.get(&attempt).cloned() {
+                self.tell(Event::Result { worker: id.clone(), result: Box::new(result) });
+            }
         }
     }
 
-    pub fn acknowledged(&mut self, id: &WorkerId, attempt: AttemptId) {
+    /// Refused, but for these files; none: it counts.
+    pub fn acknowledged(&mut self, id: &WorkerId, attempt: AttemptId, refused: Option<Vec<FileKind>>) {
         let w = self.workers.get_mut(id).unwrap();
         if w.up && !w.cut_off && w.results.remove(&attempt).is_some() {
             self.acknowledged += 1;
+            self.settle(attempt, refused);
         }
     }
 

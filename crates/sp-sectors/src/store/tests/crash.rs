@@ -272,3 +272,81 @@ fn a_new_store_is_there_or_can_be_made() {
         }
     }
 }
+
+/// The result of 2.1 does not count: what it replaced comes back, whatever crashes meanwhile.
+#[test]
+fn what_was_replaced_comes_back_at_every_call() {
+    let mut points = 0;
+    for case in cases().into_iter().filter(|case| case.replaces) {
+        for at in 0.. {
+            let (disk, store) = prepare(&case);
+            let before = store.replicas().unwrap();
+            store.publish(attempt("2.1"), &OUTPUTS).unwrap();
+            disk.fail_after(at);
+            let outcome = store.restore(attempt("2.1"), &[]);
+            disk.crash(case.loss);
+            let store = reopen(&disk, &[attempt("2.1")]).unwrap();
+            assert!(matches!(check(&disk, &store), Some(1 | 2)), "at {at}");
+            store.restore(attempt("2.1"), &[]).unwrap();
+            assert_eq!(check(&disk, &store), Some(1), "at {at}");
+            assert_eq!(store.replicas().unwrap(), before);
+            store.discard(attempt("2.1")).unwrap();
+            assert_eq!(check(&disk, &reopen(&disk, &[]).unwrap()), Some(1));
+            points += 1;
+            if let Ok(named) = outcome {
+                assert_eq!(named.len(), before.len());
+                break;
+            }
+        }
+    }
+    assert!(points > 500, "{points}");
+}
+
+/// The publish itself was interrupted, and then turns out not to count.
+#[test]
+fn an_interrupted_publish_can_be_taken_back() {
+    for loss in [Loss::Nothing, Loss::Unsynced, Loss::Some(1), Loss::Some(2), Loss::Some(3)] {
+        for exchange in [true, false] {
+            let case = Case { loss, exchange, replaces: true };
+            for at in 0.. {
+                let (disk, store) = prepare(&case);
+                let before = store.replicas().unwrap();
+                disk.fail_after(at);
+                let done = store.publish(attempt("2.1"), &OUTPUTS).is_ok();
+                disk.crash(loss);
+                let store = reopen(&disk, &[attempt("2.1")]).unwrap();
+                store.restore(attempt("2.1"), &[]).unwrap();
+                assert_eq!(store.restore(attempt("2.1"), &[]).unwrap(), [], "once");
+                assert_eq!(store.replicas().unwrap(), before, "at {at}");
+                assert_eq!(check(&disk, &store), Some(1));
+                if done {
+                    break;
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn only_what_still_stands_in_the_place_of_another_gives_way() {
+    let case = Case { loss: Loss::Nothing, exchange: true, replaces: true };
+    let (disk, store) = prepare(&case);
+    let made = store.publish(attempt("2.1"), &OUTPUTS).unwrap();
+    assert_eq!(store.stands_in_place(attempt("2.1")).unwrap().len(), made.len());
+    make_outputs(&disk, &store, attempt("3.1"), 3);
+    store.publish(attempt("3.1"), &OUTPUTS).unwrap();
+    assert_eq!(store.restore(attempt("2.1"), &[]).unwrap(), []);
+    assert_eq!(store.stands_in_place(attempt("2.1")).unwrap(), []);
+    assert_eq!(check(&disk, &store), Some(3));
+    assert_eq!(store.restore(attempt("3.1"), &[]).unwrap().len(), 2, "back to what 2.1 has made");
+    assert_eq!(check(&disk, &store), Some(2));
+    assert_eq!(store.restore(attempt("2.1"), &[]).unwrap().len(), 2);
+    assert_eq!(check(&disk, &store), Some(1));
+    assert_eq!(store.restore(attempt("9.9"), &[]).unwrap(), []);
+
+    let (_, store) = prepare(&case);
+    let before = store.replicas().unwrap();
+    let made = store.publish(attempt("2.1"), &OUTPUTS).unwrap();
+    assert_eq!(store.restore(attempt("2.1"), &[FileKind::Sealed]).unwrap(), before[1..], "one of them counts");
+    assert_eq!(store.replicas().unwrap(), [made[0].clone(), before[1].clone()]);
+}
