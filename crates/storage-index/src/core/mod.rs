@@ -2,7 +2,9 @@
 //!
 //! No clock, no network, no disk: the service around it makes the rows durable first and sends the messages then.
 
+mod catalogue;
 mod deletes;
+mod fences;
 mod model;
 mod replicas;
 mod reserve;
@@ -13,20 +15,17 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sp_env::Monotonic;
-use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, TaskId};
+use sp_types::{ErrorCode, ReplicaInfo, SectorId, StoreId};
 
-use deletes::Delete;
+use catalogue::Catalogue;
+use deletes::Deletes;
+use fences::Fences;
 pub(crate) use model::{
-    ConnId, Durable, Effect, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReserveItem, RowChange, Settings,
-    StoreFact, ToWorker, WorkerHello,
+    ConnId, Effect, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReplicaCounts, ReserveItem, RowChange,
+    Settings, StoreFact, Stored, ToWorker, WorkerHello,
 };
 use model::{Store, Worker};
-
-/// Fences told to a worker that connects: those of the newest tasks. Older ones have no readers left.
-const FENCES_TOLD_MAX: usize = 1000;
-
-/// Replicas by store and kind.
-pub(crate) type ReplicaCounts = BTreeMap<(StoreId, FileKind), u64>;
+use reserve::Reservations;
 
 /// Times that the rules depend on.
 #[derive(Debug, Clone, Copy)]
@@ -50,13 +49,16 @@ pub(crate) struct Core {
     timing: Timing,
     now: Monotonic,
     stores: BTreeMap<StoreId, Store>,
-    replicas: BTreeMap<Place, ReplicaInfo>,
-    reservations: BTreeMap<AttemptId, Vec<ReserveItem>>,
-    fences: BTreeMap<TaskId, u32>,
+    /// When each store was last reported on, until that is too long ago.
+    reports: BTreeSet<(Monotonic, StoreId)>,
+    replicas: Catalogue,
+    /// Rises with every declaration of a store that begins.
+    turn: u64,
+    reservations: Reservations,
+    fences: Fences,
     workers: BTreeMap<ConnId, Worker>,
     scheduler: Option<ConnId>,
-    deletes: BTreeMap<u64, Delete>,
-    next_request: u64,
+    deletes: Deletes,
     /// Stores whose fact may have changed in this event.
     dirty: BTreeSet<StoreId>,
     rows: Vec<RowChange>,
@@ -64,23 +66,33 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// With what the last run left durable.
-    pub(crate) fn new(timing: Timing, durable: Durable) -> Self {
-        let store = |settings: Settings| Store { settings, health: None, holders: BTreeSet::new(), told: None };
+    /// An empty one.
+    pub(crate) fn new(timing: Timing) -> Self {
         Self {
             timing,
             now: Monotonic(0),
-            stores: durable.stores.into_iter().map(|s| (s.id.clone(), store(s))).collect(),
-            replicas: durable.replicas.into_iter().map(|r| (Place::of(&r), r)).collect(),
-            reservations: durable.reservations.into_iter().collect(),
-            fences: durable.fences.into_iter().collect(),
+            stores: BTreeMap::new(),
+            reports: BTreeSet::new(),
+            replicas: Catalogue::default(),
+            turn: 0,
+            reservations: Reservations::default(),
+            fences: Fences::default(),
             workers: BTreeMap::new(),
             scheduler: None,
-            deletes: BTreeMap::new(),
-            next_request: 1,
+            deletes: Deletes::default(),
             dirty: BTreeSet::new(),
             rows: Vec::new(),
             effects: Vec::new(),
+        }
+    }
+
+    /// Takes back what the last run left durable, each row once, before anything happens.
+    pub(crate) fn restore(&mut self, row: Stored) {
+        match row {
+            Stored::Store(settings) => drop(self.stores.insert(settings.id.clone(), Store::new(settings))),
+            Stored::Replica(replica) => drop(self.replicas.put(&replica, self.turn)),
+            Stored::Reservation(attempt, items) => self.reservations.insert(attempt, items),
+            Stored::Fence(task, up_to) => self.fences.restore(task, up_to),
         }
     }
 
@@ -100,10 +112,7 @@ impl Core {
         }
         self.workers.insert(conn, Worker { hello, declaring: BTreeMap::new() });
         self.tell_worker(conn, ToWorker::Welcome);
-        let newest: Vec<_> = self.fences.iter().rev().take(FENCES_TOLD_MAX).map(|(t, n)| (*t, *n)).collect();
-        for (task, up_to) in newest {
-            self.tell_worker(conn, ToWorker::Fence { task, up_to });
-        }
+        self.tell_fences(conn);
         self.flush();
     }
 
@@ -150,7 +159,7 @@ impl Core {
                 store.told = fact;
             }
         }
-        facts.extend(self.replicas.values().cloned().map(Fact::Replica));
+        facts.extend(self.replicas.iter().map(Fact::Replica));
         facts.push(Fact::SnapshotEnd);
         self.effects.push(Effect::Scheduler(conn, facts));
         self.flush();
@@ -174,7 +183,7 @@ impl Core {
     /// Time has passed: reports grow stale, deletes are sent again.
     pub(crate) fn tick(&mut self, now: Monotonic) {
         self.now = now;
-        self.dirty.extend(self.stores.keys().cloned());
+        self.find_stale();
         self.repeat_deletes();
         self.flush();
     }
@@ -186,14 +195,12 @@ impl Core {
 
     /// How many replicas of each kind lie on each store.
     pub(crate) fn count_replicas(&self) -> ReplicaCounts {
-        let mut counts = ReplicaCounts::new();
-        self.replicas.keys().for_each(|place| *counts.entry((place.store.clone(), place.kind)).or_default() += 1);
-        counts
+        self.replicas.counts()
     }
 
-    /// Every replica of a sector.
+    /// Every replica of a sector, by kind and store.
     pub(crate) fn find_sector(&self, sector: SectorId) -> Vec<ReplicaInfo> {
-        self.replicas.iter().filter(|(place, _)| place.sector == sector).map(|(_, r)| r.clone()).collect()
+        self.replicas.of_sector(sector)
     }
 
     fn tell_worker(&mut self, conn: ConnId, message: ToWorker) {

@@ -130,6 +130,7 @@ pub(crate) enum RowChange {
     PutReservation(AttemptId, Vec<ReserveItem>),
     DeleteReservation(AttemptId),
     PutFence(TaskId, u32),
+    DeleteFence(TaskId),
 }
 
 /// To be done once the rows are durable, in this order.
@@ -156,13 +157,16 @@ impl Place {
     }
 }
 
-/// Everything that survives a restart.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Durable {
-    pub(crate) stores: Vec<Settings>,
-    pub(crate) replicas: Vec<ReplicaInfo>,
-    pub(crate) reservations: Vec<(AttemptId, Vec<ReserveItem>)>,
-    pub(crate) fences: Vec<(TaskId, u32)>,
+/// Replicas by store and kind.
+pub(crate) type ReplicaCounts = BTreeMap<(StoreId, FileKind), u64>;
+
+/// A row that has survived a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stored {
+    Store(Settings),
+    Replica(ReplicaInfo),
+    Reservation(AttemptId, Vec<ReserveItem>),
+    Fence(TaskId, u32),
 }
 
 /// A store and what is known of it in this run.
@@ -176,10 +180,17 @@ pub(super) struct Store {
     pub(super) told: Option<StoreFact>,
 }
 
+impl Store {
+    /// One that nobody has yet.
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, health: None, holders: BTreeSet::new(), told: None }
+    }
+}
+
 /// A connected worker.
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
     pub(super) hello: WorkerHello,
-    /// Stores that it is declaring: what it has named so far.
-    pub(super) declaring: BTreeMap<StoreId, BTreeSet<(SectorId, FileKind)>>,
+    /// Stores that it is declaring, and in which turn it began.
+    pub(super) declaring: BTreeMap<StoreId, u64>,
 }

@@ -8,6 +8,12 @@ use sp_types::{AttemptId, FileKind, ReplicaId, ReplicaInfo, SectorId, StoreId, T
 use super::*;
 use crate::core::{Place, ReserveItem, Settings};
 
+fn all(state: &dyn State, cluster: &str) -> Result<Vec<Stored>, RowError> {
+    let mut rows = Vec::new();
+    open(state, cluster, |row| rows.push(row))?;
+    Ok(rows)
+}
+
 fn any_store() -> impl Strategy<Value = StoreId> {
     "[a-z0-9][a-z0-9-]{0,40}".prop_map(|text| StoreId::new(text).unwrap())
 }
@@ -67,17 +73,22 @@ proptest! {
         ];
         let state = Memory::new();
         state.commit(batch(&changes)).unwrap();
-        let expected = Durable {
-            stores: vec![settings],
-            replicas: vec![replica.clone()],
-            reservations: vec![(attempt, items)],
-            fences: vec![(task, fence.1)],
-        };
-        prop_assert_eq!(open(&state, "c").unwrap(), expected);
-        let gone = [RowChange::DeleteReplica(Place::of(&replica)), RowChange::DeleteReservation(attempt)];
+        let id = settings.id.clone();
+        let expected = [
+            Stored::Store(settings),
+            Stored::Replica(replica.clone()),
+            Stored::Reservation(attempt, items),
+            Stored::Fence(task, fence.1),
+        ];
+        prop_assert_eq!(all(&state, "c").unwrap(), expected);
+        let gone = [
+            RowChange::DeleteStore(id),
+            RowChange::DeleteReplica(Place::of(&replica)),
+            RowChange::DeleteReservation(attempt),
+            RowChange::DeleteFence(task),
+        ];
         state.commit(batch(&gone)).unwrap();
-        let left = open(&state, "c").unwrap();
-        prop_assert!(left.replicas.is_empty() && left.reservations.is_empty());
+        prop_assert_eq!(all(&state, "c").unwrap(), []);
     }
 
     #[test]
@@ -87,7 +98,7 @@ proptest! {
             let mut batch = Batch::new();
             batch.put([prefix, &key].concat(), value.clone());
             state.commit(batch).unwrap();
-            let opened = open(&state, "c");
+            let opened = all(&state, "c");
             let valid_fence = prefix == fence::PREFIX && key.len() == 8 && value.len() == 4;
             prop_assert!(valid_fence || matches!(opened, Err(RowError::Damaged { .. })), "{opened:?}");
         }
@@ -97,7 +108,17 @@ proptest! {
 #[test]
 fn a_state_belongs_to_one_cluster() {
     let state = Memory::new();
-    open(&state, "a").unwrap();
-    open(&state, "a").unwrap();
-    assert!(matches!(open(&state, "b"), Err(RowError::OtherCluster { .. })));
+    all(&state, "a").unwrap();
+    all(&state, "a").unwrap();
+    assert!(matches!(all(&state, "b"), Err(RowError::OtherCluster { .. })));
+}
+
+#[test]
+fn rows_are_read_page_by_page_and_each_once() {
+    let state = Memory::new();
+    let rows = PAGE as u64 * 2 + 1;
+    let changes: Vec<_> = (0..rows).map(|task| RowChange::PutFence(TaskId(task), 1)).collect();
+    state.commit(batch(&changes)).unwrap();
+    let read: Vec<_> = (0..rows).map(|task| Stored::Fence(TaskId(task), 1)).collect();
+    assert_eq!(all(&state, "c").unwrap(), read);
 }

@@ -102,7 +102,6 @@ pub struct Running {
 impl Service {
     /// Reads the state and starts to think; nobody can reach it yet. Blocks while it reads.
     pub fn new(env: Env, state: Arc<dyn State>, options: Options) -> Result<Self, StartError> {
-        let durable = rows::open(&*state, &options.cluster)?;
         let timing = Timing {
             stale_ms: options.stale_after.as_millis() as u64,
             delete_retry_ms: options.delete_retry.as_millis() as u64,
@@ -111,7 +110,8 @@ impl Service {
         let (inputs, receiver) = mpsc::channel(INPUTS);
         let (end, ended) = oneshot::channel();
         let health_ms = options.health_every.as_millis() as u64;
-        let core = Core::new(timing, durable);
+        let mut core = Core::new(timing);
+        rows::open(&*state, &options.cluster, |row| core.restore(row))?;
         let actor = Actor::new(env.clone(), state, core, inputs.downgrade(), receiver, health_ms);
         let task = Box::pin(async move {
             // Nobody waits for the end of an index that is being dropped.
