@@ -40,7 +40,7 @@ pub(crate) struct Timing {
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { stale_ms: 50_000, delete_retry_ms: 10_000, delete_wait_ms: 600_000 }
+        Self { stale_ms: 30_000, delete_retry_ms: 10_000, delete_wait_ms: 600_000 }
     }
 }
 

@@ -295,7 +295,7 @@ fn reservations_are_refused_with_the_reason() {
 #[test]
 fn a_store_without_reports_grows_stale_and_recovers() {
     let mut index = Index::with_store();
-    assert_eq!(index.pass(50_000), []);
+    assert_eq!(index.pass(30_000), []);
     let effects = index.pass(1);
     assert!(matches!(facts(&effects)[..], [Fact::Store(fact)] if fact.unhealthy.is_some()));
     assert_eq!(index.pass(1000), [], "told once");

@@ -45,14 +45,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// Lotus's times: a report every 10 s, unhealthy after 50 s.
+    /// A report every 10 s, as Lotus has it; unhealthy after 30 s, when three are missing.
     pub fn new(cluster: impl Into<String>, listen: SocketAddr) -> Self {
         Self {
             cluster: cluster.into(),
             listen,
             data_dir: None,
             health_every: Duration::from_secs(10),
-            stale_after: Duration::from_secs(50),
+            stale_after: Duration::from_secs(30),
             delete_retry: Duration::from_secs(10),
         }
     }
