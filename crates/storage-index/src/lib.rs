@@ -1,12 +1,13 @@
 //! The storage index: which file of which sector lies where, path health, reservations, fences.
 //!
-//! `core` decides, `rows` keeps, `service` connects; `wire` translates at the edge.
+//! `core` decides, `rows` keeps, `service` connects; `wire` and `wire_query` translate at the edge.
 #![forbid(unsafe_code)]
 
 mod core;
 mod rows;
 mod service;
 mod wire;
+mod wire_query;
 
 pub use rows::RowError;
 pub use service::{Options, RunError, Running, Service, StartError};

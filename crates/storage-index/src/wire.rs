@@ -12,7 +12,7 @@ use crate::core::{
 /// Most lines in one reservation: the kinds of a sector, a few times over.
 const ITEMS_MAX: usize = 64;
 
-fn invalid(field: &'static str, reason: impl ToString) -> WireError {
+pub(crate) fn invalid(field: &'static str, reason: impl ToString) -> WireError {
     WireError::Invalid { field, reason: reason.to_string() }
 }
 
@@ -170,15 +170,19 @@ pub(crate) fn replica_count(((store, kind), count): ((StoreId, FileKind), u64)) 
     v1::ReplicaCount { store: store.to_string(), kind: v1::FileKind::from(kind) as i32, count }
 }
 
+pub(crate) fn holders_to_wire(holders: Vec<(WorkerId, String)>) -> Vec<v1::StoreHolder> {
+    let holder = |(worker, data_url): (WorkerId, String)| v1::StoreHolder { worker_id: worker.to_string(), data_url };
+    holders.into_iter().map(holder).collect()
+}
+
 pub(crate) fn store_fact(fact: StoreFact) -> v1::StoreFact {
     let StoreFact { settings, health, available_bytes, reserved_bytes, holders, unhealthy } = fact;
     let health = health_to_wire(&settings.id, health);
-    let holder = |(worker, data_url): (WorkerId, String)| v1::StoreHolder { worker_id: worker.to_string(), data_url };
     v1::StoreFact {
         store: Some(v1::AttachedStore { health: Some(health), ..settings_to_wire(settings) }),
         available_bytes,
         reserved_bytes,
-        holders: holders.into_iter().map(holder).collect(),
+        holders: holders_to_wire(holders),
         healthy: unhealthy.is_none(),
         unhealthy_reason: unhealthy.unwrap_or_default(),
     }

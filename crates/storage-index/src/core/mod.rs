@@ -3,6 +3,9 @@
 //! No clock, no network, no disk: the service around it makes the rows durable first and sends the messages then.
 
 mod catalogue;
+mod choose;
+#[cfg(test)]
+mod choose_tests;
 mod deletes;
 mod fences;
 mod model;
@@ -18,6 +21,7 @@ use sp_env::Monotonic;
 use sp_types::{ErrorCode, ReplicaInfo, SectorId, StoreId};
 
 use catalogue::Catalogue;
+pub(crate) use choose::{AllocStore, Allocate, Allocated, Find, FoundStore, PathUse};
 use deletes::Deletes;
 use fences::Fences;
 pub(crate) use model::{

@@ -65,18 +65,22 @@ impl Core {
         let reason = Refusal::new(ErrorCode::Cancelled, "the worker has left with its stores");
         self.effects.push(super::Effect::Close(conn, reason));
         self.forget_worker(conn);
-        gone.iter().for_each(|id| self.drop_store(id));
+        for id in gone {
+            self.remove_store(&id);
+        }
     }
 
-    /// Nobody has the store any more, and nobody is to wait for it: it goes, with what it holds.
-    pub(super) fn drop_store(&mut self, id: &StoreId) {
-        self.replicas.on_store(id).iter().for_each(|place| self.drop_replica(place));
+    /// Takes a store out of the index; says how many replicas went with it.
+    fn remove_store(&mut self, id: &StoreId) -> usize {
+        let places = self.replicas.on_store(id);
+        places.iter().for_each(|place| self.drop_replica(place));
         self.replicas.forget_store(id);
         if let Some(Store { health: Some((_, reported)), .. }) = self.stores.remove(id) {
             self.reports.remove(&(reported, id.clone()));
         }
         self.rows.push(RowChange::DeleteStore(id.clone()));
         self.tell_scheduler(Fact::StoreGone(id.clone()));
+        places.len()
     }
 
     pub(super) fn is_holder(&self, conn: ConnId, id: &StoreId) -> bool {

@@ -14,7 +14,8 @@ use tonic::Streaming;
 
 use super::session::{SchedulerQueue, Session, WorkerQueue, read};
 use crate::core::{
-    ConnId, Core, Effect, FromScheduler, FromWorker, Refusal, ReplicaCounts, RowChange, StoreFact, WorkerHello,
+    Allocate, Allocated, ConnId, Core, Effect, Find, FoundStore, FromScheduler, FromWorker, Refusal, ReplicaCounts,
+    RowChange, StoreFact, WorkerHello,
 };
 use crate::{rows, wire};
 
@@ -41,6 +42,8 @@ pub(super) enum Input {
     Closed(ConnId, Option<Refusal>),
     ListStores(oneshot::Sender<(Vec<StoreFact>, ReplicaCounts)>),
     FindSector(SectorId, oneshot::Sender<Vec<ReplicaInfo>>),
+    FindStores(Find, oneshot::Sender<Vec<FoundStore>>),
+    BestAlloc(Allocate, usize, oneshot::Sender<Allocated>),
     Stop,
 }
 
@@ -151,6 +154,8 @@ impl Actor {
                 drop(answer.send((self.core.list_stores(), self.core.count_replicas())));
             }
             Input::FindSector(sector, answer) => drop(answer.send(self.core.find_sector(sector))),
+            Input::FindStores(find, answer) => drop(answer.send(self.core.find_stores(&find))),
+            Input::BestAlloc(wanted, limit, answer) => drop(answer.send(self.core.best_alloc(&wanted, limit))),
             Input::Stop => self.stop(),
         }
     }

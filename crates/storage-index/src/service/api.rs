@@ -58,7 +58,7 @@ impl Api {
         self.inputs.send(input).await.map_err(gone)
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Input) -> Result<T, Status> {
+    pub(super) async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Input) -> Result<T, Status> {
         let (sender, receiver) = oneshot::channel();
         self.tell(question(sender)).await?;
         let gone = |_| status::to_status(ErrorCode::Unavailable, "the index is stopping; try again soon");

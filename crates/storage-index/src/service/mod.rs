@@ -2,6 +2,7 @@
 
 mod actor;
 mod api;
+mod query;
 mod session;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use sp_env::StopOnDrop;
 use sp_net::server::{Server, Services};
 use sp_net::{Env, NetError, sized};
+use sp_proto::v1::index_query_server::IndexQueryServer;
 use sp_proto::v1::index_server::IndexServer;
 use sp_state::{CommitError, State};
 use tokio::sync::{mpsc, oneshot};
@@ -124,7 +126,8 @@ impl Service {
 
     /// Its gRPC services.
     pub fn routes(&self) -> Services {
-        Services::new().with(sized!(IndexServer::new(self.api.clone())))
+        let query = sized!(IndexQueryServer::new(self.api.clone()));
+        Services::new().with(sized!(IndexServer::new(self.api.clone()))).with(query)
     }
 
     /// Takes the port.
