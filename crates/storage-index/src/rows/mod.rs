@@ -2,6 +2,7 @@
 
 mod fence;
 mod replica;
+mod replica_v1;
 mod reservation;
 mod schema;
 mod store;
@@ -75,6 +76,7 @@ pub(crate) fn batch(changes: &[RowChange]) -> Batch {
 /// cluster's state is refused.
 pub(crate) fn open(state: &dyn State, cluster: &str, mut take: impl FnMut(Stored)) -> Result<(), RowError> {
     schema::check(state, cluster)?;
+    raise_replicas(state)?;
     each(state, store::PREFIX, |key, value| store::decode(key, value).map(|s| take(Stored::Store(s))))?;
     each(state, replica::PREFIX, |key, value| replica::decode(key, value).map(|r| take(Stored::Replica(r))))?;
     each(state, reservation::PREFIX, |key, value| {
@@ -83,6 +85,22 @@ pub(crate) fn open(state: &dyn State, cluster: &str, mut take: impl FnMut(Stored
     each(state, fence::PREFIX, |key, value| {
         fence::decode(key, value).map(|(task, up_to)| take(Stored::Fence(task, up_to)))
     })
+}
+
+/// Gives replicas of version 1 the keys of version 2, a page at a time: a crash in between leaves each in one place.
+fn raise_replicas(state: &dyn State) -> Result<(), RowError> {
+    loop {
+        let page = state.scan(replica_v1::PREFIX, None, PAGE)?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        let mut batch = Batch::new();
+        for (key, value) in page {
+            let info = replica_v1::decode(&key, &value)?;
+            batch.put(replica::key_of(&info), replica::encode(&info)).delete(key);
+        }
+        state.commit(batch)?;
+    }
 }
 
 /// Every row under a prefix, by rising key, without holding all of them at once.

@@ -4,8 +4,8 @@ use sp_state::{Batch, State};
 
 use super::RowError;
 
-/// Layout of the rows; the state refuses a file with a newer one.
-pub(crate) const SCHEMA_VERSION: u32 = 1;
+/// Layout of the rows; the state refuses a file with a newer one. Version 1 had other keys for replicas.
+pub(crate) const SCHEMA_VERSION: u32 = 2;
 
 const KEY: &[u8] = b"meta/cluster";
 

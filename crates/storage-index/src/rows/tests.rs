@@ -1,6 +1,10 @@
 //! Every row comes back as it was; another cluster's are refused.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
+use prost::Message;
+use sp_proto::v1;
 use sp_sectors::Filters;
 use sp_state::Memory;
 use sp_types::{AttemptId, FileKind, ReplicaId, ReplicaInfo, SectorId, StoreId, TaskId};
@@ -93,7 +97,7 @@ proptest! {
 
     #[test]
     fn junk_is_refused_and_never_panics(key in proptest::collection::vec(any::<u8>(), 0..40), value in proptest::collection::vec(any::<u8>(), 0..60)) {
-        for prefix in [store::PREFIX, replica::PREFIX, reservation::PREFIX, fence::PREFIX] {
+        for prefix in [store::PREFIX, replica::PREFIX, replica_v1::PREFIX, reservation::PREFIX, fence::PREFIX] {
             let state = Memory::new();
             let mut batch = Batch::new();
             batch.put([prefix, &key].concat(), value.clone());
@@ -111,6 +115,35 @@ fn a_state_belongs_to_one_cluster() {
     all(&state, "a").unwrap();
     all(&state, "a").unwrap();
     assert!(matches!(all(&state, "b"), Err(RowError::OtherCluster { .. })));
+}
+
+#[test]
+fn replicas_of_version_1_are_kept_as_version_2_has_them() {
+    let replica = |number: u64| ReplicaInfo {
+        id: ReplicaId {
+            sector: SectorId { miner: 1000, number },
+            kind: FileKind::ALL[number as usize % FileKind::ALL.len()],
+            store: StoreId::new(format!("s{}", number % 3)).unwrap(),
+            root: [number as u8; 32],
+        },
+        size_bytes: number,
+        primary: number.is_multiple_of(2),
+    };
+    let replicas: Vec<_> = (0..PAGE as u64 + 10).map(replica).collect();
+    let state = Memory::new();
+    let mut old = Batch::new();
+    for info in &replicas {
+        old.put(replica_v1::key_of(info), v1::Replica::from(info.clone()).encode_to_vec());
+    }
+    state.commit(old).unwrap();
+    let expected: BTreeSet<_> = replicas.into_iter().map(|info| info.id).collect();
+    for _ in 0..2 {
+        let read = all(&state, "c").unwrap();
+        let ids =
+            read.iter().filter_map(|row| if let Stored::Replica(info) = row { Some(info.id.clone()) } else { None });
+        assert_eq!(ids.collect::<BTreeSet<_>>(), expected);
+        assert_eq!(state.scan(replica_v1::PREFIX, None, 1).unwrap(), []);
+    }
 }
 
 #[test]
