@@ -3,6 +3,8 @@
 //! `core` decides, `rows` keeps, `service` connects; `wire` and `wire_query` translate at the edge.
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod bench;
 mod core;
 mod rows;
 mod service;

@@ -4,7 +4,7 @@ use sp_proto::convert::{WireError, file_kind};
 use sp_proto::v1;
 use sp_types::{FileKind, FileKindSet, SectorId, SectorSize, StoreId};
 
-use crate::core::{AllocStore, Allocate, Allocated, Find, FoundStore, PathUse};
+use crate::core::{AllocStore, Allocate, Allocated, Fetch, Find, FoundStore, PathUse};
 use crate::wire::{holders_to_wire, invalid};
 
 fn kinds(numbers: &[i32]) -> Result<FileKindSet, WireError> {
@@ -20,10 +20,18 @@ fn sector_size(bytes: u64) -> Result<u64, WireError> {
     known.map(SectorSize::bytes).ok_or_else(|| invalid("sector_size", format!("{bytes} is no published sector size")))
 }
 
+/// Zero stands for all.
+fn limit(number: u32) -> usize {
+    if number == 0 { usize::MAX } else { number as usize }
+}
+
 pub(crate) fn find(message: v1::FindStoresRequest) -> Result<Find, WireError> {
-    let v1::FindStoresRequest { miner, sector: number, kinds: named, allow_fetch, sector_size: bytes } = message;
+    let v1::FindStoresRequest { miner, sector: number, kinds: named, allow_fetch, sector_size: bytes, limit } = message;
     let kinds = if named.is_empty() { FileKindSet::of(&FileKind::ALL) } else { kinds(&named)? };
-    let fetch = if allow_fetch { Some(sector_size(bytes)?) } else { None };
+    let fetch = match allow_fetch {
+        true => Some(Fetch { sector_size: sector_size(bytes)?, limit: self::limit(limit) }),
+        false => None,
+    };
     Ok(Find { sector: SectorId { miner, number }, kinds, fetch })
 }
 
@@ -58,8 +66,7 @@ pub(crate) fn allocate(message: v1::BestAllocRequest) -> Result<(Allocate, usize
     if named.is_empty() {
         return Err(invalid("kinds", "no file is named"));
     }
-    let limit = if limit == 0 { usize::MAX } else { limit as usize };
-    Ok((Allocate { miner, kinds: kinds(&named)?, sector_size: sector_size(bytes)?, path_use }, limit))
+    Ok((Allocate { miner, kinds: kinds(&named)?, sector_size: sector_size(bytes)?, path_use }, self::limit(limit)))
 }
 
 pub(crate) fn allocated(Allocated { stores, refused }: Allocated) -> v1::BestAllocReply {

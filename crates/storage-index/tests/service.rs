@@ -418,7 +418,8 @@ async fn files_are_found_with_stores_to_fetch_them_to_and_new_ones_are_placed() 
     }
     assert_eq!(worker.declare(1, vec![replica(1)], None).await, None);
     let mut query = sized!(IndexQueryClient::new(client::channel(&Env::real(), &index.address.to_string()).unwrap()));
-    let find = v1::FindStoresRequest { miner: 1000, sector: 7, kinds: vec![], allow_fetch: true, sector_size: 2048 };
+    let find =
+        v1::FindStoresRequest { miner: 1000, sector: 7, kinds: vec![], allow_fetch: true, sector_size: 2048, limit: 0 };
     let found = query.find_stores(find.clone()).await.unwrap().into_inner().stores;
     let named: Vec<_> = found.iter().map(|f| (f.store.as_str(), f.weight, f.held.clone(), f.healthy)).collect();
     assert_eq!(named, [("st", 10, vec![v1::FileKind::Sealed as i32], true), ("a", 0, vec![], true)]);

@@ -31,8 +31,16 @@ pub(crate) struct Allocate {
 pub(crate) struct Find {
     pub(crate) sector: SectorId,
     pub(crate) kinds: FileKindSet,
-    /// Size of the sector, bytes: name the stores too that the files may be fetched to for sealing.
-    pub(crate) fetch: Option<u64>,
+    /// Name stores too that the files may be fetched to for sealing.
+    pub(crate) fetch: Option<Fetch>,
+}
+
+/// Which stores are named that files may be fetched to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Fetch {
+    pub(crate) sector_size: u64,
+    /// At most so many.
+    pub(crate) limit: usize,
 }
 
 /// A store that holds files, or to which they may be fetched.
@@ -131,7 +139,7 @@ impl Core {
     // === finding ===
 
     /// Stores that hold some of the files, by weight and then id; after them, on request, those to which all that is
-    /// there may be fetched, by id.
+    /// there may be fetched, the best first.
     pub(crate) fn find_stores(&self, find: &Find) -> Vec<FoundStore> {
         let replicas = self.find_sector(find.sector);
         let wanted: Vec<&ReplicaInfo> = replicas.iter().filter(|r| find.kinds.contains(r.id.kind)).collect();
@@ -144,24 +152,26 @@ impl Core {
         let known = |(id, share): (&&StoreId, &Share)| Some(self.found(self.stores.get(*id)?, *share));
         let mut found: Vec<FoundStore> = shares.iter().filter_map(known).collect();
         found.sort_by(|a, b| (b.weight, &a.id).cmp(&(a.weight, &b.id)));
-        if let Some(sector_size) = find.fetch.filter(|_| !wanted.is_empty()) {
+        if let Some(Fetch { sector_size, limit }) = find.fetch.filter(|_| !wanted.is_empty()) {
             let there = wanted.iter().map(|replica| replica.id.kind).collect();
             let fetch = Allocate { miner: find.sector.miner, kinds: there, sector_size, path_use: PathUse::Sealing };
             let strangers = self.stores.iter().filter(|(id, _)| !shares.contains_key(id)).map(|(_, store)| store);
-            let may = strangers.filter(|store| self.may_fetch(store, &wanted, &fetch));
-            found.extend(may.map(|store| self.found(store, Share::default())));
+            let candidates = strangers.map(|store| (store, self.candidate(store)));
+            let may = candidates.filter(|(_, candidate)| self.may_fetch(candidate, &wanted, &fetch));
+            let mut ranked: Vec<_> = may.map(|(store, candidate)| (rank(&candidate), store)).collect();
+            ranked.sort_by(|(a, _), (b, _)| a.cmp(b));
+            found.extend(ranked.into_iter().take(limit).map(|(_, store)| self.found(store, Share::default())));
         }
         found
     }
 
     /// It must take all that is there, and every kind must have a holder that lets it go there.
-    fn may_fetch(&self, store: &Store, replicas: &[&ReplicaInfo], fetch: &Allocate) -> bool {
+    fn may_fetch(&self, store: &Candidate<'_>, replicas: &[&ReplicaInfo], fetch: &Allocate) -> bool {
         let lists = |kind: FileKind| {
             let of_kind = replicas.iter().filter(move |replica| replica.id.kind == kind);
             of_kind.filter_map(|replica| Some(&self.stores.get(&replica.id.store)?.settings.allow_to))
         };
-        refusal(&self.candidate(store), fetch).is_none()
-            && fetch.kinds.iter().all(|kind| allows_to(lists(kind), &store.settings.groups))
+        refusal(store, fetch).is_none() && fetch.kinds.iter().all(|kind| allows_to(lists(kind), &store.settings.groups))
     }
 
     fn found(&self, store: &Store, Share { held, primary }: Share) -> FoundStore {

@@ -30,7 +30,11 @@ fn put(index: &mut Index, store: &str, kinds: &[FileKind]) {
 }
 
 fn find(index: &Index, kinds: &[FileKind]) -> Vec<FoundStore> {
-    index.core.find_stores(&Find { sector: SECTOR, kinds: FileKindSet::of(kinds), fetch: Some(SIZE) })
+    index.core.find_stores(&Find {
+        sector: SECTOR,
+        kinds: FileKindSet::of(kinds),
+        fetch: Some(Fetch { sector_size: SIZE, limit: usize::MAX }),
+    })
 }
 
 /// Stores that hold something, and those that could fetch it.

@@ -21,7 +21,7 @@ use sp_env::Monotonic;
 use sp_types::{ErrorCode, ReplicaInfo, SectorId, StoreId};
 
 use catalogue::Catalogue;
-pub(crate) use choose::{AllocStore, Allocate, Allocated, Find, FoundStore, PathUse};
+pub(crate) use choose::{AllocStore, Allocate, Allocated, Fetch, Find, FoundStore, PathUse};
 use deletes::Deletes;
 use fences::Fences;
 pub(crate) use model::{
