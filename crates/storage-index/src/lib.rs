@@ -1,6 +1,6 @@
 //! The storage index: which file of which sector lies where, path health, reservations, fences.
 //!
-//! `core` decides, `rows` keeps, `service` connects; `wire` and `wire_query` translate at the edge.
+//! `core` decides, `rows` keeps, `service` connects; `wire` and its sisters translate at the edge.
 #![forbid(unsafe_code)]
 
 #[doc(hidden)]
@@ -9,6 +9,7 @@ mod core;
 mod rows;
 mod service;
 mod wire;
+mod wire_lock;
 mod wire_query;
 
 pub use rows::RowError;

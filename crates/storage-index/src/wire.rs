@@ -9,6 +9,8 @@ use crate::core::{
     Fact, FromScheduler, FromWorker, Health, Refusal, ReserveItem, Settings, StoreFact, ToWorker, WorkerHello,
 };
 
+use crate::wire_lock;
+
 /// Most lines in one reservation: the kinds of a sector, a few times over.
 const ITEMS_MAX: usize = 64;
 
@@ -159,6 +161,10 @@ pub(crate) fn from_scheduler(message: v1::IndexSchedulerMessage) -> Result<FromS
         Body::Fence(v1::Fence { task, up_to_number }) => {
             FromScheduler::Fence { task: TaskId(task), up_to: up_to_number }
         }
+        Body::Lock(message) => {
+            let (lock, manner) = wire_lock::lock(message)?;
+            FromScheduler::Lock(lock, manner)
+        }
         Body::Delete(message) => {
             let v1::DeleteReplica { request, replica: which, reason } = message;
             FromScheduler::Delete { request, replica: replica(which)?, reason }
@@ -202,6 +208,10 @@ pub(crate) fn fact(fact: Fact, session: &str) -> v1::IndexFact {
         }
         Fact::DeleteDone { request, failed } => {
             Body::DeleteDone(v1::DeleteDone { request, failed: failed.map(failure) })
+        }
+        Fact::LockReply { attempt, sector: SectorId { miner, number: sector }, waits, refused } => {
+            let (attempt, failed) = (Some(attempt.into()), refused.map(failure));
+            Body::LockReply(v1::LockReply { attempt, miner, sector, waits, failed })
         }
     };
     v1::IndexFact { body: Some(body) }

@@ -7,11 +7,11 @@ use sp_types::{FileKind, FileKindSet, SectorId, SectorSize, StoreId};
 use crate::core::{AllocStore, Allocate, Allocated, Fetch, Find, FoundStore, PathUse};
 use crate::wire::{holders_to_wire, invalid};
 
-fn kinds(numbers: &[i32]) -> Result<FileKindSet, WireError> {
+pub(crate) fn kinds(numbers: &[i32]) -> Result<FileKindSet, WireError> {
     numbers.iter().map(|number| file_kind(*number)).collect()
 }
 
-fn kinds_to_wire(kinds: FileKindSet) -> Vec<i32> {
+pub(crate) fn kinds_to_wire(kinds: FileKindSet) -> Vec<i32> {
     kinds.iter().map(|kind| v1::FileKind::from(kind) as i32).collect()
 }
 

@@ -89,6 +89,7 @@ impl Core {
             self.rows.push(RowChange::DeleteFence(oldest));
         }
         self.release_up_to(task, up_to);
+        self.unlock_up_to(task, up_to);
         let up_to = self.fences.up_to(task).max(up_to);
         for conn in self.workers.keys().copied().collect::<Vec<ConnId>>() {
             self.tell_worker(conn, ToWorker::Fence { task, up_to });

@@ -8,6 +8,12 @@ mod choose;
 mod choose_tests;
 mod deletes;
 mod fences;
+mod locking;
+#[cfg(test)]
+mod locking_tests;
+mod locks;
+#[cfg(test)]
+mod locks_tests;
 mod model;
 mod replicas;
 mod reserve;
@@ -24,6 +30,8 @@ use catalogue::Catalogue;
 pub(crate) use choose::{AllocStore, Allocate, Allocated, Fetch, Find, FoundStore, PathUse};
 use deletes::Deletes;
 use fences::Fences;
+use locks::Locks;
+pub(crate) use locks::{Lock, Manner, Modes};
 pub(crate) use model::{
     ConnId, Effect, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReplicaCounts, ReserveItem, RowChange,
     Settings, StoreFact, Stored, ToWorker, WorkerHello,
@@ -40,11 +48,13 @@ pub(crate) struct Timing {
     pub(crate) delete_retry_ms: u64,
     /// A delete for which nobody has the store is given up after this long.
     pub(crate) delete_wait_ms: u64,
+    /// Attempts are leased for this long without a renewal.
+    pub(crate) lease_ms: u64,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { stale_ms: 30_000, delete_retry_ms: 10_000, delete_wait_ms: 600_000 }
+        Self { stale_ms: 30_000, delete_retry_ms: 10_000, delete_wait_ms: 600_000, lease_ms: 15_000 }
     }
 }
 
@@ -60,6 +70,9 @@ pub(crate) struct Core {
     turn: u64,
     reservations: Reservations,
     fences: Fences,
+    locks: Locks,
+    /// When locks that were held before a loss of the state have been presented.
+    presented_at: Option<Monotonic>,
     workers: BTreeMap<ConnId, Worker>,
     scheduler: Option<ConnId>,
     deletes: Deletes,
@@ -81,6 +94,8 @@ impl Core {
             turn: 0,
             reservations: Reservations::default(),
             fences: Fences::default(),
+            locks: Locks::default(),
+            presented_at: None,
             workers: BTreeMap::new(),
             scheduler: None,
             deletes: Deletes::default(),
@@ -97,6 +112,7 @@ impl Core {
             Stored::Replica(replica) => drop(self.replicas.put(&replica, self.turn)),
             Stored::Reservation(attempt, items) => self.reservations.insert(attempt, items),
             Stored::Fence(task, up_to) => self.fences.restore(task, up_to),
+            Stored::Lock(lock) => self.locks.restore(lock),
         }
     }
 
@@ -165,6 +181,7 @@ impl Core {
         }
         facts.extend(self.replicas.iter().map(Fact::Replica));
         facts.push(Fact::SnapshotEnd);
+        self.begin_presenting();
         self.effects.push(Effect::Scheduler(conn, facts));
         self.flush();
     }
@@ -177,7 +194,11 @@ impl Core {
         }
         match message {
             FromScheduler::Reserve { attempt, items } => self.reserve(attempt, items),
-            FromScheduler::Release(attempt) => self.release(attempt),
+            FromScheduler::Release(attempt) => {
+                self.release(attempt);
+                self.unlock(attempt);
+            }
+            FromScheduler::Lock(lock, manner) => self.lock(lock, manner),
             FromScheduler::Fence { task, up_to } => self.fence(task, up_to),
             FromScheduler::Delete { request, replica, reason } => self.delete(conn, request, replica, reason),
         }
@@ -188,6 +209,7 @@ impl Core {
     pub(crate) fn tick(&mut self, now: Monotonic) {
         self.now = now;
         self.find_stale();
+        self.end_presenting();
         self.repeat_deletes();
         self.flush();
     }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::locks::{Lock, Manner};
 use sp_env::Monotonic;
 use sp_sectors::Filters;
 use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, TaskId, WorkerId};
@@ -105,6 +106,7 @@ pub(crate) enum FromScheduler {
     Release(AttemptId),
     Fence { task: TaskId, up_to: u32 },
     Delete { request: u64, replica: ReplicaInfo, reason: String },
+    Lock(Lock, Manner),
 }
 
 /// What the scheduler is told.
@@ -118,6 +120,7 @@ pub(crate) enum Fact {
     SnapshotEnd,
     ReserveReply { attempt: AttemptId, refused: Option<Refusal> },
     DeleteDone { request: u64, failed: Option<Refusal> },
+    LockReply { attempt: AttemptId, sector: SectorId, waits: bool, refused: Option<Refusal> },
 }
 
 /// A durable row that changes.
@@ -131,6 +134,8 @@ pub(crate) enum RowChange {
     DeleteReservation(AttemptId),
     PutFence(TaskId, u32),
     DeleteFence(TaskId),
+    PutLock(Lock),
+    DeleteLock(AttemptId, SectorId),
 }
 
 /// To be done once the rows are durable, in this order.
@@ -167,6 +172,7 @@ pub(crate) enum Stored {
     Replica(ReplicaInfo),
     Reservation(AttemptId, Vec<ReserveItem>),
     Fence(TaskId, u32),
+    Lock(Lock),
 }
 
 /// A store and what is known of it in this run.

@@ -62,7 +62,7 @@ impl Index {
     }
 
     /// One worker with one empty store, and a scheduler that has its snapshot.
-    fn with_store() -> Self {
+    pub(super) fn with_store() -> Self {
         let mut index = Self::new();
         index.core.worker_open(index.time(), W1, hello("w1"));
         index.from(W1, FromWorker::Attach(settings("a"), health(10 * GIB, GIB)));
@@ -99,14 +99,14 @@ impl Index {
         effects
     }
 
-    fn durable(&self) -> Vec<Stored> {
+    pub(super) fn durable(&self) -> Vec<Stored> {
         let mut rows = Vec::new();
         crate::rows::open(&self.state, "test", |row| rows.push(row)).unwrap();
         rows
     }
 
     /// The service dies and comes back with what was durable.
-    fn restart(&mut self) {
+    pub(super) fn restart(&mut self) {
         self.core = Core::new(Timing::default());
         self.durable().into_iter().for_each(|row| self.core.restore(row));
     }
@@ -122,7 +122,7 @@ fn reserved(index: &Index) -> Vec<AttemptId> {
     index.durable().into_iter().filter_map(of).collect()
 }
 
-fn facts(effects: &[Effect]) -> Vec<&Fact> {
+pub(super) fn facts(effects: &[Effect]) -> Vec<&Fact> {
     let of =
         |effect| if let &Effect::Scheduler(SCHEDULER, ref facts) = effect { facts.iter().collect() } else { vec![] };
     effects.iter().flat_map(of).collect()

@@ -1,6 +1,7 @@
 //! The durable rows of the index: one file per kind of key, each with its bytes.
 
 mod fence;
+mod lock;
 mod replica;
 mod replica_v1;
 mod reservation;
@@ -67,15 +68,17 @@ pub(crate) fn batch(changes: &[RowChange]) -> Batch {
             RowChange::DeleteReservation(attempt) => batch.delete(reservation::key(*attempt)),
             RowChange::PutFence(task, up_to) => batch.put(fence::key(*task), fence::encode(*up_to)),
             RowChange::DeleteFence(task) => batch.delete(fence::key(*task)),
+            RowChange::PutLock(lock) => batch.put(lock::key(lock.attempt, lock.sector), lock::encode(lock)),
+            RowChange::DeleteLock(attempt, sector) => batch.delete(lock::key(*attempt, *sector)),
         };
     }
     batch
 }
 
 /// Reads everything back, row by row: there may be millions. The first start writes whose rows these are; another
-/// cluster's state is refused.
-pub(crate) fn open(state: &dyn State, cluster: &str, mut take: impl FnMut(Stored)) -> Result<(), RowError> {
-    schema::check(state, cluster)?;
+/// cluster's state is refused. Says whether there was none before.
+pub(crate) fn open(state: &dyn State, cluster: &str, mut take: impl FnMut(Stored)) -> Result<bool, RowError> {
+    let is_new = schema::check(state, cluster)?;
     raise_replicas(state)?;
     each(state, store::PREFIX, |key, value| store::decode(key, value).map(|s| take(Stored::Store(s))))?;
     each(state, replica::PREFIX, |key, value| replica::decode(key, value).map(|r| take(Stored::Replica(r))))?;
@@ -84,7 +87,9 @@ pub(crate) fn open(state: &dyn State, cluster: &str, mut take: impl FnMut(Stored
     })?;
     each(state, fence::PREFIX, |key, value| {
         fence::decode(key, value).map(|(task, up_to)| take(Stored::Fence(task, up_to)))
-    })
+    })?;
+    each(state, lock::PREFIX, |key, value| lock::decode(key, value).map(|lock| take(Stored::Lock(lock))))?;
+    Ok(is_new)
 }
 
 /// Gives replicas of version 1 the keys of version 2, a page at a time: a crash in between leaves each in one place.

@@ -7,10 +7,10 @@ use prost::Message;
 use sp_proto::v1;
 use sp_sectors::Filters;
 use sp_state::Memory;
-use sp_types::{AttemptId, FileKind, ReplicaId, ReplicaInfo, SectorId, StoreId, TaskId};
+use sp_types::{AttemptId, FileKind, FileKindSet, ReplicaId, ReplicaInfo, SectorId, StoreId, TaskId};
 
 use super::*;
-use crate::core::{Place, ReserveItem, Settings};
+use crate::core::{Lock, Modes, Place, ReserveItem, Settings};
 
 fn all(state: &dyn State, cluster: &str) -> Result<Vec<Stored>, RowError> {
     let mut rows = Vec::new();
@@ -58,6 +58,17 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn any_lock()(
+        attempt in (any::<u64>(), any::<u32>()), sector in any_sector(), write in any_kind(), since in any::<u64>(),
+        read in proptest::option::of(any_kind()),
+    ) -> Lock {
+        let attempt = AttemptId { task: TaskId(attempt.0), number: attempt.1 };
+        let modes = Modes { read: read.into_iter().collect(), write: FileKindSet::of(&[write]) };
+        Lock { attempt, sector, modes, since_unix_ms: since }
+    }
+}
+
 proptest! {
     #[test]
     fn rows_round_trip(
@@ -66,6 +77,7 @@ proptest! {
         attempt in (any::<u64>(), any::<u32>()),
         items in proptest::collection::vec(any_item(), 0..5),
         fence in (any::<u64>(), any::<u32>()),
+        lock in any_lock(),
     ) {
         let attempt = AttemptId { task: TaskId(attempt.0), number: attempt.1 };
         let task = TaskId(fence.0);
@@ -74,6 +86,7 @@ proptest! {
             RowChange::PutReplica(replica.clone()),
             RowChange::PutReservation(attempt, items.clone()),
             RowChange::PutFence(task, fence.1),
+            RowChange::PutLock(lock),
         ];
         let state = Memory::new();
         state.commit(batch(&changes)).unwrap();
@@ -83,6 +96,7 @@ proptest! {
             Stored::Replica(replica.clone()),
             Stored::Reservation(attempt, items),
             Stored::Fence(task, fence.1),
+            Stored::Lock(lock),
         ];
         prop_assert_eq!(all(&state, "c").unwrap(), expected);
         let gone = [
@@ -90,6 +104,7 @@ proptest! {
             RowChange::DeleteReplica(Place::of(&replica)),
             RowChange::DeleteReservation(attempt),
             RowChange::DeleteFence(task),
+            RowChange::DeleteLock(lock.attempt, lock.sector),
         ];
         state.commit(batch(&gone)).unwrap();
         prop_assert_eq!(all(&state, "c").unwrap(), []);
@@ -97,7 +112,7 @@ proptest! {
 
     #[test]
     fn junk_is_refused_and_never_panics(key in proptest::collection::vec(any::<u8>(), 0..40), value in proptest::collection::vec(any::<u8>(), 0..60)) {
-        for prefix in [store::PREFIX, replica::PREFIX, replica_v1::PREFIX, reservation::PREFIX, fence::PREFIX] {
+        for prefix in [store::PREFIX, replica::PREFIX, replica_v1::PREFIX, reservation::PREFIX, fence::PREFIX, lock::PREFIX] {
             let state = Memory::new();
             let mut batch = Batch::new();
             batch.put([prefix, &key].concat(), value.clone());

@@ -14,8 +14,8 @@ use tonic::Streaming;
 
 use super::session::{SchedulerQueue, Session, WorkerQueue, read};
 use crate::core::{
-    Allocate, Allocated, ConnId, Core, Effect, Find, FoundStore, FromScheduler, FromWorker, Refusal, ReplicaCounts,
-    RowChange, StoreFact, WorkerHello,
+    Allocate, Allocated, ConnId, Core, Effect, Find, FoundStore, FromScheduler, FromWorker, Lock, Refusal,
+    ReplicaCounts, RowChange, StoreFact, WorkerHello,
 };
 use crate::{rows, wire};
 
@@ -43,6 +43,7 @@ pub(super) enum Input {
     ListStores(oneshot::Sender<(Vec<StoreFact>, ReplicaCounts)>),
     FindSector(SectorId, oneshot::Sender<Vec<ReplicaInfo>>),
     FindStores(Find, oneshot::Sender<Vec<FoundStore>>),
+    ListLocks(oneshot::Sender<Vec<(Lock, bool)>>),
     BestAlloc(Allocate, usize, oneshot::Sender<Allocated>),
     Stop,
 }
@@ -141,6 +142,10 @@ impl Actor {
                 self.declaring |= matches!(message, FromWorker::Declare { attempt: Some(_), .. });
                 self.core.worker(now, conn, message);
             }
+            Input::Scheduler(conn, FromScheduler::Lock(lock, manner)) => {
+                let lock = Lock { since_unix_ms: self.env.clock.unix_ms(), ..lock };
+                self.core.scheduler(now, conn, FromScheduler::Lock(lock, manner));
+            }
             Input::Scheduler(conn, message) => self.core.scheduler(now, conn, message),
             Input::Closed(conn, reason) => {
                 match reason {
@@ -156,6 +161,7 @@ impl Actor {
             Input::FindSector(sector, answer) => drop(answer.send(self.core.find_sector(sector))),
             Input::FindStores(find, answer) => drop(answer.send(self.core.find_stores(&find))),
             Input::BestAlloc(wanted, limit, answer) => drop(answer.send(self.core.best_alloc(&wanted, limit))),
+            Input::ListLocks(answer) => drop(answer.send(self.core.list_locks())),
             Input::Stop => self.stop(),
         }
     }

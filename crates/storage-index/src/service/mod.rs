@@ -113,7 +113,9 @@ impl Service {
         let (end, ended) = oneshot::channel();
         let health_ms = options.health_every.as_millis() as u64;
         let mut core = Core::new(timing);
-        rows::open(&*state, &options.cluster, |row| core.restore(row))?;
+        if rows::open(&*state, &options.cluster, |row| core.restore(row))? {
+            core.await_locks();
+        }
         let actor = Actor::new(env.clone(), state, core, inputs.downgrade(), receiver, health_ms);
         let task = Box::pin(async move {
             // Nobody waits for the end of an index that is being dropped.

@@ -9,7 +9,7 @@ use tonic::{Request, Response, Status};
 
 use super::actor::Input;
 use super::api::Api;
-use crate::wire_query as wire;
+use crate::{wire_lock, wire_query as wire};
 
 fn senseless(error: WireError) -> Status {
     status::to_status(ErrorCode::BadRequest, error.to_string())
@@ -28,5 +28,11 @@ impl IndexQuery for Api {
     async fn best_alloc(&self, request: Request<v1::BestAllocRequest>) -> Result<Response<v1::BestAllocReply>, Status> {
         let (wanted, limit) = wire::allocate(request.into_inner()).map_err(senseless)?;
         Ok(Response::new(wire::allocated(self.ask(|answer| Input::BestAlloc(wanted, limit, answer)).await?)))
+    }
+
+    async fn list_locks(&self, _: Request<v1::ListLocksRequest>) -> Result<Response<v1::ListLocksReply>, Status> {
+        let locks = self.ask(Input::ListLocks).await?;
+        let locks = locks.into_iter().map(|(lock, waits)| wire_lock::info(lock, waits)).collect();
+        Ok(Response::new(v1::ListLocksReply { locks }))
     }
 }
