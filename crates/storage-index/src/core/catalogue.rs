@@ -1,7 +1,7 @@
 //! Which replicas there are: those of a sector together, and the sectors of every store.
 //!
-//! There are millions of them, so each is small: a store is a number in here and an id outside. Whatever is asked of one
-//! sector or one store costs what lies there, and the logarithm of the rest.
+//! There are millions of them, so each is small: a store is a number in here and an id outside, and neighbouring sectors
+//! share a page. Whatever is asked of one sector or one store costs what lies there, and the logarithm of the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,14 @@ use sp_types::{FileKind, ReplicaId, ReplicaInfo, SectorId, StoreId};
 
 use super::model::{Place, ReplicaCounts};
 
+/// Sectors of one page: numbers that differ in so many low bits only.
+const PAGE_BITS: u32 = 4;
+
 /// A store's place among the names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct StoreKey(u32);
 
-/// A replica less its sector.
+/// A replica less its page.
 #[derive(Debug, Clone)]
 struct Held {
     root: [u8; 32],
@@ -21,10 +24,15 @@ struct Held {
     /// The turn in which it was named last.
     named: u64,
     store: StoreKey,
+    /// The low bits of the sector's number.
+    low: u8,
     /// Index in [`FileKind::ALL`].
     kind: u8,
     primary: bool,
 }
+
+/// The miner, and the high bits of the sectors' numbers.
+type Page = (u64, u64);
 
 const _: () = assert!(size_of::<Held>() <= 56, "there are millions of them");
 
@@ -49,8 +57,8 @@ pub(super) enum Put {
 /// See the module.
 #[derive(Debug, Default)]
 pub(super) struct Catalogue {
-    /// Each by kind and store, never empty.
-    sectors: BTreeMap<SectorId, Vec<Held>>,
+    /// Each by sector, kind and store, never empty.
+    pages: BTreeMap<Page, Vec<Held>>,
     stores: Vec<OnStore>,
     keys: BTreeMap<StoreId, StoreKey>,
     /// Places among the names that nobody has now.
@@ -64,14 +72,23 @@ impl Held {
         FileKind::ALL[usize::from(self.kind)]
     }
 
-    fn order(&self) -> (u8, StoreKey) {
-        (self.kind, self.store)
+    fn order(&self) -> (u8, u8, StoreKey) {
+        (self.low, self.kind, self.store)
     }
 }
 
 fn kind_index(kind: FileKind) -> u8 {
     // The bits are Lotus's: one each, rising in `ALL`.
     kind.bit().trailing_zeros() as u8
+}
+
+/// The page of a sector, and where on it.
+fn place_of(sector: SectorId) -> (Page, u8) {
+    ((sector.miner, sector.number >> PAGE_BITS), (sector.number & ((1 << PAGE_BITS) - 1)) as u8)
+}
+
+fn sector_at((miner, high): Page, low: u8) -> SectorId {
+    SectorId { miner, number: high << PAGE_BITS | u64::from(low) }
 }
 
 // === impl Catalogue ===
@@ -81,29 +98,31 @@ impl Catalogue {
     pub(super) fn put(&mut self, replica: &ReplicaInfo, turn: u64) -> Put {
         let ReplicaInfo { id: ReplicaId { sector, kind, store, root }, size_bytes, primary } = replica;
         let store = self.key_of(store);
+        let (page, low) = place_of(*sector);
         let held = Held {
             root: *root,
             size_bytes: *size_bytes,
             named: turn,
             store,
+            low,
             kind: kind_index(*kind),
             primary: *primary,
         };
-        let of_sector = self.sectors.entry(*sector).or_default();
-        match of_sector.binary_search_by_key(&held.order(), Held::order) {
+        let on_page = self.pages.entry(page).or_default();
+        match on_page.binary_search_by_key(&held.order(), Held::order) {
             Ok(at) => {
-                let before = std::mem::replace(&mut of_sector[at], held);
-                let now = &of_sector[at];
+                let before = std::mem::replace(&mut on_page[at], held);
+                let now = &on_page[at];
                 let same = (before.root, before.size_bytes, before.primary) == (now.root, now.size_bytes, now.primary);
                 if same { Put::Known } else { Put::Changed(Some(self.info(*sector, &before))) }
             }
             Err(at) => {
                 // Most sectors have two or three for good: no room for more.
-                of_sector.reserve_exact(1);
+                on_page.reserve_exact(1);
                 let on_store = &mut self.stores[store.0 as usize];
                 on_store.counts[usize::from(held.kind)] += 1;
                 on_store.sectors.insert(*sector);
-                of_sector.insert(at, held);
+                on_page.insert(at, held);
                 Put::Changed(None)
             }
         }
@@ -111,18 +130,16 @@ impl Catalogue {
 
     /// Takes out what lies at this place.
     pub(super) fn remove(&mut self, place: &Place) -> Option<ReplicaInfo> {
-        let (of_sector, at) = self.position(place)?;
-        let is_last = of_sector.len() == 1;
-        let removed = match is_last {
-            true => self.sectors.remove(&place.sector)?.pop()?,
-            false => {
-                let of_sector = self.sectors.get_mut(&place.sector)?;
-                let removed = of_sector.remove(at);
-                of_sector.shrink_to_fit();
-                removed
-            }
-        };
-        let more = self.sectors.get(&place.sector).into_iter().flatten().any(|held| held.store == removed.store);
+        let (page, low) = place_of(place.sector);
+        let order = (low, kind_index(place.kind), *self.keys.get(&place.store)?);
+        let on_page = self.pages.get_mut(&page)?;
+        let at = on_page.binary_search_by_key(&order, Held::order).ok()?;
+        let removed = on_page.remove(at);
+        on_page.shrink_to_fit();
+        if on_page.is_empty() {
+            self.pages.remove(&page);
+        }
+        let more = self.held(place.sector).iter().any(|held| held.store == removed.store);
         let on_store = &mut self.stores[removed.store.0 as usize];
         on_store.counts[usize::from(removed.kind)] -= 1;
         if !more {
@@ -133,18 +150,22 @@ impl Catalogue {
 
     /// What lies at this place.
     pub(super) fn get(&self, place: &Place) -> Option<ReplicaInfo> {
-        let (of_sector, at) = self.position(place)?;
-        Some(self.info(place.sector, &of_sector[at]))
+        let (kind, store) = (kind_index(place.kind), *self.keys.get(&place.store)?);
+        let held = self.held(place.sector).iter().find(|held| (held.kind, held.store) == (kind, store))?;
+        Some(self.info(place.sector, held))
     }
 
     /// Every replica of a sector, by kind and store.
     pub(super) fn of_sector(&self, sector: SectorId) -> Vec<ReplicaInfo> {
-        self.sectors.get(&sector).map(|of_sector| self.infos(sector, of_sector)).unwrap_or_default()
+        self.infos(sector, self.held(sector))
     }
 
     /// Every replica, by sector, kind and store.
     pub(super) fn iter(&self) -> impl Iterator<Item = ReplicaInfo> {
-        self.sectors.iter().flat_map(|(sector, of_sector)| self.infos(*sector, of_sector))
+        self.pages.iter().flat_map(|(page, on_page)| {
+            let of_sectors = on_page.chunk_by(|one, next| one.low == next.low);
+            of_sectors.flat_map(|of_sector| self.infos(sector_at(*page, of_sector[0].low), of_sector))
+        })
     }
 
     /// Places on a store that were last named before this turn, by sector and kind.
@@ -152,8 +173,7 @@ impl Catalogue {
         let Some(key) = self.keys.get(store) else { return Vec::new() };
         let mut places = Vec::new();
         for sector in &self.stores[key.0 as usize].sectors {
-            let of_sector = self.sectors.get(sector).into_iter().flatten();
-            let unnamed = of_sector.filter(|held| held.store == *key && held.named < turn);
+            let unnamed = self.held(*sector).iter().filter(|held| held.store == *key && held.named < turn);
             places.extend(unnamed.map(|held| Place { sector: *sector, kind: held.kind(), store: store.clone() }));
         }
         places
@@ -204,11 +224,12 @@ impl Catalogue {
         key
     }
 
-    fn position(&self, place: &Place) -> Option<(&[Held], usize)> {
-        let order = (kind_index(place.kind), *self.keys.get(&place.store)?);
-        let of_sector = self.sectors.get(&place.sector)?;
-        let at = of_sector.binary_search_by_key(&order, Held::order).ok()?;
-        Some((of_sector, at))
+    /// What there is of a sector.
+    fn held(&self, sector: SectorId) -> &[Held] {
+        let (page, low) = place_of(sector);
+        let on_page = self.pages.get(&page).map(Vec::as_slice).unwrap_or_default();
+        let from = &on_page[on_page.partition_point(|held| held.low < low)..];
+        &from[..from.partition_point(|held| held.low == low)]
     }
 
     fn infos(&self, sector: SectorId, of_sector: &[Held]) -> Vec<ReplicaInfo> {
@@ -240,12 +261,15 @@ mod tests {
         Forget(StoreId),
     }
 
+    /// On three pages.
+    const SECTORS: [u64; 5] = [0, 1, 15, 16, u64::MAX];
+
     fn store(number: u8) -> StoreId {
         StoreId::new(format!("s{number}")).unwrap()
     }
 
     prop_compose! {
-        fn replica()(number in 0..4u64, kind in 0..3usize, at in 0..4u8, root in 0..2u8, primary in any::<bool>())
+        fn replica()(number in proptest::sample::select(&SECTORS[..]), kind in 0..3usize, at in 0..4u8, root in 0..2u8, primary in any::<bool>())
             -> ReplicaInfo {
             let sector = SectorId { miner: 1000, number };
             let id = ReplicaId { sector, kind: FileKind::ALL[kind], store: store(at), root: [root; 32] };
@@ -275,12 +299,12 @@ mod tests {
             let here: Vec<_> = plain.keys().filter(|p| p.store == store(at)).cloned().collect();
             assert_eq!(catalogue.on_store(&store(at)), here);
         }
-        for number in 0..4 {
+        for number in SECTORS {
             let sector = SectorId { miner: 1000, number };
             let of_sector: Vec<_> = all.iter().filter(|r| r.id.sector == sector).cloned().collect();
             assert_eq!(catalogue.of_sector(sector), of_sector);
         }
-        assert!(catalogue.sectors.values().all(|of_sector| !of_sector.is_empty()));
+        assert!(catalogue.pages.values().all(|on_page| !on_page.is_empty()));
     }
 
     proptest! {
