@@ -58,7 +58,7 @@ pub(super) struct Actor {
     receiver: mpsc::Receiver<Input>,
     sessions: BTreeMap<ConnId, Session>,
     next_conn: u64,
-    session_id: String,
+    session_id: Arc<str>,
     health_ms: u64,
     next_tick: Monotonic,
     stopping: bool,
@@ -76,7 +76,7 @@ impl Actor {
         health_ms: u64,
     ) -> Self {
         Self {
-            session_id: env.uuid(),
+            session_id: env.uuid().into(),
             next_tick: env.clock.monotonic(),
             env,
             state,
