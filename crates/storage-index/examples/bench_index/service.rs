@@ -30,6 +30,7 @@ use crate::plan::{DECLARED_AT_ONCE, Dice, KINDS, Plan, SECTOR_SIZE, replicas_on,
 const SECTORS_PER_SECOND: f64 = 50_000.0;
 const FIND_US: f64 = 1_000.0;
 const ALLOC_US: f64 = 2_000.0;
+const FACTOR: f64 = 2.0;
 
 /// A worker that has declared everything.
 type Session = (mpsc::Sender<v1::IndexWorkerMessage>, Streaming<v1::IndexWorkerCommand>);
@@ -71,9 +72,14 @@ pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<(), Box<dy
         Line::new("heap of the process for a sector", "bytes", each(heap)).note("(64 MiB cache of the state in)"),
     );
     table.show(Line::new("resident memory of the process for a sector", "bytes", each(resident)));
-    runtime.block_on(ask_all(options, table, index.address)).map_err(|e| e.to_string())?;
+    let (find, alloc) = runtime.block_on(ask_all(options, sectors, index.address)).map_err(|e| e.to_string())?;
+    find.show(table, "find, over gRPC", FIND_US);
+    alloc.show(table, "best allocation, the first 16, over gRPC", ALLOC_US);
     drop(sessions);
     index.stop(&runtime);
+    let few = find_among(options, &runtime, (sectors / 10).max(1))?;
+    let ratio = find.middle() / few.middle();
+    table.show(Line::new("find, over gRPC, 10 x sectors, p50", "x", vec![ratio]).promised(Promise::AtMost(FACTOR)));
     let file = std::fs::metadata(dir.path().join("index.redb"))?.len() as i64;
     table.show(Line::new("state file for a sector", "bytes", each(file)));
     let begin = Instant::now();
@@ -81,6 +87,18 @@ pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<(), Box<dy
     table.show(Line::new("start with that state", "s", vec![begin.elapsed().as_secs_f64()]));
     index.stop(&runtime);
     Ok(())
+}
+
+/// Questions to an index with other sectors.
+fn find_among(options: &Options, runtime: &Runtime, sectors: usize) -> Result<Runs, Box<dyn Error>> {
+    let dir = tempfile::tempdir()?;
+    let index = Index::start(runtime, dir.path())?;
+    let plan = Plan { stores: options.stores, sectors };
+    let sessions = runtime.block_on(declare_all(index.address, plan)).map_err(|e| e.to_string())?;
+    let (find, _) = runtime.block_on(ask_all(options, sectors, index.address)).map_err(|e| e.to_string())?;
+    drop(sessions);
+    index.stop(runtime);
+    Ok(find)
 }
 
 /// Microseconds on processors, all threads of this process.
@@ -223,14 +241,14 @@ fn attached(store: usize) -> v1::AttachedStore {
 
 // === questions ===
 
-async fn ask_all(options: &Options, table: &mut Table, address: SocketAddr) -> Result<(), AnyError> {
+async fn ask_all(options: &Options, sectors: usize, address: SocketAddr) -> Result<(Runs, Runs), AnyError> {
     let mut index = sized!(IndexClient::new(channel(address)?));
     let mut query = sized!(IndexQueryClient::new(channel(address)?));
     let (mut find, mut alloc) = (Runs::new(options), Runs::new(options));
     let mut dice = Dice::new(1);
     for _ in 0..=options.runs {
         for _ in 0..options.questions {
-            let sector = dice.below(options.sectors);
+            let sector = dice.below(sectors);
             let begin = Begin::now();
             let found = index.find_sector(v1::FindSectorRequest { miner: 1000, sector }).await?.into_inner();
             find.took(begin);
@@ -248,9 +266,7 @@ async fn ask_all(options: &Options, table: &mut Table, address: SocketAddr) -> R
             assert!(!allocated.stores.is_empty(), "there is room: {:?}", allocated.refused.first());
         }
     }
-    find.show(table, "find, over gRPC", FIND_US);
-    alloc.show(table, "best allocation, the first 16, over gRPC", ALLOC_US);
-    Ok(())
+    Ok((find, alloc))
 }
 
 /// When a question was asked, on the wall and on all processors.
@@ -280,8 +296,13 @@ impl Runs {
         self.wall.push(wall.elapsed().as_secs_f64() * 1e6);
     }
 
+    /// What half of the questions cost at most, on the processor.
+    fn middle(&self) -> f64 {
+        percentile(&mut self.processor[self.questions..].to_vec(), 0.5)
+    }
+
     /// The promise is on the processor time: on a shared machine the wall says how often somebody else had the core.
-    fn show(self, table: &mut Table, what: &str, most: f64) {
+    fn show(&self, table: &mut Table, what: &str, most: f64) {
         let each = |all: &[f64], part| -> Vec<f64> {
             // The first run warms caches and is thrown away.
             all.chunks(self.questions).skip(1).map(|run| percentile(&mut run.to_vec(), part)).collect()

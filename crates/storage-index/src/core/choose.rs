@@ -130,9 +130,12 @@ pub(super) fn rank<'a>(store: &Candidate<'a>) -> impl Ord + use<'a> {
     (std::cmp::Reverse((product, *available_bytes)), id)
 }
 
-/// May files go from stores with these AllowTo lists to one in these groups? An empty list lets everybody fetch.
-fn allows_to<'a>(mut lists: impl Iterator<Item = &'a Vec<String>>, groups: &[String]) -> bool {
-    lists.any(|allow_to| allow_to.is_empty() || allow_to.iter().any(|group| groups.contains(group)))
+/// May the files be fetched to the store? It must take all that is there; `allow_to` has, for every kind, the lists of
+/// its holders, and one of them must let it go there. An empty list lets everybody fetch.
+fn may_fetch(store: &Candidate<'_>, fetch: &Allocate, allow_to: &[Vec<&[String]>]) -> bool {
+    let named = |list: &[String]| list.iter().any(|group| store.settings.groups.contains(group));
+    let lets_go = |lists: &Vec<&[String]>| lists.iter().any(|list| list.is_empty() || named(list));
+    refusal(store, fetch).is_none() && allow_to.iter().all(lets_go)
 }
 
 impl Core {
@@ -156,8 +159,9 @@ impl Core {
             let there = wanted.iter().map(|replica| replica.id.kind).collect();
             let fetch = Allocate { miner: find.sector.miner, kinds: there, sector_size, path_use: PathUse::Sealing };
             let strangers = self.stores.iter().filter(|(id, _)| !shares.contains_key(id)).map(|(_, store)| store);
+            let allow_to: Vec<_> = fetch.kinds.iter().map(|kind| self.allow_to(&wanted, kind)).collect();
             let candidates = strangers.map(|store| (store, self.candidate(store)));
-            let may = candidates.filter(|(_, candidate)| self.may_fetch(candidate, &wanted, &fetch));
+            let may = candidates.filter(|(_, candidate)| may_fetch(candidate, &fetch, &allow_to));
             let mut ranked: Vec<_> = may.map(|(store, candidate)| (rank(&candidate), store)).collect();
             ranked.sort_by(|(a, _), (b, _)| a.cmp(b));
             found.extend(ranked.into_iter().take(limit).map(|(_, store)| self.found(store, Share::default())));
@@ -165,13 +169,10 @@ impl Core {
         found
     }
 
-    /// It must take all that is there, and every kind must have a holder that lets it go there.
-    fn may_fetch(&self, store: &Candidate<'_>, replicas: &[&ReplicaInfo], fetch: &Allocate) -> bool {
-        let lists = |kind: FileKind| {
-            let of_kind = replicas.iter().filter(move |replica| replica.id.kind == kind);
-            of_kind.filter_map(|replica| Some(&self.stores.get(&replica.id.store)?.settings.allow_to))
-        };
-        refusal(store, fetch).is_none() && fetch.kinds.iter().all(|kind| allows_to(lists(kind), &store.settings.groups))
+    /// The AllowTo lists of all holders of a kind.
+    fn allow_to(&self, replicas: &[&ReplicaInfo], kind: FileKind) -> Vec<&[String]> {
+        let of_kind = replicas.iter().filter(|replica| replica.id.kind == kind);
+        of_kind.filter_map(|replica| Some(&*self.stores.get(&replica.id.store)?.settings.allow_to)).collect()
     }
 
     fn found(&self, store: &Store, Share { held, primary }: Share) -> FoundStore {
