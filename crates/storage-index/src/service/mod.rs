@@ -26,8 +26,8 @@ use api::Api;
 /// Name of the binary, in logs and in the announcement.
 const NAME: &str = "sp-storage-index";
 
-/// Messages that wait for the actor; a session that has more waits with them.
-const INPUTS: usize = 1024;
+/// Messages that wait for the actor, each of up to a thousand replicas; a session that has more waits with them.
+const INPUTS: usize = 256;
 
 /// How the index runs.
 #[derive(Debug, Clone)]
