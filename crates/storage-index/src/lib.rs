@@ -1,4 +1,4 @@
-//! The storage index: which file of which sector lies where, path health, reservations, fences.
+//! The storage index: which file of which sector lies where, path health, reservations, fences, locks.
 //!
 //! `core` decides, `rows` keeps, `service` connects; `wire` and its sisters translate at the edge.
 #![forbid(unsafe_code)]
