@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::driver::{Gone, Handle, Input, Outgoing};
+use crate::driver::{self, Gone, Handle, Input, Outgoing, StoreChanges};
 use crate::wire;
 
 /// Commands that may wait for one worker; one that lets more pile up is disconnected.
@@ -178,7 +178,8 @@ impl Session {
                 *farewell = Some(format!("going away: {reason}"));
                 None
             }
-            Body::AttachReply(reply) => Some(Input::Attached(reply)),
+            Body::AttachReply(reply) => Some(stores_changed(driver::attached(reply))),
+            Body::StoresChanged(reply) => Some(stores_changed(driver::changed(reply))),
         })
     }
 }
@@ -220,6 +221,10 @@ impl Worker for WorkerService {
         let reply = self.driver.renew(worker, session, event).await.map_err(gone)?;
         Ok(Response::new(reply))
     }
+}
+
+fn stores_changed((request, changes): (u64, StoreChanges)) -> Input {
+    Input::StoresChanged { request, changes }
 }
 
 fn bad_request(message: impl Into<String>) -> Status {

@@ -240,3 +240,20 @@ async fn a_closed_pipe_is_success() {
     drop(child.stdout.take());
     assert_eq!(child.wait().await.unwrap().code(), Some(0));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_are_detached_and_read_again() {
+    let cluster = Cluster::start().await;
+    let refused = cluster.ctl(&["storage", "detach", "store-2"]).await;
+    assert!(refused.code == 1 && refused.err.contains("on this path only"), "{refused:?}");
+    let ran = cluster.ctl(&["storage", "detach", "--really-do-it", "store-2"]).await;
+    assert_eq!(ran.out, "Detached store-2 (/data); the index forgot 3 files, all are still there\n", "{}", ran.err);
+    assert_eq!(cluster.ctl(&["storage", "redeclare"]).await.code, 2, "which paths?");
+    let ran = cluster.ctl(&["storage", "redeclare", "--id", "a", "--id", "b"]).await;
+    assert!(ran.code == 0 && ran.out.starts_with("a+b (/data): 3 files, 1 missing (still listed"), "{ran:?}");
+    let ran = cluster.ctl(&["storage", "redeclare", "--all", "--drop-missing", "--json"]).await;
+    let rows: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((rows[0]["missing"].as_u64(), rows[0]["dropped"].as_bool()), (Some(1), Some(true)));
+    let failed = cluster.ctl(&["storage", "redeclare", "--id", "hung"]).await;
+    assert!(failed.code == 1 && failed.out.contains("it has not answered"), "{failed:?}");
+}

@@ -306,6 +306,16 @@ impl Core {
         self.facts.replicas(number).map(|(id, r)| (id.clone(), r.size_bytes, r.primary)).collect()
     }
 
+    /// Sectors of which a file that counts lies on this store and, as far as is known, nowhere else.
+    pub fn sectors_only_on(&self, store: &StoreId) -> Vec<u64> {
+        let only_there = |number: &u64| {
+            let files = self.sectors.get(number).into_iter().flat_map(|sector| &sector.files);
+            let mut places = files.map(|file| self.facts.replicas_of(*number, file).map(|(id, _)| &id.store));
+            places.any(|stores| stores.fold(None, |only, s| Some(only.unwrap_or(true) && s == store)) == Some(true))
+        };
+        self.facts.sectors_on(store).filter(only_there).collect()
+    }
+
     /// How many replicas of each kind lie on each store, those of sectors unknown here included.
     pub fn replica_counts(&self) -> BTreeMap<(StoreId, FileKind), u64> {
         let mut counts = BTreeMap::new();

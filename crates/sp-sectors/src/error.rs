@@ -26,6 +26,16 @@ pub enum StoreError {
     /// `sectorstore.json` is missing.
     #[error("{} is no sector store; initialise it first, or correct the path", .0.display())]
     NotAStore(PathBuf),
+    /// An attached path does not hold its store any more.
+    #[error("{} does not hold store {wanted} any more ({found}): mount its disk there again, or detach the path", path.display())]
+    Gone {
+        /// The path.
+        path: PathBuf,
+        /// The store that was attached.
+        wanted: String,
+        /// What is there instead.
+        found: String,
+    },
     /// A file of ours or Lotus's does not parse.
     #[error("{} is damaged: {reason}; restore it, or remove it and attach the path again", path.display())]
     Damaged {

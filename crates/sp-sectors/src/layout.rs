@@ -88,6 +88,11 @@ impl Layout {
         self.journal_dir().join(format!("{attempt}.json"))
     }
 
+    /// A file that is made and removed to see whether the path can be written.
+    pub fn probe(&self) -> PathBuf {
+        self.own().join("probe")
+    }
+
     /// Every directory that a store has.
     pub fn directories(&self) -> Vec<PathBuf> {
         let kinds = FileKind::ALL.into_iter().flat_map(|k| [self.kind_dir(k), self.manifest_dir(k)]);

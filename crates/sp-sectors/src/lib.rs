@@ -30,4 +30,4 @@ pub use manifest::{
 };
 pub use receiver::{MissingChunk, ReceiveError, Receiver};
 pub use store::{CopyMode, Deleted, Output, Store, StoreStat, WorkDir};
-pub use store_meta::{LocalPath, StorageConfig, StoreMeta};
+pub use store_meta::{KnownPaths, LocalPath, StorageConfig, StoreMeta};

@@ -1,5 +1,6 @@
 //! `sectorstore.json` and `storage.json`, field for field as Lotus writes them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
@@ -9,7 +10,7 @@ use crate::disk::{Disk, exists, read_all, write_whole};
 use crate::error::{Doing, StoreError};
 use crate::filters::Filters;
 
-const JSON_BYTES_MAX: u64 = 1 << 20;
+const JSON_BYTES_MAX: u64 = 16 << 20;
 
 /// `sectorstore.json`: what a path is for. Fields that Lotus may add later are ignored, as Lotus ignores them.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -66,6 +67,12 @@ pub struct LocalPath {
     /// Absolute, or below the home directory as `~/..`.
     pub path: String,
 }
+
+/// What `sectorstore.json` of each attached path said last, by path as `storage.json` has it: a path whose disk is away
+/// can still be named. Ours; Lotus has no such file.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct KnownPaths(pub BTreeMap<String, StoreMeta>);
 
 /// Go writes an empty list as null.
 fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(from: D) -> Result<Vec<T>, D::Error> {
@@ -134,6 +141,18 @@ impl StorageConfig {
             None => PathBuf::from(&p.path),
         };
         self.storage_paths.iter().map(absolute).collect()
+    }
+}
+
+impl KnownPaths {
+    /// Reads the file at this path; a missing one knows nothing.
+    pub fn read(disk: &dyn Disk, path: &Path) -> Result<Self, StoreError> {
+        if exists(disk, path).doing("read", path)? { read_json(disk, path) } else { Ok(Self::default()) }
+    }
+
+    /// Writes the file, whole.
+    pub fn write(&self, disk: &dyn Disk, path: &Path) -> Result<(), StoreError> {
+        write_json(disk, path, self)
     }
 }
 

@@ -12,7 +12,6 @@ use sp_proto::v1::index_client::IndexClient;
 use sp_proto::v1::index_worker_command::Body as Command;
 use sp_proto::v1::index_worker_message::Body;
 use sp_proto::v1::{self, IndexWorkerMessage};
-use sp_sectors::Store;
 use sp_types::{AttemptId, ErrorCode};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_stream::wrappers::ReceiverStream;
@@ -21,11 +20,11 @@ use crate::failure::Failure;
 use crate::node::Node;
 use crate::stores;
 
-/// Replicas in one declaration: far below the limit on messages.
-const DECLARE_MAX: usize = 1000;
-
 /// Health is told this often until the index says otherwise.
 const HEALTH_FIRST: Duration = Duration::from_secs(10);
+
+/// How long the index may take to answer about a store.
+const STORE_ACK_WITHIN: Duration = Duration::from_secs(30);
 
 /// How long the index may take to take a worker in.
 const WELCOME_WITHIN: Duration = Duration::from_secs(10);
@@ -40,12 +39,17 @@ struct State {
     last_request: u64,
     /// Declarations of attempts that are not acknowledged; sent again at every session.
     pending: BTreeMap<u64, Pending>,
+    /// Who waits to hear that a store's declaration has ended, or that it has left.
+    stores: BTreeMap<u64, oneshot::Sender<u64>>,
 }
 
 struct Pending {
     declare: v1::Declare,
     done: oneshot::Sender<Result<(), Failure>>,
 }
+
+/// The index's answer about a store, on its way.
+pub(crate) struct Acknowledged(oneshot::Receiver<u64>);
 
 /// Takes its declaration back when nobody waits for it any more.
 struct Waiting<'a> {
@@ -76,8 +80,7 @@ impl IndexLink {
 
     /// Takes the stores of this worker out of the index, which ends the session; false when there is none to do it in.
     pub(crate) async fn leave(&self, env: &Env, within: Duration) -> bool {
-        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).sender.clone();
-        let Some(sender) = sender else { return false };
+        let Some(sender) = self.sender() else { return false };
         let leaving = async {
             // Closed: it has ended before it could be told.
             sender.send(message(Body::Leave(v1::Leave {}))).await.ok()?;
@@ -87,15 +90,41 @@ impl IndexLink {
         matches!(env.timeout(within, leaving).await, Ok(Some(())))
     }
 
+    /// Has the index forget a store of this worker; says how many replicas left with it.
+    pub(crate) async fn detach(&self, env: &Env, store: String) -> Result<u64, Failure> {
+        let away = || Failure::new(ErrorCode::Unavailable, "no storage index is connected; try again when it is");
+        let sender = self.sender().ok_or_else(away)?;
+        let (request, acknowledged) = self.store_request();
+        sender.send(message(Body::Detach(v1::Detach { store, request }))).await.map_err(|_| away())?;
+        acknowledged.wait(env).await
+    }
+
+    /// A number under which the index answers about a store.
+    pub(crate) fn store_request(&self) -> (u64, Acknowledged) {
+        let (answer, waiting) = oneshot::channel();
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        state.last_request += 1;
+        let request = state.last_request;
+        // Those that nobody waits for any more were never answered.
+        state.stores.retain(|_, waiting| !waiting.is_closed());
+        state.stores.insert(request, answer);
+        (request, Acknowledged(waiting))
+    }
+
+    fn acknowledge_store(&self, request: u64, missing: u64) {
+        let waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner).stores.remove(&request);
+        // Whoever asked has given up.
+        waiting.map(|answer| answer.send(missing));
+    }
+
     /// Sends if there is a session.
     async fn send(&self, body: Body) {
-        let sender = self.0.lock().unwrap_or_else(PoisonError::into_inner).sender.clone();
-        if let Some(sender) = sender {
+        if let Some(sender) = self.sender() {
             let _ = sender.send(message(body)).await;
         }
     }
 
-    fn next_request(&self) -> u64 {
+    pub(crate) fn next_request(&self) -> u64 {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.last_request += 1;
         state.last_request
@@ -112,12 +141,32 @@ impl IndexLink {
     }
 
     fn set_sender(&self, sender: Option<mpsc::Sender<IndexWorkerMessage>>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).sender = sender;
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if sender.is_none() {
+            state.stores.clear();
+        }
+        state.sender = sender;
+    }
+
+    /// Where to send to in the open session, once everything has been told.
+    pub(crate) fn sender(&self) -> Option<mpsc::Sender<IndexWorkerMessage>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).sender.clone()
     }
 
     fn pending(&self) -> Vec<v1::Declare> {
         let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.pending.values().map(|pending| pending.declare.clone()).collect()
+    }
+}
+
+impl Acknowledged {
+    /// What the index knew and was not declared, or what left with the store.
+    pub(crate) async fn wait(self, env: &Env) -> Result<u64, Failure> {
+        let away = || Failure::new(ErrorCode::Unavailable, "the storage index went away meanwhile; try again");
+        match env.timeout(STORE_ACK_WITHIN, self.0).await {
+            Ok(answer) => answer.map_err(|_| away()),
+            Err(elapsed) => Err(Failure::new(ErrorCode::TimedOut, format!("the storage index: {elapsed}"))),
+        }
     }
 }
 
@@ -200,6 +249,7 @@ async fn obey(node: &Arc<Node>, command: Command) {
         Command::Welcome(welcome) => tracing::info!(session = welcome.index_session, "the storage index is connected"),
         Command::DeclareAck(ack) => node.index.acknowledge(ack.request, ack.failed.as_ref()),
         Command::Fence(fence) => node.fence(fence).await,
+        Command::StoreAck(v1::StoreAck { request, missing }) => node.index.acknowledge_store(request, missing),
         Command::Delete(delete) => {
             // Aside: freeing a large file takes long, and acknowledgements come on the same stream.
             let deleting = node.clone();
@@ -223,24 +273,20 @@ async fn carry_out(node: &Node, delete: v1::DeleteReplica) {
 async fn delete_replica(node: &Node, replica: Option<v1::Replica>, reason: &str) -> Result<(), Failure> {
     let replica = sp_proto::convert::required("replica", replica)?;
     let id = ReplicaInfo::try_from(replica)?.id;
-    let store = node.stores.get(&id.store);
-    let store = store.ok_or_else(|| Failure::new(ErrorCode::NotFound, format!("store {} is not here", id.store)))?;
+    let store = node.stores.get(&id.store)?;
     tracing::info!(sector = %id.sector, kind = %id.kind, store = %id.store, reason, "deletes a replica");
     node.env.blocking(move || store.delete(&id)).await?;
     Ok(())
 }
 
-/// Tells the index everything, then how full the stores are, for ever. Returns why it stopped.
+/// Tells the index everything, then how well the stores are, for ever. Returns why it stopped.
 async fn feed(
     node: &Arc<Node>,
     sender: mpsc::Sender<IndexWorkerMessage>,
     mut health_every: watch::Receiver<Duration>,
 ) -> Failure {
-    let closed = || Failure::new(ErrorCode::Unavailable, "it stopped listening");
-    for store in node.stores.all() {
-        if tell_store(node, &store, &sender).await.is_err() {
-            return closed();
-        }
+    if stores::tell_all(node, &sender).await.is_err() {
+        return closed();
     }
     // From here on attempts declare by themselves; what they declared before this moment is sent again.
     node.index.set_sender(Some(sender.clone()));
@@ -252,66 +298,16 @@ async fn feed(
     loop {
         let wait = *health_every.borrow_and_update();
         node.env.clock.sleep(wait).await;
-        for store in late_stores(node).await {
-            if tell_store(node, &store, &sender).await.is_err() {
-                return closed();
-            }
-        }
-        let stores = node.stores.clone();
-        let all = move || stores.all().iter().map(stores::health).collect::<Vec<_>>();
-        for health in node.env.blocking(all).await {
-            if sender.send(message(Body::Health(health))).await.is_err() {
-                return closed();
-            }
+        if stores::tell_again(node, &sender, false).await.is_err() {
+            return closed();
         }
     }
 }
 
-/// Stores in which something came to its place that no attempt has declared.
-async fn late_stores(node: &Node) -> Vec<Store> {
-    let stores = node.stores.clone();
-    let late = |store: &Store| {
-        let settled = store.settle_late();
-        settled.inspect_err(|error| tracing::warn!(store = %store.id(), %error, "cannot be settled")).unwrap_or(false)
-    };
-    node.env.blocking(move || stores.all().into_iter().filter(late).collect()).await
+fn closed() -> Failure {
+    Failure::new(ErrorCode::Unavailable, "it stopped listening")
 }
 
-/// Attaches a store and declares everything in it.
-async fn tell_store(
-    node: &Node,
-    store: &Store,
-    sender: &mpsc::Sender<IndexWorkerMessage>,
-) -> Result<(), mpsc::error::SendError<IndexWorkerMessage>> {
-    let (scanned, id) = (store.clone(), store.id().to_string());
-    let (attach, replicas) = node.env.blocking(move || (stores::attached(&scanned), scanned.replicas())).await;
-    sender.send(message(Body::Attach(attach))).await?;
-    let replicas = match replicas {
-        Ok(replicas) => replicas,
-        Err(error) => {
-            // Without an end of the declaration the index keeps what it knows.
-            tracing::error!(store = id, %error, "a store cannot be read; its files are not declared");
-            let health = v1::StoreHealth { store: id, error: error.to_string(), ..Default::default() };
-            return sender.send(message(Body::Health(health))).await;
-        }
-    };
-    for part in replicas.chunks(DECLARE_MAX) {
-        let replicas = part.iter().cloned().map(v1::Replica::from).collect();
-        let declare = v1::Declare { request: node.index.next_request(), replicas, attempt: None };
-        sender.send(message(Body::Declare(declare))).await?;
-    }
-    sender.send(message(Body::DeclareEnd(v1::DeclareEnd { store: id }))).await
-}
-
-/// A store that was attached while a session is open.
-pub(crate) async fn attach(node: &Node, store: &Store) {
-    let sender = node.index.0.lock().unwrap_or_else(PoisonError::into_inner).sender.clone();
-    if let Some(sender) = sender {
-        // Closed: the next session tells it.
-        let _ = tell_store(node, store, &sender).await;
-    }
-}
-
-fn message(body: Body) -> IndexWorkerMessage {
+pub(crate) fn message(body: Body) -> IndexWorkerMessage {
     IndexWorkerMessage { body: Some(body) }
 }

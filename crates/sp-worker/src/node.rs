@@ -66,7 +66,7 @@ pub(crate) struct Parts {
     pub(crate) executor: Arc<dyn Executor>,
     pub(crate) options: Options,
     pub(crate) worker_id: String,
-    pub(crate) stores: Stores,
+    pub(crate) stores: Arc<Stores>,
     pub(crate) ledger: Ledger,
 }
 
@@ -85,7 +85,7 @@ impl Node {
             options,
             worker_id,
             session_id,
-            stores: Arc::new(stores),
+            stores,
             ledger: Arc::new(ledger),
             fences: Fences::default(),
             uploads: Uploads::default(),
@@ -125,6 +125,11 @@ impl Node {
 
     pub(crate) fn attempts(&self) -> Vec<Arc<Attempt>> {
         self.attempts.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    /// Attempts whose work directories are still needed.
+    pub(crate) fn kept(&self) -> BTreeSet<AttemptId> {
+        self.attempts().iter().map(|attempt| attempt.id()).chain(self.results().into_keys()).collect()
     }
 
     pub(crate) fn results(&self) -> BTreeMap<AttemptId, TaskResult> {
@@ -186,7 +191,7 @@ impl Node {
         let upload = match assignment.upload()? {
             None => None,
             Some((ticket, total_bytes, digest)) => {
-                let output = assignment.outputs.first().and_then(|output| self.stores.get(&output.store));
+                let output = assignment.outputs.first().and_then(|output| self.stores.opened(&output.store));
                 let store = output.ok_or_else(|| {
                     Failure::new(ErrorCode::NotFound, "the store of the output is not attached to this worker")
                 })?;

@@ -11,15 +11,15 @@ use sp_proto::v1::worker_client::WorkerClient;
 use sp_proto::v1::worker_command::Body as Command;
 use sp_proto::v1::worker_message::Body;
 use sp_proto::v1::{self, WorkerMessage};
-use sp_types::{AttemptId, ErrorCode, StoreId};
+use sp_types::{AttemptId, ErrorCode};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::Streaming;
 
 use crate::assignment::gpu_shares;
 use crate::failure::Failure;
-use crate::index;
 use crate::node::Node;
+use crate::stores;
 
 /// How long the scheduler may take to take a worker in.
 const REGISTER_WITHIN: Duration = Duration::from_secs(15);
@@ -123,7 +123,7 @@ fn register(node: &Node, held: &[AttemptId], finished: Vec<v1::TaskResult>) -> v
         capacity: Some((options.capacity)().into()),
         resources: rows.map(|(task, size, row)| resource_row_to_wire(*task, *size, *row)).collect(),
         data_url: node.data_url().clone(),
-        stores: node.stores.all().iter().map(|store| store.id().to_string()).collect(),
+        stores: node.stores.ids(),
         builtin: options.builtin,
         held: held.iter().map(|id| (*id).into()).collect(),
         finished,
@@ -175,32 +175,58 @@ async fn obey(node: &Arc<Node>, command: Command) {
             let attaching = node.clone();
             node.env.tasks.spawn("attach", Box::pin(async move { attach(&attaching, request).await }));
         }
+        Command::DetachStore(request) => {
+            let detaching = node.clone();
+            node.env.tasks.spawn("detach", Box::pin(async move { detach(&detaching, request).await }));
+        }
+        Command::RedeclareStores(request) => {
+            let reading = node.clone();
+            node.env.tasks.spawn("redeclare", Box::pin(async move { redeclare(&reading, request).await }));
+        }
     }
 }
 
 async fn attach(node: &Arc<Node>, request: v1::AttachStore) {
     use sp_proto::v1::attach_reply::Outcome;
     let number = request.request;
-    let stores = node.stores.clone();
-    let new_id = StoreId::new(node.env.uuid());
-    let attached = match new_id {
-        Ok(new_id) => node.env.blocking(move || stores.attach(&request, &new_id)).await.map_err(Failure::from),
-        Err(error) => Err(Failure::new(ErrorCode::Internal, error.to_string())),
-    };
+    let attached = stores::attach(node, request).await;
+    let changed = attached.is_ok();
     let outcome = match attached {
-        Ok(store) => {
-            tracing::info!(store = %store.id(), path = %store.layout().root().display(), "attached");
-            index::attach(node, &store).await;
-            Outcome::Store(store.id().to_string())
-        }
+        Ok(store) => Outcome::Store(store.to_string()),
         Err(failure) => Outcome::Failed(failure.to_wire()),
     };
-    let attached = matches!(outcome, Outcome::Store(_));
     let reply = v1::AttachReply { request: number, outcome: Some(outcome) };
     node.outbox.send(Body::AttachReply(reply)).await;
-    if attached {
-        // The scheduler knows the stores of a worker from its registration.
-        node.env.clock.sleep(REPLY_ON_ITS_WAY).await;
-        node.reconnect.notify_one();
+    if changed {
+        register_anew(node).await;
     }
+}
+
+async fn detach(node: &Arc<Node>, request: v1::DetachStore) {
+    let v1::DetachStore { request, store } = request;
+    let detached = stores::detach(node, &store).await;
+    let changed = detached.is_ok();
+    answer(node, request, detached.map(|change| vec![change])).await;
+    if changed {
+        register_anew(node).await;
+    }
+}
+
+async fn redeclare(node: &Arc<Node>, request: v1::RedeclareStores) {
+    let v1::RedeclareStores { request, stores: wanted, drop_missing } = request;
+    answer(node, request, stores::redeclare(node, &wanted, drop_missing).await).await;
+}
+
+async fn answer(node: &Node, request: u64, changed: Result<Vec<v1::StoreChange>, Failure>) {
+    let (changes, failed) = match changed {
+        Ok(changes) => (changes, None),
+        Err(failure) => (vec![], Some(failure.to_wire())),
+    };
+    node.outbox.send(Body::StoresChanged(v1::StoresChanged { request, changes, failed })).await;
+}
+
+/// The scheduler knows the stores of a worker from its registration.
+async fn register_anew(node: &Node) {
+    node.env.clock.sleep(REPLY_ON_ITS_WAY).await;
+    node.reconnect.notify_one();
 }

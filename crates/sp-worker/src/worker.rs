@@ -19,7 +19,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::node::{Node, Parts};
 use crate::options::Options;
 use crate::stores::Stores;
-use crate::{data_plane, index, leftovers, renew, session};
+use crate::{data_plane, index, leftovers, renew, session, stores};
 
 /// File in the data directory with the worker's id.
 const ID_FILE: &str = "worker-id";
@@ -33,8 +33,8 @@ const LEAVE: Duration = Duration::from_secs(3);
 /// A worker cannot start, or cannot go on.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
-    /// A store cannot be opened.
-    #[error("a storage path cannot be used: {0}")]
+    /// `storage.json` cannot be read, or the first store not be made.
+    #[error("the list of storage paths cannot be used: {0}")]
     Store(#[from] StoreError),
     /// The records in the data directory cannot be read.
     #[error(transparent)]
@@ -68,9 +68,13 @@ impl Worker {
         executor: Arc<dyn Executor>,
         options: Options,
     ) -> Result<Self, WorkerError> {
-        let (worker_id, store_id) = (env.uuid(), env.uuid());
+        let ids = (env.uuid(), env.uuid());
+        let (reading, directory) = (disk.clone(), options.clone());
+        let read = env.blocking(move || read(reading, &directory, ids)).await?;
+        stores::open_all(&env, &read.stores, &read.keep).await;
+        let Read { worker_id, stores, ledger, keep: _ } = read;
         let making = env.clone();
-        let node = move || open(making, disk, executor, options, &worker_id, &store_id);
+        let node = move || Node::new(Parts { env: making, disk, executor, options, worker_id, stores, ledger });
         Ok(Self { node: Arc::new(env.blocking(node).await?) })
     }
 
@@ -132,24 +136,27 @@ async fn farewell(node: &Node) {
     node.env.clock.sleep(FAREWELL).await;
 }
 
-fn open(
-    env: Env,
-    disk: Arc<dyn Disk>,
-    executor: Arc<dyn Executor>,
-    options: Options,
-    new_worker_id: &str,
-    new_store_id: &str,
-) -> Result<Node, WorkerError> {
-    let data_dir = options.data_dir.clone();
-    let worker_id = worker_id(&*disk, &data_dir, new_worker_id)?;
-    let ledger = Ledger::open(disk.clone(), &data_dir)?;
+/// What the data directory holds.
+struct Read {
+    worker_id: String,
+    stores: Arc<Stores>,
+    ledger: Ledger,
+    /// Attempts whose work directories stay.
+    keep: BTreeSet<AttemptId>,
+}
+
+fn read(disk: Arc<dyn Disk>, options: &Options, new_ids: (String, String)) -> Result<Read, WorkerError> {
+    let (new_worker_id, new_store_id) = new_ids;
+    let data_dir = &options.data_dir;
+    let worker_id = worker_id(&*disk, data_dir, &new_worker_id)?;
+    let ledger = Ledger::open(disk.clone(), data_dir)?;
     let held = ledger.attempts()?.into_iter().filter_map(|assign| assign.attempt).map(AttemptId::from);
     // Work directories of finished attempts go with the acknowledgement of their results.
     let keep: BTreeSet<AttemptId> = held.chain(ledger.results()?.into_keys()).collect();
     let store_id = StoreId::new(new_store_id);
     let store_id = store_id.map_err(|e| WorkerError::Id { path: "a new store".into(), reason: e.to_string() })?;
-    let stores = Stores::open(disk.clone(), &data_dir, &options.home, options.local_storage, &store_id, &keep)?;
-    Ok(Node::new(Parts { env, disk, executor, options, worker_id, stores, ledger })?)
+    let stores = Stores::read(disk, data_dir, &options.home, options.local_storage, &store_id)?;
+    Ok(Read { worker_id, stores: Arc::new(stores), ledger, keep })
 }
 
 /// The id in the data directory; made on the first run.

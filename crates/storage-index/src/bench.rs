@@ -5,7 +5,8 @@ use sp_sectors::Filters;
 use sp_types::{FileKind, FileKindSet, ReplicaInfo, SectorId, StoreId, WorkerId};
 
 use crate::core::{
-    Allocate, ConnId, Core, Fetch, Find, FromWorker, Health, PathUse, ReplicaCounts, Settings, Timing, WorkerHello,
+    Allocate, ConnId, Core, DeclareEnd, Fetch, Find, FromWorker, Health, PathUse, ReplicaCounts, Settings, Timing,
+    WorkerHello,
 };
 
 /// The kinds that a measurement speaks of: those of a finished sector.
@@ -55,7 +56,7 @@ impl Bare {
 
     /// It has declared all of the path.
     pub fn declare_end(&mut self, conn: u64, store: StoreId) {
-        self.say(conn, FromWorker::DeclareEnd(store));
+        self.say(conn, FromWorker::DeclareEnd(DeclareEnd { store, keep_missing: false, request: 0 }));
     }
 
     /// Replicas of a sector.

@@ -6,7 +6,8 @@ use sp_sectors::Filters;
 use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, TaskId, WorkerId};
 
 use crate::core::{
-    Fact, FromScheduler, FromWorker, Health, Refusal, ReserveItem, Settings, StoreFact, ToWorker, WorkerHello,
+    DeclareEnd, Fact, FromScheduler, FromWorker, Health, Refusal, ReserveItem, Settings, StoreFact, ToWorker,
+    WorkerHello,
 };
 
 use crate::wire_lock;
@@ -123,7 +124,10 @@ pub(crate) fn from_worker(message: v1::IndexWorkerMessage) -> Result<FromWorker,
         Body::Declare(v1::Declare { request, replicas: list, attempt }) => {
             FromWorker::Declare { request, replicas: replicas(list)?, attempt: attempt.map(AttemptId::from) }
         }
-        Body::DeclareEnd(end) => FromWorker::DeclareEnd(store_id(&end.store)?),
+        Body::DeclareEnd(v1::DeclareEnd { store, keep_missing, request }) => {
+            FromWorker::DeclareEnd(DeclareEnd { store: store_id(&store)?, keep_missing, request })
+        }
+        Body::Detach(v1::Detach { store, request }) => FromWorker::Detach { store: store_id(&store)?, request },
         Body::Undeclare(list) => FromWorker::Undeclare(replicas(list.replicas)?),
         Body::Health(message) => {
             let (store, health) = health(message)?;
@@ -145,6 +149,7 @@ pub(crate) fn to_worker(message: ToWorker, session: &str, health_ms: u64) -> v1:
             Body::Delete(v1::DeleteReplica { request, replica: Some(replica.into()), reason })
         }
         ToWorker::Fence { task, up_to } => Body::Fence(v1::Fence { task: task.0, up_to_number: up_to }),
+        ToWorker::StoreAck { request, missing } => Body::StoreAck(v1::StoreAck { request, missing }),
     };
     v1::IndexWorkerCommand { body: Some(body) }
 }

@@ -103,7 +103,9 @@ impl Worker {
         let mut worker = Self::connect(index, name).await;
         worker.attach(store).await;
         assert_eq!(worker.declare(1, replicas, None).await, None);
-        worker.send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: store.into() })).await;
+        worker
+            .send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: store.into(), ..Default::default() }))
+            .await;
         worker
     }
 
@@ -249,7 +251,9 @@ async fn strangers_are_refused() {
     assert_eq!(code(&silent.unwrap_err()), Some(ErrorCode::BadRequest));
     // Junk in a session ends that session.
     let mut worker = Worker::connect(&index, "w").await;
-    worker.send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: "../etc".into() })).await;
+    worker
+        .send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: "../etc".into(), ..Default::default() }))
+        .await;
     assert_eq!(code(&worker.next().await.unwrap_err()), Some(ErrorCode::BadRequest));
 }
 
@@ -352,7 +356,9 @@ async fn what_was_acknowledged_survives_a_kill() {
     worker.attach("st").await;
     assert_eq!(worker.declare(1, vec![replica(2)], Some(attempt(6, 3))).await.as_deref(), Some("SP-ATTEMPT-ENDED"));
     assert_eq!(scheduler.reserve(attempt(5, 1), 300).await, None, "asked again, answered the same");
-    worker.send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: "st".into() })).await;
+    worker
+        .send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: "st".into(), ..Default::default() }))
+        .await;
     let gone = scheduler.wait(|f| if let Fact::ReplicaGone(r) = f { Some(r.clone()) } else { None }).await;
     assert_eq!(gone, replica(1), "a worker that has lost it says so by not declaring it");
 }
@@ -473,7 +479,8 @@ async fn declare_everything(index: &Index) -> Vec<Worker> {
             for (part, replicas) in content(store, first).chunks(300).enumerate() {
                 assert_eq!(worker.declare((request * 10 + part) as u64 + 1, replicas.to_vec(), None).await, None);
             }
-            worker.send(index_worker_message::Body::DeclareEnd(v1::DeclareEnd { store: store.into() })).await;
+            let end = v1::DeclareEnd { store: store.into(), ..Default::default() };
+            worker.send(index_worker_message::Body::DeclareEnd(end)).await;
         }
         workers.push(worker);
     }

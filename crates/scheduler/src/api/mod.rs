@@ -39,8 +39,8 @@ use proven::Proven;
 /// A request that only changes rows is answered within this, which is before clients give up.
 const REQUEST_LIMIT: Duration = Duration::from_secs(25);
 
-/// A worker attaches a directory within this: it may have to read every manifest in it.
-const ATTACH_LIMIT: Duration = Duration::from_secs(60);
+/// A worker attaches, detaches or reads a directory within this: it may have to read every manifest in it.
+const STORE_LIMIT: Duration = Duration::from_secs(60);
 
 /// The service.
 #[derive(Clone)]
@@ -186,4 +186,6 @@ calls! {
     list_storage(ListStorageRequest) -> ListStoresReply = on_list_storage;
     find_storage(FindStorageRequest) -> FindStorageReply = on_find_storage;
     attach_storage(AttachStorageRequest) -> AttachStorageReply = on_attach_storage;
+    detach_storage(DetachStorageRequest) -> DetachStorageReply = on_detach_storage;
+    redeclare_storage(RedeclareStorageRequest) -> RedeclareStorageReply = on_redeclare_storage;
 }

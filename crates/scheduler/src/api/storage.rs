@@ -1,15 +1,20 @@
-//! Storage: stores and replicas as the index has told them, and attaching more.
+//! Storage: stores and replicas as the index has told them; paths that come, go, and are read again.
+
+use std::collections::BTreeSet;
 
 use sp_net::status::to_status;
 use sp_proto::v1;
 use sp_sched_core::Core;
-use sp_types::ErrorCode;
+use sp_types::{ErrorCode, StoreId};
 use tonic::Status;
 
-use super::{ATTACH_LIMIT, Api, unknown_sector};
-use crate::driver::Seen;
+use super::{Api, STORE_LIMIT, unknown_sector};
+use crate::driver::{Seen, StoreOrder};
 use crate::workers::gone;
 use crate::{rows, wire};
+
+/// Sectors named in a refusal.
+const NAMED_MAX: usize = 10;
 
 impl Api {
     pub(super) async fn on_list_storage(&self, request: v1::ListStorageRequest) -> Result<v1::ListStoresReply, Status> {
@@ -65,9 +70,105 @@ impl Api {
         if attach.path.is_empty() {
             return Err(to_status(ErrorCode::BadRequest, "name the directory to attach"));
         }
-        match self.driver.attach(worker, attach, ATTACH_LIMIT).await.map_err(gone)? {
-            Ok(store) => Ok(v1::AttachStorageReply { store }),
-            Err(failure) => Err(to_status(failure.code, failure.message)),
+        let change = self.order_one(worker, StoreOrder::Attach(attach)).await?;
+        Ok(v1::AttachStorageReply { store: change.store })
+    }
+
+    pub(super) async fn on_detach_storage(
+        &self,
+        request: v1::DetachStorageRequest,
+    ) -> Result<v1::DetachStorageReply, Status> {
+        let v1::DetachStorageRequest { worker, store, really } = request;
+        if store.is_empty() {
+            return Err(to_status(ErrorCode::BadRequest, "name the path to detach: its ID or its directory"));
+        }
+        let fact = self.store_named(&worker, &store);
+        let worker = if worker.is_empty() { only_holder(&store, fact.as_ref())? } else { worker };
+        if let Some(fact) = fact.filter(|fact| !really && fact.holders.len() == 1) {
+            self.refuse_only_copies(&fact).await?;
+        }
+        let order = StoreOrder::Detach(v1::DetachStore { request: 0, store });
+        let change = self.order_one(worker, order).await?;
+        Ok(v1::DetachStorageReply { change: Some(change) })
+    }
+
+    pub(super) async fn on_redeclare_storage(
+        &self,
+        request: v1::RedeclareStorageRequest,
+    ) -> Result<v1::RedeclareStorageReply, Status> {
+        let v1::RedeclareStorageRequest { worker, stores, drop_missing } = request;
+        let mut found = Vec::new();
+        for (worker, stores) in self.who_redeclares(worker, stores).await? {
+            let order = StoreOrder::Redeclare(v1::RedeclareStores { request: 0, stores, drop_missing });
+            let changes = self.driver.order(worker.clone(), order, STORE_LIMIT).await.map_err(gone)?;
+            let changes = changes.map_err(|failure| to_status(failure.code, failure.message))?;
+            let change = |change| v1::RedeclaredStore { worker: worker.clone(), change: Some(change) };
+            found.extend(changes.into_iter().map(change));
+        }
+        Ok(v1::RedeclareStorageReply { stores: found })
+    }
+
+    /// Each worker with the stores that it is to read again; none named are all of its.
+    async fn who_redeclares(&self, worker: String, stores: Vec<String>) -> Result<Vec<(String, Vec<String>)>, Status> {
+        if !worker.is_empty() {
+            return Ok(vec![(worker, stores)]);
+        }
+        if stores.is_empty() {
+            let holders = self.index.stores.list().into_iter().flat_map(|fact| fact.holders);
+            let workers: BTreeSet<String> = holders.map(|holder| holder.worker_id).collect();
+            return Ok(workers.into_iter().map(|worker| (worker, vec![])).collect());
+        }
+        let of = |store: String| Ok((only_holder(&store, self.index.stores.get(&store).as_ref())?, vec![store]));
+        stores.into_iter().map(of).collect()
+    }
+
+    /// A store by its ID, or by its directory on this worker.
+    fn store_named(&self, worker: &str, wanted: &str) -> Option<v1::StoreFact> {
+        let held = |fact: &v1::StoreFact| fact.holders.iter().any(|holder| holder.worker_id == worker);
+        let there = |fact: &v1::StoreFact| fact.store.as_ref().is_some_and(|store| store.local_path == wanted);
+        let by_path = || self.index.stores.list().into_iter().find(|fact| there(fact) && held(fact));
+        self.index.stores.get(wanted).or_else(by_path)
+    }
+
+    /// A sector whose only copy leaves can be neither proven nor sealed on.
+    async fn refuse_only_copies(&self, fact: &v1::StoreFact) -> Result<(), Status> {
+        let id = fact.store.as_ref().map(|store| store.store.clone()).unwrap_or_default();
+        let id = StoreId::new(id).map_err(|error| to_status(ErrorCode::Internal, error.to_string()))?;
+        let sectors = self.driver.query(move |core, _| core.sectors_only_on(&id)).await.map_err(gone)?;
+        if sectors.is_empty() {
+            return Ok(());
+        }
+        let named: Vec<_> = sectors.iter().take(NAMED_MAX).map(u64::to_string).collect();
+        let more = if sectors.len() > NAMED_MAX { ", .." } else { "" };
+        let message = format!(
+            "{} sectors have files on this path only ({}{more}): until it is attached again they can be neither proven \
+             nor sealed on; move them first, or say --really-do-it",
+            sectors.len(),
+            named.join(", ")
+        );
+        Err(to_status(ErrorCode::WrongState, message))
+    }
+
+    async fn order_one(&self, worker: String, order: StoreOrder) -> Result<v1::StoreChange, Status> {
+        let changes = self.driver.order(worker, order, STORE_LIMIT).await.map_err(gone)?;
+        let changes = changes.map_err(|failure| to_status(failure.code, failure.message))?;
+        changes.into_iter().next().ok_or_else(|| to_status(ErrorCode::Internal, "the worker's answer is empty"))
+    }
+}
+
+/// The one worker that has a store, where none was named.
+fn only_holder(store: &str, fact: Option<&v1::StoreFact>) -> Result<String, Status> {
+    let unknown = || {
+        let message =
+            format!("no path with the ID `{store}` is known; see `sp-ctl storage list`, or name its --worker");
+        to_status(ErrorCode::NotFound, message)
+    };
+    match fact.ok_or_else(unknown)?.holders.as_slice() {
+        [holder] => Ok(holder.worker_id.clone()),
+        [] => Err(to_status(ErrorCode::Unavailable, format!("no connected worker has path {store}; start its worker"))),
+        many => {
+            let message = format!("{} workers have path {store}; say which with --worker", many.len());
+            Err(to_status(ErrorCode::BadRequest, message))
         }
     }
 }

@@ -7,13 +7,14 @@ use sp_net::Env;
 use sp_proto::v1;
 use sp_sched_core::Core;
 use sp_sched_core::effect::Reply;
-use sp_sched_core::event::{Event, Failure, Request};
+use sp_sched_core::event::{Event, Request};
 use sp_sched_core::model::UnixMs;
 use sp_types::{SessionId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 
 use super::doing::Doing;
 use super::input::Input;
+use super::store_order::{StoreChanges, StoreOrder};
 use crate::board::{Board, BoardReader};
 
 /// Why there was no answer.
@@ -139,15 +140,10 @@ impl Handle {
         self.ask(Input::Renewal { worker, session, event, answer }, waiting, QUERY_LIMIT).await
     }
 
-    /// Has a worker attach a directory; gives the store's id.
-    pub(crate) async fn attach(
-        &self,
-        worker: String,
-        attach: v1::AttachStore,
-        limit: Duration,
-    ) -> Result<Result<String, Failure>, Gone> {
+    /// Has a worker do something with its stores.
+    pub(crate) async fn order(&self, worker: String, order: StoreOrder, limit: Duration) -> Result<StoreChanges, Gone> {
         let (answer, waiting) = oneshot::channel();
-        self.ask(Input::Attach { worker, attach, answer }, waiting, limit).await
+        self.ask(Input::StoreOrder { worker, order, answer }, waiting, limit).await
     }
 
     async fn ask<T>(&self, input: Input, waiting: oneshot::Receiver<T>, limit: Duration) -> Result<T, Gone> {

@@ -11,6 +11,7 @@ use tonic::Status;
 
 use super::index_port::IndexStream;
 use super::registry::Outgoing;
+use super::store_order::{StoreChanges, StoreOrder};
 
 /// A question that only reads: it runs on the driver's task, after the rows of everything before it are durable.
 pub(crate) type Query = Box<dyn FnOnce(&Core, UnixMs) + Send>;
@@ -29,10 +30,10 @@ pub(crate) enum Input {
     Renewal { worker: WorkerId, session: SessionId, event: Event, answer: oneshot::Sender<v1::RenewReply> },
     /// A renewal that makes no sense, and what is wrong with it.
     RenewalRefused { worker: WorkerId, session: SessionId, reason: Status },
-    /// Have a worker attach a directory; the worker by id or name.
-    Attach { worker: String, attach: v1::AttachStore, answer: oneshot::Sender<Result<String, Failure>> },
-    /// The worker's answer to that.
-    Attached(v1::AttachReply),
+    /// Have a worker do something with its stores; the worker by id or name.
+    StoreOrder { worker: String, order: StoreOrder, answer: oneshot::Sender<StoreChanges> },
+    /// The worker's answer to that, by the number of the order.
+    StoresChanged { request: u64, changes: StoreChanges },
     /// The index's stream is open: commands go here.
     IndexOpened(IndexStream),
     /// The index has answered a delete, by the number it was asked under.

@@ -7,6 +7,7 @@ mod input;
 mod outputs;
 mod registry;
 mod run;
+mod store_order;
 mod tape;
 
 pub(crate) use handle::{Gone, Handle, Seen};
@@ -14,6 +15,7 @@ pub(crate) use index_port::IndexStream;
 pub(crate) use input::Input;
 pub(crate) use registry::Outgoing;
 pub(crate) use run::{Driver, DriverError, Parts};
+pub(crate) use store_order::{StoreChanges, StoreOrder, attached, changed};
 pub use tape::Recording;
 pub(crate) use tape::Tape;
 

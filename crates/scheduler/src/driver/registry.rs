@@ -1,19 +1,18 @@
-//! The open control streams, one per worker: commands out, attach requests that wait for their answer.
+//! The open control streams, one per worker: commands out, orders about stores that wait for their answer.
 
 use std::collections::BTreeMap;
 
 use sp_proto::v1;
-use sp_proto::v1::{attach_reply::Outcome, worker_command::Body};
 use sp_sched_core::event::Failure;
 use sp_types::{ErrorCode, SessionId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use crate::wire;
+use super::store_order::{StoreChanges, StoreOrder};
 
-/// Attach requests that wait at once.
-const ATTACHES_MAX: usize = 64;
+/// Orders about stores that wait at once.
+const ORDERS_MAX: usize = 64;
 
 /// The scheduler's side of one worker's stream.
 pub(crate) struct Outgoing {
@@ -29,10 +28,10 @@ pub(crate) struct Outgoing {
     pub(crate) closed: CancellationToken,
 }
 
-/// An attach request on its way.
-struct Attach {
+/// An order on its way.
+struct Ordered {
     worker: WorkerId,
-    answer: oneshot::Sender<Result<String, Failure>>,
+    answer: oneshot::Sender<StoreChanges>,
 }
 
 /// A command that could not be handed over, and why.
@@ -48,15 +47,15 @@ pub(super) enum Undelivered {
 #[derive(Default)]
 pub(super) struct Registry {
     workers: BTreeMap<WorkerId, Outgoing>,
-    attaches: BTreeMap<u64, Attach>,
-    last_attach: u64,
+    orders: BTreeMap<u64, Ordered>,
+    last_order: u64,
 }
 
 impl Registry {
     /// Puts a stream in place; an older one of the same worker is closed.
     pub(super) fn open(&mut self, worker: WorkerId, outgoing: Outgoing) {
         if let Some(old) = self.workers.insert(worker.clone(), outgoing) {
-            self.fail_attaches(&worker, "the worker connected anew");
+            self.fail_orders(&worker, "the worker connected anew");
             // The old stream may be full or dead: then it just ends.
             let replaced = Status::aborted("a newer session of this worker has taken over");
             let _ = old.commands.try_send(Err(replaced));
@@ -99,13 +98,13 @@ impl Registry {
         }
     }
 
-    /// Asks a worker, by id or name, to attach a directory. An undelivered one is answered at once; the second half of
-    /// the result names the worker whose stream was lost by that.
-    pub(super) fn attach(
+    /// Gives a worker, by id or name, an order about its stores. An undelivered one is answered at once; the second half
+    /// of the result names the worker whose stream was lost by that.
+    pub(super) fn order(
         &mut self,
         wanted: &str,
-        mut attach: v1::AttachStore,
-        answer: oneshot::Sender<Result<String, Failure>>,
+        order: StoreOrder,
+        answer: oneshot::Sender<StoreChanges>,
     ) -> Option<(WorkerId, Undelivered)> {
         let worker = match self.find(wanted) {
             Ok(worker) => worker,
@@ -114,35 +113,28 @@ impl Registry {
                 return None;
             }
         };
-        if self.attaches.len() >= ATTACHES_MAX {
-            let _ = answer.send(Err(unavailable("too many attach requests wait; try again later".into())));
+        if self.orders.len() >= ORDERS_MAX {
+            let _ = answer.send(Err(unavailable("too many orders about stores wait; try again later".into())));
             return None;
         }
-        self.last_attach += 1;
-        attach.request = self.last_attach;
-        self.attaches.insert(self.last_attach, Attach { worker: worker.clone(), answer });
-        let command = v1::WorkerCommand { body: Some(Body::AttachStore(attach)) };
-        let undelivered = self.send(&worker, command).err()?;
-        self.fail_attaches(&worker, "its stream has just been lost");
+        self.last_order += 1;
+        self.orders.insert(self.last_order, Ordered { worker: worker.clone(), answer });
+        let undelivered = self.send(&worker, order.command(self.last_order)).err()?;
+        self.fail_orders(&worker, "its stream has just been lost");
         Some((worker, undelivered))
     }
 
     /// Passes a worker's answer on.
-    pub(super) fn attached(&mut self, reply: v1::AttachReply) {
-        let v1::AttachReply { request, outcome } = reply;
-        let Some(Attach { answer, .. }) = self.attaches.remove(&request) else { return };
-        let result = match outcome {
-            Some(Outcome::Store(store)) => Ok(store),
-            Some(Outcome::Failed(failed)) => Err(wire::failure(failed)),
-            None => Err(Failure { code: ErrorCode::Internal, message: "the worker's answer is empty".into() }),
-        };
-        // Nobody waits any more when the operator has hung up.
-        let _ = answer.send(result);
+    pub(super) fn answered(&mut self, request: u64, changes: StoreChanges) {
+        if let Some(Ordered { answer, .. }) = self.orders.remove(&request) {
+            // Nobody waits any more when the operator has hung up.
+            let _ = answer.send(changes);
+        }
     }
 
     /// Forgets requests whose operators have hung up, so that a silent worker cannot pile them up.
     pub(super) fn tidy(&mut self) {
-        self.attaches.retain(|_, attach| !attach.answer.is_closed());
+        self.orders.retain(|_, order| !order.answer.is_closed());
     }
 
     fn find(&self, wanted: &str) -> Result<WorkerId, Failure> {
@@ -164,14 +156,14 @@ impl Registry {
     fn drop_worker(&mut self, worker: &WorkerId, reason: &str) -> Option<SessionId> {
         let gone = self.workers.remove(worker)?;
         gone.closed.cancel();
-        self.fail_attaches(worker, reason);
+        self.fail_orders(worker, reason);
         Some(gone.session)
     }
 
-    fn fail_attaches(&mut self, worker: &WorkerId, reason: &str) {
-        let lost: Vec<u64> = self.attaches.iter().filter(|(_, a)| a.worker == *worker).map(|(id, _)| *id).collect();
+    fn fail_orders(&mut self, worker: &WorkerId, reason: &str) {
+        let lost: Vec<u64> = self.orders.iter().filter(|(_, a)| a.worker == *worker).map(|(id, _)| *id).collect();
         for id in lost {
-            if let Some(Attach { answer, .. }) = self.attaches.remove(&id) {
+            if let Some(Ordered { answer, .. }) = self.orders.remove(&id) {
                 let _ = answer.send(Err(unavailable(format!("worker {worker} is gone: {reason}"))));
             }
         }

@@ -254,13 +254,13 @@ impl Driver {
                     self.step(Event::WorkerDisconnected { worker, session, reason }, pending);
                 }
             }
-            Input::Attach { worker, attach, answer } => {
+            Input::StoreOrder { worker, order, answer } => {
                 self.outputs.registry.tidy();
-                if let Some((worker, undelivered)) = self.outputs.registry.attach(&worker, attach, answer) {
+                if let Some((worker, undelivered)) = self.outputs.registry.order(&worker, order, answer) {
                     self.outputs.note_undelivered(worker, undelivered);
                 }
             }
-            Input::Attached(reply) => self.outputs.registry.attached(reply),
+            Input::StoresChanged { request, changes } => self.outputs.registry.answered(request, changes),
             Input::IndexOpened(stream) => {
                 // Another stream answers nothing of the one before; the core orders anew what is still wanted.
                 self.outputs.deleting.clear();

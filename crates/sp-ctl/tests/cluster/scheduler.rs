@@ -330,4 +330,28 @@ impl Scheduler for Cluster {
         self.with(|state| state.attached = ask.into_inner().attach.unwrap_or_default());
         answer(AttachStorageReply { store: "store-2".into() })
     }
+
+    async fn detach_storage(&self, ask: Request<DetachStorageRequest>) -> Answer<DetachStorageReply> {
+        self.called("DetachStorage")?;
+        let DetachStorageRequest { worker: _, store, really } = ask.into_inner();
+        if !really {
+            return Err(Status::failed_precondition("1 sectors have files on this path only (0)"));
+        }
+        let change = StoreChange { store, local_path: "/data".into(), replicas: 3, ..Default::default() };
+        answer(DetachStorageReply { change: Some(change) })
+    }
+
+    async fn redeclare_storage(&self, ask: Request<RedeclareStorageRequest>) -> Answer<RedeclareStorageReply> {
+        self.called("RedeclareStorage")?;
+        let RedeclareStorageRequest { worker: _, stores, drop_missing: _ } = ask.into_inner();
+        let error = if stores == ["hung"] { "it has not answered" } else { "" };
+        let change = StoreChange {
+            store: stores.join("+"),
+            local_path: "/data".into(),
+            replicas: 3,
+            missing: 1,
+            error: error.into(),
+        };
+        answer(RedeclareStorageReply { stores: vec![RedeclaredStore { worker: "w".into(), change: Some(change) }] })
+    }
 }

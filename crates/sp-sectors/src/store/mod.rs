@@ -10,13 +10,14 @@ mod tests;
 mod work;
 
 use std::collections::BTreeSet;
+use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sp_types::{AttemptId, FileKind, SectorId, StoreId};
 
-use crate::disk::{Disk, exists, make_dirs};
+use crate::disk::{Disk, exists, make_dirs, remove_any};
 use crate::error::{Doing, StoreError};
 use crate::layout::Layout;
 use crate::store_meta::StoreMeta;
@@ -32,7 +33,7 @@ struct Inner {
     disk: Arc<dyn Disk>,
     layout: Layout,
     id: StoreId,
-    meta: StoreMeta,
+    meta: RwLock<Arc<StoreMeta>>,
     /// Held for writing while a replica and its manifest change places, for reading while both are opened.
     switch: RwLock<()>,
     /// Bytes of all replicas at the last scan; none after a change.
@@ -74,23 +75,63 @@ impl Store {
         if !exists(&*disk, &layout.meta()).doing("read", &layout.meta())? {
             return Err(StoreError::NotAStore(path.to_owned()));
         }
-        let meta = StoreMeta::read(&*disk, &layout.meta())?;
-        let damaged = |reason: String| StoreError::Damaged { path: layout.meta(), reason };
-        let id = StoreId::new(meta.id.clone()).map_err(|e| damaged(e.to_string()))?;
-        for unknown in meta.filters().unknown() {
-            tracing::warn!(path = %path.display(), entry = unknown, "a filter names nothing that exists; it matches nothing");
-        }
-        let (switch, used_bytes, late) = (RwLock::new(()), Mutex::new(None), AtomicBool::new(false));
+        let (id, meta) = read_meta(&*disk, &layout)?;
+        let (meta, switch) = (RwLock::new(Arc::new(meta)), RwLock::new(()));
+        let (used_bytes, late) = (Mutex::new(None), AtomicBool::new(false));
         let store = Self(Arc::new(Inner { disk, layout, id, meta, switch, used_bytes, late }));
         if store.writable() {
-            for dir in store.layout().directories() {
-                make_dirs(store.disk(), &dir).doing("create", &dir)?;
-            }
-            let _switch = store.switch_write();
-            store.settle()?;
-            store.sweep(keep)?;
+            store.make_ready(keep)?;
         }
         Ok(store)
+    }
+
+    /// Reads `sectorstore.json` again. A path that may be written from now on is made ready for it, as [`Store::open`]
+    /// does.
+    pub fn reload(&self, keep: &BTreeSet<AttemptId>) -> Result<(), StoreError> {
+        let meta = self.meta_on_disk()?;
+        let was_writable = self.writable();
+        *self.0.meta.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(meta);
+        if self.writable() && !was_writable { self.make_ready(keep) } else { Ok(()) }
+    }
+
+    /// Is the store still where it was, and can it be written if it may be? An unmounted disk leaves an empty directory
+    /// behind, which must not be taken for a store that has lost everything. A full disk is no fault: its space says so.
+    pub fn probe(&self) -> Result<(), StoreError> {
+        self.meta_on_disk()?;
+        if !self.writable() {
+            return Ok(());
+        }
+        let probe = self.layout().probe();
+        remove_any(self.disk(), &probe).doing("remove", &probe)?;
+        match self.disk().create_new(&probe) {
+            Err(e) if matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => return Ok(()),
+            other => drop(other.doing("create", &probe)?),
+        }
+        self.disk().remove_file(&probe).doing("remove", &probe)
+    }
+
+    fn meta_on_disk(&self) -> Result<StoreMeta, StoreError> {
+        let gone = |found: String| {
+            let path = self.layout().root().to_owned();
+            StoreError::Gone { path, wanted: self.id().to_string(), found }
+        };
+        let meta = self.layout().meta();
+        if !exists(self.disk(), &meta).doing("read", &meta)? {
+            return Err(gone("no sectorstore.json is there".to_owned()));
+        }
+        match read_meta(self.disk(), self.layout())? {
+            (id, meta) if id == *self.id() => Ok(meta),
+            (id, _) => Err(gone(format!("store {id} is there"))),
+        }
+    }
+
+    fn make_ready(&self, keep: &BTreeSet<AttemptId>) -> Result<(), StoreError> {
+        for dir in self.layout().directories() {
+            make_dirs(self.disk(), &dir).doing("create", &dir)?;
+        }
+        let _switch = self.switch_write();
+        self.settle()?;
+        self.sweep(keep)
     }
 
     /// Identity of the path.
@@ -98,9 +139,9 @@ impl Store {
         &self.0.id
     }
 
-    /// Its `sectorstore.json`, as it was when the store was opened.
-    pub fn meta(&self) -> &StoreMeta {
-        &self.0.meta
+    /// Its `sectorstore.json`, as it was when the store was opened or reloaded.
+    pub fn meta(&self) -> Arc<StoreMeta> {
+        self.0.meta.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where things lie in it.
@@ -127,7 +168,8 @@ impl Store {
 
     /// False for a path that is neither CanSeal nor CanStore.
     pub fn writable(&self) -> bool {
-        self.meta().can_seal || self.meta().can_store
+        let meta = self.meta();
+        meta.can_seal || meta.can_store
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {
@@ -152,4 +194,16 @@ impl Store {
     fn switch_read(&self) -> RwLockReadGuard<'_, ()> {
         self.0.switch.read().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// `sectorstore.json` of a path, and the identity that it gives.
+fn read_meta(disk: &dyn Disk, layout: &Layout) -> Result<(StoreId, StoreMeta), StoreError> {
+    let meta = StoreMeta::read(disk, &layout.meta())?;
+    let damaged = |reason: String| StoreError::Damaged { path: layout.meta(), reason };
+    let id = StoreId::new(meta.id.clone()).map_err(|e| damaged(e.to_string()))?;
+    for unknown in meta.filters().unknown() {
+        let path = layout.root().display();
+        tracing::warn!(%path, entry = unknown, "a filter names nothing that exists; it matches nothing");
+    }
+    Ok((id, meta))
 }

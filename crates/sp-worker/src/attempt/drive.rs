@@ -192,7 +192,8 @@ async fn publish_and_declare(
     for (store, kinds) in by_store {
         node.fences.check(assignment.attempt)?;
         let not_attached = || Failure::new(ErrorCode::NotFound, format!("store {store} is not attached any more"));
-        let opened = node.stores.get(&store).ok_or_else(not_attached)?;
+        // Also when it is put aside: hours of work are not given up before it was tried.
+        let opened = node.stores.opened(&store).ok_or_else(not_attached)?;
         let (id, sector) = (assignment.attempt, assignment.sector);
         let outputs: Vec<_> = kinds.into_iter().map(|kind| (sector, kind)).collect();
         let publishing = opened.clone();

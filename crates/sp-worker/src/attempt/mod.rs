@@ -67,6 +67,12 @@ impl Attempt {
         self.assignment.attempt
     }
 
+    /// Is something of what it makes to lie in the store?
+    pub(crate) fn writes_to(&self, store: Option<String>) -> bool {
+        let written = |output: &crate::assignment::Output| Some(output.store.as_str()) == store.as_deref();
+        self.assignment.outputs.iter().any(written)
+    }
+
     /// True for the first caller only.
     pub(crate) fn start(&self) -> bool {
         !self.started.swap(true, Ordering::SeqCst)

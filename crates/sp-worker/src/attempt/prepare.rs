@@ -59,7 +59,7 @@ pub(super) async fn prepare(node: &Node, attempt: &Attempt) -> Result<Files, Fai
     let mut files = Files::default();
     let mut works: BTreeMap<FileKind, WorkDir> = BTreeMap::new();
     for output in &assignment.outputs {
-        let store = node.stores.get(&output.store).ok_or_else(|| not_attached(&output.store))?;
+        let store = node.stores.get(&output.store)?;
         let id = assignment.attempt;
         let work = node.env.blocking(move || store.work(id)).await?;
         files.outputs.insert(output.kind, work.path(assignment.sector, output.kind));
@@ -148,8 +148,4 @@ async fn any_work(node: &Node, attempt: &Attempt) -> Result<WorkDir, Failure> {
     })?;
     let id = attempt.id();
     Ok(node.env.blocking(move || store.work(id)).await?)
-}
-
-fn not_attached(store: &sp_types::StoreId) -> Failure {
-    Failure::new(ErrorCode::NotFound, format!("store {store} is not attached to this worker"))
 }

@@ -39,8 +39,7 @@ fn replica(
         node.fences.check(attempt.into())?;
     }
     let id = ReplicaInfo::try_from(required("replica", replica)?)?.id;
-    let missing = || Failure::new(ErrorCode::FileMissing, format!("store {} is not attached to this worker", id.store));
-    Ok((node.stores.get(&id.store).ok_or_else(missing)?, id))
+    Ok((node.stores.get(&id.store)?, id))
 }
 
 pub(super) async fn manifest(node: &Node, request: ReadManifestRequest) -> Result<Vec<ManifestPart>, Failure> {

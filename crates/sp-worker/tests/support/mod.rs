@@ -1,6 +1,7 @@
 //! A worker among fakes: scheduler and index that record and obey the test, an executor that pretends.
 
 pub mod executor;
+pub mod hang;
 pub mod services;
 
 use std::path::PathBuf;
@@ -14,6 +15,7 @@ use sp_types::{FileKind, HostCapacity, HostId, ReplicaInfo, ResourceTable, Secto
 use sp_worker::{Options, Worker};
 
 pub use executor::{FORGED, FakeExecutor, TREE_D};
+pub use hang::HangingDisk;
 pub use services::Fakes;
 
 /// A worker process: its disk outlives its runs.
@@ -63,8 +65,13 @@ impl Machine {
 
     /// Starts the worker on a runtime of its own, so that it can be killed whole.
     pub fn start(&mut self) {
+        self.start_on(Arc::new(self.disk.clone()));
+    }
+
+    /// Starts it on its disk as somebody else shows it.
+    pub fn start_on(&mut self, disk: Arc<dyn Disk>) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
-        let (disk, executor, options) = (Arc::new(self.disk.clone()), self.executor.clone(), self.options.clone());
+        let (executor, options) = (self.executor.clone(), self.options.clone());
         runtime.spawn(async move {
             let worker = Worker::new(Env::real(), disk, executor, options).await.unwrap();
             worker.run(std::future::pending()).await.unwrap();

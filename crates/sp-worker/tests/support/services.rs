@@ -1,5 +1,6 @@
 //! A scheduler and a storage index that record what a worker says and say what the test wants.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -26,8 +27,14 @@ pub struct Said {
     pub registers: Mutex<Vec<v1::Register>>,
     pub results: Mutex<Vec<v1::TaskResult>>,
     pub replies: Mutex<Vec<v1::AttachReply>>,
+    pub changes: Mutex<Vec<v1::StoresChanged>>,
     pub declared: Mutex<Vec<v1::Replica>>,
     pub attached: Mutex<Vec<v1::AttachedStore>>,
+    pub detached: Mutex<Vec<v1::Detach>>,
+    /// Ends of declarations.
+    pub ends: Mutex<Vec<v1::DeclareEnd>>,
+    /// The last word on each store.
+    pub health: Mutex<BTreeMap<String, v1::StoreHealth>>,
     pub progress: Mutex<Vec<v1::AttemptProgress>>,
     /// Every heartbeat.
     pub heartbeats: Mutex<Vec<v1::RenewRequest>>,
@@ -141,6 +148,10 @@ impl Worker for FakeScheduler {
                         said.replies.lock().unwrap().push(reply);
                         vec![]
                     }
+                    worker_message::Body::StoresChanged(changed) => {
+                        said.changes.lock().unwrap().push(changed);
+                        vec![]
+                    }
                     worker_message::Body::GoingAway(_) => vec![],
                 };
                 for result in acks {
@@ -186,8 +197,24 @@ impl Index for FakeIndex {
                         v1::index_worker_command::Body::Welcome(welcome)
                     }
                     index_worker_message::Body::Attach(store) => {
+                        let health = store.health.clone().unwrap();
+                        said.health.lock().unwrap().insert(store.store.clone(), health);
                         said.attached.lock().unwrap().push(store);
                         continue;
+                    }
+                    index_worker_message::Body::Health(health) => {
+                        said.health.lock().unwrap().insert(health.store.clone(), health);
+                        continue;
+                    }
+                    index_worker_message::Body::DeclareEnd(end) => {
+                        let request = end.request;
+                        said.ends.lock().unwrap().push(end);
+                        v1::index_worker_command::Body::StoreAck(v1::StoreAck { request, missing: 2 })
+                    }
+                    index_worker_message::Body::Detach(detach) => {
+                        let request = detach.request;
+                        said.detached.lock().unwrap().push(detach);
+                        v1::index_worker_command::Body::StoreAck(v1::StoreAck { request, missing: 1 })
                     }
                     index_worker_message::Body::Declare(declare) => {
                         if declare.attempt.is_some() && !said.ack_declares.load(Ordering::SeqCst) {

@@ -149,6 +149,12 @@ impl Core {
         lost.into_iter().for_each(|number| self.ask(number));
     }
 
+    /// The worker that was asked has let go of the store: another one may do it.
+    pub(super) fn deletes_of_store_lost(&mut self, conn: ConnId, store: &StoreId) {
+        let lost = |delete: &Delete| delete.asked == Some(conn) && delete.replica.id.store == *store;
+        self.deletes.that(lost).into_iter().for_each(|number| self.ask(number));
+    }
+
     /// Somebody has the store now: what waited for it goes out.
     pub(super) fn deletes_found(&mut self, store: &StoreId) {
         let waits = |number: &u64| self.deletes.by_number.get(number).is_some_and(|delete| delete.asked.is_none());

@@ -33,8 +33,8 @@ use fences::Fences;
 use locks::Locks;
 pub(crate) use locks::{Lock, Manner, Modes};
 pub(crate) use model::{
-    ConnId, Effect, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReplicaCounts, ReserveItem, RowChange,
-    Settings, StoreFact, Stored, ToWorker, WorkerHello,
+    ConnId, DeclareEnd, Effect, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReplicaCounts, ReserveItem,
+    RowChange, Settings, StoreFact, Stored, ToWorker, WorkerHello,
 };
 use model::{Store, Worker};
 use reserve::Reservations;
@@ -155,10 +155,11 @@ impl Core {
         match message {
             FromWorker::Attach(settings, health) => self.attach(conn, settings, health),
             FromWorker::Declare { request, replicas, attempt } => self.declare(conn, request, replicas, attempt),
-            FromWorker::DeclareEnd(store) => self.declare_end(conn, &store),
+            FromWorker::DeclareEnd(end) => self.declare_end(conn, &end),
             FromWorker::Undeclare(replicas) => self.undeclare(conn, &replicas),
             FromWorker::Health(store, health) => self.report(conn, &store, health),
             FromWorker::DeleteDone { request, failed } => self.delete_done(conn, request, failed),
+            FromWorker::Detach { store, request } => self.detach(conn, &store, request),
             FromWorker::Leave => self.leave(conn),
         }
         self.flush();

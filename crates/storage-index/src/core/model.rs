@@ -83,20 +83,46 @@ pub(crate) struct WorkerHello {
 pub(crate) enum FromWorker {
     Attach(Settings, Health),
     Declare { request: u64, replicas: Vec<ReplicaInfo>, attempt: Option<AttemptId> },
-    DeclareEnd(StoreId),
+    DeclareEnd(DeclareEnd),
     Undeclare(Vec<ReplicaInfo>),
     Health(StoreId, Health),
     DeleteDone { request: u64, failed: Option<Refusal> },
+    Detach { store: StoreId, request: u64 },
     Leave,
+}
+
+/// A store has been named whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DeclareEnd {
+    pub(crate) store: StoreId,
+    /// What was not named stays known all the same.
+    pub(crate) keep_missing: bool,
+    /// 0: no answer is wanted.
+    pub(crate) request: u64,
 }
 
 /// What a worker is told.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ToWorker {
     Welcome,
-    DeclareAck { request: u64, refused: Option<Refusal> },
-    Delete { request: u64, replica: ReplicaInfo, reason: String },
-    Fence { task: TaskId, up_to: u32 },
+    DeclareAck {
+        request: u64,
+        refused: Option<Refusal>,
+    },
+    Delete {
+        request: u64,
+        replica: ReplicaInfo,
+        reason: String,
+    },
+    Fence {
+        task: TaskId,
+        up_to: u32,
+    },
+    /// Answers a `DeclareEnd` or a `Detach`.
+    StoreAck {
+        request: u64,
+        missing: u64,
+    },
 }
 
 /// What the scheduler says.

@@ -3,7 +3,7 @@
 use sp_types::{AttemptId, ErrorCode, ReplicaInfo, StoreId};
 
 use super::catalogue::Put;
-use super::{ConnId, Core, Fact, Place, Refusal, RowChange, ToWorker};
+use super::{ConnId, Core, DeclareEnd, Fact, Place, Refusal, RowChange, ToWorker};
 
 impl Core {
     /// A worker has replicas. Outputs of an attempt that has ended are refused: nothing it writes counts.
@@ -52,14 +52,17 @@ impl Core {
         }
     }
 
-    /// The worker has named everything in the store: what nobody has named since it began is gone.
-    pub(super) fn declare_end(&mut self, conn: ConnId, store: &StoreId) {
+    /// The worker has named everything in the store: what nobody has named since it began is gone, unless it is to stay
+    /// known.
+    pub(super) fn declare_end(&mut self, conn: ConnId, end: &DeclareEnd) {
+        let DeclareEnd { store, keep_missing, request } = end;
         let begun = self.workers.get_mut(&conn).and_then(|worker| worker.declaring.remove(store));
         // Nothing was begun: of two declarations at once, the first end has settled it.
-        let Some(begun) = begun else { return };
-        for place in self.replicas.not_named_since(store, begun) {
-            self.drop_replica(&place);
+        let missing = begun.map_or(vec![], |begun| self.replicas.not_named_since(store, begun));
+        if !keep_missing {
+            missing.iter().for_each(|place| self.drop_replica(place));
         }
+        self.acknowledge_store(conn, *request, missing.len());
     }
 
     /// The worker no longer has these. A replica with another root is another one.

@@ -1,6 +1,6 @@
 //! Stores: attach, health, and the fact that follows from them.
 
-use super::{ConnId, Core, Fact, Health, Refusal, RowChange, Settings, Store, StoreFact};
+use super::{ConnId, Core, Fact, Health, Refusal, RowChange, Settings, Store, StoreFact, ToWorker};
 use sp_env::Monotonic;
 use sp_types::{ErrorCode, StoreId, WorkerId};
 use std::collections::BTreeMap;
@@ -67,6 +67,26 @@ impl Core {
         self.forget_worker(conn);
         for id in gone {
             self.remove_store(&id);
+        }
+    }
+
+    /// A worker lets go of a store: it leaves with its replicas, unless another worker has it attached too.
+    pub(super) fn detach(&mut self, conn: ConnId, id: &StoreId, request: u64) {
+        if let Some(worker) = self.workers.get_mut(&conn) {
+            worker.declaring.remove(id);
+        }
+        let held = self.stores.get_mut(id).is_some_and(|store| store.holders.remove(&conn));
+        let alone = held && self.stores.get(id).is_some_and(|store| store.holders.is_empty());
+        let left = if alone { self.remove_store(id) } else { 0 };
+        self.dirty.insert(id.clone());
+        self.deletes_of_store_lost(conn, id);
+        // Not there at all is as good: it was asked for twice.
+        self.acknowledge_store(conn, request, left);
+    }
+
+    pub(super) fn acknowledge_store(&mut self, conn: ConnId, request: u64, missing: usize) {
+        if request != 0 {
+            self.tell_worker(conn, ToWorker::StoreAck { request, missing: missing as u64 });
         }
     }
 

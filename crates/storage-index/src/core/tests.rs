@@ -48,6 +48,10 @@ pub(super) fn hello(worker: &str) -> WorkerHello {
     WorkerHello { worker: WorkerId::new(worker).unwrap(), data_url: format!("http://{worker}") }
 }
 
+fn end(store: &str) -> DeclareEnd {
+    DeclareEnd { store: store_id(store), keep_missing: false, request: 0 }
+}
+
 pub(super) fn attempt(text: &str) -> AttemptId {
     text.parse().unwrap()
 }
@@ -66,7 +70,7 @@ impl Index {
         let mut index = Self::new();
         index.core.worker_open(index.time(), W1, hello("w1"));
         index.from(W1, FromWorker::Attach(settings("a"), health(10 * GIB, GIB)));
-        index.from(W1, FromWorker::DeclareEnd(store_id("a")));
+        index.from(W1, FromWorker::DeclareEnd(end("a")));
         index.core.scheduler_open(index.time(), SCHEDULER);
         index.effects();
         index
@@ -176,7 +180,7 @@ fn what_a_worker_does_not_declare_is_gone() {
     index.core.worker_open(index.time(), W2, hello("w1"));
     index.from(W2, FromWorker::Attach(settings("a"), health(GIB, 0)));
     index.from(W2, FromWorker::Declare { request: 1, replicas: vec![cache.clone()], attempt: None });
-    let effects = index.from(W2, FromWorker::DeclareEnd(store_id("a")));
+    let effects = index.from(W2, FromWorker::DeclareEnd(end("a")));
     assert_eq!(facts(&effects), [&Fact::ReplicaGone(sealed)]);
     assert_eq!(index.core.find_sector(SECTOR), [cache]);
 }
@@ -190,10 +194,10 @@ fn a_store_attached_twice_at_once_loses_nothing() {
     for message in [attach(), declare(), attach()] {
         index.from(W1, message);
     }
-    let end = || FromWorker::DeclareEnd(store_id("a"));
-    assert_eq!(index.from(W1, end()), []);
-    index.from(W1, declare());
-    assert_eq!(index.from(W1, end()), []);
+    for named in [vec![], vec![declare()]] {
+        named.into_iter().for_each(|message| drop(index.from(W1, message)));
+        assert_eq!(index.from(W1, FromWorker::DeclareEnd(end("a"))), []);
+    }
     assert_eq!(index.core.find_sector(SECTOR), [sealed]);
 }
 
@@ -395,7 +399,7 @@ fn newer_sessions_replace_older_ones_and_get_everything() {
     index.core.worker_open(index.time(), W2, hello("w1"));
     let effects = index.effects();
     assert!(matches!(effects[0], Effect::Close(W1, _)));
-    assert_eq!(index.from(W1, FromWorker::DeclareEnd(store_id("a"))), []);
+    assert_eq!(index.from(W1, FromWorker::DeclareEnd(end("a"))), []);
 }
 
 #[test]
@@ -435,4 +439,46 @@ fn a_store_that_another_worker_has_attached_too_stays() {
     index.from(W1, FromWorker::Leave);
     assert_eq!(index.fact("a").holders.iter().map(|(w, _)| w.to_string()).collect::<Vec<_>>(), ["w2"]);
     assert!(matches!(index.durable()[..], [Stored::Store(_)]));
+}
+
+#[test]
+fn a_store_read_again_says_what_is_missing_and_drops_it_only_when_told() {
+    let mut index = Index::with_store();
+    let (sealed, cache) = (replica("a", FileKind::Sealed, 1), replica("a", FileKind::Cache, 2));
+    let both = vec![sealed.clone(), cache.clone()];
+    index.from(W1, FromWorker::Declare { request: 1, replicas: both.clone(), attempt: None });
+    for (request, keep_missing) in [(5, true), (6, false), (7, false)] {
+        index.from(W1, FromWorker::Attach(settings("a"), health(10 * GIB, GIB)));
+        index.from(W1, FromWorker::Declare { request: 1, replicas: vec![cache.clone()], attempt: None });
+        let effects = index.from(W1, FromWorker::DeclareEnd(DeclareEnd { keep_missing, request, ..end("a") }));
+        let missing = u64::from(request < 7);
+        assert!(effects.contains(&Effect::Worker(W1, ToWorker::StoreAck { request, missing })), "{effects:?}");
+        let left = if keep_missing { both.clone() } else { vec![cache.clone()] };
+        assert_eq!(index.core.find_sector(SECTOR), left);
+    }
+}
+
+#[test]
+fn a_detached_store_leaves_with_its_replicas_unless_somebody_else_has_it() {
+    let mut index = Index::with_store();
+    let sealed = replica("a", FileKind::Sealed, 1);
+    index.from(W1, FromWorker::Declare { request: 1, replicas: vec![sealed.clone()], attempt: None });
+    index.core.worker_open(index.time(), W2, hello("w2"));
+    index.from(W2, FromWorker::Attach(settings("a"), health(10 * GIB, GIB)));
+    let ack = |conn, request, missing| Effect::Worker(conn, ToWorker::StoreAck { request, missing });
+
+    index.scheduler(FromScheduler::Delete { request: 1, replica: sealed.clone(), reason: String::new() });
+    let effects = index.from(W1, FromWorker::Detach { store: store_id("a"), request: 3 });
+    assert!(effects.contains(&ack(W1, 3, 0)), "{effects:?}");
+    let asked = |e: &Effect| matches!(e, Effect::Worker(W2, ToWorker::Delete { .. }));
+    assert!(effects.iter().any(asked), "the other one is asked to delete: {effects:?}");
+    assert_eq!(index.core.find_sector(SECTOR), std::slice::from_ref(&sealed));
+    assert_eq!(index.fact("a").holders.len(), 1);
+
+    let effects = index.from(W2, FromWorker::Detach { store: store_id("a"), request: 4 });
+    assert!(effects.contains(&ack(W2, 4, 1)), "{effects:?}");
+    assert_eq!(facts(&effects), [&Fact::ReplicaGone(sealed), &Fact::StoreGone(store_id("a"))]);
+    assert_eq!(index.durable(), []);
+    let again = index.from(W2, FromWorker::Detach { store: store_id("a"), request: 5 });
+    assert_eq!(again, [ack(W2, 5, 0)]);
 }

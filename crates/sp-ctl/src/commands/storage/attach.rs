@@ -4,7 +4,8 @@ use serde::Serialize;
 use sp_proto::v1::{AttachStorageRequest, AttachStore};
 use sp_types::ByteSize;
 
-use crate::context::{Context, request};
+use super::PATH_LIMIT;
+use crate::context::{Context, within};
 use crate::error::{CommandError, Exit};
 
 /// Attach a directory of a worker's machine as a storage path.
@@ -63,7 +64,7 @@ impl Attach {
             allow_to: self.allow_to,
         };
         let ask = AttachStorageRequest { worker: self.worker.clone(), attach: Some(attach) };
-        let reply = context.scheduler().await?.attach_storage(request(ask)).await?.into_inner();
+        let reply = context.scheduler().await?.attach_storage(within(PATH_LIMIT, ask)).await?.into_inner();
         let attached = Attached { store: reply.store, worker: self.worker, path: self.path };
         context.show(&attached, |_| {
             format!("Attached {} of worker {} as {}\n", attached.path, attached.worker, attached.store)

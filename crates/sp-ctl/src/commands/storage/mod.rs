@@ -1,8 +1,12 @@
 //! `storage`: paths that hold sector files.
 
 mod attach;
+mod detach;
 mod find;
 mod list;
+mod redeclare;
+
+use std::time::Duration;
 
 use clap::Subcommand;
 use sp_proto::convert;
@@ -11,10 +15,17 @@ use sp_types::FileKind;
 use crate::context::Context;
 use crate::error::CommandError;
 
+/// A worker reads every manifest of a path; the scheduler gives up before, and says why.
+const PATH_LIMIT: Duration = Duration::from_secs(70);
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum Storage {
     /// Attach a directory of a worker's machine as a storage path.
     Attach(attach::Attach),
+    /// Let go of a storage path; its files stay where they are.
+    Detach(detach::Detach),
+    /// Have workers read their storage paths again: sectorstore.json and what lies there.
+    Redeclare(redeclare::Redeclare),
     /// List storage paths, how full they are and what they are for.
     List(list::List),
     /// Show where the files of a sector are.
@@ -25,6 +36,8 @@ impl Storage {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         match self {
             Self::Attach(verb) => verb.run(context).await,
+            Self::Detach(verb) => verb.run(context).await,
+            Self::Redeclare(verb) => verb.run(context).await,
             Self::List(verb) => verb.run(context).await,
             Self::Find(verb) => verb.run(context).await,
         }

@@ -195,7 +195,7 @@ fn filters_and_read_only_paths_refuse_to_take_data() {
 fn a_path_is_initialised_once_and_named_when_it_is_no_store() {
     let disk = MemDisk::default();
     let store = new_store(&disk);
-    let again = Store::init(Arc::new(disk.clone()), Path::new(ROOT), store.meta());
+    let again = Store::init(Arc::new(disk.clone()), Path::new(ROOT), &store.meta());
     assert!(matches!(again, Err(StoreError::AlreadyStore(_))));
     let none = Store::open(Arc::new(disk.clone()), Path::new("/else"), &BTreeSet::new());
     assert!(matches!(none, Err(StoreError::NotAStore(_))));
@@ -216,4 +216,35 @@ fn work_is_kept_only_for_attempts_that_are_named() {
     store.discard(attempt("2.1")).unwrap();
     store.discard(attempt("2.1")).unwrap();
     assert_eq!(store.work_attempts().unwrap(), []);
+}
+
+#[test]
+fn a_path_whose_disk_is_gone_or_another_one_is_not_taken_for_an_empty_store() {
+    let disk = MemDisk::default();
+    let store = new_store(&disk);
+    store.probe().unwrap();
+    let meta = store.layout().meta();
+    let text = read_all(&disk, &meta, 10_000).unwrap();
+    remove_any(&disk, &meta).unwrap();
+    let error = store.probe().unwrap_err();
+    assert!(matches!(error, StoreError::Gone { .. }) && error.to_string().contains("mount its disk"), "{error}");
+    write(&disk, &meta, &String::from_utf8(text.clone()).unwrap().replace("3f2504e0", "aaaaaaaa").into_bytes());
+    assert!(store.probe().unwrap_err().to_string().contains("store aaaaaaaa-"));
+    assert!(matches!(store.reload(&BTreeSet::new()), Err(StoreError::Gone { .. })));
+    write(&disk, &meta, &text);
+    store.probe().unwrap();
+    assert!(!disk.list(&store.layout().probe().parent().unwrap()).unwrap().iter().any(|e| e.name == "probe"));
+}
+
+#[test]
+fn a_reloaded_path_is_made_ready_for_what_it_may_hold_now() {
+    let disk = MemDisk::default();
+    let mut meta = StoreMeta::new(&StoreId::new("a").unwrap(), false, false);
+    let store = Store::init(Arc::new(disk.clone()), Path::new(ROOT), &meta).unwrap();
+    assert!(matches!(store.work(attempt("1.1")), Err(StoreError::ReadOnly)));
+    (meta.can_seal, meta.weight) = (true, 3);
+    meta.write(&disk, &store.layout().meta()).unwrap();
+    store.reload(&BTreeSet::new()).unwrap();
+    assert_eq!((store.meta().weight, store.writable()), (3, true));
+    assert_eq!(publish(&disk, &store, "1.1", 1).len(), 2);
 }

@@ -1,0 +1,213 @@
+//! The stores attached to a worker: `storage.json`, the one made on the first run, and those attached later.
+//!
+//! A path that cannot be used now stays attached, put aside with its reason: its disk may come back, and the others do
+//! not feel it.
+
+mod change;
+mod probe;
+mod tell;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use sp_sectors::{Disk, KnownPaths, LocalPath, StorageConfig, Store, StoreError, StoreMeta, StoreStat, exists};
+use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId};
+
+use crate::failure::Failure;
+pub(crate) use change::{attach, detach, redeclare};
+pub(crate) use probe::{Checked, check, open_all};
+pub(crate) use tell::{tell_again, tell_all};
+
+/// File in the data directory that lists the attached paths, as in Lotus.
+const CONFIG: &str = "storage.json";
+
+/// File in the data directory with what was read of each of them.
+const KNOWN: &str = "known-paths.json";
+
+/// Directory in the data directory that becomes a store on the first run.
+const DEFAULT_STORE: &str = "storage";
+
+/// Attached paths, in the order in which they were attached.
+pub(crate) struct Stores {
+    disk: Arc<dyn Disk>,
+    data_dir: PathBuf,
+    list: RwLock<Vec<Attached>>,
+}
+
+/// One path of `storage.json`.
+#[derive(Clone)]
+struct Attached {
+    /// As `storage.json` has it.
+    listed: String,
+    /// Where that is.
+    root: PathBuf,
+    /// None until it could be opened.
+    store: Option<Store>,
+    /// What its `sectorstore.json` said last; none if that was never read.
+    known: Option<StoreMeta>,
+    /// How full it was at the last look.
+    stat: Option<StoreStat>,
+    /// Why nothing is asked of it now.
+    trouble: Option<String>,
+    /// A look at it has not come back.
+    looking: bool,
+    /// What lies there has to be declared anew.
+    stale: bool,
+}
+
+impl Stores {
+    /// Reads `storage.json`; on the first run makes it, and a store with it. Nothing is opened yet. Blocks.
+    pub(crate) fn read(
+        disk: Arc<dyn Disk>,
+        data_dir: &Path,
+        home: &Path,
+        local_storage: bool,
+        new_id: &StoreId,
+    ) -> Result<Self, StoreError> {
+        let config_path = data_dir.join(CONFIG);
+        let first_run = !exists(&*disk, &config_path).map_err(|source| StoreError::Io {
+            doing: "read",
+            path: config_path.clone(),
+            source,
+        })?;
+        if first_run {
+            let mut config = StorageConfig::default();
+            if local_storage {
+                let path = data_dir.join(DEFAULT_STORE);
+                init_if_new(&disk, &path, &StoreMeta::new(new_id, true, true))?;
+                config.storage_paths.push(LocalPath { path: path.display().to_string() });
+            }
+            config.write(&*disk, &config_path)?;
+        }
+        let config = StorageConfig::read(&*disk, &config_path)?;
+        // Only an aid: one that cannot be read is made anew.
+        let known = KnownPaths::read(&*disk, &data_dir.join(KNOWN)).unwrap_or_else(|error| {
+            tracing::warn!(%error, "what was known of the attached paths is lost; one whose disk is away has no name");
+            KnownPaths::default()
+        });
+        let roots = config.paths(home);
+        let attached = |(LocalPath { path }, root): (LocalPath, PathBuf)| {
+            let known = known.0.get(&path).cloned();
+            Attached { known, ..Attached::new(path, root) }
+        };
+        let list = config.storage_paths.into_iter().zip(roots).map(attached).collect();
+        Ok(Self { disk, data_dir: data_dir.to_owned(), list: RwLock::new(list) })
+    }
+
+    /// The ids of all paths, also of those that are put aside, as far as they were ever read.
+    pub(crate) fn ids(&self) -> Vec<String> {
+        self.list().iter().filter_map(Attached::id).collect()
+    }
+
+    /// Where they all are.
+    pub(crate) fn roots(&self) -> Vec<PathBuf> {
+        self.list().iter().map(|attached| attached.root.clone()).collect()
+    }
+
+    /// All that can be used now.
+    pub(crate) fn all(&self) -> Vec<Store> {
+        let usable = |attached: &Attached| attached.store.clone().filter(|_| attached.trouble.is_none());
+        self.list().iter().filter_map(usable).collect()
+    }
+
+    /// The one with this id, or why it cannot be used.
+    pub(crate) fn get(&self, id: &StoreId) -> Result<Store, Failure> {
+        let list = self.list();
+        let found = list.iter().find(|attached| attached.id().as_deref() == Some(id.as_str()));
+        let Some(Attached { store, trouble, .. }) = found else {
+            let message = format!("store {id} is not attached to this worker; attach it, or ask where it is");
+            return Err(Failure::new(ErrorCode::NotFound, message));
+        };
+        match (store, trouble) {
+            (Some(store), None) => Ok(store.clone()),
+            (_, trouble) => {
+                let reason = trouble.as_deref().unwrap_or("it has not been opened yet");
+                Err(Failure::new(ErrorCode::Unavailable, format!("store {id} is put aside: {reason}")))
+            }
+        }
+    }
+
+    /// The one with this id, also when it is put aside: for what must not be given up before it was tried.
+    pub(crate) fn opened(&self, id: &StoreId) -> Option<Store> {
+        self.list().iter().filter_map(|attached| attached.store.clone()).find(|store| store.id() == id)
+    }
+
+    /// Stores that hold a replica of this kind, with what is known of it. Blocks. A store that cannot be read is passed
+    /// over with a warning: another one may do.
+    pub(crate) fn find(&self, sector: SectorId, kind: FileKind) -> Vec<(Store, ReplicaInfo)> {
+        let found = |store: Store| match store.find(sector, kind) {
+            Ok(found) => found.map(|info| (store, info)),
+            Err(error) => {
+                tracing::warn!(store = %store.id(), %error, "a store cannot be searched");
+                None
+            }
+        };
+        self.all().into_iter().filter_map(found).collect()
+    }
+
+    /// Removes the work directories of an attempt, wherever it has any, and says what stops one of them. Blocks.
+    pub(crate) fn discard(&self, attempt: AttemptId) -> Result<(), StoreError> {
+        let writable = self.all().into_iter().filter(Store::writable);
+        // One that fails keeps none of the others.
+        writable.map(|store| store.discard(attempt)).fold(Ok(()), Result::and)
+    }
+
+    fn list(&self) -> RwLockReadGuard<'_, Vec<Attached>> {
+        self.list.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn list_mut(&self) -> RwLockWriteGuard<'_, Vec<Attached>> {
+        self.list.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what is known of a path; nothing when it has been detached meanwhile.
+    fn change<T>(&self, root: &Path, change: impl FnOnce(&mut Attached) -> T) -> Option<T> {
+        self.list_mut().iter_mut().find(|attached| attached.root == root).map(change)
+    }
+
+    fn seen(&self, root: &Path) -> Option<Attached> {
+        self.list().iter().find(|attached| attached.root == root).cloned()
+    }
+
+    /// Makes the list durable: `storage.json`, and what was read of each path. Blocks.
+    fn save(&self) -> Result<(), StoreError> {
+        let list = self.list();
+        let storage_paths = list.iter().map(|attached| LocalPath { path: attached.listed.clone() }).collect();
+        StorageConfig { storage_paths }.write(&*self.disk, &self.data_dir.join(CONFIG))?;
+        let known = list.iter().filter_map(|a| Some((a.listed.clone(), a.known.clone()?)));
+        KnownPaths(known.collect()).write(&*self.disk, &self.data_dir.join(KNOWN))
+    }
+
+    /// Opens a path and makes it one of ours. Blocks.
+    fn open(&self, root: &Path, keep: &BTreeSet<AttemptId>) -> Result<Store, StoreError> {
+        let store = Store::open(self.disk.clone(), root, keep)?;
+        let twin = |a: &Attached| a.root != root && a.id().as_deref() == Some(store.id().as_str());
+        if let Some(twin) = self.list().iter().find(|attached| twin(attached)) {
+            let (id, other) = (store.id(), twin.root.display());
+            let reason = format!("its ID {id} belongs to {other}, which is attached already");
+            return Err(StoreError::Damaged { path: store.layout().meta(), reason });
+        }
+        Ok(store)
+    }
+}
+
+impl Attached {
+    fn new(listed: String, root: PathBuf) -> Self {
+        let (store, known, stat, trouble) = (None, None, None, None);
+        Self { listed, root, store, known, stat, trouble, looking: false, stale: true }
+    }
+
+    fn id(&self) -> Option<String> {
+        let known = || self.known.as_ref().map(|meta| meta.id.clone());
+        self.store.as_ref().map(|store| store.id().to_string()).or_else(known)
+    }
+}
+
+/// A crash may have come between making the store and listing it.
+fn init_if_new(disk: &Arc<dyn Disk>, path: &Path, meta: &StoreMeta) -> Result<(), StoreError> {
+    match Store::init(disk.clone(), path, meta) {
+        Ok(_) | Err(StoreError::AlreadyStore(_)) => Ok(()),
+        Err(error) => Err(error),
+    }
+}

@@ -1,0 +1,151 @@
+//! Looks at paths: opens those that could not be opened, finds out which are well, gives up on those that do not answer.
+//!
+//! A call on a hung file system never comes back. It is left behind in its thread, one for each path; as long as it is
+//! away nothing else is asked of that path.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use sp_net::Env;
+use sp_proto::v1;
+use sp_sectors::{Store, StoreError, StoreStat};
+use sp_types::AttemptId;
+
+use super::Stores;
+
+/// A path that does not answer within this is put aside.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+/// Opening a path may take longer: it reads every manifest head.
+const OPEN_WITHIN: Duration = Duration::from_secs(30);
+
+/// What a look at a path found.
+pub(crate) struct Checked {
+    /// How full it is, or what is wrong with it; none for a path that nobody has ever read.
+    pub(crate) health: Option<v1::StoreHealth>,
+    /// What lies there has to be declared anew.
+    pub(crate) stale: bool,
+}
+
+/// The right to look at a path, for one at a time.
+pub(crate) struct Turn {
+    stores: Arc<Stores>,
+    root: PathBuf,
+}
+
+impl Drop for Turn {
+    fn drop(&mut self) {
+        self.stores.change(&self.root, |attached| attached.looking = false);
+    }
+}
+
+/// Opens every path, all at once. What cannot be opened is put aside; what takes too long joins when it is there.
+pub(crate) async fn open_all(env: &Env, stores: &Arc<Stores>, keep: &BTreeSet<AttemptId>) {
+    let roots = stores.roots();
+    join_all(roots.iter().map(|root| look(env, stores, root, keep, OPEN_WITHIN))).await;
+}
+
+/// Looks at a path.
+pub(crate) async fn check(env: &Env, stores: &Arc<Stores>, root: &Path, keep: &BTreeSet<AttemptId>) -> Checked {
+    let opened = stores.seen(root).is_some_and(|attached| attached.store.is_some());
+    look(env, stores, root, keep, if opened { ANSWER_WITHIN } else { OPEN_WITHIN }).await;
+    stores.checked(root)
+}
+
+async fn look(env: &Env, stores: &Arc<Stores>, root: &Path, keep: &BTreeSet<AttemptId>, within: Duration) {
+    // Somebody else is at it, and hangs or will say what he finds.
+    let Some(turn) = stores.turn(root) else { return };
+    let keep = keep.clone();
+    let looking = move || turn.stores.look(&turn.root, &keep);
+    if env.timeout(within, env.blocking(looking)).await.is_err() {
+        let reason = format!("it has not answered within {} s; is its disk or its server there?", within.as_secs());
+        stores.put_aside(root, reason);
+    }
+}
+
+impl Stores {
+    /// None while another look at the path is under way.
+    pub(crate) fn turn(self: &Arc<Self>, root: &Path) -> Option<Turn> {
+        let free = self.change(root, |attached| !std::mem::replace(&mut attached.looking, true))?;
+        free.then(|| Turn { stores: self.clone(), root: root.to_owned() })
+    }
+
+    /// Nothing is asked of the path until a look finds it well.
+    pub(super) fn put_aside(&self, root: &Path, reason: String) {
+        self.change(root, |attached| {
+            if attached.trouble.as_ref() != Some(&reason) {
+                tracing::error!(path = %root.display(), reason, "a storage path is put aside");
+            }
+            attached.trouble = Some(reason);
+            attached.stale = true;
+        });
+    }
+
+    /// The next look at it has what lies there declared anew.
+    pub(crate) fn mark_stale(&self, root: &Path) {
+        self.change(root, |attached| attached.stale = true);
+    }
+
+    /// Blocks, for ever on a path that hangs.
+    fn look(&self, root: &Path, keep: &BTreeSet<AttemptId>) {
+        let Some(attached) = self.seen(root) else { return };
+        let found = match &attached.store {
+            None => self.open(root, keep),
+            Some(store) => Ok(store.clone()),
+        };
+        match found.and_then(|store| probe(&store).map(|found| (store, found))) {
+            Ok((store, (stat, late))) => self.is_well(root, store, stat, late),
+            Err(error) => self.put_aside(root, error.to_string()),
+        }
+    }
+
+    fn is_well(&self, root: &Path, store: Store, stat: StoreStat, late: bool) {
+        let meta = (*store.meta()).clone();
+        let news = self.change(root, |attached| {
+            if attached.trouble.take().is_some() {
+                tracing::info!(path = %root.display(), store = %store.id(), "a storage path is well again");
+            }
+            attached.stale |= late || attached.store.is_none();
+            (attached.store, attached.stat) = (Some(store), Some(stat));
+            attached.known.replace(meta.clone()) != Some(meta)
+        });
+        if news == Some(true)
+            && let Err(error) = self.save()
+        {
+            tracing::warn!(%error, "what was read of a storage path cannot be kept; should its disk go, it has no name");
+        }
+    }
+
+    /// How the path is as of the last look. Takes the mark of what has to be declared.
+    fn checked(&self, root: &Path) -> Checked {
+        let Some(attached) = self.seen(root) else { return Checked { health: None, stale: false } };
+        let stale = attached.stale && attached.trouble.is_none() && attached.store.is_some();
+        if stale {
+            self.change(root, |attached| attached.stale = false);
+        }
+        let health = attached.id().map(|store| match (&attached.trouble, attached.stat) {
+            (None, Some(stat)) => v1::StoreHealth {
+                store,
+                capacity_bytes: stat.capacity_bytes,
+                fs_available_bytes: stat.fs_available_bytes,
+                used_bytes: stat.used_bytes,
+                error: String::new(),
+            },
+            (trouble, _) => {
+                let error = trouble.clone().unwrap_or_else(|| "it is being opened".to_owned());
+                v1::StoreHealth { store, error, ..Default::default() }
+            }
+        });
+        Checked { health, stale }
+    }
+}
+
+/// Is it there, how full is it, and has something come to its place that no attempt has declared?
+fn probe(store: &Store) -> Result<(StoreStat, bool), StoreError> {
+    store.probe()?;
+    let late = store.settle_late()?;
+    Ok((store.stat()?, late))
+}

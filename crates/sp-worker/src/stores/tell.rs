@@ -1,0 +1,127 @@
+//! What the index hears of the stores: what they are, what lies in them, how full they are.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use sp_proto::v1::index_worker_message::Body;
+use sp_proto::v1::{self, IndexWorkerMessage};
+use sp_sectors::{Store, StoreMeta};
+use sp_types::ReplicaInfo;
+use tokio::sync::mpsc::{Sender, error::SendError};
+
+use super::{Checked, Stores, check};
+use crate::index::message;
+use crate::node::Node;
+
+/// Replicas in one declaration: far below the limit on messages.
+const DECLARE_MAX: usize = 1000;
+
+type Told = Result<(), SendError<IndexWorkerMessage>>;
+
+/// At the beginning of a session: every path is attached, well or not, and what lies in it is declared, each path in a
+/// task of its own. Returns when all are attached.
+pub(crate) async fn tell_all(node: &Arc<Node>, sender: &Sender<IndexWorkerMessage>) -> Told {
+    for root in node.stores.roots() {
+        node.stores.mark_stale(&root);
+    }
+    tell_again(node, sender, true).await
+}
+
+/// Looks at every path and says how it is. With `attach` each is attached first.
+pub(crate) async fn tell_again(node: &Arc<Node>, sender: &Sender<IndexWorkerMessage>, attach: bool) -> Told {
+    let (roots, keep) = (node.stores.roots(), node.kept());
+    let checks = roots.iter().map(|root| check(&node.env, &node.stores, root, &keep));
+    for (root, checked) in roots.iter().zip(join_all(checks).await) {
+        tell(node, root, checked, sender, attach).await?;
+    }
+    Ok(())
+}
+
+/// One path that has just been attached, or has come back.
+pub(super) async fn tell_one(node: &Arc<Node>, root: &Path, sender: &Sender<IndexWorkerMessage>) -> Told {
+    node.stores.mark_stale(root);
+    let checked = check(&node.env, &node.stores, root, &node.kept()).await;
+    tell(node, root, checked, sender, true).await
+}
+
+async fn tell(
+    node: &Arc<Node>,
+    root: &Path,
+    checked: Checked,
+    sender: &Sender<IndexWorkerMessage>,
+    attach: bool,
+) -> Told {
+    let Checked { health: Some(health), stale } = checked else { return Ok(()) };
+    if !attach && !stale {
+        return sender.send(message(Body::Health(health))).await;
+    }
+    let Some(attach) = node.stores.describe(root, health) else { return Ok(()) };
+    sender.send(message(Body::Attach(attach))).await?;
+    // Nothing is said of what lies in a path that is put aside: the index keeps what it knows.
+    let store = node.stores.seen(root).and_then(|attached| attached.store).filter(|_| stale);
+    if let Some(store) = store {
+        let (declaring, sender) = (node.clone(), sender.clone());
+        let task = async move { declare(&declaring, store, &sender).await };
+        node.env.tasks.spawn("declare", Box::pin(task));
+    }
+    Ok(())
+}
+
+/// Declares everything in a store.
+async fn declare(node: &Node, store: Store, sender: &Sender<IndexWorkerMessage>) {
+    let (scanned, id) = (store.clone(), store.id().to_string());
+    match node.env.blocking(move || scanned.replicas()).await {
+        Ok(replicas) => {
+            let end = v1::DeclareEnd { store: id, ..Default::default() };
+            for message in declarations(node, replicas, end) {
+                if sender.send(message).await.is_err() {
+                    return;
+                }
+            }
+        }
+        Err(error) => {
+            // Without an end of the declaration the index keeps what it knows.
+            tracing::error!(store = id, %error, "a store cannot be read; its files are not declared");
+            node.stores.put_aside(store.layout().root(), error.to_string());
+        }
+    }
+}
+
+/// A declaration in messages.
+pub(crate) fn declarations(node: &Node, replicas: Vec<ReplicaInfo>, end: v1::DeclareEnd) -> Vec<IndexWorkerMessage> {
+    let part = |part: &[ReplicaInfo]| {
+        let replicas = part.iter().cloned().map(v1::Replica::from).collect();
+        message(Body::Declare(v1::Declare { request: node.index.next_request(), replicas, attempt: None }))
+    };
+    let parts = replicas.chunks(DECLARE_MAX).map(part);
+    parts.chain([message(Body::DeclareEnd(end))]).collect()
+}
+
+impl Stores {
+    /// A path as the index wants it described; none if nobody has ever read it.
+    fn describe(&self, root: &Path, health: v1::StoreHealth) -> Option<v1::AttachedStore> {
+        let attached = self.seen(root)?;
+        let opened = attached.store.map(|store| (*store.meta()).clone());
+        Some(self::attached(opened.or(attached.known)?, root, health))
+    }
+}
+
+/// A store as the index wants it described.
+pub(crate) fn attached(meta: StoreMeta, root: &Path, health: v1::StoreHealth) -> v1::AttachedStore {
+    v1::AttachedStore {
+        store: meta.id,
+        weight: meta.weight,
+        can_seal: meta.can_seal,
+        can_store: meta.can_store,
+        max_storage_bytes: meta.max_storage,
+        groups: meta.groups,
+        allow_to: meta.allow_to,
+        allow_types: meta.allow_types,
+        deny_types: meta.deny_types,
+        allow_miners: meta.allow_miners,
+        deny_miners: meta.deny_miners,
+        local_path: root.display().to_string(),
+        health: Some(health),
+    }
+}

@@ -1,0 +1,114 @@
+//! Storage paths on real processes, as Lotus tests them: detached, attached elsewhere, read again, emptied, unmounted.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test of real processes")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde_json::Value;
+use sp_tests::{Cluster, Setup, wait};
+
+/// Longest that a whole proof may take on a busy machine.
+const PROOF_LIMIT: Duration = Duration::from_secs(600);
+
+/// Health is reported every 10 s.
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[test]
+fn sectors_follow_their_path_wherever_it_is_attached() {
+    let setup = Setup {
+        sealing: vec![("sealer".into(), vec!["--no-local-storage".into()])],
+        window: vec!["prover".into()],
+        ..Setup::default()
+    };
+    let mut cluster = Cluster::start(setup).unwrap();
+    let (first, second) = (cluster.dir().join("first"), cluster.dir().join("second"));
+    let id = attach(&cluster, &first, &["--init", "--seal", "--store"]);
+    assert_eq!(cluster.pledge(1).unwrap(), [0]);
+    cluster.wait_for_state(&[0], &["Proving"], PROOF_LIMIT).unwrap();
+    check(&cluster, true);
+
+    // The only copies do not leave by mistake.
+    let refused = cluster.ctl(&["storage", "detach", &id]).unwrap();
+    let why = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(!refused.status.success() && why.contains("on this path only (0)"), "{why}");
+    let detached = cluster.ctl_json(&["storage", "detach", "--really-do-it", &id]).unwrap();
+    assert_eq!((detached["store"].as_str(), detached["files"].as_u64()), (Some(id.as_str()), Some(2)), "{detached}");
+    assert_eq!(row(&cluster, &id), None);
+    check(&cluster, false);
+
+    // The files in another directory: as it is, and it is the same store.
+    copy(&first, &second);
+    assert_eq!(attach(&cluster, &second, &[]), id);
+    check(&cluster, true);
+
+    // A disk that is unmounted loses nothing, and is there again when it is.
+    let away = cluster.dir().join("away");
+    fs::rename(&second, &away).unwrap();
+    fs::create_dir(&second).unwrap();
+    let reason = until(&cluster, &id, |row| row["healthy"] == false);
+    assert!(reason["unhealthy_reason"].as_str().unwrap().contains("mount its disk"), "{reason}");
+    assert_eq!(files(&cluster), ["Cache", "Sealed"], "the index goes on listing what it knew");
+    fs::remove_dir(&second).unwrap();
+    fs::rename(&away, &second).unwrap();
+    until(&cluster, &id, |row| row["healthy"] == true);
+    check(&cluster, true);
+
+    // What is gone stays listed until the operator says that it is gone.
+    fs::remove_file(second.join("sealed/s-t01000-0")).unwrap();
+    let read = cluster.ctl_json(&["storage", "redeclare", "--id", &id]).unwrap();
+    assert_eq!((read[0]["files"].as_u64(), read[0]["missing"].as_u64()), (Some(1), Some(1)), "{read}");
+    assert_eq!(files(&cluster), ["Cache", "Sealed"]);
+    let read = cluster.ctl_json(&["storage", "redeclare", "--all", "--drop-missing"]).unwrap();
+    assert_eq!(read[0]["missing"].as_u64(), Some(1), "{read}");
+    wait::until("the index to have forgotten it", LIMIT, || Ok((files(&cluster) == ["Cache"]).then_some(()))).unwrap();
+}
+
+fn attach(cluster: &Cluster, path: &Path, flags: &[&str]) -> String {
+    let path = path.display().to_string();
+    let args = [&["storage", "attach", "--worker", "sealer"], flags, &[&path]].concat();
+    let attached = cluster.ctl_json(&args).unwrap();
+    let id = attached["store"].as_str().unwrap().to_owned();
+    wait::until("the path to be listed", LIMIT, || Ok(row(cluster, &id).filter(|row| row["healthy"] == true))).unwrap();
+    id
+}
+
+/// The path as `storage list` has it.
+fn row(cluster: &Cluster, id: &str) -> Option<Value> {
+    let rows = cluster.ctl_json(&["storage", "list"]).unwrap();
+    rows.as_array().unwrap().iter().find(|row| row["store"] == id).cloned()
+}
+
+fn until(cluster: &Cluster, id: &str, is: impl Fn(&Value) -> bool) -> Value {
+    wait::until("news of the path", LIMIT, || Ok(row(cluster, id).filter(|row| is(row)))).unwrap()
+}
+
+/// Can sector 0 be read for a proof? The prover learns where it is with the next facts.
+fn check(cluster: &Cluster, good: bool) {
+    let checked = wait::until(&format!("sector 0 to be provable: {good}"), LIMIT, || {
+        let rows = cluster.ctl_json(&["proving", "check", "0"])?;
+        Ok((rows[0]["good"] == good).then_some(()))
+    });
+    checked.unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
+}
+
+/// Kinds of the files of sector 0 that the index knows.
+fn files(cluster: &Cluster) -> Vec<String> {
+    let found = cluster.ctl_json(&["storage", "find", "0"]).unwrap();
+    let mut kinds: Vec<String> =
+        found.as_array().unwrap().iter().map(|row| row["kind"].as_str().unwrap().to_owned()).collect();
+    kinds.sort();
+    kinds
+}
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target: PathBuf = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), &target).unwrap()),
+        }
+    }
+}
