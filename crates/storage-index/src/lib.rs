@@ -1,12 +1,16 @@
-//! The storage index: which file of which sector lies where, path health, reservations, fences.
+//! The storage index: which file of which sector lies where, path health, reservations, fences, locks.
 //!
-//! `core` decides, `rows` keeps, `service` connects; `wire` translates at the edge.
+//! `core` decides, `rows` keeps, `service` connects; `wire` and its sisters translate at the edge.
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod bench;
 mod core;
 mod rows;
 mod service;
 mod wire;
+mod wire_lock;
+mod wire_query;
 
 pub use rows::RowError;
 pub use service::{Options, RunError, Running, Service, StartError};

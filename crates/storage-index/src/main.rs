@@ -56,7 +56,7 @@ struct Settings {
     /// Workers report the health of their stores this often [default: 10s]
     #[arg(long, env = "SP_STORAGE_INDEX_HEALTH_EVERY", value_name = "TIME")]
     health_every: Option<config::Duration>,
-    /// A store without a report for this long takes no data [default: 50s]
+    /// A store without a report for this long takes no data [default: 30s]
     #[arg(long, env = "SP_STORAGE_INDEX_STALE_AFTER", value_name = "TIME")]
     stale_after: Option<config::Duration>,
 }

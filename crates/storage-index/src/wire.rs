@@ -10,10 +10,12 @@ use crate::core::{
     WorkerHello,
 };
 
+use crate::wire_lock;
+
 /// Most lines in one reservation: the kinds of a sector, a few times over.
 const ITEMS_MAX: usize = 64;
 
-fn invalid(field: &'static str, reason: impl ToString) -> WireError {
+pub(crate) fn invalid(field: &'static str, reason: impl ToString) -> WireError {
     WireError::Invalid { field, reason: reason.to_string() }
 }
 
@@ -164,6 +166,10 @@ pub(crate) fn from_scheduler(message: v1::IndexSchedulerMessage) -> Result<FromS
         Body::Fence(v1::Fence { task, up_to_number }) => {
             FromScheduler::Fence { task: TaskId(task), up_to: up_to_number }
         }
+        Body::Lock(message) => {
+            let (lock, manner) = wire_lock::lock(message)?;
+            FromScheduler::Lock(lock, manner)
+        }
         Body::Delete(message) => {
             let v1::DeleteReplica { request, replica: which, reason } = message;
             FromScheduler::Delete { request, replica: replica(which)?, reason }
@@ -175,15 +181,19 @@ pub(crate) fn replica_count(((store, kind), count): ((StoreId, FileKind), u64)) 
     v1::ReplicaCount { store: store.to_string(), kind: v1::FileKind::from(kind) as i32, count }
 }
 
+pub(crate) fn holders_to_wire(holders: Vec<(WorkerId, String)>) -> Vec<v1::StoreHolder> {
+    let holder = |(worker, data_url): (WorkerId, String)| v1::StoreHolder { worker_id: worker.to_string(), data_url };
+    holders.into_iter().map(holder).collect()
+}
+
 pub(crate) fn store_fact(fact: StoreFact) -> v1::StoreFact {
     let StoreFact { settings, health, available_bytes, reserved_bytes, holders, unhealthy } = fact;
     let health = health_to_wire(&settings.id, health);
-    let holder = |(worker, data_url): (WorkerId, String)| v1::StoreHolder { worker_id: worker.to_string(), data_url };
     v1::StoreFact {
         store: Some(v1::AttachedStore { health: Some(health), ..settings_to_wire(settings) }),
         available_bytes,
         reserved_bytes,
-        holders: holders.into_iter().map(holder).collect(),
+        holders: holders_to_wire(holders),
         healthy: unhealthy.is_none(),
         unhealthy_reason: unhealthy.unwrap_or_default(),
     }
@@ -203,6 +213,10 @@ pub(crate) fn fact(fact: Fact, session: &str) -> v1::IndexFact {
         }
         Fact::DeleteDone { request, failed } => {
             Body::DeleteDone(v1::DeleteDone { request, failed: failed.map(failure) })
+        }
+        Fact::LockReply { attempt, sector: SectorId { miner, number: sector }, waits, refused } => {
+            let (attempt, failed) = (Some(attempt.into()), refused.map(failure));
+            Body::LockReply(v1::LockReply { attempt, miner, sector, waits, failed })
         }
     };
     v1::IndexFact { body: Some(body) }

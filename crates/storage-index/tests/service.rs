@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use sp_net::{Env, client, sized, status};
 use sp_proto::v1::index_client::IndexClient;
+use sp_proto::v1::index_query_client::IndexQueryClient;
 use sp_proto::v1::{self, index_fact, index_scheduler_message, index_worker_command, index_worker_message};
 use sp_proto::{PROTOCOL_MINOR, v1::index_fact::Body as Fact};
 use sp_state::{Memory, Redb, State};
@@ -394,4 +395,186 @@ async fn a_peer_that_does_not_keep_up_is_disconnected() {
     assert!(facts < 59_500, "{facts} facts came before {end}");
     let mut scheduler = Scheduler::connect(&index).await;
     assert_eq!(scheduler.snapshot().await.1.len(), 500);
+}
+
+// === places ===
+
+const KINDS: [v1::FileKind; 2] = [v1::FileKind::Sealed, v1::FileKind::Cache];
+
+/// A store with 1 MiB free.
+fn roomy(store: &str, group: &str) -> v1::AttachedStore {
+    let health = v1::StoreHealth { store: store.into(), fs_available_bytes: 1 << 20, ..Default::default() };
+    v1::AttachedStore {
+        store: store.into(),
+        can_seal: true,
+        weight: 10,
+        groups: vec![group.into()],
+        allow_to: vec!["a".into()],
+        health: Some(health),
+        ..Default::default()
+    }
+}
+
+#[tokio::test]
+async fn files_are_found_with_stores_to_fetch_them_to_and_new_ones_are_placed() {
+    let index = Index::start(Arc::new(Memory::new()), |_| {}).await;
+    let mut worker = Worker::connect(&index, "w1").await;
+    for (store, group) in [("st", ""), ("a", "a"), ("b", "b")] {
+        worker.send(index_worker_message::Body::Attach(roomy(store, group))).await;
+    }
+    assert_eq!(worker.declare(1, vec![replica(1)], None).await, None);
+    let mut query = sized!(IndexQueryClient::new(client::channel(&Env::real(), &index.address.to_string()).unwrap()));
+    let find =
+        v1::FindStoresRequest { miner: 1000, sector: 7, kinds: vec![], allow_fetch: true, sector_size: 2048, limit: 0 };
+    let found = query.find_stores(find.clone()).await.unwrap().into_inner().stores;
+    let named: Vec<_> = found.iter().map(|f| (f.store.as_str(), f.weight, f.held.clone(), f.healthy)).collect();
+    assert_eq!(named, [("st", 10, vec![v1::FileKind::Sealed as i32], true), ("a", 0, vec![], true)]);
+    assert_eq!(found[0].holders, [v1::StoreHolder { worker_id: "w1".into(), data_url: "http://w1".into() }]);
+
+    let kinds = KINDS.map(|kind| kind as i32).to_vec();
+    let path_use = v1::PathUse::Sealing as i32;
+    let wanted = v1::BestAllocRequest { miner: 1000, kinds, sector_size: 2048, path_use, limit: 2 };
+    let allocated = query.best_alloc(wanted.clone()).await.unwrap().into_inner();
+    assert_eq!(allocated.stores.iter().map(|s| s.store.as_str()).collect::<Vec<_>>(), ["a", "b"]);
+    let stored = v1::BestAllocRequest { path_use: v1::PathUse::Storage as i32, ..wanted.clone() };
+    let allocated = query.best_alloc(stored).await.unwrap().into_inner();
+    assert_eq!((allocated.stores.len(), allocated.refused.len()), (0, 3));
+    assert_eq!(allocated.refused[0].reason, "CanStore is off");
+
+    for senseless in [
+        v1::BestAllocRequest { path_use: 77, ..wanted.clone() },
+        v1::BestAllocRequest { kinds: vec![99], ..wanted.clone() },
+        v1::BestAllocRequest { kinds: vec![], ..wanted.clone() },
+        v1::BestAllocRequest { sector_size: 2047, ..wanted },
+    ] {
+        assert_eq!(code(&query.best_alloc(senseless).await.unwrap_err()), Some(ErrorCode::BadRequest));
+    }
+    let no_size = v1::FindStoresRequest { sector_size: 0, ..find };
+    assert_eq!(code(&query.find_stores(no_size).await.unwrap_err()), Some(ErrorCode::BadRequest));
+}
+
+/// Everything on a store: many sectors, in declarations of a part each.
+fn content(store: &str, first: u64) -> Vec<v1::Replica> {
+    let sectors = first..first + 500;
+    let of_kind = |kind: v1::FileKind| {
+        sectors.clone().map(move |sector| (sector, kind as i32)).map(|(sector, kind)| v1::Replica {
+            sector,
+            kind,
+            store: store.into(),
+            root: vec![(sector % 251) as u8 + 1; 32],
+            primary: sector % 2 == 0,
+            ..replica(1)
+        })
+    };
+    KINDS.into_iter().flat_map(of_kind).collect()
+}
+
+/// Two workers with two stores each; sectors lie on one or on two of them.
+async fn declare_everything(index: &Index) -> Vec<Worker> {
+    let mut workers = Vec::new();
+    for (name, stores) in [("w1", [("s1", 0), ("s2", 400)]), ("w2", [("s3", 800), ("s4", 0)])] {
+        let mut worker = Worker::connect(index, name).await;
+        for (request, (store, first)) in stores.into_iter().enumerate() {
+            worker.attach(store).await;
+            for (part, replicas) in content(store, first).chunks(300).enumerate() {
+                assert_eq!(worker.declare((request * 10 + part) as u64 + 1, replicas.to_vec(), None).await, None);
+            }
+            let end = v1::DeclareEnd { store: store.into(), ..Default::default() };
+            worker.send(index_worker_message::Body::DeclareEnd(end)).await;
+        }
+        workers.push(worker);
+    }
+    workers
+}
+
+#[tokio::test]
+async fn an_index_without_its_state_comes_back_complete_from_what_workers_declare() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("index.redb");
+    let open = || Arc::new(Redb::open(&path, SCHEMA_VERSION).unwrap());
+    let index = Index::start(open(), |_| {}).await;
+    let workers = declare_everything(&index).await;
+    let before = Scheduler::connect(&index).await.snapshot().await;
+    assert_eq!(before.1.len(), 4 * 500 * 2);
+    let counts = index.client().list_stores(v1::ListStoresRequest {}).await.unwrap().into_inner().counts;
+    drop(workers);
+    index.kill().await;
+    std::fs::remove_file(&path).unwrap();
+
+    let index = Index::start(open(), |_| {}).await;
+    let empty = Scheduler::connect(&index).await.snapshot().await;
+    assert_eq!(empty, (vec![], vec![]));
+    let workers = declare_everything(&index).await;
+    assert_eq!(Scheduler::connect(&index).await.snapshot().await, before);
+    let listed = index.client().list_stores(v1::ListStoresRequest {}).await.unwrap().into_inner();
+    assert_eq!(listed.counts, counts);
+    drop(workers);
+    index.kill().await;
+
+    // What was declared anew is durable anew.
+    let index = Index::start(open(), |_| {}).await;
+    assert_eq!(Scheduler::connect(&index).await.snapshot().await.1, before.1);
+}
+
+// === locks ===
+
+fn lock(attempt: v1::AttemptId, manner: v1::LockManner) -> index_scheduler_message::Body {
+    index_scheduler_message::Body::Lock(v1::Lock {
+        attempt: Some(attempt),
+        miner: 1000,
+        sector: 7,
+        read: vec![v1::FileKind::Cache as i32],
+        write: vec![v1::FileKind::Sealed as i32],
+        manner: manner as i32,
+    })
+}
+
+#[tokio::test]
+async fn locks_are_granted_in_turn_listed_with_their_owners_and_kept_over_a_kill() {
+    let state = Memory::new();
+    // The first start takes its empty state for a lost one.
+    Index::start(Arc::new(state.clone()), |_| {}).await.kill().await;
+    let index = Index::start(Arc::new(state.clone()), |_| {}).await;
+    let mut scheduler = Scheduler::connect(&index).await;
+    scheduler.snapshot().await;
+    let reply = |fact: &Fact| match fact {
+        Fact::LockReply(v1::LockReply { attempt: Some(id), miner: 1000, sector: 7, waits, failed }) => {
+            Some((id.task, *waits, failed.as_ref().map(|f| f.code.clone())))
+        }
+        _ => None,
+    };
+    for (task, manner, waits, failed) in [
+        (1, v1::LockManner::Wait, false, None),
+        (2, v1::LockManner::Wait, true, None),
+        (3, v1::LockManner::Try, false, Some("SP-UNAVAILABLE".to_owned())),
+    ] {
+        scheduler.send(lock(attempt(task, 1), manner)).await;
+        assert_eq!(scheduler.wait(reply).await, (task, waits, failed));
+    }
+    let list = async |index: &Index| {
+        let channel = client::channel(&Env::real(), &index.address.to_string()).unwrap();
+        let listed = sized!(IndexQueryClient::new(channel)).list_locks(v1::ListLocksRequest {}).await.unwrap();
+        listed.into_inner().locks
+    };
+    let locks = list(&index).await;
+    let owners: Vec<_> = locks.iter().map(|l| (l.attempt.map(|id| id.task), l.sector, l.waits)).collect();
+    assert_eq!(owners, [(Some(1), 7, false), (Some(2), 7, true)]);
+    assert_eq!(
+        (&locks[0].read[..], &locks[0].write[..]),
+        (&[v1::FileKind::Cache as i32][..], &[v1::FileKind::Sealed as i32][..])
+    );
+    assert!(locks.iter().all(|l| l.since_unix_ms > 1_600_000_000_000), "{locks:?}");
+    index.kill().await;
+
+    let index = Index::start(Arc::new(state), |_| {}).await;
+    assert_eq!(list(&index).await, locks[..1]);
+    let mut scheduler = Scheduler::connect(&index).await;
+    scheduler.snapshot().await;
+    scheduler.send(lock(attempt(2, 1), v1::LockManner::Wait)).await;
+    assert_eq!(scheduler.wait(reply).await, (2, true, None));
+    scheduler.send(index_scheduler_message::Body::Fence(v1::Fence { task: 1, up_to_number: 1 })).await;
+    assert_eq!(scheduler.wait(reply).await, (2, false, None));
+    let unknown = v1::Lock { manner: 9, attempt: Some(attempt(4, 1)), ..Default::default() };
+    scheduler.send(index_scheduler_message::Body::Lock(unknown)).await;
+    assert_eq!(code(&scheduler.next().await.unwrap_err()), Some(ErrorCode::BadRequest));
 }

@@ -41,7 +41,8 @@ pub(crate) fn fact_event(miner: u64, fact: v1::IndexFact) -> Result<Option<Event
             Event::Reserved { attempt: required("attempt", attempt)?.into(), refused: failed.map(failure) }
         }
         // Known by its number only: the driver knows what it has asked for.
-        index_fact::Body::DeleteDone(_) => return Ok(None),
+        // Nothing is locked yet.
+        index_fact::Body::DeleteDone(_) | index_fact::Body::LockReply(_) => return Ok(None),
     }))
 }
 

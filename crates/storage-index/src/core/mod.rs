@@ -2,7 +2,18 @@
 //!
 //! No clock, no network, no disk: the service around it makes the rows durable first and sends the messages then.
 
+mod catalogue;
+mod choose;
+#[cfg(test)]
+mod choose_tests;
 mod deletes;
+mod fences;
+mod locking;
+#[cfg(test)]
+mod locking_tests;
+mod locks;
+#[cfg(test)]
+mod locks_tests;
 mod model;
 mod replicas;
 mod reserve;
@@ -13,20 +24,20 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sp_env::Monotonic;
-use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, TaskId};
+use sp_types::{ErrorCode, ReplicaInfo, SectorId, StoreId};
 
-use deletes::Delete;
+use catalogue::Catalogue;
+pub(crate) use choose::{AllocStore, Allocate, Allocated, Fetch, Find, FoundStore, PathUse};
+use deletes::Deletes;
+use fences::Fences;
+use locks::Locks;
+pub(crate) use locks::{Lock, Manner, Modes};
 pub(crate) use model::{
-    ConnId, DeclareEnd, Durable, Effect, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReserveItem,
-    RowChange, Settings, StoreFact, ToWorker, WorkerHello,
+    ConnId, DeclareEnd, Effect, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReplicaCounts, ReserveItem,
+    RowChange, Settings, StoreFact, Stored, ToWorker, WorkerHello,
 };
 use model::{Store, Worker};
-
-/// Fences told to a worker that connects: those of the newest tasks. Older ones have no readers left.
-const FENCES_TOLD_MAX: usize = 1000;
-
-/// Replicas by store and kind.
-pub(crate) type ReplicaCounts = BTreeMap<(StoreId, FileKind), u64>;
+use reserve::Reservations;
 
 /// Times that the rules depend on.
 #[derive(Debug, Clone, Copy)]
@@ -37,11 +48,13 @@ pub(crate) struct Timing {
     pub(crate) delete_retry_ms: u64,
     /// A delete for which nobody has the store is given up after this long.
     pub(crate) delete_wait_ms: u64,
+    /// Attempts are leased for this long without a renewal.
+    pub(crate) lease_ms: u64,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { stale_ms: 50_000, delete_retry_ms: 10_000, delete_wait_ms: 600_000 }
+        Self { stale_ms: 30_000, delete_retry_ms: 10_000, delete_wait_ms: 600_000, lease_ms: 15_000 }
     }
 }
 
@@ -50,13 +63,19 @@ pub(crate) struct Core {
     timing: Timing,
     now: Monotonic,
     stores: BTreeMap<StoreId, Store>,
-    replicas: BTreeMap<Place, ReplicaInfo>,
-    reservations: BTreeMap<AttemptId, Vec<ReserveItem>>,
-    fences: BTreeMap<TaskId, u32>,
+    /// When each store was last reported on, until that is too long ago.
+    reports: BTreeSet<(Monotonic, StoreId)>,
+    replicas: Catalogue,
+    /// Rises with every declaration of a store that begins.
+    turn: u64,
+    reservations: Reservations,
+    fences: Fences,
+    locks: Locks,
+    /// When locks that were held before a loss of the state have been presented.
+    presented_at: Option<Monotonic>,
     workers: BTreeMap<ConnId, Worker>,
     scheduler: Option<ConnId>,
-    deletes: BTreeMap<u64, Delete>,
-    next_request: u64,
+    deletes: Deletes,
     /// Stores whose fact may have changed in this event.
     dirty: BTreeSet<StoreId>,
     rows: Vec<RowChange>,
@@ -64,23 +83,36 @@ pub(crate) struct Core {
 }
 
 impl Core {
-    /// With what the last run left durable.
-    pub(crate) fn new(timing: Timing, durable: Durable) -> Self {
-        let store = |settings: Settings| Store { settings, health: None, holders: BTreeSet::new(), told: None };
+    /// An empty one.
+    pub(crate) fn new(timing: Timing) -> Self {
         Self {
             timing,
             now: Monotonic(0),
-            stores: durable.stores.into_iter().map(|s| (s.id.clone(), store(s))).collect(),
-            replicas: durable.replicas.into_iter().map(|r| (Place::of(&r), r)).collect(),
-            reservations: durable.reservations.into_iter().collect(),
-            fences: durable.fences.into_iter().collect(),
+            stores: BTreeMap::new(),
+            reports: BTreeSet::new(),
+            replicas: Catalogue::default(),
+            turn: 0,
+            reservations: Reservations::default(),
+            fences: Fences::default(),
+            locks: Locks::default(),
+            presented_at: None,
             workers: BTreeMap::new(),
             scheduler: None,
-            deletes: BTreeMap::new(),
-            next_request: 1,
+            deletes: Deletes::default(),
             dirty: BTreeSet::new(),
             rows: Vec::new(),
             effects: Vec::new(),
+        }
+    }
+
+    /// Takes back what the last run left durable, each row once, before anything happens.
+    pub(crate) fn restore(&mut self, row: Stored) {
+        match row {
+            Stored::Store(settings) => drop(self.stores.insert(settings.id.clone(), Store::new(settings))),
+            Stored::Replica(replica) => drop(self.replicas.put(&replica, self.turn)),
+            Stored::Reservation(attempt, items) => self.reservations.insert(attempt, items),
+            Stored::Fence(task, up_to) => self.fences.restore(task, up_to),
+            Stored::Lock(lock) => self.locks.restore(lock),
         }
     }
 
@@ -100,10 +132,7 @@ impl Core {
         }
         self.workers.insert(conn, Worker { hello, declaring: BTreeMap::new() });
         self.tell_worker(conn, ToWorker::Welcome);
-        let newest: Vec<_> = self.fences.iter().rev().take(FENCES_TOLD_MAX).map(|(t, n)| (*t, *n)).collect();
-        for (task, up_to) in newest {
-            self.tell_worker(conn, ToWorker::Fence { task, up_to });
-        }
+        self.tell_fences(conn);
         self.flush();
     }
 
@@ -151,8 +180,9 @@ impl Core {
                 store.told = fact;
             }
         }
-        facts.extend(self.replicas.values().cloned().map(Fact::Replica));
+        facts.extend(self.replicas.iter().map(Fact::Replica));
         facts.push(Fact::SnapshotEnd);
+        self.begin_presenting();
         self.effects.push(Effect::Scheduler(conn, facts));
         self.flush();
     }
@@ -165,7 +195,11 @@ impl Core {
         }
         match message {
             FromScheduler::Reserve { attempt, items } => self.reserve(attempt, items),
-            FromScheduler::Release(attempt) => self.release(attempt),
+            FromScheduler::Release(attempt) => {
+                self.release(attempt);
+                self.unlock(attempt);
+            }
+            FromScheduler::Lock(lock, manner) => self.lock(lock, manner),
             FromScheduler::Fence { task, up_to } => self.fence(task, up_to),
             FromScheduler::Delete { request, replica, reason } => self.delete(conn, request, replica, reason),
         }
@@ -175,7 +209,8 @@ impl Core {
     /// Time has passed: reports grow stale, deletes are sent again.
     pub(crate) fn tick(&mut self, now: Monotonic) {
         self.now = now;
-        self.dirty.extend(self.stores.keys().cloned());
+        self.find_stale();
+        self.end_presenting();
         self.repeat_deletes();
         self.flush();
     }
@@ -187,14 +222,12 @@ impl Core {
 
     /// How many replicas of each kind lie on each store.
     pub(crate) fn count_replicas(&self) -> ReplicaCounts {
-        let mut counts = ReplicaCounts::new();
-        self.replicas.keys().for_each(|place| *counts.entry((place.store.clone(), place.kind)).or_default() += 1);
-        counts
+        self.replicas.counts()
     }
 
-    /// Every replica of a sector.
+    /// Every replica of a sector, by kind and store.
     pub(crate) fn find_sector(&self, sector: SectorId) -> Vec<ReplicaInfo> {
-        self.replicas.iter().filter(|(place, _)| place.sector == sector).map(|(_, r)| r.clone()).collect()
+        self.replicas.of_sector(sector)
     }
 
     fn tell_worker(&mut self, conn: ConnId, message: ToWorker) {

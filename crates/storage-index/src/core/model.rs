@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::locks::{Lock, Manner};
 use sp_env::Monotonic;
 use sp_sectors::Filters;
 use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, TaskId, WorkerId};
@@ -131,6 +132,7 @@ pub(crate) enum FromScheduler {
     Release(AttemptId),
     Fence { task: TaskId, up_to: u32 },
     Delete { request: u64, replica: ReplicaInfo, reason: String },
+    Lock(Lock, Manner),
 }
 
 /// What the scheduler is told.
@@ -144,6 +146,7 @@ pub(crate) enum Fact {
     SnapshotEnd,
     ReserveReply { attempt: AttemptId, refused: Option<Refusal> },
     DeleteDone { request: u64, failed: Option<Refusal> },
+    LockReply { attempt: AttemptId, sector: SectorId, waits: bool, refused: Option<Refusal> },
 }
 
 /// A durable row that changes.
@@ -156,6 +159,9 @@ pub(crate) enum RowChange {
     PutReservation(AttemptId, Vec<ReserveItem>),
     DeleteReservation(AttemptId),
     PutFence(TaskId, u32),
+    DeleteFence(TaskId),
+    PutLock(Lock),
+    DeleteLock(AttemptId, SectorId),
 }
 
 /// To be done once the rows are durable, in this order.
@@ -182,13 +188,17 @@ impl Place {
     }
 }
 
-/// Everything that survives a restart.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) struct Durable {
-    pub(crate) stores: Vec<Settings>,
-    pub(crate) replicas: Vec<ReplicaInfo>,
-    pub(crate) reservations: Vec<(AttemptId, Vec<ReserveItem>)>,
-    pub(crate) fences: Vec<(TaskId, u32)>,
+/// Replicas by store and kind.
+pub(crate) type ReplicaCounts = BTreeMap<(StoreId, FileKind), u64>;
+
+/// A row that has survived a restart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Stored {
+    Store(Settings),
+    Replica(ReplicaInfo),
+    Reservation(AttemptId, Vec<ReserveItem>),
+    Fence(TaskId, u32),
+    Lock(Lock),
 }
 
 /// A store and what is known of it in this run.
@@ -202,10 +212,17 @@ pub(super) struct Store {
     pub(super) told: Option<StoreFact>,
 }
 
+impl Store {
+    /// One that nobody has yet.
+    pub(super) fn new(settings: Settings) -> Self {
+        Self { settings, health: None, holders: BTreeSet::new(), told: None }
+    }
+}
+
 /// A connected worker.
 #[derive(Debug, Clone)]
 pub(super) struct Worker {
     pub(super) hello: WorkerHello,
-    /// Stores that it is declaring: what it has named so far.
-    pub(super) declaring: BTreeMap<StoreId, BTreeSet<(SectorId, FileKind)>>,
+    /// Stores that it is declaring, and in which turn it began.
+    pub(super) declaring: BTreeMap<StoreId, u64>,
 }

@@ -1,7 +1,8 @@
 //! Replicas: declared by workers, made durable, told to the scheduler.
 
-use sp_types::{AttemptId, ErrorCode, ReplicaInfo};
+use sp_types::{AttemptId, ErrorCode, ReplicaInfo, StoreId};
 
+use super::catalogue::Put;
 use super::{ConnId, Core, DeclareEnd, Fact, Place, Refusal, RowChange, ToWorker};
 
 impl Core {
@@ -33,34 +34,31 @@ impl Core {
     }
 
     fn put_replica(&mut self, replica: ReplicaInfo) {
-        let place = Place::of(&replica);
-        // Whoever is declaring this store just now may have looked before the replica came.
-        for worker in self.workers.values_mut() {
-            if let Some(named) = worker.declaring.get_mut(&place.store) {
-                named.insert((place.sector, place.kind));
-            }
-        }
-        let before = self.replicas.get(&place);
-        if before == Some(&replica) {
-            return;
-        }
-        if let Some(before) = before.filter(|before| before.id != replica.id).cloned() {
+        // Named in this turn: a declaration that began before it does not drop it.
+        let Put::Changed(before) = self.replicas.put(&replica, self.turn) else { return };
+        if let Some(before) = before.filter(|before| before.id != replica.id) {
             self.tell_scheduler(Fact::ReplicaGone(before));
         }
-        self.rows.push(RowChange::PutReplica(replica.clone()));
         self.tell_scheduler(Fact::Replica(replica.clone()));
-        self.replicas.insert(place, replica);
+        self.rows.push(RowChange::PutReplica(replica));
     }
 
-    /// The worker has named everything in the store: what it has not named is gone, unless it is to stay known.
+    /// The worker is going to name everything in the store. Attached a second time meanwhile, what was named stays so.
+    pub(super) fn begin_declaration(&mut self, conn: ConnId, store: &StoreId) {
+        let Some(worker) = self.workers.get_mut(&conn) else { return };
+        if !worker.declaring.contains_key(store) {
+            self.turn += 1;
+            worker.declaring.insert(store.clone(), self.turn);
+        }
+    }
+
+    /// The worker has named everything in the store: what nobody has named since it began is gone, unless it is to stay
+    /// known.
     pub(super) fn declare_end(&mut self, conn: ConnId, end: &DeclareEnd) {
         let DeclareEnd { store, keep_missing, request } = end;
-        let named = self.workers.get_mut(&conn).and_then(|worker| worker.declaring.remove(store));
+        let begun = self.workers.get_mut(&conn).and_then(|worker| worker.declaring.remove(store));
         // Nothing was begun: of two declarations at once, the first end has settled it.
-        let missing = named.map_or(vec![], |named| {
-            let gone = |place: &&Place| place.store == *store && !named.contains(&(place.sector, place.kind));
-            self.replicas.keys().filter(gone).cloned().collect::<Vec<_>>()
-        });
+        let missing = begun.map_or(vec![], |begun| self.replicas.not_named_since(store, begun));
         if !keep_missing {
             missing.iter().for_each(|place| self.drop_replica(place));
         }
@@ -71,8 +69,8 @@ impl Core {
     pub(super) fn undeclare(&mut self, conn: ConnId, replicas: &[ReplicaInfo]) {
         for replica in replicas {
             let place = Place::of(replica);
-            let same = self.replicas.get(&place).is_some_and(|known| known.id == replica.id);
-            if same && self.is_holder(conn, &place.store) {
+            let is_same = self.replicas.get(&place).is_some_and(|known| known.id == replica.id);
+            if is_same && self.is_holder(conn, &place.store) {
                 self.drop_replica(&place);
             }
         }

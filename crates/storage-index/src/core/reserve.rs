@@ -1,15 +1,69 @@
-//! Reservations and fences: both belong to attempts, and end with them.
+//! Reservations: they belong to attempts, and end with them.
 
 use std::collections::BTreeMap;
 
 use sp_types::{AttemptId, ErrorCode, StoreId, TaskId};
 
-use super::{ConnId, Core, Fact, Refusal, ReserveItem, RowChange, ToWorker};
+use super::{Core, Fact, Refusal, ReserveItem, RowChange};
+
+/// What attempts have reserved, and the sum on each store.
+#[derive(Debug, Default)]
+pub(super) struct Reservations {
+    by_attempt: BTreeMap<AttemptId, Vec<ReserveItem>>,
+    /// Wide enough for every sum of 64-bit sizes; no store without bytes.
+    bytes: BTreeMap<StoreId, u128>,
+}
+
+// === impl Reservations ===
+
+impl Reservations {
+    /// Adds an attempt's. What it had before must be gone.
+    pub(super) fn insert(&mut self, attempt: AttemptId, items: Vec<ReserveItem>) {
+        for item in items.iter().filter(|item| item.size_bytes > 0) {
+            *self.bytes.entry(item.store.clone()).or_default() += u128::from(item.size_bytes);
+        }
+        let before = self.by_attempt.insert(attempt, items);
+        debug_assert!(before.is_none(), "{attempt} has reserved twice");
+        self.check();
+    }
+
+    fn remove(&mut self, attempt: AttemptId) -> Option<Vec<ReserveItem>> {
+        let items = self.by_attempt.remove(&attempt)?;
+        for item in items.iter().filter(|item| item.size_bytes > 0) {
+            if let Some(bytes) = self.bytes.get_mut(&item.store) {
+                *bytes -= u128::from(item.size_bytes);
+                if *bytes == 0 {
+                    self.bytes.remove(&item.store);
+                }
+            }
+        }
+        self.check();
+        Some(items)
+    }
+
+    /// Bytes reserved on a store.
+    pub(super) fn bytes_on(&self, store: &StoreId) -> u64 {
+        self.bytes.get(store).map_or(0, |bytes| u64::try_from(*bytes).unwrap_or(u64::MAX))
+    }
+
+    /// Few enough to count again are counted again.
+    fn check(&self) {
+        if cfg!(debug_assertions) && self.by_attempt.len() <= 64 {
+            let mut bytes: BTreeMap<&StoreId, u128> = BTreeMap::new();
+            for item in self.by_attempt.values().flatten().filter(|item| item.size_bytes > 0) {
+                *bytes.entry(&item.store).or_default() += u128::from(item.size_bytes);
+            }
+            debug_assert!(bytes.into_iter().eq(self.bytes.iter().map(|(store, sum)| (store, *sum))), "{self:?}");
+        }
+    }
+}
+
+// === impl Core ===
 
 impl Core {
     /// Reserves everything or nothing. Asked again by the same attempt for the same, the answer is the same.
     pub(super) fn reserve(&mut self, attempt: AttemptId, items: Vec<ReserveItem>) {
-        let refused = match self.reservations.get(&attempt) {
+        let refused = match self.reservations.by_attempt.get(&attempt) {
             Some(known) if *known == items => None,
             Some(_) => {
                 let message = format!("attempt {attempt} has reserved something else; release that first");
@@ -20,7 +74,7 @@ impl Core {
         let stores: Vec<_> = items.iter().map(|item| item.store.clone()).collect();
         if refused.is_some() {
             self.tell_stores(stores);
-        } else if !items.is_empty() && !self.reservations.contains_key(&attempt) {
+        } else if !items.is_empty() && !self.reservations.by_attempt.contains_key(&attempt) {
             self.rows.push(RowChange::PutReservation(attempt, items.clone()));
             self.reservations.insert(attempt, items);
             self.dirty.extend(stores);
@@ -42,7 +96,7 @@ impl Core {
             *sum = sum.saturating_add(item.size_bytes);
         }
         need.into_iter().find_map(|(store, bytes)| {
-            let available = self.fact(store).map_or(0, |fact| fact.available_bytes);
+            let available = self.stores.get(store).map_or(0, |known| self.available_bytes(known));
             (bytes > available).then(|| {
                 let message = format!("store {store} has {available} bytes available, {bytes} are needed");
                 Refusal::new(ErrorCode::NoSpace, message)
@@ -52,43 +106,31 @@ impl Core {
 
     fn item_refusal(&self, item: &ReserveItem) -> Option<Refusal> {
         let ReserveItem { store, sector, kind, .. } = item;
-        let Some(fact) = self.fact(store) else {
+        let Some(known) = self.stores.get(store) else {
             return Some(Refusal::new(ErrorCode::NotFound, format!("no store {store} was ever attached")));
         };
-        if let Some(reason) = fact.unhealthy {
+        if let Some(reason) = self.unhealthy(known) {
             return Some(Refusal::new(ErrorCode::Unavailable, format!("store {store} is not healthy: {reason}")));
         }
-        if !fact.settings.can_seal && !fact.settings.can_store {
+        if !known.settings.can_seal && !known.settings.can_store {
             return Some(Refusal::new(ErrorCode::BadRequest, format!("store {store} is read-only")));
         }
-        let reason = fact.settings.filters.refusal(sector.miner, *kind)?;
+        let reason = known.settings.filters.refusal(sector.miner, *kind)?;
         Some(Refusal::new(ErrorCode::BadRequest, format!("store {store} does not take {kind} of {sector}: {reason}")))
     }
 
     /// Ends a reservation; none there is fine.
     pub(super) fn release(&mut self, attempt: AttemptId) {
-        if let Some(items) = self.reservations.remove(&attempt) {
+        if let Some(items) = self.reservations.remove(attempt) {
             self.rows.push(RowChange::DeleteReservation(attempt));
             self.dirty.extend(items.into_iter().map(|item| item.store));
         }
     }
 
-    /// Attempts of the task up to this number are ended, for good. Every worker hears of it.
-    pub(super) fn fence(&mut self, task: TaskId, up_to: u32) {
-        let known = self.fences.get(&task).copied().unwrap_or(0);
-        if up_to > known {
-            self.fences.insert(task, up_to);
-            self.rows.push(RowChange::PutFence(task, up_to));
-        }
-        let ended: Vec<_> = self.reservations.keys().filter(|a| a.task == task && a.number <= up_to).copied().collect();
+    /// Ends the reservations of the task's attempts up to this number.
+    pub(super) fn release_up_to(&mut self, task: TaskId, up_to: u32) {
+        let all = AttemptId { task, number: 0 }..=AttemptId { task, number: up_to };
+        let ended: Vec<_> = self.reservations.by_attempt.range(all).map(|(attempt, _)| *attempt).collect();
         ended.into_iter().for_each(|attempt| self.release(attempt));
-        let up_to = up_to.max(known);
-        for conn in self.workers.keys().copied().collect::<Vec<ConnId>>() {
-            self.tell_worker(conn, ToWorker::Fence { task, up_to });
-        }
-    }
-
-    pub(super) fn is_ended(&self, attempt: AttemptId) -> bool {
-        self.fences.get(&attempt.task).is_some_and(|up_to| attempt.number <= *up_to)
     }
 }

@@ -1,8 +1,9 @@
 //! Stores: attach, health, and the fact that follows from them.
 
 use super::{ConnId, Core, Fact, Health, Refusal, RowChange, Settings, Store, StoreFact, ToWorker};
-use sp_types::{ErrorCode, StoreId};
-use std::collections::{BTreeMap, BTreeSet};
+use sp_env::Monotonic;
+use sp_types::{ErrorCode, StoreId, WorkerId};
+use std::collections::BTreeMap;
 
 impl Core {
     /// A worker has a store attached. Its settings replace what was known; its declarations begin.
@@ -12,21 +13,15 @@ impl Core {
         if known.is_none_or(|store| store.settings != settings) {
             self.rows.push(RowChange::PutStore(settings.clone()));
         }
-        let report = Some((health, self.now));
         match self.stores.get_mut(&id) {
-            Some(store) => (store.settings, store.health) = (settings, report),
-            None => {
-                let store = Store { settings, health: report, holders: BTreeSet::new(), told: None };
-                self.stores.insert(id.clone(), store);
-            }
+            Some(store) => store.settings = settings,
+            None => drop(self.stores.insert(id.clone(), Store::new(settings))),
         }
         if let Some(store) = self.stores.get_mut(&id) {
             store.holders.insert(conn);
         }
-        if let Some(worker) = self.workers.get_mut(&conn) {
-            // Attached a second time while it is being declared, what was named stays named.
-            worker.declaring.entry(id.clone()).or_default();
-        }
+        self.note_report(&id, health);
+        self.begin_declaration(conn, &id);
         self.dirty.insert(id.clone());
         self.deletes_found(&id);
     }
@@ -36,16 +31,36 @@ impl Core {
         if !self.is_holder(conn, id) {
             return self.refuse_worker(conn, format!("report of store {id}, which this worker has not attached"));
         }
-        if let Some(store) = self.stores.get_mut(id) {
-            store.health = Some((health, self.now));
-        }
+        self.note_report(id, health);
         self.dirty.insert(id.clone());
+    }
+
+    fn note_report(&mut self, id: &StoreId, health: Health) {
+        let Some(store) = self.stores.get_mut(id) else { return };
+        if let Some((_, before)) = store.health.replace((health, self.now)) {
+            self.reports.remove(&(before, id.clone()));
+        }
+        self.reports.insert((self.now, id.clone()));
+    }
+
+    /// Stores of which nobody has reported for too long have another fact now. Each is found once.
+    pub(super) fn find_stale(&mut self) {
+        while let Some((at, _)) = self.reports.first()
+            && self.is_stale(*at)
+            && let Some((_, id)) = self.reports.pop_first()
+        {
+            self.dirty.insert(id);
+        }
+    }
+
+    fn is_stale(&self, reported: Monotonic) -> bool {
+        self.now.since_ms(reported) > self.timing.stale_ms
     }
 
     /// A worker that was stopped for good takes its stores with it, all but those that another one has attached too.
     /// Reservations in them end with their attempts.
     pub(super) fn leave(&mut self, conn: ConnId) {
-        let alone = |store: &super::Store| store.holders.iter().eq([&conn]);
+        let alone = |store: &Store| store.holders.iter().eq([&conn]);
         let gone: Vec<_> = self.stores.iter().filter(|(_, s)| alone(s)).map(|(id, _)| id.clone()).collect();
         let reason = Refusal::new(ErrorCode::Cancelled, "the worker has left with its stores");
         self.effects.push(super::Effect::Close(conn, reason));
@@ -69,20 +84,23 @@ impl Core {
         self.acknowledge_store(conn, request, left);
     }
 
-    /// Takes a store out of the index; says how many replicas went with it.
-    fn remove_store(&mut self, id: &StoreId) -> usize {
-        let places = self.replicas.keys().filter(|place| place.store == *id).cloned().collect::<Vec<_>>();
-        places.iter().for_each(|place| self.drop_replica(place));
-        self.stores.remove(id);
-        self.rows.push(RowChange::DeleteStore(id.clone()));
-        self.tell_scheduler(Fact::StoreGone(id.clone()));
-        places.len()
-    }
-
     pub(super) fn acknowledge_store(&mut self, conn: ConnId, request: u64, missing: usize) {
         if request != 0 {
             self.tell_worker(conn, ToWorker::StoreAck { request, missing: missing as u64 });
         }
+    }
+
+    /// Takes a store out of the index; says how many replicas went with it.
+    fn remove_store(&mut self, id: &StoreId) -> usize {
+        let places = self.replicas.on_store(id);
+        places.iter().for_each(|place| self.drop_replica(place));
+        self.replicas.forget_store(id);
+        if let Some(Store { health: Some((_, reported)), .. }) = self.stores.remove(id) {
+            self.reports.remove(&(reported, id.clone()));
+        }
+        self.rows.push(RowChange::DeleteStore(id.clone()));
+        self.tell_scheduler(Fact::StoreGone(id.clone()));
+        places.len()
     }
 
     pub(super) fn is_holder(&self, conn: ConnId, id: &StoreId) -> bool {
@@ -95,39 +113,44 @@ impl Core {
         self.forget_worker(conn);
     }
 
-    /// Bytes reserved in a store.
-    pub(super) fn reserved_bytes(&self, id: &StoreId) -> u64 {
-        let items = self.reservations.values().flatten().filter(|item| item.store == *id);
-        items.fold(0, |sum: u64, item| sum.saturating_add(item.size_bytes))
+    /// Room for more on a store: what its last report left, less what attempts have reserved.
+    pub(super) fn available_bytes(&self, store: &Store) -> u64 {
+        let Some((health, _)) = &store.health else { return 0 };
+        let reserved_bytes = self.reservations.bytes_on(&store.settings.id);
+        let available_bytes = health.fs_available_bytes.saturating_sub(reserved_bytes);
+        if store.settings.max_storage_bytes == 0 {
+            return available_bytes;
+        }
+        let room = store.settings.max_storage_bytes.saturating_sub(health.used_bytes);
+        available_bytes.min(room.saturating_sub(reserved_bytes))
     }
 
     /// Everything there is to say about a store.
     pub(super) fn fact(&self, id: &StoreId) -> Option<StoreFact> {
         let store = self.stores.get(id)?;
-        let reserved_bytes = self.reserved_bytes(id);
-        let health = store.health.as_ref().map_or_else(Health::default, |(health, _)| health.clone());
-        let mut available_bytes = health.fs_available_bytes.saturating_sub(reserved_bytes);
-        if store.settings.max_storage_bytes > 0 {
-            let room = store.settings.max_storage_bytes.saturating_sub(health.used_bytes);
-            available_bytes = available_bytes.min(room.saturating_sub(reserved_bytes));
-        }
+        Some(StoreFact {
+            settings: store.settings.clone(),
+            health: store.health.as_ref().map_or_else(Health::default, |(health, _)| health.clone()),
+            available_bytes: self.available_bytes(store),
+            reserved_bytes: self.reservations.bytes_on(id),
+            holders: self.holders(store),
+            unhealthy: self.unhealthy(store),
+        })
+    }
+
+    /// Workers that have the store attached, by id, each once, with their data planes.
+    pub(super) fn holders(&self, store: &Store) -> Vec<(WorkerId, String)> {
         let holders: BTreeMap<_, _> = store
             .holders
             .iter()
             .filter_map(|conn| self.workers.get(conn))
             .map(|worker| (worker.hello.worker.clone(), worker.hello.data_url.clone()))
             .collect();
-        Some(StoreFact {
-            settings: store.settings.clone(),
-            health,
-            available_bytes,
-            reserved_bytes,
-            holders: holders.into_iter().collect(),
-            unhealthy: self.unhealthy(store),
-        })
+        holders.into_iter().collect()
     }
 
-    fn unhealthy(&self, store: &Store) -> Option<String> {
+    /// Why nothing may be put there now.
+    pub(super) fn unhealthy(&self, store: &Store) -> Option<String> {
         if store.holders.is_empty() {
             return Some("no connected worker has it attached".to_owned());
         }
@@ -138,8 +161,7 @@ impl Core {
             return Some(health.error.clone());
         }
         // No age in the text: it would be a new fact with every second.
-        let stale = self.now.since_ms(*at) > self.timing.stale_ms;
-        stale.then(|| format!("no report for more than {} s", self.timing.stale_ms / 1000))
+        self.is_stale(*at).then(|| format!("no report for more than {} s", self.timing.stale_ms / 1000))
     }
 
     /// Tells the scheduler what has changed about stores.

@@ -1,12 +1,22 @@
 //! Every row comes back as it was; another cluster's are refused.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
+use prost::Message;
+use sp_proto::v1;
 use sp_sectors::Filters;
 use sp_state::Memory;
-use sp_types::{AttemptId, FileKind, ReplicaId, ReplicaInfo, SectorId, StoreId, TaskId};
+use sp_types::{AttemptId, FileKind, FileKindSet, ReplicaId, ReplicaInfo, SectorId, StoreId, TaskId};
 
 use super::*;
-use crate::core::{Place, ReserveItem, Settings};
+use crate::core::{Lock, Modes, Place, ReserveItem, Settings};
+
+fn all(state: &dyn State, cluster: &str) -> Result<Vec<Stored>, RowError> {
+    let mut rows = Vec::new();
+    open(state, cluster, |row| rows.push(row))?;
+    Ok(rows)
+}
 
 fn any_store() -> impl Strategy<Value = StoreId> {
     "[a-z0-9][a-z0-9-]{0,40}".prop_map(|text| StoreId::new(text).unwrap())
@@ -48,6 +58,17 @@ prop_compose! {
     }
 }
 
+prop_compose! {
+    fn any_lock()(
+        attempt in (any::<u64>(), any::<u32>()), sector in any_sector(), write in any_kind(), since in any::<u64>(),
+        read in proptest::option::of(any_kind()),
+    ) -> Lock {
+        let attempt = AttemptId { task: TaskId(attempt.0), number: attempt.1 };
+        let modes = Modes { read: read.into_iter().collect(), write: FileKindSet::of(&[write]) };
+        Lock { attempt, sector, modes, since_unix_ms: since }
+    }
+}
+
 proptest! {
     #[test]
     fn rows_round_trip(
@@ -56,6 +77,7 @@ proptest! {
         attempt in (any::<u64>(), any::<u32>()),
         items in proptest::collection::vec(any_item(), 0..5),
         fence in (any::<u64>(), any::<u32>()),
+        lock in any_lock(),
     ) {
         let attempt = AttemptId { task: TaskId(attempt.0), number: attempt.1 };
         let task = TaskId(fence.0);
@@ -64,30 +86,38 @@ proptest! {
             RowChange::PutReplica(replica.clone()),
             RowChange::PutReservation(attempt, items.clone()),
             RowChange::PutFence(task, fence.1),
+            RowChange::PutLock(lock),
         ];
         let state = Memory::new();
         state.commit(batch(&changes)).unwrap();
-        let expected = Durable {
-            stores: vec![settings],
-            replicas: vec![replica.clone()],
-            reservations: vec![(attempt, items)],
-            fences: vec![(task, fence.1)],
-        };
-        prop_assert_eq!(open(&state, "c").unwrap(), expected);
-        let gone = [RowChange::DeleteReplica(Place::of(&replica)), RowChange::DeleteReservation(attempt)];
+        let id = settings.id.clone();
+        let expected = [
+            Stored::Store(settings),
+            Stored::Replica(replica.clone()),
+            Stored::Reservation(attempt, items),
+            Stored::Fence(task, fence.1),
+            Stored::Lock(lock),
+        ];
+        prop_assert_eq!(all(&state, "c").unwrap(), expected);
+        let gone = [
+            RowChange::DeleteStore(id),
+            RowChange::DeleteReplica(Place::of(&replica)),
+            RowChange::DeleteReservation(attempt),
+            RowChange::DeleteFence(task),
+            RowChange::DeleteLock(lock.attempt, lock.sector),
+        ];
         state.commit(batch(&gone)).unwrap();
-        let left = open(&state, "c").unwrap();
-        prop_assert!(left.replicas.is_empty() && left.reservations.is_empty());
+        prop_assert_eq!(all(&state, "c").unwrap(), []);
     }
 
     #[test]
     fn junk_is_refused_and_never_panics(key in proptest::collection::vec(any::<u8>(), 0..40), value in proptest::collection::vec(any::<u8>(), 0..60)) {
-        for prefix in [store::PREFIX, replica::PREFIX, reservation::PREFIX, fence::PREFIX] {
+        for prefix in [store::PREFIX, replica::PREFIX, replica_v1::PREFIX, reservation::PREFIX, fence::PREFIX, lock::PREFIX] {
             let state = Memory::new();
             let mut batch = Batch::new();
             batch.put([prefix, &key].concat(), value.clone());
             state.commit(batch).unwrap();
-            let opened = open(&state, "c");
+            let opened = all(&state, "c");
             let valid_fence = prefix == fence::PREFIX && key.len() == 8 && value.len() == 4;
             prop_assert!(valid_fence || matches!(opened, Err(RowError::Damaged { .. })), "{opened:?}");
         }
@@ -97,7 +127,46 @@ proptest! {
 #[test]
 fn a_state_belongs_to_one_cluster() {
     let state = Memory::new();
-    open(&state, "a").unwrap();
-    open(&state, "a").unwrap();
-    assert!(matches!(open(&state, "b"), Err(RowError::OtherCluster { .. })));
+    all(&state, "a").unwrap();
+    all(&state, "a").unwrap();
+    assert!(matches!(all(&state, "b"), Err(RowError::OtherCluster { .. })));
+}
+
+#[test]
+fn replicas_of_version_1_are_kept_as_version_2_has_them() {
+    let replica = |number: u64| ReplicaInfo {
+        id: ReplicaId {
+            sector: SectorId { miner: 1000, number },
+            kind: FileKind::ALL[number as usize % FileKind::ALL.len()],
+            store: StoreId::new(format!("s{}", number % 3)).unwrap(),
+            root: [number as u8; 32],
+        },
+        size_bytes: number,
+        primary: number.is_multiple_of(2),
+    };
+    let replicas: Vec<_> = (0..PAGE as u64 + 10).map(replica).collect();
+    let state = Memory::new();
+    let mut old = Batch::new();
+    for info in &replicas {
+        old.put(replica_v1::key_of(info), v1::Replica::from(info.clone()).encode_to_vec());
+    }
+    state.commit(old).unwrap();
+    let expected: BTreeSet<_> = replicas.into_iter().map(|info| info.id).collect();
+    for _ in 0..2 {
+        let read = all(&state, "c").unwrap();
+        let ids =
+            read.iter().filter_map(|row| if let Stored::Replica(info) = row { Some(info.id.clone()) } else { None });
+        assert_eq!(ids.collect::<BTreeSet<_>>(), expected);
+        assert_eq!(state.scan(replica_v1::PREFIX, None, 1).unwrap(), []);
+    }
+}
+
+#[test]
+fn rows_are_read_page_by_page_and_each_once() {
+    let state = Memory::new();
+    let rows = PAGE as u64 * 2 + 1;
+    let changes: Vec<_> = (0..rows).map(|task| RowChange::PutFence(TaskId(task), 1)).collect();
+    state.commit(batch(&changes)).unwrap();
+    let read: Vec<_> = (0..rows).map(|task| Stored::Fence(TaskId(task), 1)).collect();
+    assert_eq!(all(&state, "c").unwrap(), read);
 }

@@ -14,7 +14,8 @@ use tonic::Streaming;
 
 use super::session::{SchedulerQueue, Session, WorkerQueue, read};
 use crate::core::{
-    ConnId, Core, Effect, FromScheduler, FromWorker, Refusal, ReplicaCounts, RowChange, StoreFact, WorkerHello,
+    Allocate, Allocated, ConnId, Core, Effect, Find, FoundStore, FromScheduler, FromWorker, Lock, Refusal,
+    ReplicaCounts, RowChange, StoreFact, WorkerHello,
 };
 use crate::{rows, wire};
 
@@ -41,6 +42,9 @@ pub(super) enum Input {
     Closed(ConnId, Option<Refusal>),
     ListStores(oneshot::Sender<(Vec<StoreFact>, ReplicaCounts)>),
     FindSector(SectorId, oneshot::Sender<Vec<ReplicaInfo>>),
+    FindStores(Find, oneshot::Sender<Vec<FoundStore>>),
+    ListLocks(oneshot::Sender<Vec<(Lock, bool)>>),
+    BestAlloc(Allocate, usize, oneshot::Sender<Allocated>),
     Stop,
 }
 
@@ -54,7 +58,7 @@ pub(super) struct Actor {
     receiver: mpsc::Receiver<Input>,
     sessions: BTreeMap<ConnId, Session>,
     next_conn: u64,
-    session_id: String,
+    session_id: Arc<str>,
     health_ms: u64,
     next_tick: Monotonic,
     stopping: bool,
@@ -72,7 +76,7 @@ impl Actor {
         health_ms: u64,
     ) -> Self {
         Self {
-            session_id: env.uuid(),
+            session_id: env.uuid().into(),
             next_tick: env.clock.monotonic(),
             env,
             state,
@@ -138,6 +142,10 @@ impl Actor {
                 self.declaring |= matches!(message, FromWorker::Declare { attempt: Some(_), .. });
                 self.core.worker(now, conn, message);
             }
+            Input::Scheduler(conn, FromScheduler::Lock(lock, manner)) => {
+                let lock = Lock { since_unix_ms: self.env.clock.unix_ms(), ..lock };
+                self.core.scheduler(now, conn, FromScheduler::Lock(lock, manner));
+            }
             Input::Scheduler(conn, message) => self.core.scheduler(now, conn, message),
             Input::Closed(conn, reason) => {
                 match reason {
@@ -151,6 +159,9 @@ impl Actor {
                 drop(answer.send((self.core.list_stores(), self.core.count_replicas())));
             }
             Input::FindSector(sector, answer) => drop(answer.send(self.core.find_sector(sector))),
+            Input::FindStores(find, answer) => drop(answer.send(self.core.find_stores(&find))),
+            Input::BestAlloc(wanted, limit, answer) => drop(answer.send(self.core.best_alloc(&wanted, limit))),
+            Input::ListLocks(answer) => drop(answer.send(self.core.list_locks())),
             Input::Stop => self.stop(),
         }
     }

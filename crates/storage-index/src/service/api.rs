@@ -13,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use super::actor::Input;
-use super::session::{SCHEDULER_QUEUE, WORKER_QUEUE};
+use super::session::{Facts, SCHEDULER_QUEUE, WORKER_QUEUE};
 use crate::wire;
 
 /// A peer that opens a session says who it is within this time.
@@ -58,7 +58,7 @@ impl Api {
         self.inputs.send(input).await.map_err(gone)
     }
 
-    async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Input) -> Result<T, Status> {
+    pub(super) async fn ask<T>(&self, question: impl FnOnce(oneshot::Sender<T>) -> Input) -> Result<T, Status> {
         let (sender, receiver) = oneshot::channel();
         self.tell(question(sender)).await?;
         let gone = |_| status::to_status(ErrorCode::Unavailable, "the index is stopping; try again soon");
@@ -99,9 +99,15 @@ impl Index for Api {
             return Err(no_hello());
         };
         self.check(&hello.cluster, hello.protocol_minor)?;
-        let (queue, receiver) = mpsc::channel(SCHEDULER_QUEUE);
+        let (queue, receiver) = mpsc::channel::<Result<Facts, Status>>(SCHEDULER_QUEUE);
         self.tell(Input::SchedulerOpen { messages, queue }).await?;
-        let facts = ReceiverStream::new(receiver).flat_map(futures_util::stream::iter);
+        let facts = ReceiverStream::new(receiver).flat_map(|facts| {
+            let (facts, end) = match facts {
+                Ok(facts) => (Some(facts.into_wire()), None),
+                Err(end) => (None, Some(end)),
+            };
+            futures_util::stream::iter(facts.into_iter().flatten().map(Ok).chain(end.map(Err)))
+        });
         Ok(Response::new(Box::pin(facts)))
     }
 

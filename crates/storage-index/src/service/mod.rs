@@ -2,6 +2,7 @@
 
 mod actor;
 mod api;
+mod query;
 mod session;
 
 use std::net::SocketAddr;
@@ -12,6 +13,7 @@ use std::time::Duration;
 use sp_env::StopOnDrop;
 use sp_net::server::{Server, Services};
 use sp_net::{Env, NetError, sized};
+use sp_proto::v1::index_query_server::IndexQueryServer;
 use sp_proto::v1::index_server::IndexServer;
 use sp_state::{CommitError, State};
 use tokio::sync::{mpsc, oneshot};
@@ -24,8 +26,8 @@ use api::Api;
 /// Name of the binary, in logs and in the announcement.
 const NAME: &str = "sp-storage-index";
 
-/// Messages that wait for the actor; a session that has more waits with them.
-const INPUTS: usize = 1024;
+/// Messages that wait for the actor, each of up to a thousand replicas; a session that has more waits with them.
+const INPUTS: usize = 256;
 
 /// How the index runs.
 #[derive(Debug, Clone)]
@@ -45,14 +47,14 @@ pub struct Options {
 }
 
 impl Options {
-    /// Lotus's times: a report every 10 s, unhealthy after 50 s.
+    /// A report every 10 s, as Lotus has it; unhealthy after 30 s, when three are missing.
     pub fn new(cluster: impl Into<String>, listen: SocketAddr) -> Self {
         Self {
             cluster: cluster.into(),
             listen,
             data_dir: None,
             health_every: Duration::from_secs(10),
-            stale_after: Duration::from_secs(50),
+            stale_after: Duration::from_secs(30),
             delete_retry: Duration::from_secs(10),
         }
     }
@@ -102,7 +104,6 @@ pub struct Running {
 impl Service {
     /// Reads the state and starts to think; nobody can reach it yet. Blocks while it reads.
     pub fn new(env: Env, state: Arc<dyn State>, options: Options) -> Result<Self, StartError> {
-        let durable = rows::open(&*state, &options.cluster)?;
         let timing = Timing {
             stale_ms: options.stale_after.as_millis() as u64,
             delete_retry_ms: options.delete_retry.as_millis() as u64,
@@ -111,7 +112,10 @@ impl Service {
         let (inputs, receiver) = mpsc::channel(INPUTS);
         let (end, ended) = oneshot::channel();
         let health_ms = options.health_every.as_millis() as u64;
-        let core = Core::new(timing, durable);
+        let mut core = Core::new(timing);
+        if rows::open(&*state, &options.cluster, |row| core.restore(row))? {
+            core.await_locks();
+        }
         let actor = Actor::new(env.clone(), state, core, inputs.downgrade(), receiver, health_ms);
         let task = Box::pin(async move {
             // Nobody waits for the end of an index that is being dropped.
@@ -124,7 +128,8 @@ impl Service {
 
     /// Its gRPC services.
     pub fn routes(&self) -> Services {
-        Services::new().with(sized!(IndexServer::new(self.api.clone())))
+        let query = sized!(IndexQueryServer::new(self.api.clone()));
+        Services::new().with(sized!(IndexServer::new(self.api.clone()))).with(query)
     }
 
     /// Takes the port.

@@ -1,5 +1,7 @@
 //! One connected peer: the queue towards it, and the task that reads what it says.
 
+use std::sync::Arc;
+
 use sp_env::StopOnDrop;
 use sp_net::{Env, status};
 use sp_proto::v1;
@@ -17,7 +19,20 @@ pub(super) const WORKER_QUEUE: usize = 4096;
 pub(super) const SCHEDULER_QUEUE: usize = 16_384;
 
 pub(super) type WorkerQueue = mpsc::Sender<Result<v1::IndexWorkerCommand, Status>>;
-pub(super) type SchedulerQueue = mpsc::Sender<Vec<Result<v1::IndexFact, Status>>>;
+pub(super) type SchedulerQueue = mpsc::Sender<Result<Facts, Status>>;
+
+/// Facts on their way, put on the wire one by one as the scheduler takes them: a snapshot may be millions.
+pub(super) struct Facts {
+    facts: Vec<Fact>,
+    session_id: Arc<str>,
+}
+
+impl Facts {
+    pub(super) fn into_wire(self) -> impl Iterator<Item = v1::IndexFact> {
+        let Self { facts, session_id } = self;
+        facts.into_iter().map(move |fact| wire::fact(fact, &session_id))
+    }
+}
 
 /// Dropping it ends the session.
 pub(super) struct Session {
@@ -48,11 +63,9 @@ impl Session {
     }
 
     /// False when the peer is gone or does not keep up.
-    pub(super) fn facts(&self, facts: Vec<Fact>, session_id: &str) -> bool {
+    pub(super) fn facts(&self, facts: Vec<Fact>, session_id: &Arc<str>) -> bool {
         match &self.queue {
-            Queue::Scheduler(queue) => {
-                queue.try_send(facts.into_iter().map(|fact| Ok(wire::fact(fact, session_id))).collect()).is_ok()
-            }
+            Queue::Scheduler(queue) => queue.try_send(Ok(Facts { facts, session_id: session_id.clone() })).is_ok(),
             Queue::Worker(_) => false,
         }
     }
@@ -62,7 +75,7 @@ impl Session {
         let last = status::to_status(reason.code, reason.message);
         let told = match self.queue {
             Queue::Worker(queue) => queue.try_send(Err(last)).is_ok(),
-            Queue::Scheduler(queue) => queue.try_send(vec![Err(last)]).is_ok(),
+            Queue::Scheduler(queue) => queue.try_send(Err(last)).is_ok(),
         };
         if !told {
             tracing::debug!("a peer was disconnected without being told why");
