@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, RenameFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::{Disk, DiskFile, Entry, Metadata, Space};
@@ -45,6 +45,24 @@ impl DiskFile for RealFile {
 
     fn size_bytes(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn set_size(&self, size_bytes: u64) -> io::Result<()> {
+        self.0.set_len(size_bytes)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        // Moves the file's cursor, which nobody uses: every read and write here names its place.
+        match rustix::fs::seek(&self.0, SeekFrom::Data(offset)) {
+            Ok(at) => Ok(Some(at)),
+            Err(Errno::NXIO) => Ok(None),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok((offset < self.size_bytes()?).then_some(offset)),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn is_shared(&self) -> io::Result<bool> {
+        Ok(self.0.metadata()?.nlink() > 1)
     }
 }
 
@@ -166,6 +184,14 @@ impl Disk for RealDisk {
             Err(e) if copy_unsupported(e) => copy_by_hand(&from, &to),
             other => Ok(other?),
         }
+    }
+
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let from = File::open(from)?;
+        let made = OpenOptions::new().write(true).create_new(true).open(to)?;
+        let Err(error) = rustix::fs::ioctl_ficlone(&made, &from) else { return Ok(()) };
+        fs::remove_file(to)?;
+        Err(if copy_unsupported(error) { io::ErrorKind::Unsupported.into() } else { error.into() })
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
