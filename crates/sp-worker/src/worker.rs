@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use sp_env::StopOnDrop;
 use sp_net::server::{Limits, Server, Services};
-use sp_net::{Env, NetError, sized};
+use sp_net::{Env, NetError};
 use sp_proto::v1;
-use sp_proto::v1::data_plane_server::DataPlaneServer;
 use sp_proto::v1::worker_message::Body;
 use sp_sectors::{Disk, StoreError, make_dirs, read_all, write_whole};
 use sp_types::{AttemptId, StoreId, WorkerId};
@@ -89,7 +88,7 @@ impl Worker {
         }
         let server = builder.bind().await?;
         node.set_data_url(format!("http://{}", server.address()));
-        let service = sized!(DataPlaneServer::new(data_plane::Service::new(node.clone())));
+        let service = data_plane::Served::new(node.clone());
         let mut fatal = node.fatal.subscribe();
         let asked = node.stopping.clone();
         let (leaving, stop) = (node.clone(), async move {

@@ -17,6 +17,7 @@ use crate::assignment::Assignment;
 use crate::failure::Failure;
 use crate::upload::Upload;
 pub(crate) use drive::{Spent, drive};
+pub(crate) use fetch::Speeds;
 pub(crate) use prepare::upload_path;
 pub(crate) use request::text;
 
