@@ -19,7 +19,7 @@ TRACE ?=
 LOG ?=
 ALL ?=
 
-.PHONY: help build params demo test test-long test-grpc test-sim mutants python bench bench-sched sim sim-there fmt lint deny
+.PHONY: help build params demo test test-long test-grpc test-sim mutants python bench bench-sched bench-transfer sim sim-there fmt lint deny
 
 help:
 	@echo "make demo [KEEP=1] [DIR=PATH]  a whole cluster on this machine: seal, prove, lose workers, recover"
@@ -30,6 +30,7 @@ help:
 	@echo "make bench [COLD=0]            every promised figure, and whether it holds; compiles everything from nothing"
 	@echo "                               too, unless COLD=0; fails when a promise is missed"
 	@echo "make bench-sched [QUICK=1]     what the scheduler costs: its core alone, and as a service; part of bench"
+	@echo "make bench-transfer [QUICK=1] [DIR=PATH]  transfers between workers, against curl and rsync; part of bench"
 	@echo "make sim [SEEDS=N] [FIRST=M]   the services on a simulated network under faults, seeds M to M+N-1"
 	@echo "         [WITHIN=SECONDS] [TRACE=1] [LOG=info] [ALL=1]"
 	@echo "make fmt | lint | deny         form, lints, licences (deny needs cargo-deny)"
@@ -76,12 +77,18 @@ bench: build params
 		$(CARGO) build --locked -p proofs-core --example bench_sdr)
 	$(BIN)/sp-bench $(if $(filter 0 no false,$(COLD)),--no-cold)
 	@$(MAKE) --no-print-directory bench-sched
+	@$(MAKE) --no-print-directory bench-transfer
 
 # Both halves run, whatever the first one finds; either fails when a promised number is missed.
 bench-sched: build
 	$(CARGO) build --locked -p sp-sched-core --example bench_core
 	$(BIN)/examples/bench_core $(if $(QUICK),--quick); core=$$?; \
 	$(BIN)/sp-bench-sched $(if $(QUICK),--quick) && exit $$core
+
+# Against curl from nginx and an rsync daemon where they are installed; DIR is on the disk that is measured.
+bench-transfer: build
+	$(CARGO) build --locked -p sp-worker --example transfer
+	$(BIN)/sp-bench-transfer $(if $(QUICK),--quick) $(if $(DIR),--dir "$(DIR)")
 
 # A workspace of its own: what it needs must not reach the product. Without SEEDS as many of 200 as fit into 3 minutes.
 sim: sim-there

@@ -1,7 +1,7 @@
 //! A worker: put together from what its maker brings, then run until it is told to stop or cannot go on.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::node::{Node, Parts};
 use crate::options::Options;
 use crate::stores::Stores;
-use crate::{data_plane, index, leftovers, renew, session};
+use crate::{attempt, data_plane, index, leftovers, renew, session};
 
 /// File in the data directory with the worker's id.
 const ID_FILE: &str = "worker-id";
@@ -76,6 +76,13 @@ impl Worker {
     /// The worker's id.
     pub fn id(&self) -> &str {
         &self.node.worker_id
+    }
+
+    /// Brings the inputs of an assignment to where its task would read them, and does no more: for measurements. Says
+    /// where they lie.
+    #[doc(hidden)]
+    pub async fn bring_inputs(&self, assign: v1::Assign) -> Result<Vec<PathBuf>, String> {
+        attempt::bring_inputs(&self.node, assign).await.map_err(|failure| failure.to_string())
     }
 
     /// Serves, registers and works until `shutdown` completes. Attempts that are running then go on at the next start.

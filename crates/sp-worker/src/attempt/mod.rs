@@ -6,6 +6,7 @@ mod prepare;
 mod request;
 mod snap;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -15,11 +16,18 @@ use tokio_util::sync::CancellationToken;
 
 use crate::assignment::Assignment;
 use crate::failure::Failure;
+use crate::node::Node;
 use crate::upload::Upload;
 pub(crate) use drive::{Spent, drive};
 pub(crate) use fetch::Speeds;
 pub(crate) use prepare::upload_path;
 pub(crate) use request::text;
+
+/// Brings the inputs of an assignment, as [`drive`] does first, and stops there.
+pub(crate) async fn bring_inputs(node: &Node, assign: v1::Assign) -> Result<Vec<PathBuf>, Failure> {
+    let attempt = Attempt::new(Assignment::from_wire(assign)?, None);
+    Ok(prepare::prepare(node, &attempt).await?.inputs().cloned().collect())
+}
 
 /// An attempt that this worker holds.
 pub(crate) struct Attempt {

@@ -27,6 +27,10 @@ const READ_FILE: &str = "/sp.v1.DataPlane/ReadFile";
 /// Chunks that are checked and written together, if they are there in time.
 const GROUP: usize = 8;
 
+/// Chunks that wait for a writer. With two groups being written and what the connections hold it is what a fetch takes
+/// of memory: well below 64 MiB.
+const AHEAD: usize = 2;
+
 /// How long a group waits for more chunks.
 const GATHER: Duration = Duration::from_millis(20);
 
@@ -82,6 +86,7 @@ struct Round<'a> {
     changed: Notify,
     /// Our own side failed.
     broken: Mutex<Option<Failure>>,
+    /// Everything is here, or our own side failed.
     stop: CancellationToken,
 }
 
@@ -106,7 +111,7 @@ pub(super) async fn bring<'a>(
         receiver,
         sources,
     };
-    let (sender, arrived) = mpsc::channel(GROUP);
+    let (sender, arrived) = mpsc::channel(AHEAD);
     let arrived = tokio::sync::Mutex::new(arrived);
     let bringing = (0..streams).map(|at| round.stream(at, sender.clone()));
     let bringing = join_all(bringing.collect::<Vec<_>>());
@@ -265,6 +270,10 @@ impl<'a> Round<'a> {
             }
             self.changed.notify_waiters();
             let left = self.plan().left_bytes();
+            if left == 0 {
+                // Not even a stream that hangs is waited for.
+                self.stop.cancel();
+            }
             self.fetching.attempt.set_fraction(1.0 - left as f64 / self.total_bytes as f64);
         }
     }
