@@ -61,7 +61,12 @@ fn make(dir: &Path, bytes: u64) -> Result<()> {
     let made = store.publish(work.attempt(), &[(SECTOR, KIND)])?.remove(0);
     store.discard(work.attempt())?;
     let path = store.replica_path(SECTOR, KIND);
-    println!("{{\"store\":\"{}\",\"root\":\"{}\",\"path\":\"{}\"}}", made.id.store, hex::encode(made.id.root), path.display());
+    println!(
+        "{{\"store\":\"{}\",\"root\":\"{}\",\"path\":\"{}\"}}",
+        made.id.store,
+        hex::encode(made.id.root),
+        path.display()
+    );
     Ok(())
 }
 

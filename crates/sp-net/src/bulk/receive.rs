@@ -16,18 +16,16 @@ use super::PREFIX_BYTES;
 use crate::Env;
 use crate::client::{self, MESSAGE_BYTES_MAX, NetError};
 
-/// What a peer may send ahead of its reader on one connection, and with it the most memory that waits unread there.
-const WINDOW_BYTES: u32 = 3 << 20;
-
 /// Longest frame: a message of 1 MiB comes in one piece.
 const FRAME_BYTES: u32 = (1 << 20) + (16 << 10);
 
-/// A channel for one call of large messages at a time: whole messages per frame, few window updates.
-pub fn channel(env: &Env, url: &str) -> Result<Channel, NetError> {
+/// A channel for one call of large messages at a time: whole messages per frame, few window updates. `window_bytes` is
+/// what the peer may send ahead of its reader, and with it the most memory that waits unread here.
+pub fn channel(env: &Env, url: &str, window_bytes: u32) -> Result<Channel, NetError> {
     client::channel_with(env, url, |endpoint| {
         endpoint
-            .initial_connection_window_size(WINDOW_BYTES)
-            .initial_stream_window_size(WINDOW_BYTES)
+            .initial_connection_window_size(window_bytes)
+            .initial_stream_window_size(window_bytes)
             .max_frame_size(FRAME_BYTES)
     })
 }

@@ -26,6 +26,8 @@ pub struct Receiver {
     manifest: Manifest,
     /// In the order of the manifest's files.
     stock: Vec<Mutex<Stock>>,
+    /// Who writes. A file system lets one in at a time too, and the next one spins meanwhile.
+    writing: Mutex<()>,
 }
 
 /// What of a file is here.
@@ -106,7 +108,7 @@ impl Receiver {
     /// Starts, or goes on: chunks that are there already are checked and kept, anything else that is there goes. A file
     /// that has a second name elsewhere is kept only if it is whole and right, and is never written to.
     pub fn open(work: &WorkDir, sector: SectorId, manifest: Manifest) -> Result<Self, ReceiveError> {
-        let receiver = Self { work: work.clone(), sector, manifest, stock: Vec::new() };
+        let receiver = Self { work: work.clone(), sector, manifest, stock: Vec::new(), writing: Mutex::new(()) };
         let target = receiver.target();
         let disk = receiver.disk();
         let holder = if receiver.kind().is_directory() { Some(target.as_path()) } else { target.parent() };
@@ -163,6 +165,7 @@ impl Receiver {
         let fitting = chunks.iter().zip(&places).filter(|(_, place)| place.is_ok());
         let digests = chunk_digests(&fitting.map(|(chunk, _)| chunk.bytes).collect::<Vec<_>>());
         let mut digests = digests.into_iter();
+        let _writing = self.writing.lock().unwrap_or_else(PoisonError::into_inner);
         let mut keep = |(chunk, place): (&Chunk<'_>, Result<(usize, usize), ReceiveError>)| {
             let (file, at) = place?;
             let right = digests.next() == Some(self.manifest.files()[file].chunks[at]);

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use sp_sectors::CHUNK_BYTES;
 
 /// Buffers that are kept for the next reads; more than these are freed when they are done with.
-const IDLE_MAX: usize = 16;
+const IDLE_MAX: usize = 8;
 
 /// Where buffers come from and go back to.
 #[derive(Clone, Default)]

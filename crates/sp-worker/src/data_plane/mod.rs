@@ -36,7 +36,7 @@ const STREAMS_URGENT: usize = 16;
 const CHALLENGES_MAX: usize = 256;
 
 /// Chunks that wait for a slow reader.
-const CHUNKS_AHEAD: usize = 4;
+const CHUNKS_AHEAD: usize = 2;
 
 /// The service.
 pub(crate) struct Service {

@@ -87,7 +87,7 @@ async fn over_a_bad_way(seed: u64, bytes: &[u8], replica: &ReplicaInfo, url: &st
     let mut state = seed;
     // Half of the seeds spare the first connection, which brings the manifest, so that the data gets its share.
     let mut faults: Vec<_> = (0..5).map(|_| Some(fault(&mut state, 3 << 19))).collect();
-    if seed % 2 == 0 {
+    if seed.is_multiple_of(2) {
         faults.insert(0, None);
     }
     proxy.faults.lock().unwrap().clone_from(&faults);

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use sp_sectors::{CHUNK_BYTES, Chunk, Missing, Receiver, ReplicaFile, Shared, Store, share};
+use sp_sectors::{CHUNK_BYTES, Chunk, Manifest, Missing, Receiver, ReplicaFile, Shared, Store, share};
 use sp_types::{ReplicaId, TaskKind};
 
 use super::Fetching;
@@ -18,7 +18,7 @@ const GROUP: usize = 8;
 const STEP_BYTES: u64 = 64 << 20;
 
 impl Fetching<'_> {
-    pub(super) async fn from_local(&self, store: &Store) -> Result<(), Failure> {
+    pub(super) async fn bring_local(&self, store: &Store) -> Result<Manifest, Failure> {
         let replica = replica_id(self.input.sector, self.input, store);
         // A move changes nothing in what it brings; every other task may.
         let link = self.attempt.assignment.task == TaskKind::Fetch;
@@ -52,7 +52,7 @@ impl Fetching<'_> {
             }
         }
         receiver.finish()?;
-        Ok(())
+        Ok(receiver.manifest().clone())
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use sp_net::retry::Backoff;
 use sp_proto::v1;
-use sp_sectors::{Receiver, Store, WorkDir};
+use sp_sectors::{Manifest, Receiver, Store, WorkDir};
 use sp_types::{ErrorCode, TaskKind};
 
 use super::Attempt;
@@ -74,7 +74,13 @@ pub(super) async fn fetch(
     let mut fetching = Fetching { node, attempt, input, work, what, receiver: None };
     loop {
         let failure = match fetching.round(local).await {
-            Ok(()) => return Ok(fetching.work.path(input.sector, input.kind)),
+            Ok(manifest) => {
+                // Another task may change what it brought before it publishes it.
+                if attempt.assignment.task == TaskKind::Fetch {
+                    attempt.brought().insert(input.kind, manifest);
+                }
+                return Ok(fetching.work.path(input.sector, input.kind));
+            }
             Err(failure) => failure,
         };
         let what = &fetching.what;
@@ -101,17 +107,17 @@ fn class(attempt: &Attempt) -> Class {
 
 impl Fetching<'_> {
     /// Tries every store and every source. Wrong bytes are the reason that is told, whatever else went wrong.
-    async fn round(&mut self, local: &[Store]) -> Result<(), Failure> {
+    async fn round(&mut self, local: &[Store]) -> Result<Manifest, Failure> {
         let mut reasons = Vec::new();
         for store in local {
             self.attempt.set_phase(v1::AttemptPhase::Preparing, format!("{} from store {}", self.what, store.id()));
-            match self.from_local(store).await {
-                Ok(()) => return Ok(()),
+            match self.bring_local(store).await {
+                Ok(manifest) => return Ok(manifest),
                 Err(failure) => reasons.push(failure.while_doing(format!("store {}", store.id()))),
             }
         }
-        match self.from_remote().await {
-            Ok(()) => return Ok(()),
+        match self.bring_remote().await {
+            Ok(manifest) => return Ok(manifest),
             Err(failures) => reasons.extend(failures),
         }
         let none = "no source has it; run the task that makes it again, or attach the store that holds it";
@@ -123,7 +129,7 @@ impl Fetching<'_> {
     }
 
     /// From the data planes of other workers, from several at once.
-    async fn from_remote(&mut self) -> Result<(), Vec<Failure>> {
+    async fn bring_remote(&mut self) -> Result<Manifest, Vec<Failure>> {
         let node = self.node;
         // Not read through our own data plane: those stores were tried before.
         let sources: Vec<_> = self.input.sources.iter().filter(|source| source.data_url != *node.data_url()).collect();
@@ -150,7 +156,10 @@ impl Fetching<'_> {
         }
         let Some(receiver) = &self.receiver else { return Err(reasons) };
         let brought = streams::bring(self, receiver, sources.into_iter().copied()).await;
-        brought.map_err(|failures| reasons.into_iter().chain(failures).collect())
+        match brought {
+            Ok(()) => Ok(receiver.manifest().clone()),
+            Err(failures) => Err(reasons.into_iter().chain(failures).collect()),
+        }
     }
 
     async fn open_receiver(&self, source: &crate::assignment::Source) -> Result<Receiver, Failure> {

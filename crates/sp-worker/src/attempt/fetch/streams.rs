@@ -34,6 +34,9 @@ const AHEAD: usize = 2;
 /// How long a group waits for more chunks.
 const GATHER: Duration = Duration::from_millis(20);
 
+/// What all connections of a fetch together may hold unread; each gets its share, and at least a chunk.
+const WINDOWS_BYTES: u32 = 10 << 20;
+
 /// Writers: one reads digests while the other waits for its disk.
 const WRITERS: usize = 2;
 
@@ -81,6 +84,7 @@ struct Round<'a> {
     /// Per source: why it is not asked any more in this round.
     given_up: Mutex<Vec<Option<Failure>>>,
     plan: Mutex<Plan>,
+    window_bytes: u32,
     total_bytes: u64,
     /// Something waits again, or everything is here.
     changed: Notify,
@@ -104,6 +108,7 @@ pub(super) async fn bring<'a>(
         given_up: Mutex::new(vec![None; sources.len()]),
         total_bytes: receiver.manifest().size_bytes().max(1),
         plan: Mutex::new(plan),
+        window_bytes: WINDOWS_BYTES / (streams as u32).clamp(2, WINDOWS_BYTES >> 20),
         changed: Notify::new(),
         broken: Mutex::new(None),
         stop: CancellationToken::new(),
@@ -216,7 +221,7 @@ impl<'a> Round<'a> {
             Some((_, channel)) => channel,
             None => {
                 let bad_url = |e: sp_net::NetError| Failure::new(ErrorCode::BadRequest, e.to_string());
-                let channel = bulk::channel(&node.env, &from.data_url).map_err(bad_url)?;
+                let channel = bulk::channel(&node.env, &from.data_url, self.window_bytes).map_err(bad_url)?;
                 &mut connection.insert((source, channel)).1
             }
         };
