@@ -4,8 +4,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use sp_sectors::CHUNK_BYTES;
 
-/// Buffers that are kept for the next reads; more than these are freed when they are done with.
-const IDLE_MAX: usize = 8;
+/// Buffers that are kept for the next reads, enough for a fetch with four streams: one that is freed and made again
+/// costs, and fragments. What is beyond them is freed.
+const IDLE_MAX: usize = 24;
 
 /// Where buffers come from and go back to.
 #[derive(Clone, Default)]
