@@ -24,12 +24,11 @@ pub struct Large {
 }
 
 impl Large {
-    /// `rest` is the message without the field, `tag` the number of the field.
-    pub fn new(rest: &impl Message, tag: u32, field: Bytes) -> Self {
-        let mut head = Vec::with_capacity(PREFIX_BYTES + rest.encoded_len() + 16);
+    /// `rest` is the message without the field, encoded; `tag` the number of the field.
+    pub fn new(rest: &[u8], tag: u32, field: Bytes) -> Self {
+        let mut head = Vec::with_capacity(PREFIX_BYTES + rest.len() + 16);
         head.extend([0; PREFIX_BYTES]);
-        // Writing to a vector cannot fail: it grows.
-        let _ = rest.encode(&mut head);
+        head.extend(rest);
         if !field.is_empty() {
             encode_key(tag, WireType::LengthDelimited, &mut head);
             encode_varint(field.len() as u64, &mut head);
@@ -37,6 +36,16 @@ impl Large {
         let size = (head.len() - PREFIX_BYTES + field.len()) as u32;
         head[1..PREFIX_BYTES].copy_from_slice(&size.to_be_bytes());
         Self { head: head.into(), field }
+    }
+
+    /// The message as its reader sees it: without prefix, in one piece.
+    pub fn message(&self) -> Bytes {
+        [&self.head[PREFIX_BYTES..], &self.field].concat().into()
+    }
+
+    /// Bytes that it takes on the wire, before HTTP/2 frames it.
+    pub fn wire_bytes(&self) -> usize {
+        self.head.len() + self.field.len()
     }
 }
 

@@ -22,6 +22,12 @@ const READ_FILE: &str = "/sp.v1.DataPlane/ReadFile";
 /// Number of the field `data` of a chunk.
 const DATA: u32 = 2;
 
+/// Key of the field `offset`: number 1, a varint.
+const OFFSET_KEY: u8 = 1 << 3;
+
+/// What a whole chunk takes on the wire, before HTTP/2 frames it.
+pub(crate) const CHUNK_WIRE_BYTES: u32 = (1 << 20) + 20;
+
 /// The data plane.
 #[derive(Clone)]
 pub(crate) struct Served {
@@ -61,7 +67,36 @@ impl tonic::codegen::Service<http::Request<Body>> for Served {
 async fn read_file(service: &Service, request: http::Request<Body>) -> Result<http::Response<Body>, Status> {
     let request: ReadFileRequest = bulk::request(request).await?;
     let chunks = service.read_file(Request::new(request)).await?.into_inner();
-    let large =
-        |FileChunk { offset, data }| bulk::Large::new(&FileChunk { offset, data: Default::default() }, DATA, data);
-    Ok(bulk::respond(chunks.map(move |chunk| chunk.map(large))))
+    Ok(bulk::respond(chunks.map(|chunk| chunk.map(large))))
+}
+
+/// A chunk as it goes out. Its offset is written at the full length of a number, so that all whole chunks are equally
+/// long on the wire: a window of so many of them never ends inside of one, which would cost its reader a copy.
+fn large(FileChunk { offset, data }: FileChunk) -> bulk::Large {
+    let mut rest = [0x80; 11];
+    rest[0] = OFFSET_KEY;
+    for (at, byte) in rest[1..10].iter_mut().enumerate() {
+        *byte |= (offset >> (7 * at)) as u8;
+    }
+    rest[10] = (offset >> 63) as u8;
+    bulk::Large::new(&rest, DATA, data)
+}
+
+#[cfg(test)]
+mod tests {
+    use sp_proto::v1::FileChunk;
+    use sp_sectors::CHUNK_BYTES;
+
+    use super::*;
+
+    #[test]
+    fn whole_chunks_are_equally_long_and_plain_protobuf() {
+        for offset in [0, 1, 127, 128, 1 << 20, u64::MAX >> 1, u64::MAX] {
+            let chunk = FileChunk { offset, data: vec![7; CHUNK_BYTES as usize].into() };
+            assert_eq!(large(chunk.clone()).wire_bytes(), CHUNK_WIRE_BYTES as usize);
+            let small = FileChunk { offset, data: vec![7; 5].into() };
+            let decoded = large(small.clone()).message();
+            assert_eq!(<FileChunk as prost::Message>::decode(decoded).unwrap(), small);
+        }
+    }
 }

@@ -24,7 +24,7 @@ use crate::failure::Failure;
 use crate::node::Node;
 use crate::pace::Class;
 use buffers::Buffers;
-pub(crate) use bulk::Served;
+pub(crate) use bulk::{CHUNK_WIRE_BYTES, Served};
 
 /// Streams of files, manifests and pieces at once; each holds a few chunks in memory.
 const STREAMS_MAX: usize = 128;

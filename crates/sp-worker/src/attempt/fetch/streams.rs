@@ -19,6 +19,7 @@ use tonic::transport::Channel;
 use super::plan::{Plan, Range, Task};
 use super::{Fetching, bounded, class, manifest};
 use crate::assignment::Source;
+use crate::data_plane::CHUNK_WIRE_BYTES;
 use crate::failure::Failure;
 
 /// The method that is called.
@@ -34,8 +35,8 @@ const AHEAD: usize = 2;
 /// How long a group waits for more chunks.
 const GATHER: Duration = Duration::from_millis(20);
 
-/// What all connections of a fetch together may hold unread; each gets its share, and at least a chunk.
-const WINDOWS_BYTES: u32 = 10 << 20;
+/// Whole chunks that the connections of a fetch together may hold unread; each gets its share, and at least two.
+const WINDOWS: u32 = 10;
 
 /// Writers: one reads digests while the other waits for its disk.
 const WRITERS: usize = 2;
@@ -108,7 +109,7 @@ pub(super) async fn bring<'a>(
         given_up: Mutex::new(vec![None; sources.len()]),
         total_bytes: receiver.manifest().size_bytes().max(1),
         plan: Mutex::new(plan),
-        window_bytes: WINDOWS_BYTES / (streams as u32).clamp(2, WINDOWS_BYTES >> 20),
+        window_bytes: (WINDOWS / streams.max(1) as u32).max(2) * CHUNK_WIRE_BYTES,
         changed: Notify::new(),
         broken: Mutex::new(None),
         stop: CancellationToken::new(),
