@@ -44,6 +44,8 @@ struct Fetching<'a> {
     what: String,
     /// Kept from round to round, so that nothing is read again that has been checked.
     receiver: Option<Arc<Receiver>>,
+    /// What was missing after the last round.
+    left_bytes: u64,
 }
 
 /// Fetches into the work directory; returns the path there. Local stores come first, then the sources.
@@ -71,7 +73,7 @@ pub(super) async fn fetch(
     };
     let mut backoff = Backoff::limited(Duration::from_millis(250), Duration::from_secs(8), ROUNDS_MAX);
     let mut wrong_rounds = 0;
-    let mut fetching = Fetching { node, attempt, input, work, what, receiver: None };
+    let mut fetching = Fetching { node, attempt, input, work, what, receiver: None, left_bytes: u64::MAX };
     loop {
         let failure = match fetching.round(local).await {
             Ok(manifest) => {
@@ -83,6 +85,11 @@ pub(super) async fn fetch(
             }
             Err(failure) => failure,
         };
+        if fetching.got_on() {
+            // What went wrong passes: a fetch of hours may meet more of it than one of seconds.
+            backoff.reset();
+            wrong_rounds = 0;
+        }
         let what = &fetching.what;
         wrong_rounds += u32::from(failure.code == ErrorCode::DigestMismatch);
         let hopeless = matches!(failure.code, ErrorCode::NoSpace | ErrorCode::Cancelled | ErrorCode::AttemptEnded);
@@ -126,6 +133,13 @@ impl Fetching<'_> {
         let code = code.or(reasons.last().map(|f| f.code)).unwrap_or(ErrorCode::FileMissing);
         let texts: Vec<_> = reasons.iter().map(|f| f.message.as_str()).collect();
         Err(Failure::new(code, if texts.is_empty() { none.to_owned() } else { texts.join("; ") }))
+    }
+
+    /// Has more come since this was asked last?
+    fn got_on(&mut self) -> bool {
+        let Some(receiver) = &self.receiver else { return false };
+        let left_bytes = receiver.missing().iter().map(|missing| missing.size_bytes).sum();
+        left_bytes < std::mem::replace(&mut self.left_bytes, left_bytes)
     }
 
     /// From the data planes of other workers, from several at once.

@@ -171,7 +171,8 @@ impl<'a> Round<'a> {
                 connection = None;
             }
             let began = node.env.clock.monotonic();
-            let (bytes, result) = self.pull(id, &range, source, &mut connection, &sender).await;
+            let mut bytes = 0;
+            let result = self.pull(id, &range, source, &mut connection, &sender, &mut bytes).await;
             self.plan().give_back(id);
             self.changed.notify_waiters();
             let url = &self.sources[source].data_url;
@@ -193,21 +194,8 @@ impl<'a> Round<'a> {
         }
     }
 
-    /// Brings a range, or as much of it as comes and is still wanted; says how many bytes came.
+    /// Brings a range, or as much of it as comes and is still wanted. `bytes` counts what came.
     async fn pull(
-        &self,
-        id: u64,
-        range: &Range,
-        source: usize,
-        connection: &mut Option<(usize, Channel)>,
-        sender: &mpsc::Sender<Arrived>,
-    ) -> (u64, Result<(), Failure>) {
-        let mut bytes = 0;
-        let result = self.pull_counting(id, range, source, connection, sender, &mut bytes).await;
-        (bytes, result)
-    }
-
-    async fn pull_counting(
         &self,
         id: u64,
         range: &Range,
