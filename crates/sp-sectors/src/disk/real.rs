@@ -21,6 +21,10 @@ struct RealFile(File);
 const COPY_STEP_BYTES: usize = 1 << 30;
 const BUFFER_BYTES: usize = 1 << 20;
 
+/// What is written with one call. For longer ones file systems take larger pieces of memory, and those a virtual machine
+/// has often given back to its host: fetching 1 GiB to ext4 took 3.5 CPU seconds with 1 MiB, and takes 1.7 with this.
+const WRITE_BYTES: usize = 64 << 10;
+
 impl DiskFile for RealFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let mut done = 0;
@@ -36,7 +40,12 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        let mut at = offset;
+        for piece in bytes.chunks(WRITE_BYTES) {
+            self.0.write_all_at(piece, at)?;
+            at += piece.len() as u64;
+        }
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
