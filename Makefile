@@ -18,7 +18,7 @@ WITHIN ?=
 TRACE ?=
 LOG ?=
 
-.PHONY: help build params demo test test-long test-grpc test-sim mutants python bench bench-sched bench-index sim sim-there fmt lint deny
+.PHONY: help build params demo test test-long test-grpc test-sim mutants python bench bench-sched bench-index bench-transfer sim sim-there fmt lint deny
 
 help:
 	@echo "make demo [KEEP=1] [DIR=PATH]  a whole cluster on this machine: seal, prove, lose workers, recover"
@@ -30,6 +30,7 @@ help:
 	@echo "                               too, unless COLD=0; fails when a promise is missed"
 	@echo "make bench-sched [QUICK=1]     what the scheduler costs: its core alone, and as a service; part of bench"
 	@echo "make bench-index [QUICK=1]     what the index costs with 1,000 paths and a million sectors; part of bench"
+	@echo "make bench-transfer [QUICK=1] [DIR=PATH]  transfers between workers, against curl and rsync; part of bench"
 	@echo "make sim [SEEDS=N] [FIRST=M]   the services on a simulated network under faults, seeds M to M+N-1"
 	@echo "         [WITHIN=SECONDS] [TRACE=1] [LOG=info]"
 	@echo "make fmt | lint | deny         form, lints, licences (deny needs cargo-deny)"
@@ -75,7 +76,9 @@ bench: build params
 	$(if $(SHA),CARGO_TARGET_DIR="$(dir $(BIN))upstream-sha" RUSTFLAGS="$(SHA_FLAGS)" \
 		$(CARGO) build --locked -p proofs-core --example bench_sdr)
 	$(BIN)/sp-bench $(if $(filter 0 no false,$(COLD)),--no-cold)
-	@$(MAKE) --no-print-directory bench-sched; sched=$$?; $(MAKE) --no-print-directory bench-index && exit $$sched
+	@failed=0; for part in sched index transfer; do \
+		$(MAKE) --no-print-directory bench-$$part || failed=1; \
+	done; exit $$failed
 
 # Both halves run, whatever the first one finds; either fails when a promised number is missed.
 bench-sched: build
@@ -86,6 +89,11 @@ bench-sched: build
 bench-index:
 	$(CARGO) build --locked -p storage-index --example bench_index
 	$(BIN)/examples/bench_index $(if $(QUICK),--quick)
+
+# Against curl from nginx and an rsync daemon where they are installed; DIR is on the disk that is measured.
+bench-transfer: build
+	$(CARGO) build --locked -p sp-worker --example transfer
+	$(BIN)/sp-bench-transfer $(if $(QUICK),--quick) $(if $(DIR),--dir "$(DIR)")
 
 # A workspace of its own: what it needs must not reach the product. Without SEEDS as many of 200 as fit into 3 minutes.
 sim: sim-there

@@ -242,6 +242,7 @@ impl Process {
             announce: false,
             local_storage: true,
             parallel_fetch_limit: 5,
+            transfers: Default::default(),
             tasks: part.tasks,
             seal_proofs: vec![RegisteredSealProof::v1_1(SectorSize::KiB2)],
             resources: part.resources,

@@ -63,6 +63,11 @@ pub enum NetError {
 /// A channel to `url` (`host:port` or `http://host:port`). It connects at the first call and again after a loss;
 /// calls while it cannot fail at once with `UNAVAILABLE`.
 pub fn channel(env: &Env, url: &str) -> Result<Channel, NetError> {
+    channel_with(env, url, |endpoint| endpoint)
+}
+
+/// The same, with more settings.
+pub(crate) fn channel_with(env: &Env, url: &str, more: impl FnOnce(Endpoint) -> Endpoint) -> Result<Channel, NetError> {
     let authority = authority(url)?;
     let endpoint = Endpoint::from_shared(format!("http://{authority}"))
         .map_err(|_| NetError::BadAddress(url.to_owned()))?
@@ -70,6 +75,7 @@ pub fn channel(env: &Env, url: &str) -> Result<Channel, NetError> {
         .http2_keep_alive_interval(KEEPALIVE_INTERVAL)
         .keep_alive_timeout(KEEPALIVE_TIMEOUT)
         .keep_alive_while_idle(true);
+    let endpoint = more(endpoint);
     let net = env.net.clone();
     Ok(endpoint.connect_with_connector_lazy(tower::service_fn(move |_: Uri| {
         let connecting = net.connect(authority.clone());

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | take time, randomness, tasks and sockets from the machine | [`Env::real`], and the helpers of [`Env`] |
 //! | dial a service | [`client::channel`] |
+//! | stream large messages without copying them | [`bulk`] |
 //! | be a service | [`server::Server`] with [`server::Services`], [`sized!`] |
 //! | answer an error that programs can rely on | [`status::to_status`] |
 //! | read the configuration | [`config`] |
@@ -15,6 +16,7 @@
 #![allow(clippy::disallowed_methods)]
 
 pub mod announce;
+pub mod bulk;
 pub mod child;
 pub mod client;
 pub mod config;

@@ -26,8 +26,8 @@ pub use filters::Filters;
 pub use layout::Layout;
 pub use manifest::{
     CHUNK_BYTES, FILE_BYTES_MAX, FILES_MAX, HEAD_BYTES_MAX, Manifest, ManifestError, ManifestFile, ManifestHead,
-    NAME_BYTES_MAX, chunk_digest,
+    NAME_BYTES_MAX, chunk_digest, chunk_digests,
 };
-pub use receiver::{MissingChunk, ReceiveError, Receiver};
-pub use store::{CopyMode, Deleted, Output, Store, StoreStat, WorkDir};
+pub use receiver::{Chunk, Missing, ReceiveError, Receiver, Shared, share};
+pub use store::{CopyMode, Deleted, Output, ReplicaFile, Store, StoreStat, WorkDir};
 pub use store_meta::{KnownPaths, LocalPath, StorageConfig, StoreMeta};

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use sp_net::config::Size;
 use sp_net::lock::DataDir;
 use sp_net::{Env, host, limits, shutdown};
 use sp_proto::v1::exec_request::Op;
@@ -19,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use crate::children::{ChildConfig, ChildExecutor, end_leftovers};
 use crate::executor::{Executor, Job, Role};
 use crate::settings::Shared;
-use crate::{Options, Worker, hardware, upstream_env};
+use crate::{Options, Transfers, Worker, hardware, upstream_env};
 
 /// Variable of a test hook: every proof comes out wrong. Honoured on network dev only.
 pub const WRONG_PROOF_ENV: &str = "SP_TEST_WRONG_PROOF";
@@ -126,6 +127,7 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
         announce: true,
         local_storage: !shared.no_local_storage,
         parallel_fetch_limit: shared.parallel_fetch_limit.unwrap_or(5),
+        transfers: transfers(&shared),
         tasks,
         seal_proofs: seal_proofs(&sizes),
         resources,
@@ -143,6 +145,12 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
     worker.run(stop).await?;
     drop(lock);
     Ok(())
+}
+
+fn transfers(shared: &Shared) -> Transfers {
+    let rate = |size: Option<Size>| size.map_or(0, |Size(bytes)| bytes.0);
+    let streams = shared.fetch_streams.map_or(Transfers::default().streams, |streams| streams.get() as usize);
+    Transfers { streams, send_bytes_per_s: rate(shared.send_rate), fetch_bytes_per_s: rate(shared.fetch_rate) }
 }
 
 fn addresses(shared: &Shared) -> anyhow::Result<(String, String)> {

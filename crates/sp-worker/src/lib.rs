@@ -23,6 +23,7 @@ mod leftovers;
 mod node;
 mod options;
 mod outbox;
+mod pace;
 mod post;
 mod renew;
 mod session;
@@ -33,5 +34,5 @@ pub mod upstream_env;
 mod worker;
 
 pub use ledger::LedgerError;
-pub use options::{Options, READ_TIMEOUT, ReadCapacity};
+pub use options::{Options, READ_TIMEOUT, ReadCapacity, Transfers};
 pub use worker::{Worker, WorkerError};

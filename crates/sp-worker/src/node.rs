@@ -13,7 +13,7 @@ use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment::Assignment;
-use crate::attempt::{Attempt, drive, upload_path};
+use crate::attempt::{Attempt, Speeds, drive, upload_path};
 use crate::executor::Executor;
 use crate::failure::Failure;
 use crate::fences::Fences;
@@ -22,11 +22,15 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::leftovers::Leftovers;
 use crate::options::Options;
 use crate::outbox::Outbox;
+use crate::pace::{Bounds, Pace};
 use crate::stores::Stores;
 use crate::upload::{Upload, Uploads};
 
 /// A message that is handed to the session is on the wire after this long.
 const LEAVES_WITHIN: Duration = Duration::from_millis(50);
+
+/// Reads of the data plane at once for bulk streams: enough for a disk that is fast, few enough for one that is not.
+const SENDING_READS: usize = 8;
 
 /// What has become of an attempt.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,6 +66,12 @@ pub(crate) struct Node {
     pub(crate) index: IndexLink,
     pub(crate) outbox: Outbox,
     pub(crate) fetch_slots: Semaphore,
+    /// Paces what fetches take.
+    pub(crate) fetching: Pace,
+    /// Paces what the data plane sends.
+    pub(crate) sending: Pace,
+    /// How fast other data planes have been.
+    pub(crate) speeds: Speeds,
     /// Attempts without a result.
     attempts: Mutex<BTreeMap<AttemptId, Arc<Attempt>>>,
     /// Results that nobody has acknowledged.
@@ -97,6 +107,9 @@ impl Node {
         let held = ledger.attempts()?;
         let session_id = env.uuid();
         let fetch_slots = Semaphore::new(options.parallel_fetch_limit.max(1));
+        let pace = |bytes_per_s, bulk_at_once| Pace::new(&env, Bounds { bytes_per_s, bulk_at_once });
+        let fetching = pace(options.transfers.fetch_bytes_per_s, usize::MAX);
+        let sending = pace(options.transfers.send_bytes_per_s, SENDING_READS);
         let node = Self {
             env,
             disk,
@@ -111,6 +124,9 @@ impl Node {
             index: IndexLink::default(),
             outbox: Outbox::default(),
             fetch_slots,
+            fetching,
+            sending,
+            speeds: Speeds::default(),
             attempts: Mutex::default(),
             results: Mutex::new(results),
             leftovers: Leftovers::default(),

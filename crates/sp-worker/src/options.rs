@@ -35,6 +35,8 @@ pub struct Options {
     pub local_storage: bool,
     /// Files fetched at once.
     pub parallel_fetch_limit: usize,
+    /// How it sends and fetches.
+    pub transfers: Transfers,
     /// Tasks that it accepts.
     pub tasks: Vec<TaskKind>,
     /// Proofs that it can handle.
@@ -57,6 +59,23 @@ pub struct Options {
     pub capacity: ReadCapacity,
     /// What this worker may take of it.
     pub limits: WorkerLimits,
+}
+
+/// How a worker sends and fetches sector files.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Transfers {
+    /// Streams of one fetch.
+    pub streams: usize,
+    /// Most bytes per second that the data plane sends; 0 for no limit.
+    pub send_bytes_per_s: u64,
+    /// Most bytes per second that all fetches together take; 0 for no limit.
+    pub fetch_bytes_per_s: u64,
+}
+
+impl Default for Transfers {
+    fn default() -> Self {
+        Self { streams: 4, send_bytes_per_s: 0, fetch_bytes_per_s: 0 }
+    }
 }
 
 /// A challenge read is given up after this long when nobody says otherwise: no wait is without a bound.

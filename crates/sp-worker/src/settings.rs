@@ -57,6 +57,15 @@ macro_rules! worker_settings {
             /// Files fetched at once [default: 5]
             #[arg(long, env = concat!($prefix, "PARALLEL_FETCH_LIMIT"), value_name = "N")]
             parallel_fetch_limit: Option<usize>,
+            /// Streams that one file is fetched over [default: 4]
+            #[arg(long, env = concat!($prefix, "FETCH_STREAMS"), value_name = "N")]
+            fetch_streams: Option<std::num::NonZeroU32>,
+            /// What all fetches together take per second at most, such as 500MiB [default: no limit]
+            #[arg(long, env = concat!($prefix, "FETCH_RATE"), value_name = "SIZE")]
+            fetch_rate: Option<sp_net::config::Size>,
+            /// What the data plane sends per second at most, such as 500MiB [default: no limit]
+            #[arg(long, env = concat!($prefix, "SEND_RATE"), value_name = "SIZE")]
+            send_rate: Option<sp_net::config::Size>,
             /// Sector sizes to prove, separated by commas [default: 2KiB on network dev, else 32GiB]
             #[arg(long, env = concat!($prefix, "SECTOR_SIZE"), value_name = "SIZES")]
             sector_size: Option<String>,
@@ -86,6 +95,9 @@ macro_rules! worker_settings {
                     memory: self.memory.or(other.memory),
                     gpus: self.gpus.or(other.gpus),
                     parallel_fetch_limit: self.parallel_fetch_limit.or(other.parallel_fetch_limit),
+                    fetch_streams: self.fetch_streams.or(other.fetch_streams),
+                    fetch_rate: self.fetch_rate.or(other.fetch_rate),
+                    send_rate: self.send_rate.or(other.send_rate),
                     sector_size: self.sector_size.or(other.sector_size),
                     parameters: self.parameters.or(other.parameters),
                     builtin: self.builtin.or(other.builtin),
@@ -109,6 +121,9 @@ macro_rules! worker_settings {
                     memory: self.memory,
                     gpus: self.gpus.clone().unwrap_or_default(),
                     parallel_fetch_limit: self.parallel_fetch_limit,
+                    fetch_streams: self.fetch_streams,
+                    fetch_rate: self.fetch_rate,
+                    send_rate: self.send_rate,
                     sector_size: self.sector_size.clone(),
                     parameters: self.parameters.clone(),
                     builtin: self.builtin.unwrap_or(false),
@@ -154,6 +169,12 @@ pub struct Shared {
     pub gpus: GpuChoice,
     /// Files fetched at once.
     pub parallel_fetch_limit: Option<usize>,
+    /// Streams of one fetch.
+    pub fetch_streams: Option<NonZeroU32>,
+    /// Bytes per second of all fetches.
+    pub fetch_rate: Option<Size>,
+    /// Bytes per second that the data plane sends.
+    pub send_rate: Option<Size>,
     /// Sector sizes, separated by commas.
     pub sector_size: Option<String>,
     /// Directory of the proof parameters.

@@ -1,15 +1,14 @@
 //! A worker: put together from what its maker brings, then run until it is told to stop or cannot go on.
 
 use std::collections::BTreeSet;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use sp_env::StopOnDrop;
 use sp_net::server::{Limits, Server, Services};
-use sp_net::{Env, NetError, sized};
+use sp_net::{Env, NetError};
 use sp_proto::v1;
-use sp_proto::v1::data_plane_server::DataPlaneServer;
 use sp_proto::v1::worker_message::Body;
 use sp_sectors::{Disk, StoreError, make_dirs, read_all, write_whole};
 use sp_types::{AttemptId, StoreId, WorkerId};
@@ -19,7 +18,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::node::{Node, Parts};
 use crate::options::Options;
 use crate::stores::Stores;
-use crate::{data_plane, index, leftovers, renew, session, stores};
+use crate::{attempt, data_plane, index, leftovers, renew, session, stores};
 
 /// File in the data directory with the worker's id.
 const ID_FILE: &str = "worker-id";
@@ -83,6 +82,13 @@ impl Worker {
         &self.node.worker_id
     }
 
+    /// Brings the inputs of an assignment to where its task would read them, and does no more: for measurements. Says
+    /// where they lie.
+    #[doc(hidden)]
+    pub async fn bring_inputs(&self, assign: v1::Assign) -> Result<Vec<PathBuf>, String> {
+        attempt::bring_inputs(&self.node, assign).await.map_err(|failure| failure.to_string())
+    }
+
     /// Serves, registers and works until `shutdown` completes. Attempts that are running then go on at the next start.
     pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), WorkerError> {
         let node = self.node;
@@ -93,7 +99,7 @@ impl Worker {
         }
         let server = builder.bind().await?;
         node.set_data_url(format!("http://{}", server.address()));
-        let service = sized!(DataPlaneServer::new(data_plane::Service::new(node.clone())));
+        let service = data_plane::Served::new(node.clone());
         let mut fatal = node.fatal.subscribe();
         let asked = node.stopping.clone();
         let (leaving, stop) = (node.clone(), async move {

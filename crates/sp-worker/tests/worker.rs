@@ -3,9 +3,13 @@
 
 #[path = "worker/paths.rs"]
 mod paths;
+#[path = "worker/proxy.rs"]
+mod proxy;
 #[path = "worker/snap.rs"]
 mod snap;
 mod support;
+#[path = "worker/transfer.rs"]
+mod transfer;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -332,15 +336,20 @@ async fn wrong_chunks_are_fetched_from_the_next_source_or_fail_the_attempt() {
 
 /// A disk with the same vanilla replica in a store of the same id.
 fn copy_of(a: &Machine, fakes: &Fakes) -> sp_sectors::MemDisk {
+    disk_with(a, fakes, FileKind::Vanilla, &vanilla())
+}
+
+/// A disk with this replica in a store of the same id as the other machine's.
+fn disk_with(a: &Machine, fakes: &Fakes, kind: FileKind, bytes: &[u8]) -> sp_sectors::MemDisk {
     let b = Machine::new(fakes, &ALL);
     let id = a.store().id().clone();
     let meta = sp_sectors::StoreMeta::new(&id, true, true);
     let disk: std::sync::Arc<dyn Disk> = std::sync::Arc::new(b.disk.clone());
     let store = sp_sectors::Store::init(disk, format!("{DATA_DIR}/storage").as_ref(), &meta).unwrap();
     let attempt = "900.1".parse().unwrap();
-    let path = store.work(attempt).unwrap().path(SECTOR, FileKind::Vanilla);
-    b.disk.create_new(&path).unwrap().write_at(&vanilla(), 0).unwrap();
-    store.publish(attempt, &[(SECTOR, FileKind::Vanilla)]).unwrap();
+    let path = store.work(attempt).unwrap().path(SECTOR, kind);
+    b.disk.create_new(&path).unwrap().write_at(bytes, 0).unwrap();
+    store.publish(attempt, &[(SECTOR, kind)]).unwrap();
     store.discard(attempt).unwrap();
     b.disk.clone()
 }

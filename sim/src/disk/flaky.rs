@@ -48,6 +48,21 @@ impl DiskFile for FlakyFile {
         self.trouble.read()?;
         self.below.size_bytes()
     }
+
+    fn set_size(&self, size_bytes: u64) -> io::Result<()> {
+        self.trouble.change(false)?;
+        self.below.set_size(size_bytes)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        self.trouble.read()?;
+        self.below.next_data(offset)
+    }
+
+    fn is_shared(&self) -> io::Result<bool> {
+        self.trouble.read()?;
+        self.below.is_shared()
+    }
 }
 
 impl Disk for FlakyDisk {
@@ -120,6 +135,11 @@ impl Disk for FlakyDisk {
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.trouble.change(true)?;
         self.below.copy(from, to)
+    }
+
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.trouble.change(true)?;
+        self.below.clone_file(from, to)
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

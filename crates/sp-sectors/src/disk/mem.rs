@@ -39,6 +39,7 @@ struct State {
     open: BTreeMap<u64, usize>,
     sweep_at: usize,
     exchange_supported: bool,
+    clones_supported: bool,
 }
 
 enum Node {
@@ -102,6 +103,7 @@ impl MemDisk {
             open: BTreeMap::new(),
             sweep_at: SWEEP_MIN,
             exchange_supported: true,
+            clones_supported: true,
         })))
     }
 
@@ -118,6 +120,11 @@ impl MemDisk {
     /// Behaves like a file system without `exchange`.
     pub fn without_exchange(&self) {
         self.state().exchange_supported = false;
+    }
+
+    /// Behaves like a file system whose files cannot share blocks.
+    pub fn without_clones(&self) {
+        self.state().clones_supported = false;
     }
 
     /// The machine or the process dies and comes back; handles of before are dead.
@@ -140,6 +147,11 @@ impl MemDisk {
         }
         state.calls += 1;
         Ok(state)
+    }
+
+    fn free(&self) -> u64 {
+        let state = self.state();
+        state.capacity_bytes.saturating_sub(state.used_bytes())
     }
 
     fn handle(&self, state: &mut State, node: u64, writable: bool) -> Box<dyn DiskFile> {
@@ -340,10 +352,7 @@ impl DiskFile for MemFile {
         if !self.writable {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
-        let free = {
-            let state = self.disk.state();
-            state.capacity_bytes.saturating_sub(state.used_bytes())
-        };
+        let free = self.disk.free();
         self.with(|data, _| {
             let end = offset as usize + bytes.len();
             if end.saturating_sub(data.len()) as u64 > free {
@@ -366,6 +375,39 @@ impl DiskFile for MemFile {
 
     fn size_bytes(&self) -> io::Result<u64> {
         self.with(|data, _| Ok(data.len() as u64))
+    }
+
+    /// The length takes space, hole or not.
+    fn set_size(&self, size_bytes: u64) -> io::Result<()> {
+        if !self.writable {
+            return Err(io::ErrorKind::PermissionDenied.into());
+        }
+        let free = self.disk.free();
+        self.with(|data, _| {
+            if size_bytes.saturating_sub(data.len() as u64) > free {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            data.resize(size_bytes as usize, 0);
+            Ok(())
+        })
+    }
+
+    /// A page of zeros is a hole.
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        self.with(|data, _| {
+            let from = (offset as usize).min(data.len());
+            let stored = data[from..].iter().position(|byte| *byte != 0).map(|at| from + at);
+            Ok(stored.map(|at| ((at / PAGE_BYTES * PAGE_BYTES) as u64).max(offset)))
+        })
+    }
+
+    fn is_shared(&self) -> io::Result<bool> {
+        let state = self.disk.call()?;
+        let names = state.nodes.values().flat_map(|node| match node {
+            Node::Dir { names, .. } => Some(names.values()),
+            Node::File { .. } => None,
+        });
+        Ok(names.flatten().filter(|node| **node == self.node).count() > 1)
     }
 }
 
@@ -545,6 +587,11 @@ impl Disk for MemDisk {
         let copy = state.add(Node::File { data, durable: Vec::new() });
         state.change(vec![(dir, name, Some(copy))]);
         Ok(())
+    }
+
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let supported = self.state().clones_supported;
+        if supported { self.copy(from, to) } else { Err(io::ErrorKind::Unsupported.into()) }
     }
 
     fn space(&self, _: &Path) -> io::Result<Space> {

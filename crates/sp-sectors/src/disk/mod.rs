@@ -52,6 +52,13 @@ pub trait DiskFile: Send + Sync {
     fn sync(&self) -> io::Result<()>;
     /// Length, bytes.
     fn size_bytes(&self) -> io::Result<u64>;
+    /// Sets the length. What it grows by reads as zero, and takes no space where the file system knows holes.
+    fn set_size(&self, size_bytes: u64) -> io::Result<()>;
+    /// Where the next stored bytes begin, from `offset` on: what lies before them is a hole and reads as zero. None:
+    /// nothing but a hole up to the end. A file system that does not know holes says `offset`.
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>>;
+    /// Has it more than one name? What is written to it then changes under the other names too.
+    fn is_shared(&self) -> io::Result<bool>;
 }
 
 /// A file system. All calls block; paths are absolute.
@@ -84,6 +91,9 @@ pub trait Disk: Send + Sync + 'static {
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Copies a file to a new name, sharing its blocks where the file system can.
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Copies a file to a new name without copying its bytes: both share their blocks until one is written to.
+    /// `Unsupported` where the file system cannot, or where the two names lie in different ones.
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()>;
     /// Space in the file system of a path.
     fn space(&self, path: &Path) -> io::Result<Space>;
 }

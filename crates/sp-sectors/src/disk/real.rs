@@ -7,7 +7,7 @@ use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::Path;
 
-use rustix::fs::{CWD, RenameFlags};
+use rustix::fs::{CWD, RenameFlags, SeekFrom};
 use rustix::io::Errno;
 
 use super::{Disk, DiskFile, Entry, Metadata, Space};
@@ -20,6 +20,10 @@ struct RealFile(File);
 
 const COPY_STEP_BYTES: usize = 1 << 30;
 const BUFFER_BYTES: usize = 1 << 20;
+
+/// What is written with one call. For longer ones file systems take larger pieces of memory, and those a virtual machine
+/// has often given back to its host: fetching 1 GiB to ext4 took 3.5 CPU seconds with 1 MiB, and takes 1.7 with this.
+const WRITE_BYTES: usize = 64 << 10;
 
 impl DiskFile for RealFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
@@ -36,7 +40,12 @@ impl DiskFile for RealFile {
     }
 
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.0.write_all_at(bytes, offset)
+        let mut at = offset;
+        for piece in bytes.chunks(WRITE_BYTES) {
+            self.0.write_all_at(piece, at)?;
+            at += piece.len() as u64;
+        }
+        Ok(())
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -45,6 +54,24 @@ impl DiskFile for RealFile {
 
     fn size_bytes(&self) -> io::Result<u64> {
         Ok(self.0.metadata()?.len())
+    }
+
+    fn set_size(&self, size_bytes: u64) -> io::Result<()> {
+        self.0.set_len(size_bytes)
+    }
+
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        // Moves the file's cursor, which nobody uses: every read and write here names its place.
+        match rustix::fs::seek(&self.0, SeekFrom::Data(offset)) {
+            Ok(at) => Ok(Some(at)),
+            Err(Errno::NXIO) => Ok(None),
+            Err(Errno::INVAL | Errno::OPNOTSUPP) => Ok((offset < self.size_bytes()?).then_some(offset)),
+            Err(e) => Err(e.into()),
+        }
+    }
+
+    fn is_shared(&self) -> io::Result<bool> {
+        Ok(self.0.metadata()?.nlink() > 1)
     }
 }
 
@@ -166,6 +193,14 @@ impl Disk for RealDisk {
             Err(e) if copy_unsupported(e) => copy_by_hand(&from, &to),
             other => Ok(other?),
         }
+    }
+
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let from = File::open(from)?;
+        let made = OpenOptions::new().write(true).create_new(true).open(to)?;
+        let Err(error) = rustix::fs::ioctl_ficlone(&made, &from) else { return Ok(()) };
+        fs::remove_file(to)?;
+        Err(if copy_unsupported(error) { io::ErrorKind::Unsupported.into() } else { error.into() })
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

@@ -77,6 +77,7 @@ fn exercise(disk: &dyn Disk, root: &Path) {
     assert_eq!(read_all(disk, &at("x/y/link"), 9).unwrap(), b"2wo");
     assert_eq!(read_all(disk, &at("copy"), 9).unwrap(), b"two");
     assert!(read_all(disk, &at("copy"), 2).is_err());
+    holes_and_names(disk, root);
     disk.replace(&at("copy"), &at("a")).unwrap();
     assert_eq!(read_all(disk, &at("a"), 9).unwrap(), b"two");
     disk.rename(&at("x"), &at("z")).unwrap();
@@ -88,6 +89,34 @@ fn exercise(disk: &dyn Disk, root: &Path) {
     assert!(disk.space(root).unwrap().available_bytes > 0);
     let file = disk.open(&at("a")).unwrap();
     assert_eq!((file.read_at(&mut [0; 10], 1).unwrap(), file.read_at(&mut [0; 10], 9).unwrap()), (2, 0));
+}
+
+/// Holes read as zero and are found; a second name is seen; a clone, where there are any, is a file of its own.
+fn holes_and_names(disk: &dyn Disk, root: &Path) {
+    let at = |name: &str| root.join(name);
+    let file = disk.create_new(&at("holes")).unwrap();
+    file.set_size(3 << 20).unwrap();
+    file.write_at(&[7; 4096], 2 << 20).unwrap();
+    assert_eq!(file.size_bytes().unwrap(), 3 << 20);
+    let mut first = [1; 10];
+    assert_eq!((file.read_at(&mut first, 0).unwrap(), first), (10, [0; 10]));
+    // A file system that does not know holes says that all of it is stored.
+    assert!([0, 2 << 20].contains(&file.next_data(0).unwrap().unwrap()));
+    assert_eq!(file.next_data(2 << 20).unwrap(), Some(2 << 20));
+    assert_eq!(file.next_data(3 << 20).unwrap(), None);
+    assert!(!file.is_shared().unwrap());
+    disk.hard_link(&at("holes"), &at("second")).unwrap();
+    assert!(file.is_shared().unwrap());
+    file.set_size(1).unwrap();
+    assert_eq!(disk.metadata(&at("second")).unwrap().size_bytes, 1);
+    match disk.clone_file(&at("holes"), &at("clone")) {
+        Ok(()) => {
+            file.write_at(b"x", 0).unwrap();
+            assert_eq!(read_all(disk, &at("clone"), 9).unwrap(), [0]);
+        }
+        Err(e) => assert_eq!(e.kind(), io::ErrorKind::Unsupported),
+    }
+    ["holes", "second", "clone"].iter().for_each(|name| remove_any(disk, &at(name)).unwrap());
 }
 
 #[test]

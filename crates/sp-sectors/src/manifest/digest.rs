@@ -2,6 +2,7 @@
 
 use std::io;
 use std::path::Path;
+use std::sync::OnceLock;
 
 use blake2s_simd::many::{HashManyJob, hash_many};
 use blake2s_simd::{Hash, Params};
@@ -13,11 +14,29 @@ use crate::disk::Disk;
 pub const CHUNK_BYTES: u64 = 1 << 20;
 
 /// Chunks that are digested at once: the lanes of AVX2.
-const LANES: usize = 8;
+pub(crate) const LANES: usize = 8;
 
 /// The digest of one chunk.
 pub fn chunk_digest(bytes: &[u8]) -> [u8; 32] {
     *blake2s_simd::blake2s(bytes).as_array()
+}
+
+/// The digests of these chunks, in order, several at once: much faster than one by one.
+pub fn chunk_digests(chunks: &[&[u8]]) -> Vec<[u8; 32]> {
+    let params = Params::new();
+    let mut jobs: Vec<_> = chunks.iter().map(|chunk| HashManyJob::new(&params, chunk)).collect();
+    hash_many(jobs.iter_mut());
+    jobs.iter().map(|job| *job.to_hash().as_array()).collect()
+}
+
+/// The digest of a chunk of so many zero bytes.
+pub(crate) fn zero_digest(size_bytes: usize) -> [u8; 32] {
+    static WHOLE: OnceLock<[u8; 32]> = OnceLock::new();
+    let digest = |size_bytes| chunk_digest(&vec![0; size_bytes]);
+    match size_bytes as u64 == CHUNK_BYTES {
+        true => *WHOLE.get_or_init(|| digest(size_bytes)),
+        false => digest(size_bytes),
+    }
 }
 
 fn personal(tag: &[u8; 8]) -> blake2s_simd::State {
@@ -57,16 +76,13 @@ pub(super) fn digest_file(disk: &dyn Disk, path: &Path) -> io::Result<(u64, Vec<
     let file = disk.open(path)?;
     let size_bytes = file.size_bytes()?;
     let group = (CHUNK_BYTES * LANES as u64).min(size_bytes) as usize;
-    let (mut buffer, mut digests, mut offset, params) = (vec![0; group], Vec::new(), 0, Params::new());
+    let (mut buffer, mut digests, mut offset) = (vec![0; group], Vec::new(), 0);
     while offset < size_bytes {
         let want = (size_bytes - offset).min(group as u64) as usize;
         if file.read_at(&mut buffer[..want], offset)? != want {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file got shorter while it was read"));
         }
-        let mut jobs: Vec<_> =
-            buffer[..want].chunks(CHUNK_BYTES as usize).map(|chunk| HashManyJob::new(&params, chunk)).collect();
-        hash_many(jobs.iter_mut());
-        digests.extend(jobs.iter().map(|job| *job.to_hash().as_array()));
+        digests.extend(chunk_digests(&buffer[..want].chunks(CHUNK_BYTES as usize).collect::<Vec<_>>()));
         offset += want as u64;
     }
     Ok((size_bytes, digests))

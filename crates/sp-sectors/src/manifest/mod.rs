@@ -17,7 +17,8 @@ use sp_types::FileKind;
 
 use crate::disk::Disk;
 use crate::error::{Doing, StoreError};
-pub use digest::{CHUNK_BYTES, chunk_digest};
+pub use digest::{CHUNK_BYTES, chunk_digest, chunk_digests};
+pub(crate) use digest::{LANES, zero_digest};
 pub use head::{HEAD_BYTES_MAX, ManifestHead};
 
 /// Most files in one replica. The largest cache of a published size has 40.

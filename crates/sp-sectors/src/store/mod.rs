@@ -24,6 +24,7 @@ use crate::layout::Layout;
 use crate::store_meta::StoreMeta;
 pub use delete::Deleted;
 pub use publish::Output;
+pub use read::ReplicaFile;
 pub use work::{CopyMode, WorkDir};
 
 /// One attached path. Clones share it; at most one process has it open for writing.

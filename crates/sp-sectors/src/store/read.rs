@@ -1,14 +1,43 @@
 //! Reads published replicas: their manifests and their chunks.
 
+use std::path::PathBuf;
+
 use sp_types::{FileKind, ReplicaId, ReplicaInfo, SectorId};
 
 use super::Store;
-use crate::disk::{read_all, write_whole};
+use crate::disk::{DiskFile, read_all, write_whole};
 use crate::error::{Doing, StoreError};
 use crate::manifest::{CHUNK_BYTES, FILES_MAX, Manifest, ManifestError, ManifestHead};
 
 /// Longest list: a terabyte of chunks.
 const LIST_BYTES_MAX: u64 = (32 << 20) + (FILES_MAX as u64) * 256;
+
+/// A file of a published replica, open. See [`Store::open_file`].
+pub struct ReplicaFile {
+    file: Box<dyn DiskFile>,
+    path: PathBuf,
+    size_bytes: u64,
+}
+
+impl ReplicaFile {
+    /// Its length, bytes.
+    pub fn size_bytes(&self) -> u64 {
+        self.size_bytes
+    }
+
+    /// Length of the chunk that starts at `offset`; refused if no chunk starts there.
+    pub fn chunk_bytes(&self, offset: u64) -> Result<usize, StoreError> {
+        if !offset.is_multiple_of(CHUNK_BYTES) || offset >= self.size_bytes {
+            return Err(StoreError::BadOffset(offset));
+        }
+        Ok((self.size_bytes - offset).min(CHUNK_BYTES) as usize)
+    }
+
+    /// Reads from `offset` on until the buffer is full or the file ends; says how many bytes.
+    pub fn read_chunk(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, StoreError> {
+        self.file.read_at(buffer, offset).doing("read", &self.path)
+    }
+}
 
 impl Store {
     /// The manifest of a replica, checked against its root. A foreign replica (root zero) is read whole, gets its
@@ -60,6 +89,16 @@ impl Store {
     /// One chunk of one file of a replica: the bytes from `offset` (a multiple of 1 MiB) on, at most 1 MiB. Whoever
     /// gets them compares them with the manifest.
     pub fn read_chunk(&self, replica: &ReplicaId, name: &str, offset: u64) -> Result<Vec<u8>, StoreError> {
+        let file = self.open_file(replica, name)?;
+        let mut chunk = vec![0; file.chunk_bytes(offset)?];
+        let got = file.read_chunk(offset, &mut chunk)?;
+        chunk.truncate(got);
+        Ok(chunk)
+    }
+
+    /// One file of a replica, for reading several of its chunks. It stays the file of this replica, whatever is
+    /// published or deleted meanwhile.
+    pub fn open_file(&self, replica: &ReplicaId, name: &str) -> Result<ReplicaFile, StoreError> {
         let (sector, kind) = (replica.sector, replica.kind);
         let no_file = || StoreError::NoSuchFile { sector, kind, name: name.to_owned() };
         let place = self.layout().replica(sector, kind);
@@ -81,13 +120,7 @@ impl Store {
             self.disk().open(&path).doing("open", &path)?
         };
         let size_bytes = file.size_bytes().doing("read", &path)?;
-        if !offset.is_multiple_of(CHUNK_BYTES) || offset >= size_bytes {
-            return Err(StoreError::BadOffset(offset));
-        }
-        let mut chunk = vec![0; (size_bytes - offset).min(CHUNK_BYTES) as usize];
-        let got = file.read_at(&mut chunk, offset).doing("read", &path)?;
-        chunk.truncate(got);
-        Ok(chunk)
+        Ok(ReplicaFile { file, path, size_bytes })
     }
 
     /// Reads a replica whole and compares it with its manifest.

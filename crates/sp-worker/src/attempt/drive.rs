@@ -11,7 +11,7 @@ use sp_proto::v1::assign::Params;
 use sp_proto::v1::task_done::Output;
 use sp_proto::v1::task_result::Outcome;
 use sp_proto::v1::{self, AttemptPhase, TaskDone, TaskResult};
-use sp_sectors::Store;
+use sp_sectors::{Output as Made, Store};
 use sp_types::{ErrorCode, FileKind, ReplicaInfo, StoreId, TaskClass};
 
 use super::{Attempt, prepare, request};
@@ -195,9 +195,11 @@ async fn publish_and_declare(
         // Also when it is put aside: hours of work are not given up before it was tried.
         let opened = node.stores.opened(&store).ok_or_else(not_attached)?;
         let (id, sector) = (assignment.attempt, assignment.sector);
-        let outputs: Vec<_> = kinds.into_iter().map(|kind| (sector, kind)).collect();
+        let brought = attempt.brought().clone();
+        let output = |kind: FileKind| Made { manifest: brought.get(&kind).cloned(), ..Made::made(sector, kind) };
+        let outputs: Vec<_> = kinds.into_iter().map(output).collect();
         let publishing = opened.clone();
-        replicas.extend(node.env.blocking(move || publishing.publish(id, &outputs)).await?);
+        replicas.extend(node.env.blocking(move || publishing.publish_outputs(id, &outputs)).await?);
         published.push(opened);
     }
     let replicas: Vec<v1::Replica> = replicas.into_iter().map(v1::Replica::from).collect();

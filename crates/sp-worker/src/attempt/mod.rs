@@ -6,19 +6,30 @@ mod prepare;
 mod request;
 mod snap;
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sp_proto::v1;
-use sp_types::{AttemptId, GpuShare};
+use sp_sectors::Manifest;
+use sp_types::{AttemptId, FileKind, GpuShare};
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment::Assignment;
 use crate::failure::Failure;
+use crate::node::Node;
 use crate::upload::Upload;
 pub(crate) use drive::{Spent, drive};
+pub(crate) use fetch::Speeds;
 pub(crate) use prepare::upload_path;
 pub(crate) use request::text;
+
+/// Brings the inputs of an assignment, as [`drive`] does first, and stops there.
+pub(crate) async fn bring_inputs(node: &Node, assign: v1::Assign) -> Result<Vec<PathBuf>, Failure> {
+    let attempt = Attempt::new(Assignment::from_wire(assign)?, None);
+    Ok(prepare::prepare(node, &attempt).await?.inputs().cloned().collect())
+}
 
 /// An attempt that this worker holds.
 pub(crate) struct Attempt {
@@ -34,6 +45,9 @@ pub(crate) struct Attempt {
     /// GPUs that it computes on.
     gpus: Mutex<Vec<GpuShare>>,
     progress: Mutex<Progress>,
+    /// Of files that it brought only to publish them: their manifests, while nothing has happened since each byte was
+    /// compared with them. A restart forgets them, and then the files are read again.
+    brought: Mutex<BTreeMap<FileKind, Manifest>>,
     /// The upload that it waits for.
     pub(crate) upload: Option<Arc<Upload>>,
 }
@@ -59,8 +73,14 @@ impl Attempt {
             dropped: AtomicBool::new(false),
             released,
             progress: Mutex::new(Progress { phase: v1::AttemptPhase::Waiting, detail, fraction: 0.0 }),
+            brought: Mutex::default(),
             upload,
         }
+    }
+
+    /// The manifest of what was brought, if it is as it came.
+    fn brought(&self) -> MutexGuard<'_, BTreeMap<FileKind, Manifest>> {
+        self.brought.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn id(&self) -> AttemptId {

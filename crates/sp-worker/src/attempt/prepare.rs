@@ -31,6 +31,10 @@ pub(super) struct Files {
 }
 
 impl Files {
+    pub(super) fn inputs(&self) -> impl Iterator<Item = &PathBuf> {
+        self.inputs.values()
+    }
+
     pub(super) fn input(&self, kind: FileKind) -> Result<String, Failure> {
         let missing = || Failure::new(ErrorCode::BadRequest, format!("the assignment names no {kind} input"));
         text(self.inputs.get(&kind).ok_or_else(missing)?)

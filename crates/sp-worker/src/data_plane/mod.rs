@@ -1,5 +1,7 @@
 //! The data plane: bulk data of this worker's stores, and piece uploads to its attempts. Paths come from typed ids only.
 
+mod buffers;
+mod bulk;
 mod read;
 mod upload;
 
@@ -20,33 +22,44 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::challenge::{self, Question};
 use crate::failure::Failure;
 use crate::node::Node;
+use crate::pace::Class;
+use buffers::Buffers;
+pub(crate) use bulk::{CHUNK_WIRE_BYTES, Served};
 
 /// Streams of files, manifests and pieces at once; each holds a few chunks in memory.
 const STREAMS_MAX: usize = 128;
+
+/// Those of them that bulk leaves free for what a proof waits for.
+const STREAMS_URGENT: usize = 16;
 
 /// Challenge reads at once. Those above wait; their callers have their own limit.
 const CHALLENGES_MAX: usize = 256;
 
 /// Chunks that wait for a slow reader.
-const CHUNKS_AHEAD: usize = 4;
+const CHUNKS_AHEAD: usize = 2;
 
 /// The service.
 pub(crate) struct Service {
     node: Arc<Node>,
     streams: Arc<Semaphore>,
     challenges: Semaphore,
+    buffers: Buffers,
 }
 
 type Stream<T> = ReceiverStream<Result<T, Status>>;
 
 impl Service {
     pub(crate) fn new(node: Arc<Node>) -> Self {
-        Self { node, streams: Arc::new(Semaphore::new(STREAMS_MAX)), challenges: Semaphore::new(CHALLENGES_MAX) }
+        let (streams, challenges) = (Arc::new(Semaphore::new(STREAMS_MAX)), Semaphore::new(CHALLENGES_MAX));
+        Self { node, streams, challenges, buffers: Buffers::default() }
     }
 
-    fn stream_slot(&self) -> Result<tokio::sync::OwnedSemaphorePermit, Failure> {
-        let busy = |_| Failure::new(ErrorCode::Unavailable, format!("{STREAMS_MAX} streams are open; try again later"));
-        self.streams.clone().try_acquire_owned().map_err(busy)
+    fn stream_slot(&self, class: Class) -> Result<tokio::sync::OwnedSemaphorePermit, Failure> {
+        let busy = || Failure::new(ErrorCode::Unavailable, format!("{STREAMS_MAX} streams are open; try again later"));
+        if class == Class::Bulk && self.streams.available_permits() <= STREAMS_URGENT {
+            return Err(busy());
+        }
+        self.streams.clone().try_acquire_owned().map_err(|_| busy())
     }
 }
 
@@ -60,19 +73,21 @@ impl DataPlane for Service {
         &self,
         request: Request<ReadManifestRequest>,
     ) -> Result<Response<Self::ReadManifestStream>, Status> {
-        let slot = self.stream_slot().map_err(|f| f.to_status())?;
+        let slot = self.stream_slot(Class::Urgent).map_err(|f| f.to_status())?;
         let parts = read::manifest(&self.node, request.into_inner()).await.map_err(|f| f.to_status())?;
         Ok(Response::new(read::send_all(&self.node, parts, slot)))
     }
 
     async fn read_file(&self, request: Request<ReadFileRequest>) -> Result<Response<Self::ReadFileStream>, Status> {
-        let slot = self.stream_slot().map_err(|f| f.to_status())?;
-        let stream = read::file(&self.node, request.into_inner(), slot).await;
+        let request = request.into_inner();
+        let class = if request.urgent { Class::Urgent } else { Class::Bulk };
+        let slot = self.stream_slot(class).map_err(|f| f.to_status())?;
+        let stream = read::file(&self.node, &self.buffers, request, class, slot).await;
         stream.map(Response::new).map_err(|f| f.to_status())
     }
 
     async fn read_piece(&self, request: Request<ReadPieceRequest>) -> Result<Response<Self::ReadPieceStream>, Status> {
-        let slot = self.stream_slot().map_err(|f| f.to_status())?;
+        let slot = self.stream_slot(Class::Bulk).map_err(|f| f.to_status())?;
         let stream = read::piece(&self.node, request.into_inner(), slot).await;
         stream.map(Response::new).map_err(|f| f.to_status())
     }
@@ -89,7 +104,7 @@ impl DataPlane for Service {
         &self,
         request: Request<Streaming<UploadPart>>,
     ) -> Result<Response<UploadStatusReply>, Status> {
-        let _slot = self.stream_slot().map_err(|f| f.to_status())?;
+        let _slot = self.stream_slot(Class::Bulk).map_err(|f| f.to_status())?;
         let status = upload::receive(&self.node, request.into_inner()).await;
         status.map(Response::new).map_err(|f| f.to_status())
     }
@@ -104,6 +119,7 @@ impl DataPlane for Service {
         let question = Question { sector, post_proof, randomness, comm_r, timeout };
         let answer = async {
             let _slot: Result<SemaphorePermit<'_>, _> = self.challenges.acquire().await;
+            let _urgent = self.node.sending.urgent();
             challenge::read_local(&self.node, &question, &CancellationToken::new()).await
         };
         // The bound covers the wait for a slot; the executor has the same one.

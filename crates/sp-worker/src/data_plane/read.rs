@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use prost::bytes::Bytes;
 use sp_proto::convert::{ReplicaInfo, bytes32, required};
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::exec_response::Outcome;
@@ -9,22 +10,27 @@ use sp_proto::v1::{
     self, AttemptId, ExecReadPiece, ExecRequest, FileChunk, ManifestFile, ManifestHead, ManifestPart, ReadFileRequest,
     ReadManifestRequest, ReadPieceRequest,
 };
-use sp_sectors::{CHUNK_BYTES, Manifest, Store};
+use sp_sectors::{CHUNK_BYTES, Manifest, ReplicaFile, Store};
 use sp_types::{ErrorCode, FileKind, ReplicaId, SectorId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
+use super::buffers::Buffers;
 use super::{CHUNKS_AHEAD, Stream};
 use crate::attempt::text;
 use crate::executor::{Job, Role};
 use crate::failure::Failure;
 use crate::node::Node;
 use crate::options::READ_TIMEOUT;
+use crate::pace::Class;
 
 /// Chunk digests in one part of a manifest: half a mebibyte.
 const DIGESTS_PER_PART: usize = 16 << 10;
+
+/// What a stream reads before it looks again whether it may go on.
+const READ_BYTES: u64 = 2 * CHUNK_BYTES;
 
 /// Unpadded bytes of one piece read.
 const PIECE_READ_BYTES: u64 = 1 << 20;
@@ -99,48 +105,64 @@ pub(super) fn send_all(node: &Node, messages: Vec<ManifestPart>, slot: OwnedSema
 
 pub(super) async fn file(
     node: &Arc<Node>,
+    buffers: &Buffers,
     request: ReadFileRequest,
+    class: Class,
     slot: OwnedSemaphorePermit,
 ) -> Result<Stream<FileChunk>, Failure> {
-    let ReadFileRequest { replica: wire, attempt, name, offset, size_bytes } = request;
+    let ReadFileRequest { replica: wire, attempt, name, offset, size_bytes, urgent: _ } = request;
     let (store, id) = replica(node, wire, attempt)?;
     if !offset.is_multiple_of(CHUNK_BYTES) {
         let message = format!("offset {offset} is not the start of a chunk; use multiples of {CHUNK_BYTES}");
         return Err(Failure::new(ErrorCode::BadRequest, message));
     }
-    let size = {
-        let (store, id, name) = (store.clone(), id.clone(), name.clone());
-        node.env.blocking(move || Ok::<_, Failure>(store.manifest(&id)?.file(&name).map(|f| f.size_bytes))).await?
-    };
-    let size = size.ok_or_else(|| {
-        Failure::new(ErrorCode::FileMissing, format!("{} of {} has no file `{name}`", id.kind, id.sector))
-    })?;
+    let file = Arc::new(node.env.blocking(move || store.open_file(&id, &name)).await?);
+    let size = file.size_bytes();
     let end = if size_bytes == 0 { size } else { offset.saturating_add(size_bytes).min(size) };
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
+    let (node, buffers) = (node.clone(), buffers.clone());
     let reading = node.clone();
     let sending = async move {
         let _slot = slot;
         let mut at = offset;
-        while at < end {
-            let (store, id, name) = (store.clone(), id.clone(), name.clone());
+        while at < end && !sender.is_closed() {
+            let to = end.min(at + READ_BYTES);
+            let turn = reading.sending.begin(class, to - at).await;
             let fenced = attempt.map_or(Ok(()), |attempt| reading.fences.check(attempt.into()));
-            let chunk = match fenced {
-                Ok(()) => reading.env.blocking(move || store.read_chunk(&id, &name, at)).await.map_err(Failure::from),
-                Err(failure) => Err(failure),
+            let chunks = match fenced {
+                Ok(()) => {
+                    let (file, buffers) = (file.clone(), buffers.clone());
+                    reading.env.blocking(move || chunks(&file, &buffers, at, to)).await
+                }
+                Err(failure) => vec![Err(failure)],
             };
-            let message = chunk.and_then(|data| match data.is_empty() {
-                true => Err(Failure::new(ErrorCode::FileMissing, "the file became shorter while it was read")),
-                false => Ok(FileChunk { offset: at, data: data.into() }),
-            });
-            at += message.as_ref().map_or(0, |chunk| chunk.data.len() as u64);
-            let failed = message.is_err();
-            if sender.send(message.map_err(|f| f.to_status())).await.is_err() || failed {
-                return;
+            drop(turn);
+            for chunk in chunks {
+                let failed = chunk.is_err();
+                if sender.send(chunk.map_err(|f| f.to_status())).await.is_err() || failed {
+                    return;
+                }
             }
+            at = to;
         }
     };
     node.env.tasks.spawn("file", Box::pin(sending));
     Ok(ReceiverStream::new(receiver))
+}
+
+/// Whole chunks from `at` to `to`, as far as they can be read.
+fn chunks(file: &ReplicaFile, buffers: &Buffers, at: u64, to: u64) -> Vec<Result<FileChunk, Failure>> {
+    let read = |offset: u64| {
+        let mut buffer = buffers.take(file.chunk_bytes(offset)?);
+        match file.read_chunk(offset, buffer.space())? {
+            0 => Err(Failure::new(ErrorCode::FileMissing, "the file became shorter while it was read")),
+            got => {
+                buffer.shorten(got);
+                Ok(FileChunk { offset, data: Bytes::from_owner(buffer) })
+            }
+        }
+    };
+    (at..to).step_by(CHUNK_BYTES as usize).map(read).collect()
 }
 
 pub(super) async fn piece(

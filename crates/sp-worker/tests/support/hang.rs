@@ -81,6 +81,9 @@ impl Disk for HangingDisk {
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.on(from).hard_link(from, to)
     }
+    fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.on(from).clone_file(from, to)
+    }
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.on(from).copy(from, to)
     }

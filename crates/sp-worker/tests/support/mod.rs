@@ -48,6 +48,7 @@ impl Machine {
             announce: false,
             local_storage: true,
             parallel_fetch_limit: 5,
+            transfers: Default::default(),
             tasks: tasks.to_vec(),
             seal_proofs: vec![],
             resources: ResourceTable::default(),
