@@ -233,7 +233,7 @@ fn a_path_whose_disk_is_gone_or_another_one_is_not_taken_for_an_empty_store() {
     assert!(matches!(store.reload(&BTreeSet::new()), Err(StoreError::Gone { .. })));
     write(&disk, &meta, &text);
     store.probe().unwrap();
-    assert!(!disk.list(&store.layout().probe().parent().unwrap()).unwrap().iter().any(|e| e.name == "probe"));
+    assert!(!disk.list(store.layout().probe().parent().unwrap()).unwrap().iter().any(|e| e.name == "probe"));
 }
 
 #[test]
