@@ -1,5 +1,5 @@
 //! Paths that only seal and one that only stores, by real processes: a finished sector goes home by itself, leaves nothing
-//! where it was made, and is proven from there.
+//! where it was made, and is proven from there. An operator moves it to another path, and it is proven from that.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test of real processes")]
 
 use std::collections::BTreeSet;
@@ -27,13 +27,29 @@ fn a_finished_sector_goes_to_the_path_that_stores_and_is_proven_there() {
     let log = cluster.ctl_json(&["sectors", "status", "0", "--log"]).unwrap().to_string();
     assert!(log.contains("GET accepted"), "{log}");
     proven(&cluster);
+    moved_to_the_attic(&cluster);
     cluster.kill9_all().unwrap();
     let kept = |name: &str| {
         let found = stores::verified(path(&cluster, name).as_ref()).unwrap();
         found.iter().map(|info| info.id.kind.name()).collect::<Vec<_>>()
     };
     assert_eq!((kept("seal-a"), kept("seal-b")), (vec![], vec![]), "nothing is left where it was made");
-    assert_eq!(kept("shelf"), ["sealed", "cache"]);
+    assert_eq!((kept("shelf"), kept("attic")), (vec![], vec!["sealed", "cache"]));
+}
+
+/// An operator moves the sector to a path of another worker, and it stays there.
+fn moved_to_the_attic(cluster: &Cluster) {
+    let attic = path(cluster, "attic");
+    let attach = ["storage", "attach", "--worker", "seal-a", "--init", "--store", "--weight", "1", &attic];
+    let attached = cluster.ctl_json(&attach).unwrap();
+    let moved = cluster.ctl_json(&["storage", "move", "0", "--to", attached["store"].as_str().unwrap()]).unwrap();
+    assert_eq!((&moved[0]["files"], &moved[0]["done"]), (&Value::from(2), &Value::from(true)), "{moved}");
+    let there = BTreeSet::from([("Cache".to_owned(), attic.clone()), ("Sealed".to_owned(), attic)]);
+    let gone = wait::until("the old copies to go", LIMIT, || Ok((places(cluster)? == there).then_some(())));
+    gone.unwrap_or_else(|e| panic!("{e:#}: {:?}\n{}", places(cluster), cluster.tails()));
+    proven(cluster);
+    let wrong = cluster.ctl(&["storage", "move", "0", "--to", "nowhere"]).unwrap();
+    assert_eq!(wrong.status.code(), Some(3), "{wrong:?}");
 }
 
 /// Two workers that seal on paths for that alone, and one that keeps what they make.

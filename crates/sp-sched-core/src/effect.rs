@@ -63,6 +63,8 @@ pub enum Reply {
     Unsealing { ready: bool },
     /// ReleaseUnsealed: replicas whose deletion was ordered.
     Released { replicas: u32 },
+    /// MoveFiles: so many files are going to be moved; the others are there already, or belong elsewhere.
+    Moving { files: u32 },
     /// Snap, mark for update, abort upgrade, remove, force, retry: the state that the sector is in now.
     Moved(SectorState),
     /// RegenSectorKey: true when the replica before the update is there already.

@@ -93,6 +93,8 @@ pub enum Request {
     Unseal { sector: u64 },
     /// Delete the unsealed copy of a Proving sector.
     ReleaseUnsealed { sector: u64 },
+    /// Take the finished files of the sector to this path, and keep them there.
+    MoveFiles { sector: u64, store: StoreId },
     /// End an attempt (`task.number`) or a whole task (`task`).
     Abort { id: String, reason: String },
     /// Prove every partition of a deadline now.

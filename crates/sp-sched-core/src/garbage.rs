@@ -220,7 +220,7 @@ impl Core {
             garbage.is_withheld |= copies.len() > 1 && usable.len() < copies.len();
             let goes = |id: &ReplicaId| self.facts.deletes.contains_key(id);
             let at_home = |id: &ReplicaId| {
-                sector.is_at_rest() && self.facts.store(&id.store).is_some_and(|s| s.is_home_of(id.kind))
+                sector.is_at_rest() && self.facts.store(&id.store).is_some_and(|s| self.is_home(sector, id.kind, s))
             };
             let worth = |id: &ReplicaId, r: &Replica| (at_home(id), beside(&id.store), r.primary);
             usable.sort_by_key(|(id, r)| (goes(id), Reverse(worth(id, r)), id.store.clone()));

@@ -1,16 +1,18 @@
-//! Where finished files belong: on a path that stores. GET takes them there from the path that they were made on; what
-//! they leave behind is a copy too many, and goes as every such copy does.
+//! Where finished files belong: on a path that stores, or on the one that an operator has named. GET takes them there
+//! from the path that they are on; what they leave behind is a copy too many, and goes as every such copy does.
 
 use std::collections::BTreeSet;
 
-use sp_types::{FileKind, SectorState, StoreId, TaskId, TaskKind};
+use sp_types::{ByteSize, ErrorCode, FileKind, SectorState, StoreId, TaskId, TaskKind};
 
 use crate::core::Core;
+use crate::effect::Reply;
 use crate::event::StoreFact;
 use crate::explain::Refusal;
 use crate::model::{OutputSlot, Sector, SectorFile};
 use crate::outputs::Room;
 use crate::place::{Need, names};
+use crate::requests::Refused;
 use crate::workers::Worker;
 
 /// What it costs to keep a sector's files apart: enough to go elsewhere only where there is no room beside the others.
@@ -43,10 +45,10 @@ impl Core {
         let astray = self.astray(sector);
         let moves = self.tasks_of(number).find(|t| t.kind == TaskKind::Fetch);
         let unneeded: Option<TaskId> = moves.filter(|t| astray.is_empty() && t.attempts.is_empty()).map(|t| t.id);
-        let has_home = astray.iter().any(|file| self.has_home(file.kind));
-        let is_away = sector.files.iter().any(|file| self.place(number, file) == Place::Away);
+        let has_home = astray.iter().any(|file| self.has_home(sector, file.kind));
+        let is_away = sector.files.iter().any(|file| self.place(sector, file) == Place::Away);
         self.homes.homeless.remove(&number);
-        if is_away || (!astray.is_empty() && !has_home) {
+        if is_away || self.misses_home(sector) || (!astray.is_empty() && !has_home) {
             self.homes.homeless.insert(number);
         }
         match (astray.is_empty(), has_home) {
@@ -75,24 +77,100 @@ impl Core {
 
     /// Files that somebody can hand out and that lie on no path that stores, as far as is known.
     pub(crate) fn astray(&self, sector: &Sector) -> Vec<SectorFile> {
-        let is_astray = |file: &&SectorFile| self.place(sector.number, file) == Place::Astray;
+        let is_astray = |file: &&SectorFile| self.place(sector, file) == Place::Astray;
         sector.files.iter().filter(is_astray).cloned().collect()
     }
 
-    fn place(&self, number: u64, file: &SectorFile) -> Place {
+    fn place(&self, sector: &Sector, file: &SectorFile) -> Place {
         let mut place = Place::Away;
-        for (id, _) in self.facts.replicas_of(number, file) {
-            match self.facts.store(&id.store) {
-                Some(store) if !store.can_store && store.is_usable() => place = Place::Astray,
-                Some(store) if !store.can_store => {}
+        let wanted = self.wanted_home(sector, file.kind);
+        for (id, _) in self.facts.replicas_of(sector.number, file) {
+            match (self.facts.store(&id.store), wanted) {
+                (Some(store), Some(wanted)) if store.id != wanted.id && store.is_usable() => place = Place::Astray,
+                (_, Some(wanted)) if id.store != wanted.id => {}
+                (Some(store), None) if !store.can_store && store.is_usable() => place = Place::Astray,
+                (Some(store), None) if !store.can_store => {}
                 _ => return Place::Home,
             }
         }
         if file.kind == FileKind::Vanilla { Place::Home } else { place }
     }
 
-    fn has_home(&self, kind: FileKind) -> bool {
-        self.facts.stores().any(|store| store.is_home_of(kind) && store.is_usable())
+    fn has_home(&self, sector: &Sector, kind: FileKind) -> bool {
+        let wanted = self.wanted_home(sector, kind);
+        wanted.is_some() || self.facts.stores().any(|store| store.is_home_of(kind) && store.is_usable())
+    }
+
+    /// Has it files elsewhere than on the path that an operator has named? Whether they can go there changes with the path.
+    fn misses_home(&self, sector: &Sector) -> bool {
+        let Some(home) = &sector.home else { return false };
+        let here = |file: &SectorFile| self.facts.replicas_of(sector.number, file).any(|(id, _)| id.store == *home);
+        !sector.files.iter().all(here)
+    }
+
+    /// The path that an operator has named for the sector's files, as long as it can take this kind.
+    pub(crate) fn wanted_home(&self, sector: &Sector, kind: FileKind) -> Option<&StoreFact> {
+        self.facts.store(sector.home.as_ref()?).filter(|store| store.is_home_of(kind) && store.is_usable())
+    }
+
+    /// Is this a good place for the sector's finished files of this kind?
+    pub(crate) fn is_home(&self, sector: &Sector, kind: FileKind, store: &StoreFact) -> bool {
+        self.wanted_home(sector, kind).map_or(store.is_home_of(kind), |wanted| wanted.id == store.id)
+    }
+
+    // === what operators ask for ===
+
+    /// The files stay where they are named until the next move: a path of less weight or room is no mistake then.
+    pub(crate) fn move_files(&mut self, number: u64, id: StoreId) -> Result<Reply, Refused> {
+        let sector = self.resting_sector(number)?;
+        let store = self.movable_to(&id)?;
+        let here = |file: &SectorFile| self.facts.replicas_of(number, file).any(|(r, _)| r.store == id);
+        let (taken, refused): (Vec<_>, Vec<_>) = sector.files.iter().partition(|file| store.is_home_of(file.kind));
+        if taken.is_empty() {
+            let kinds = names(refused.iter().map(|file| file.kind));
+            let message = format!("the filters of path {id} take none of the sector's files: {kinds}");
+            return Err((ErrorCode::WrongState, message));
+        }
+        let moving: Vec<&SectorFile> = taken.into_iter().filter(|file| !here(file)).collect();
+        let (bytes, free) = (moving.iter().map(|f| f.size_bytes).sum::<u64>(), self.free_on(store));
+        if bytes > free {
+            let message = format!(
+                "the files of sector {number} take {}, path {id} has {} left; make room, or choose another path",
+                ByteSize(bytes),
+                ByteSize(free)
+            );
+            return Err((ErrorCode::NoSpace, message));
+        }
+        let files = u32::try_from(moving.len()).unwrap_or(u32::MAX);
+        let is_new = sector.home.as_ref() != Some(&id);
+        if is_new {
+            self.end_moves(number);
+            if let Some(sector) = self.sector_mut(number) {
+                sector.home = Some(id.clone());
+            }
+            self.log(number, "move asked for".to_owned(), format!("to path {id}"));
+        }
+        self.untidy.insert(number);
+        Ok(Reply::Moving { files })
+    }
+
+    /// A path that finished files may be moved to, or why not.
+    fn movable_to(&self, id: &StoreId) -> Result<&StoreFact, Refused> {
+        let unknown = || (ErrorCode::NotFound, format!("no path with the ID {id}; see `sp-ctl storage list`"));
+        let store = self.facts.store(id).ok_or_else(unknown)?;
+        if !store.can_store {
+            let message = format!("path {id} is not for storage (CanStore): finished files would be moved away again");
+            return Err((ErrorCode::WrongState, message));
+        }
+        if !store.is_usable() {
+            let reason = if store.holders.is_empty() { "no connected worker has it" } else { &store.unhealthy_reason };
+            return Err((ErrorCode::Unavailable, format!("path {id} cannot be used now: {reason}")));
+        }
+        Ok(store)
+    }
+
+    fn free_on(&self, store: &StoreFact) -> u64 {
+        store.available_bytes.saturating_sub(self.asked_bytes(&store.id))
     }
 
     /// A store has come, is of another use than before, or has come to somebody.
@@ -111,9 +189,11 @@ impl Core {
 
     // === judging ===
 
-    /// With DisallowRemoteFinalize only a worker that has the files itself takes them home.
+    /// With DisallowRemoteFinalize only a worker that has the files itself takes them home, unless an operator has said
+    /// where they are to go.
     pub(crate) fn may_fetch_home(&self, need: &Need, is_missing: bool) -> Result<(), Refusal> {
-        match need.class.0 == TaskKind::Fetch && is_missing && self.config.disallow_remote_finalize {
+        let named = self.sectors.get(&need.sector).is_some_and(|sector| sector.home.is_some());
+        match need.class.0 == TaskKind::Fetch && is_missing && !named && self.config.disallow_remote_finalize {
             true => Err(Refusal::new(
                 "remote",
                 "does not have the files, and DisallowRemoteFinalize keeps it from fetching them".to_owned(),
@@ -142,7 +222,7 @@ impl Core {
         let mut slots: Vec<OutputSlot> = Vec::new();
         let mut full: Option<Refusal> = None;
         for file in &need.inputs {
-            let takes = |s: &&&StoreFact| s.healthy && s.is_home_of(file.kind);
+            let takes = |s: &&&StoreFact| s.healthy && self.is_home(sector, file.kind, s);
             let homes: Vec<&StoreFact> = own.iter().filter(takes).copied().collect();
             if homes.is_empty() {
                 continue;
@@ -161,7 +241,14 @@ impl Core {
             false => Ok(slots),
             true => Err(full.unwrap_or_else(|| {
                 let kinds = names(need.inputs.iter().map(|f| f.kind));
-                Refusal::new("store", format!("no healthy store that keeps {kinds}"))
+                let wanted = need.inputs.iter().find_map(|file| self.wanted_home(sector, file.kind));
+                Refusal::new(
+                    "store",
+                    match wanted {
+                        Some(store) => format!("does not have path {}, where {kinds} is to go", store.id),
+                        None => format!("no healthy store that keeps {kinds}"),
+                    },
+                )
             })),
         }
     }

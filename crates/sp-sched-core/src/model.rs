@@ -60,6 +60,8 @@ pub struct Sector {
     pub location: Option<(DeadlineIndex, PartitionIndex)>,
     /// The replicas that count: kind and root, as made by accepted results.
     pub files: Vec<SectorFile>,
+    /// The path that an operator wants its finished files on; none: any that stores.
+    pub home: Option<StoreId>,
     /// What an operator has put or is putting in place of its zeros.
     pub update: Option<Update>,
     /// Failures of the present state, and the last reason.

@@ -53,6 +53,7 @@ impl Sector {
             trouble: Trouble::default(),
             created: now,
             proving_since: None,
+            home: None,
             log: Vec::new(),
         }
     }

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use sp_net::status::to_status;
 use sp_proto::v1;
 use sp_sched_core::Core;
+use sp_sched_core::effect::Reply;
+use sp_sched_core::event::Request;
 use sp_types::{ErrorCode, StoreId};
 use tonic::Status;
 
-use super::{Api, STORE_LIMIT, unknown_sector};
+use super::{Api, REQUEST_LIMIT, STORE_LIMIT, unexpected, unknown_sector};
 use crate::driver::{Seen, StoreOrder};
 use crate::workers::gone;
 use crate::{rows, wire};
@@ -59,6 +61,18 @@ impl Api {
 
     fn no_index(&self, reason: &str) -> Status {
         self.stuck(&format!("the index was asked instead: {reason}"))
+    }
+
+    pub(super) async fn on_move_storage(
+        &self,
+        request: v1::MoveStorageRequest,
+    ) -> Result<v1::MoveStorageReply, Status> {
+        let v1::MoveStorageRequest { sector, store } = request;
+        let store = StoreId::new(store).map_err(|e| to_status(ErrorCode::BadRequest, format!("--to: {e}")))?;
+        match self.ask(Request::MoveFiles { sector, store }, REQUEST_LIMIT).await? {
+            Reply::Moving { files } => Ok(v1::MoveStorageReply { files }),
+            other => Err(unexpected(&other)),
+        }
     }
 
     pub(super) async fn on_attach_storage(

@@ -1,6 +1,6 @@
 //! Rows `sector/<number>`: a sector, its commitments, its files and its log.
 
-use sp_proto::convert::{WireError, bytes32, file_kind, seal_proof, task_kind};
+use sp_proto::convert::{WireError, bytes32, file_kind, seal_proof, store_id, task_kind};
 use sp_proto::v1;
 use sp_sched_core::model::{DATA_PRIORITY, LogEntry, PieceData, Sector, SectorFile, Trouble, UnixMs};
 use sp_types::{ChainEpoch, Commitment, DeadlineIndex, PartitionIndex, PieceInfo, SectorState};
@@ -30,6 +30,7 @@ pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
         proof,
         location,
         files,
+        home,
         update,
         failures,
         last_error,
@@ -70,6 +71,7 @@ pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
         steps_back: *steps_back,
         resume: resume.map_or(v1::StoredSectorState::Unspecified, sector_state::encode) as i32,
         retry_unix_ms: retry_at.map(|t| t.0),
+        home: home.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 
@@ -106,6 +108,7 @@ fn from_stored(stored: v1::StoredSector) -> Result<Sector, WireError> {
         steps_back,
         resume,
         retry_unix_ms,
+        home,
     } = stored;
     let counts =
         failed.into_iter().map(|v1::StoredStateCount { state, count }| Ok((sector_state::decode(state)?, count)));
@@ -135,6 +138,7 @@ fn from_stored(stored: v1::StoredSector) -> Result<Sector, WireError> {
         location: location
             .map(|v1::StoredLocation { deadline, partition }| (DeadlineIndex(deadline), PartitionIndex(partition))),
         files: files.into_iter().map(decode_file).collect::<Result<_, _>>()?,
+        home: if home.is_empty() { None } else { Some(store_id(&home)?) },
         update: update.map(update::decode).transpose()?,
         failures,
         last_error,

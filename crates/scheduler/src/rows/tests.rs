@@ -116,8 +116,8 @@ fn sector() -> impl Strategy<Value = Sector> {
     let chain = (of(commitment()), of(commitment()), of(beacon()), of(beacon()), of(any::<i64>()));
     let made = (vec(any::<u8>(), 0..9), vec(any::<u8>(), 0..9), of((any::<u32>(), any::<u32>())), vec(file(), 0..3));
     let life = (any::<u32>(), text(), any::<u64>(), of(any::<u64>()), vec(log_entry(), 0..3));
-    let more = (any::<i64>(), of(update()), trouble());
-    (what, chain, made, life, more).prop_map(|(what, chain, made, life, (priority, update, trouble))| {
+    let more = (any::<i64>(), of(update()), trouble(), of(id()));
+    (what, chain, made, life, more).prop_map(|(what, chain, made, life, (priority, update, trouble, home))| {
         let (number, seal_proof, state, data, pieces) = what;
         let (comm_d, comm_r, ticket, seed, seed_epoch) = chain;
         let (phase1, proof, location, files) = made;
@@ -138,6 +138,7 @@ fn sector() -> impl Strategy<Value = Sector> {
             proof,
             location: location.map(|(d, p)| (DeadlineIndex(d), PartitionIndex(p))),
             files,
+            home: home.map(|id| StoreId::new(id).expect("made of allowed characters")),
             update,
             failures,
             last_error,

@@ -180,3 +180,90 @@ fn it_is_tried_for_ever_and_harms_nothing() {
     desk.pass(100, &["a", "b"]);
     desk.finish(TaskKind::Fetch, 0, 10, 0);
 }
+
+fn move_to(desk: &mut Desk, name: &str) -> Reply {
+    desk.ask(Request::MoveFiles { sector: 0, store: store(name) })
+}
+
+/// One proven sector at home at `a`; `b` has a path that stores, too.
+fn at_home_with_a() -> Desk {
+    let mut desk = Desk::new(|_| {}, &[Proving]);
+    for name in ["a", "b"] {
+        desk.join(name, GET, lotus_machine());
+    }
+    desk.index(&["a", "b"], &[(0, "a")]);
+    assert!(desk.news().is_empty());
+    desk
+}
+
+#[test]
+fn an_operator_moves_a_sector_and_it_stays_where_he_has_put_it() {
+    let mut desk = at_home_with_a();
+    assert_eq!(move_to(&mut desk, "b"), Reply::Moving { files: 2 });
+    assert_eq!(desk.news(), ["GET 0 on b"]);
+    assert!(moves(&desk).iter().all(|(_, store)| store == "store-b"));
+    assert_eq!(move_to(&mut desk, "b"), Reply::Moving { files: 2 }, "asked again it goes on");
+    let gone = [replica(&desk, 0, FileKind::Sealed, "a"), replica(&desk, 0, FileKind::Cache, "a")];
+    desk.finish(TaskKind::Fetch, 0, 1_000, 0);
+    assert_eq!(desk.deletes, gone);
+    gone.into_iter().for_each(|id| desk.step(Event::ReplicaGone(id)));
+    assert_eq!(move_to(&mut desk, "b"), Reply::Moving { files: 0 });
+    // A copy elsewhere is one too many, though the path of `a` stores as well.
+    let copy = replica(&desk, 0, FileKind::Sealed, "a");
+    desk.step(Event::Replica { id: copy.clone(), size_bytes: GIB, primary: true });
+    desk.pass(60_000, &["a", "b"]);
+    assert_eq!(desk.deletes.last(), Some(&copy));
+    desk.restart();
+    for name in ["a", "b"] {
+        desk.join(name, GET, lotus_machine());
+    }
+    desk.index(&["a", "b"], &[(0, "b")]);
+    assert_eq!(move_to(&mut desk, "a"), Reply::Moving { files: 2 }, "and back");
+    assert_eq!(desk.news(), ["GET 0 on a"]);
+}
+
+#[test]
+fn a_move_goes_on_when_its_path_is_back_and_after_a_restart() {
+    let mut desk = at_home_with_a();
+    move_to(&mut desk, "b");
+    let lost = Failure { code: ErrorCode::Unavailable, message: "the path is put aside".to_owned() };
+    desk.fail(TaskKind::Fetch, 0, lost);
+    desk.attach_with("b", "b", |fact| fact.healthy = false);
+    desk.pass(60_000, &["a", "b"]);
+    assert_eq!(desk.news(), ["GET 0 on b"]);
+    assert_eq!(desk.why(0), "", "at home where it is, for the time being");
+    desk.restart();
+    for name in ["a", "b"] {
+        desk.join(name, GET, lotus_machine());
+    }
+    desk.index(&["a"], &[(0, "a")]);
+    desk.attach_with("b", "b", |fact| fact.healthy = false);
+    assert!(desk.news().is_empty());
+    desk.attach("b", true);
+    assert_eq!(desk.news(), ["GET 0 on b"]);
+}
+
+#[test]
+fn moves_that_cannot_be_are_refused_with_the_reason() {
+    let refused = |name: &str, change: &dyn Fn(&mut sp_sched_core::event::StoreFact)| {
+        let mut desk = at_home_with_a();
+        desk.attach_with("b", "b", change);
+        match move_to(&mut desk, name) {
+            Reply::Failed { code, message } => (code, message),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(refused("c", &|_| {}).0, ErrorCode::NotFound);
+    assert_eq!(refused("b", &|fact| fact.can_store = false).0, ErrorCode::WrongState);
+    assert_eq!(refused("b", &|fact| fact.healthy = false).0, ErrorCode::Unavailable);
+    let (code, message) = refused("b", &|fact| fact.available_bytes = GIB);
+    assert_eq!(code, ErrorCode::NoSpace);
+    assert!(message.contains("take 2 GiB") && message.contains("has 1 GiB left"), "{message}");
+    let (code, message) = refused("b", &|fact| fact.allow_types = vec!["unsealed".to_owned()]);
+    assert!(code == ErrorCode::WrongState && message.ends_with("sealed, cache"), "{message}");
+    let mut desk = Desk::new(|_| {}, &[sp_types::SectorState::PreCommit2]);
+    desk.join("a", &[], lotus_machine());
+    desk.index(&["a"], &[(0, "a")]);
+    let reply = move_to(&mut desk, "a");
+    assert!(matches!(&reply, Reply::Failed { code: ErrorCode::WrongState, .. }), "{reply:?}");
+}

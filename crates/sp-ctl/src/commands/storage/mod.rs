@@ -4,6 +4,7 @@ mod attach;
 mod detach;
 mod find;
 mod list;
+mod moving;
 mod redeclare;
 
 use std::time::Duration;
@@ -30,6 +31,8 @@ pub(crate) enum Storage {
     List(list::List),
     /// Show where the files of a sector are.
     Find(find::Find),
+    /// Take the finished files of sectors to another storage path.
+    Move(moving::Move),
 }
 
 impl Storage {
@@ -40,6 +43,7 @@ impl Storage {
             Self::Redeclare(verb) => verb.run(context).await,
             Self::List(verb) => verb.run(context).await,
             Self::Find(verb) => verb.run(context).await,
+            Self::Move(verb) => verb.run(context).await,
         }
     }
 }

@@ -100,6 +100,7 @@ pub fn sector(number: u64, state: SectorState, config: &Config) -> Sector {
         proof: vec![],
         location: None,
         files: kinds_in(state).iter().map(file).collect(),
+        home: None,
         update: None,
         failures: 0,
         last_error: String::new(),
