@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{FileKind, ReplicaId, SectorState, StoreId, WorkerId};
+use sp_types::{FileKind, ReplicaId, SectorState, StoreId, TaskKind, WorkerId};
 
 use crate::core::Core;
 use crate::effect::Effect;
@@ -183,6 +183,8 @@ impl Core {
         // Their last replica may have gone meanwhile: no fact names them any more.
         let removing = self.sectors.values().filter(|s| s.state.is_gone() && s.state != SectorState::Removed);
         self.untidy.extend(removing.map(|s| s.number));
+        let moves = self.tasks.values().filter(|t| t.kind == TaskKind::Fetch);
+        self.untidy.extend(moves.map(|t| t.sector));
         for fence in self.fences.values() {
             self.out.push(Effect::Fence(fence.row));
         }

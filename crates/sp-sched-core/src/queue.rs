@@ -136,7 +136,12 @@ impl Core {
         let queued = entry.is_some();
         match entry {
             Some(entry) => self.queue.insert(entry),
-            None => self.queue.remove(id),
+            None => {
+                self.queue.remove(id);
+                // Put off, it is none of those that PC2 has waiting.
+                let waits = self.tasks.get(&id).is_some_and(|t| t.kind == TaskKind::PreCommit2);
+                self.dirty.relief |= waits && !self.bound.contains_key(&id);
+            }
         }
         queued
     }

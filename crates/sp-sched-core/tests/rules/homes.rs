@@ -267,3 +267,16 @@ fn moves_that_cannot_be_are_refused_with_the_reason() {
     let reply = move_to(&mut desk, "a");
     assert!(matches!(&reply, Reply::Failed { code: ErrorCode::WrongState, .. }), "{reply:?}");
 }
+
+#[test]
+fn nothing_is_left_to_move_of_files_that_went_while_the_index_was_away() {
+    let mut desk = sealed_on_a(Proving, |_| {});
+    store_at_b(&mut desk);
+    let lost = Failure { code: ErrorCode::FileMissing, message: "it is gone".to_owned() };
+    desk.fail(TaskKind::Fetch, 0, lost);
+    assert_ne!(desk.why(0), "");
+    desk.step(Event::IndexLost);
+    desk.index(&["a", "b"], &[]);
+    desk.pass(1_000, &["a", "b"]);
+    assert_eq!(desk.why(0), "", "no fact names the sector any more");
+}

@@ -557,3 +557,23 @@ fn pc1_waits_while_pc2_is_full() {
     assert_eq!(desk.news(), ["PC2 0 on b", "PC1 3 on a"]);
     assert_eq!(SIZE.bytes(), 32 * GIB);
 }
+
+#[test]
+fn pc1_goes_on_when_a_waiting_pc2_is_put_off() {
+    let mut desk = Desk::new(|c| c.pc2_backlog = 1, &[PreCommit2, PreCommit1]);
+    desk.join("a", &[TaskKind::PreCommit1], lotus_machine());
+    desk.join("b", &[TaskKind::PreCommit2], lotus_machine());
+    desk.index(&["a", "b"], &[(0, "a"), (1, "a")]);
+    let pc2 = desk.attempt(TaskKind::PreCommit2, 0);
+    // b is silent: its attempt is an orphan, and the task waits for somebody else.
+    let mut news = desk.news();
+    desk.pass(100_000, &["a"]);
+    news.extend(desk.news());
+    assert!(news.contains(&"PC1 1 on a".to_owned()), "{news:?}");
+    let failure = Failure { code: ErrorCode::Unavailable, message: "no room".to_owned() };
+    desk.fail(TaskKind::PreCommit1, 1, failure);
+    desk.pass(20_000, &["a"]);
+    assert!(desk.why(1).contains("wait for PC2 already"), "{}", desk.why(1));
+    desk.ask(Request::Abort { id: pc2.to_string(), reason: String::new() });
+    assert_eq!(desk.news(), ["PC1 1 on a"]);
+}
