@@ -94,6 +94,11 @@ impl Ledger {
         self.write(&dir.join("assign"), assign)
     }
 
+    /// The assignment of an attempt, until it is forgotten.
+    pub(crate) fn assigned(&self, id: AttemptId) -> Result<Option<v1::Assign>, LedgerError> {
+        self.read(&self.attempts.join(id.to_string()).join("assign"))
+    }
+
     /// The executor's answer and its times; no replicas yet.
     pub(crate) fn save_finished(&self, id: AttemptId, finished: &v1::TaskResult) -> Result<(), LedgerError> {
         self.write(&self.attempts.join(id.to_string()).join("finished"), finished)
@@ -169,7 +174,8 @@ mod tests {
         let assign = v1::Assign { sector: 3, ..Default::default() };
         ledger.save_assign(id, &assign).unwrap();
         let again = Ledger::open(disk.clone(), dir).unwrap();
-        assert_eq!(again.attempts().unwrap(), [assign]);
+        assert_eq!(again.attempts().unwrap(), [assign.clone()]);
+        assert_eq!(again.assigned(id).unwrap(), Some(assign));
         assert_eq!(again.finished(id).unwrap(), None);
         let result = v1::TaskResult { compute_ms: 5, ..Default::default() };
         again.save_finished(id, &result).unwrap();

@@ -23,7 +23,7 @@ use crate::leftovers::Leftovers;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::pace::{Bounds, Pace};
-use crate::stores::Stores;
+use crate::stores::{ANSWER_WITHIN, Stores};
 use crate::upload::{Upload, Uploads};
 
 /// A message that is handed to the session is on the wire after this long.
@@ -338,6 +338,11 @@ impl Node {
     pub(crate) async fn remove(&self, id: AttemptId, fate: Fate) -> bool {
         let (stores, ledger, wanted) = (self.stores.clone(), self.ledger.clone(), fate.clone());
         let removed = move || {
+            let assigned = ledger.assigned(id).map_err(|e| e.to_string())?.unwrap_or_default();
+            let written: Vec<String> = assigned.outputs.into_iter().map(|output| output.store).collect();
+            if let Some(reason) = stores.away(&written).filter(|_| wanted != Fate::Counts) {
+                return Err(reason);
+            }
             let restored = match &wanted {
                 Fate::Void(counting) => stores.restore(id, counting).map_err(|e| e.to_string())?,
                 Fate::Counts => vec![],
@@ -349,7 +354,13 @@ impl Node {
             let (work, records) = (stores.discard(id), ledger.forget(id));
             work.map_err(|e| e.to_string()).and(records.map_err(|e| e.to_string())).map(|()| Removed::Gone(restored))
         };
-        match (self.env.blocking(removed).await, fate) {
+        let silent = |_| {
+            // It may still be done, by whoever is left behind.
+            self.stores.mark_all_stale();
+            Err(format!("its paths have not answered within {} s", ANSWER_WITHIN.as_secs()))
+        };
+        let removed = self.env.timeout(ANSWER_WITHIN, self.env.blocking(removed)).await.unwrap_or_else(silent);
+        match (removed, fate) {
             (Ok(Removed::Gone(restored)), _) if restored.is_empty() => {}
             (Ok(Removed::Gone(restored)), _) => {
                 tracing::info!(attempt = %id, replicas = restored.len(), "what it had replaced is back");

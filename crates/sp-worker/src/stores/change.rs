@@ -72,6 +72,14 @@ async fn refuse_busy(node: &Node, attached: &Attached) -> Result<(), Failure> {
         let working = node.env.blocking(move || store.work_attempts()).await?;
         busy.extend(working.into_iter().filter(|attempt| kept.contains(attempt)));
     }
+    // What they have replaced there waits for the path, or for word whether they count.
+    let (ledger, id) = (node.ledger.clone(), attached.id());
+    let waiting: Vec<AttemptId> = node.leftovers.list().into_iter().chain(node.results().into_keys()).collect();
+    let wrote = move |attempt: &AttemptId| {
+        let assigned = ledger.assigned(*attempt).ok().flatten().unwrap_or_default();
+        assigned.outputs.iter().any(|output| Some(&output.store) == id.as_ref())
+    };
+    busy.extend(node.env.blocking(move || waiting.into_iter().filter(wrote).collect::<Vec<_>>()).await);
     busy.sort();
     busy.dedup();
     if busy.is_empty() {

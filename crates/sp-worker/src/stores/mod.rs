@@ -16,7 +16,7 @@ use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId};
 
 use crate::failure::Failure;
 pub(crate) use change::{attach, detach, redeclare};
-pub(crate) use probe::{Checked, check, open_all};
+pub(crate) use probe::{ANSWER_WITHIN, Checked, check, open_all};
 pub(crate) use tell::{tell_again, tell_all};
 
 /// File in the data directory that lists the attached paths, as in Lotus.
@@ -167,10 +167,18 @@ impl Stores {
         Ok(restored)
     }
 
-    /// Those that can be written, also when they are put aside: what attempts have left there must not be forgotten.
+    /// Why one of these, which is attached, cannot be asked now: what attempts have left there must not be forgotten.
+    pub(crate) fn away(&self, ids: &[String]) -> Option<String> {
+        let list = self.list();
+        let away = |a: &&Attached| a.trouble.is_some() || a.store.is_none();
+        let attached = list.iter().filter(away).find(|a| a.id().is_some_and(|id| ids.contains(&id)))?;
+        let reason = attached.trouble.as_deref().unwrap_or("it has not been opened yet");
+        Some(format!("{} is put aside: {reason}", attached.root.display()))
+    }
+
+    /// Those that can be written now.
     fn writable(&self) -> Vec<Store> {
-        let opened: Vec<Store> = self.list().iter().filter_map(|attached| attached.store.clone()).collect();
-        opened.into_iter().filter(Store::writable).collect()
+        self.all().into_iter().filter(Store::writable).collect()
     }
 
     fn list(&self) -> RwLockReadGuard<'_, Vec<Attached>> {

@@ -17,7 +17,7 @@ use sp_types::AttemptId;
 use super::Stores;
 
 /// A path that does not answer within this is put aside.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Opening a path may take longer: it reads every manifest head.
 const OPEN_WITHIN: Duration = Duration::from_secs(30);
@@ -82,6 +82,11 @@ impl Stores {
             attached.trouble = Some(reason);
             attached.stale = true;
         });
+    }
+
+    /// The next looks have everything declared anew.
+    pub(crate) fn mark_all_stale(&self) {
+        self.list_mut().iter_mut().for_each(|attached| attached.stale = true);
     }
 
     /// The next look at it has what lies there declared anew.

@@ -160,3 +160,40 @@ async fn a_path_that_hangs_is_put_aside_and_the_others_do_not_feel_it() {
     fakes.command(Body::AttachStore(attach)).await;
     trouble(&fakes, &more, str::is_empty).await;
 }
+
+#[tokio::test]
+async fn what_was_replaced_on_a_path_that_is_away_comes_back_with_the_path() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    let sealed = machine.publish(FileKind::Sealed, b"plaintext of the sector");
+    fakes.said.ack_results.store(false, Ordering::SeqCst);
+    machine.executor.hold();
+    machine.start();
+    let store = fakes.store().await;
+    let pc2 = assign("5.1", TaskKind::PreCommit2, Params::PreCommit2(v1::PreCommit2Params { phase1: vec![] }));
+    let pc2 = with_output(with_input(pc2, &sealed, &[]), FileKind::Sealed, &store);
+    fakes.assign(with_output(pc2, FileKind::Cache, &store)).await;
+    eventually("the executor", || (machine.executor.starts("PC2") == 1).then_some(())).await;
+    machine.disk.create_dir_all(format!("{DATA_DIR}/storage/.sp/work/5.1/cache/s-t01000-3").as_ref()).unwrap();
+    machine.executor.release();
+    done(&fakes.result("5.1").await);
+
+    machine.kill();
+    let (path, away) = (format!("{DATA_DIR}/storage"), format!("{DATA_DIR}/away"));
+    machine.disk.rename(path.as_ref(), away.as_ref()).unwrap();
+    machine.disk.sync_dir(DATA_DIR.as_ref()).unwrap();
+    machine.start();
+    fakes.registered(2).await;
+    trouble(&fakes, &store, |error| !error.is_empty()).await;
+    let attempt = Some(v1::AttemptId { task: 5, number: 1 });
+    fakes.command(Body::ResultAck(v1::ResultAck { attempt, refused: true, counting: vec![] })).await;
+    // Its word is kept: the path cannot be let go of before it is done.
+    let refused = detach(&fakes, &store).await.failed.unwrap();
+    assert!(refused.code == "SP-WRONG-STATE" && refused.message.contains("5.1"), "{refused:?}");
+
+    machine.disk.rename(away.as_ref(), path.as_ref()).unwrap();
+    let read = || sp_sectors::read_all(&machine.disk, format!("{path}/sealed/s-t01000-3").as_ref(), 1000).unwrap();
+    eventually("the old one", || (read() == b"plaintext of the sector").then_some(())).await;
+    clean(&machine).await;
+    machine.store().verify(&sealed.id).unwrap();
+}
