@@ -1,8 +1,10 @@
 //! Paths that only seal and one that only stores, by real processes: a finished sector goes home by itself, leaves nothing
-//! where it was made, and is proven from there. An operator moves it to another path, and it is proven from that.
+//! where it was made, and is proven from there. An operator moves it to another path, and it is proven from that. Another
+//! cluster takes it over like one of Lotus, and proves it.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test of real processes")]
 
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -28,6 +30,8 @@ fn a_finished_sector_goes_to_the_path_that_stores_and_is_proven_there() {
     assert!(log.contains("GET accepted"), "{log}");
     proven(&cluster);
     moved_to_the_attic(&cluster);
+    let records = cluster.dir().join("records.json");
+    std::fs::write(&records, cluster.ctl(&["sectors", "export", "0"]).unwrap().stdout).unwrap();
     cluster.kill9_all().unwrap();
     let kept = |name: &str| {
         let found = stores::verified(path(&cluster, name).as_ref()).unwrap();
@@ -35,6 +39,44 @@ fn a_finished_sector_goes_to_the_path_that_stores_and_is_proven_there() {
     };
     assert_eq!((kept("seal-a"), kept("seal-b")), (vec![], vec![]), "nothing is left where it was made");
     assert_eq!((kept("shelf"), kept("attic")), (vec![], vec!["sealed", "cache"]));
+    taken_over_by_another_cluster(&path(&cluster, "attic"), &records.display().to_string());
+}
+
+/// A path as Lotus leaves it, with one finished sector: imported where it lies, proven, moved, and proven again.
+fn taken_over_by_another_cluster(attic: &str, records: &str) {
+    std::fs::remove_dir_all(Path::new(attic).join(".sp")).unwrap();
+    let keeps = |name: &str| (name.to_owned(), vec!["--no-default".to_owned(), "--no-local-storage".to_owned()]);
+    let sealing = vec![keeps("keeper"), keeps("cellar")];
+    let mut cluster = Cluster::start(Setup { sealing, window: vec!["prover".into()], ..Setup::default() }).unwrap();
+    cluster.ctl_json(&["storage", "attach", "--worker", "keeper", attic]).unwrap();
+    let import = |flags: &[&str]| {
+        let args = [&["sectors", "import", "--all"], flags].concat();
+        // The path is attached before what lies in it is declared.
+        let rows = wait::until("the sector to be seen", LIMIT, || {
+            let rows = cluster.ctl_json(&args)?;
+            Ok(rows.as_array().is_some_and(|rows| !rows.is_empty()).then_some(rows))
+        });
+        rows.unwrap()[0].clone()
+    };
+    let could = import(&["--dry-run"]);
+    assert!(could["comm_r"].as_str().is_some_and(|comm_r| comm_r.len() == 64), "{could}");
+    let imported = import(&["--record", records]);
+    assert_eq!((&imported["state"], &imported["comm_r"]), (&Value::from("Proving"), &could["comm_r"]), "{imported}");
+    proven(&cluster);
+    let seal = cluster.ctl_json(&["sectors", "proof", "0"]).unwrap();
+    assert_eq!(judge::verify("sp-verify", &seal).unwrap(), Some(0), "{seal}");
+
+    let cellar = path(&cluster, "cellar");
+    let attach = ["storage", "attach", "--worker", "cellar", "--init", "--store", &cellar];
+    let attached = cluster.ctl_json(&attach).unwrap();
+    cluster.ctl_json(&["storage", "move", "0", "--to", attached["store"].as_str().unwrap()]).unwrap();
+    let there = BTreeSet::from([("Cache".to_owned(), cellar.clone()), ("Sealed".to_owned(), cellar.clone())]);
+    let gone = wait::until("the old copies to go", LIMIT, || Ok((places(&cluster)? == there).then_some(())));
+    gone.unwrap_or_else(|e| panic!("{e:#}: {:?}\n{}", places(&cluster), cluster.tails()));
+    proven(&cluster);
+    cluster.kill9_all().unwrap();
+    assert!(stores::verified(attic.as_ref()).unwrap().is_empty());
+    assert_eq!(stores::verified(cellar.as_ref()).unwrap().len(), 2);
 }
 
 /// An operator moves the sector to a path of another worker, and it stays there.

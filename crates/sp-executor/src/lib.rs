@@ -77,6 +77,7 @@ fn dispatch(options: Options, request: &ExecRequest) -> Result<Outcome, Refused>
         Op::FinalizeReplicaUpdate(op) => snap::finalize(op),
         Op::RegenSectorKey(op) => snap::regen_sector_key(update_proof(request)?, op),
         Op::ReadPiece(op) => sealing::read_piece(op),
+        Op::ReadCommR(op) => post::comm_r(op),
         Op::Vanilla(op) => post::vanilla(request.miner, request.sector, op),
         Op::CheckVanilla(op) => post::check_vanilla(request.miner, request.sector, op),
         Op::WindowPost(op) => post::window(request.miner, op, options.wrong_proofs),

@@ -5,7 +5,7 @@ use std::path::Path;
 use proofs_core::stages::{self, PostSector};
 use sp_proto::convert::{WireError, bytes32, required};
 use sp_proto::v1::exec_response::Outcome;
-use sp_proto::v1::{self, ExecCheckVanilla, ExecVanilla, ExecWindowPost, ExecWinningPost, ProofOutput};
+use sp_proto::v1::{self, ExecCheckVanilla, ExecReadCommR, ExecVanilla, ExecWindowPost, ExecWinningPost, ProofOutput};
 use sp_types::{Commitment, PostProof, ProverId, Randomness};
 
 use crate::{Refused, spoil};
@@ -16,6 +16,10 @@ pub(crate) fn vanilla(miner: u64, number: u64, op: &ExecVanilla) -> Result<Outco
     let (sealed, cache) = (Path::new(&op.sealed), Path::new(&op.cache));
     let bytes = stages::vanilla_proof(proof, ProverId::of_miner(miner), &randomness, &sector, sealed, cache)?;
     Ok(Outcome::Data(bytes))
+}
+
+pub(crate) fn comm_r(op: &ExecReadCommR) -> Result<Outcome, Refused> {
+    Ok(Outcome::Data(stages::comm_r_of_cache(Path::new(&op.cache))?.0.to_vec()))
 }
 
 pub(crate) fn check_vanilla(miner: u64, number: u64, op: &ExecCheckVanilla) -> Result<Outcome, Refused> {

@@ -65,7 +65,7 @@ pub enum Reply {
     Released { replicas: u32 },
     /// MoveFiles: so many files are going to be moved; the others are there already, or belong elsewhere.
     Moving { files: u32 },
-    /// Snap, mark for update, abort upgrade, remove, force, retry: the state that the sector is in now.
+    /// Import, snap, mark for update, abort upgrade, remove, force, retry: the state that the sector is in now.
     Moved(SectorState),
     /// RegenSectorKey: true when the replica before the update is there already.
     Regenerating { ready: bool },

@@ -6,6 +6,7 @@ use sp_types::{
     ReplicaId, ResourceTable, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
+pub use crate::import::{Import, SectorRecord};
 pub use sp_types::Phase;
 
 /// Ties an answer to the caller who waits for it.
@@ -95,6 +96,8 @@ pub enum Request {
     ReleaseUnsealed { sector: u64 },
     /// Take the finished files of the sector to this path, and keep them there.
     MoveFiles { sector: u64, store: StoreId },
+    /// Take over a sector that was sealed elsewhere.
+    Import(Box<Import>),
     /// End an attempt (`task.number`) or a whole task (`task`).
     Abort { id: String, reason: String },
     /// Prove every partition of a deadline now.

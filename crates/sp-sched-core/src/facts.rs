@@ -118,7 +118,7 @@ impl Facts {
         self.copy.replicas.values().flat_map(BTreeMap::keys)
     }
 
-    fn sectors(&self) -> impl Iterator<Item = u64> {
+    pub(crate) fn sectors(&self) -> impl Iterator<Item = u64> {
         self.copy.replicas.keys().copied()
     }
 
@@ -176,6 +176,7 @@ impl StoreFact {
 impl Core {
     pub(crate) fn on_index_back(&mut self) {
         self.facts.complete();
+        self.note_all_read();
         // Orders of before may still be carried out, and whatever is still garbage is ordered anew.
         self.facts.deletes.values_mut().for_each(Delete::forgive);
         self.untidy.extend(self.facts.deletes.keys().map(|id| id.sector.number));
@@ -202,6 +203,9 @@ impl Core {
         if id.sector.miner == self.config.miner {
             self.untidy.insert(id.sector.number);
             self.dirty_sector(id.sector.number);
+            if self.facts.connected {
+                self.note_read(id.sector.number, id.kind, id.root, size_bytes);
+            }
             self.facts.put_replica(id, Replica { size_bytes, primary });
         }
     }

@@ -10,6 +10,7 @@ use crate::core::Core;
 use crate::effect::Effect;
 use crate::event::{Failure, StoreFact};
 use crate::facts::Replica;
+use crate::import::UNREAD;
 use crate::model::{Sector, SectorFile, Task, UnixMs};
 
 /// The kinds that the pipeline makes; others are nobody's garbage.
@@ -177,7 +178,7 @@ impl Core {
             return garbage;
         }
         // A root of zeros is a foreign file that nobody has read whole yet.
-        for id in replicas.filter(|id| OURS.contains(&id.kind) && id.root != [0; 32]) {
+        for id in replicas.filter(|id| OURS.contains(&id.kind) && id.root != UNREAD) {
             if self.is_being_written(sector.number, id.kind, &id.store) {
                 continue;
             }
@@ -213,7 +214,8 @@ impl Core {
                 |f: &&SectorFile| self.facts.replicas_of(sector.number, f).any(|(id, _)| id.store == *store);
             sector.files.iter().filter(with_file).count()
         };
-        for file in &sector.files {
+        // Copies that nobody has read whole may differ.
+        for file in sector.files.iter().filter(|file| file.root != UNREAD) {
             let is_usable = |id: &ReplicaId| self.facts.store(&id.store).is_some_and(StoreFact::is_usable);
             let copies: Vec<_> = self.facts.replicas_of(sector.number, file).collect();
             let mut usable: Vec<_> = copies.iter().filter(|(id, _)| is_usable(id)).copied().collect();

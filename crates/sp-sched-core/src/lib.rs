@@ -27,6 +27,7 @@ mod garbage;
 mod groups;
 mod history;
 mod homes;
+mod import;
 mod laws;
 mod learn;
 mod log;

@@ -29,6 +29,7 @@ impl Core {
             Request::Retry { sector } => self.retry(sector).map(Some),
             Request::Unseal { sector } => self.unseal(sector).map(Some),
             Request::ReleaseUnsealed { sector } => self.release_unsealed(sector).map(Some),
+            Request::Import(import) => self.import(*import).map(Some),
             Request::MoveFiles { sector, store } => self.move_files(sector, store).map(Some),
             Request::Abort { id, reason } => self.abort(&id, &reason).map(Some),
             Request::ComputeWindowPost { deadline, randomness } => {

@@ -12,6 +12,7 @@ mod attempt;
 mod challenge;
 pub mod children;
 mod data_plane;
+mod examine;
 pub mod executor;
 mod failure;
 mod fences;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use sp_env::{CrashPoint, crash_point, crash_requested};
 use sp_net::Env;
 use sp_proto::v1::{self, TaskResult};
-use sp_sectors::Disk;
-use sp_types::{AttemptId, ErrorCode, FileKind, GpuShare, ReplicaInfo, TaskKind};
+use sp_sectors::{Disk, Store};
+use sp_types::{AttemptId, ErrorCode, FileKind, GpuShare, ReplicaId, ReplicaInfo, TaskKind};
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio_util::sync::CancellationToken;
 
@@ -389,6 +389,20 @@ impl Node {
         // Not written down: should this run end before the answer, the next one asks again, for the attempt's own record
         // is still there.
         self.hand_over(id, result).await;
+    }
+
+    /// A file that came with a path has been read whole: from now on it has a root, and the index hears of it.
+    pub(crate) async fn tell_read(&self, store: &Store, id: &ReplicaId) {
+        if id.root != [0; 32] {
+            return;
+        }
+        let (store, sector, kind) = (store.clone(), id.sector, id.kind);
+        let found = self.env.blocking(move || store.find(sector, kind)).await;
+        if let Ok(Some(info)) = found
+            && info.id.root != [0; 32]
+        {
+            self.index.declare_found(vec![info]).await;
+        }
     }
 
     fn forget_upload(&self, id: AttemptId) {

@@ -95,6 +95,10 @@ impl Chain for MoodyChain {
         })
     }
 
+    fn deadline_of(&self, sector: u64) -> BoxFuture<Result<DeadlineIndex, ChainFailure>> {
+        self.chain.deadline_of(sector)
+    }
+
     fn window_randomness(&self, deadline: DeadlineIndex) -> BoxFuture<Result<Randomness, ChainFailure>> {
         self.chain.window_randomness(deadline)
     }

@@ -40,6 +40,7 @@ pub use challenge::{PostSector, challenges, vanilla_proof, verify_vanilla_proof}
 pub use config::SectorContext;
 pub use error::StageError;
 pub use finalize::{finalize, finalize_replica_update};
+pub use p_aux::comm_r_of_cache;
 pub use parameters::{require_post_parameters, require_seal_parameters, require_update_parameters};
 pub use pc1::{Pc1Output, Pc1Sector, pc1, pc1_group, pc1_journal};
 pub use pc2::{SealCommitments, pc2};

@@ -24,6 +24,14 @@ pub(super) fn comm_r_of(stage: &'static str, cache: &Path) -> Result<Commitment,
     }
 }
 
+/// The commitment of the sealed or updated replica that a cache directory belongs to, by its `p_aux` alone: nothing else is
+/// read, so whether that replica is there and whole it does not tell.
+///
+/// A missing `p_aux` is [`StageError::Io`], one that does not hold two commitments [`StageError::Corrupt`].
+pub fn comm_r_of_cache(cache: &Path) -> Result<Commitment, StageError> {
+    comm_r_of("reading p_aux", cache)
+}
+
 /// Refuses a cache directory that belongs to another replica.
 pub(super) fn check_comm_r(
     stage: &'static str,

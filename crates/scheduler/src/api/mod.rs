@@ -2,6 +2,7 @@
 
 mod about;
 mod history;
+mod imports;
 mod jobs;
 mod limits;
 mod pieces;
@@ -174,6 +175,9 @@ calls! {
     update_proof(UpdateProofRequest) -> UpdateProofReply = on_update_proof;
     regen_sector_key(RegenSectorKeyRequest) -> RegenSectorKeyReply = on_regen_sector_key;
     remove_sector(RemoveSectorRequest) -> SectorStateReply = on_remove_sector;
+    list_foreign_sectors(ListForeignSectorsRequest) -> ListForeignSectorsReply = on_list_foreign_sectors;
+    import_sector(ImportSectorRequest) -> SectorStateReply = on_import_sector;
+    export_sector(ExportSectorRequest) -> SectorRecord = on_export_sector;
     update_sector_state(UpdateSectorStateRequest) -> SectorStateReply = on_update_sector_state;
     retry_sector(RetrySectorRequest) -> SectorStateReply = on_retry_sector;
     release_unsealed(ReleaseUnsealedRequest) -> ReleaseUnsealedReply = on_release_unsealed;

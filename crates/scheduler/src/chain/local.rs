@@ -105,6 +105,11 @@ impl LocalChain {
         }
     }
 
+    fn place(&self, sector: u64) -> DeadlineIndex {
+        let spread = DeadlineIndex((sector % u64::from(DeadlineIndex::COUNT)) as u32);
+        self.options.pack_deadline.unwrap_or(spread)
+    }
+
     /// Publishes a pre-commitment. The same one again changes nothing, so a call may be repeated after a restart.
     async fn pre_commit(self, sector: u64, comm_r: Commitment, comm_d: Commitment) -> ChainReply {
         let epoch = self.head();
@@ -121,10 +126,7 @@ impl LocalChain {
         let state = self.state.clone();
         let found = self.env.blocking(move || read_precommit(state.as_ref(), sector)).await;
         match found {
-            Ok(Some(_)) => {
-                let spread = DeadlineIndex((sector % u64::from(DeadlineIndex::COUNT)) as u32);
-                ChainReply::Committed { deadline: self.options.pack_deadline.unwrap_or(spread) }
-            }
+            Ok(Some(_)) => ChainReply::Committed { deadline: self.place(sector) },
             Ok(None) => ChainReply::Failed { reason: format!("sector {sector} has no pre-commitment on this chain") },
             Err(reason) => ChainReply::Failed { reason },
         }
@@ -163,6 +165,12 @@ impl Chain for LocalChain {
 
     fn call(&self, sector: u64, call: ChainCall) -> BoxFuture<ChainReply> {
         Box::pin(self.clone().answer(sector, call))
+    }
+
+    /// It takes every sector for one that it has: there is no other chain to ask.
+    fn deadline_of(&self, sector: u64) -> BoxFuture<Result<DeadlineIndex, ChainFailure>> {
+        let deadline = self.place(sector);
+        Box::pin(async move { Ok(deadline) })
     }
 
     fn window_randomness(&self, deadline: DeadlineIndex) -> BoxFuture<Result<Randomness, ChainFailure>> {

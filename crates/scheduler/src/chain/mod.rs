@@ -30,6 +30,8 @@ pub trait Chain: Send + Sync + 'static {
     fn after(&self, head: ChainEpoch) -> BoxFuture<ChainEpoch>;
     /// Carries out a call for a sector; a seed is answered when its epoch is reached.
     fn call(&self, sector: u64, call: ChainCall) -> BoxFuture<ChainReply>;
+    /// Where a sector is proven that the chain has already.
+    fn deadline_of(&self, sector: u64) -> BoxFuture<Result<DeadlineIndex, ChainFailure>>;
     /// Randomness of the newest opening of a deadline whose challenge epoch is reached.
     fn window_randomness(&self, deadline: DeadlineIndex) -> BoxFuture<Result<Randomness, ChainFailure>>;
     /// Randomness of a winning PoSt at the head.

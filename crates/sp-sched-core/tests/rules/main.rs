@@ -14,6 +14,7 @@ mod garbage;
 mod groups;
 mod history;
 mod homes;
+mod import;
 mod machine;
 mod operator;
 mod phases;

@@ -88,7 +88,7 @@ fn describe(request: &ExecRequest) -> Option<String> {
         Op::RegenSectorKey(_) => "GSK",
         Op::WindowPost(_) => "WDP",
         Op::WinningPost(_) => "WNP",
-        Op::Vanilla(_) | Op::CheckVanilla(_) | Op::ReadPiece(_) | Op::Warm(_) => return None,
+        Op::Vanilla(_) | Op::CheckVanilla(_) | Op::ReadCommR(_) | Op::ReadPiece(_) | Op::Warm(_) => return None,
     };
     Some(format!("attempt={}.{} task={task} sector={}", attempt.task, attempt.number, request.sector))
 }

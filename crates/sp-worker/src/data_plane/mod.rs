@@ -10,16 +10,17 @@ use std::time::Duration;
 
 use sp_proto::v1::data_plane_server::DataPlane;
 use sp_proto::v1::{
-    FileChunk, ManifestPart, ReadChallengeReply, ReadChallengeRequest, ReadFileRequest, ReadManifestRequest,
-    ReadPieceRequest, UploadPart, UploadStatusReply, UploadStatusRequest,
+    ExamineSectorReply, ExamineSectorRequest, FileChunk, ManifestPart, ReadChallengeReply, ReadChallengeRequest,
+    ReadFileRequest, ReadManifestRequest, ReadPieceRequest, UploadPart, UploadStatusReply, UploadStatusRequest,
 };
-use sp_types::{ErrorCode, SectorId};
+use sp_types::{ErrorCode, Randomness, SectorId};
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::challenge::{self, Question};
+use crate::examine::examine;
 use crate::failure::Failure;
 use crate::node::Node;
 use crate::pace::Class;
@@ -129,5 +130,28 @@ impl DataPlane for Service {
         };
         let vanilla = answer.map_err(|f| f.to_status())?;
         Ok(Response::new(ReadChallengeReply { vanilla }))
+    }
+
+    async fn examine_sector(
+        &self,
+        request: Request<ExamineSectorRequest>,
+    ) -> Result<Response<ExamineSectorReply>, Status> {
+        let ExamineSectorRequest { miner, sector, post_proof } = request.into_inner();
+        let sector = SectorId { miner, number: sector };
+        let mut drawn = [0; 32];
+        self.node.env.entropy.fill(&mut drawn);
+        let randomness = Randomness::new(drawn).bytes().to_vec();
+        let question = Question { sector, post_proof, randomness, comm_r: vec![], timeout: Duration::ZERO };
+        let limit = question.limit_of_all(&self.node);
+        let answer = async {
+            let _slot: Result<SemaphorePermit<'_>, _> = self.challenges.acquire().await;
+            examine(&self.node, question).await
+        };
+        let answer = match self.node.env.timeout(limit, answer).await {
+            Ok(answer) => answer,
+            Err(elapsed) => Err(Failure::new(ErrorCode::TimedOut, elapsed.to_string())),
+        };
+        let comm_r = answer.map_err(|f| f.to_status())?;
+        Ok(Response::new(ExamineSectorReply { comm_r }))
     }
 }

@@ -50,7 +50,9 @@ fn replica(
 
 pub(super) async fn manifest(node: &Node, request: ReadManifestRequest) -> Result<Vec<ManifestPart>, Failure> {
     let (store, id) = replica(node, request.replica, request.attempt)?;
-    let manifest = node.env.blocking(move || store.manifest(&id)).await?;
+    let (reading, wanted) = (store.clone(), id.clone());
+    let manifest = node.env.blocking(move || reading.manifest(&wanted)).await?;
+    node.tell_read(&store, &id).await;
     Ok(parts(&manifest))
 }
 

@@ -2,12 +2,15 @@
 
 mod abort_upgrade;
 mod add;
+mod export;
 mod history;
+mod import;
 mod list;
 mod mark_for_update;
 mod moved;
 mod pledge;
 mod proof;
+mod record;
 mod regen_key;
 mod release_unsealed;
 mod remove;
@@ -50,6 +53,10 @@ pub(crate) enum Sectors {
     RegenKey(regen_key::RegenKey),
     /// Go on with what failed or waits, now and with all its tries.
     Retry(retry::Retry),
+    /// Take over sectors that were sealed elsewhere and whose files lie on attached paths.
+    Import(import::Import),
+    /// Print what of sectors their files do not tell, to import them elsewhere.
+    Export(export::Export),
     /// Put a sector into a state by force.
     UpdateState(update_state::UpdateState),
     /// Delete every file of a sector, for good.
@@ -71,6 +78,8 @@ impl Sectors {
             Self::AbortUpgrade(verb) => verb.run(context).await,
             Self::RegenKey(verb) => verb.run(context).await,
             Self::Retry(verb) => verb.run(context).await,
+            Self::Import(verb) => verb.run(context).await,
+            Self::Export(verb) => verb.run(context).await,
             Self::UpdateState(verb) => verb.run(context).await,
             Self::Remove(verb) => verb.run(context).await,
         }

@@ -30,6 +30,7 @@ impl Fetching<'_> {
             Ok::<_, Failure>((how, Receiver::open(&work, replica.sector, manifest)?, replica))
         };
         let (how, receiver, replica) = self.node.env.blocking(open).await?;
+        self.node.tell_read(store, &replica_id(self.input.sector, self.input, store)).await;
         if how != Shared::Nothing {
             tracing::debug!(attempt = %self.attempt.id(), ?how, "{}: not copied", self.what);
         }

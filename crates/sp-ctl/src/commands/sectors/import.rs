@@ -1,0 +1,190 @@
+//! `sectors import`: takes over sectors that were sealed elsewhere; their files stay where they are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde::Serialize;
+use sp_proto::v1::{
+    ExamineSectorRequest, FindStorageRequest, ImportSectorRequest, InfoRequest, ListForeignSectorsRequest,
+};
+use sp_types::{PostProof, PostType, SectorSize};
+
+use super::record::Record;
+use crate::context::{Context, Scheduler, data_plane, request, within};
+use crate::error::{CommandError, Exit};
+use crate::output;
+
+/// A worker reads a challenge of every copy that it has.
+const EXAMINE_LIMIT: Duration = Duration::from_secs(330);
+
+/// Take over sectors that were sealed elsewhere, for example by Lotus: attach their path first. Their files stay where
+/// they are. Which replica it is tells the cache's p_aux; a challenge of it is read and checked before it counts.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// Sector numbers.
+    #[arg(required_unless_present = "all", conflicts_with = "all")]
+    numbers: Vec<u64>,
+    /// Every sector whose sealed file and cache lie on a path and that is not known yet.
+    #[arg(long)]
+    all: bool,
+    /// Records of `sp-ctl sectors export`: without its record, a sector can be proven and not unsealed.
+    #[arg(long = "record", value_name = "FILE")]
+    records: Vec<PathBuf>,
+    /// Read and check the challenges, and change nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// A sector, as `--json` prints it.
+#[derive(Serialize)]
+struct Row {
+    sector: u64,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    comm_r: String,
+    /// Empty when it was not taken over.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    state: String,
+    with_record: bool,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    error: String,
+}
+
+/// Whose sectors they are.
+struct Site {
+    miner: u64,
+    post_proof: String,
+}
+
+impl Import {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
+        let records = read_records(&self.records)?;
+        let mut scheduler = context.scheduler().await?;
+        let site = site(&mut scheduler).await?;
+        let numbers = match self.all {
+            true => {
+                let ask = ListForeignSectorsRequest {};
+                scheduler.list_foreign_sectors(request(ask)).await?.into_inner().sectors
+            }
+            false => self.numbers.clone(),
+        };
+        let mut rows = Vec::new();
+        for sector in numbers {
+            let record = records.get(&sector);
+            let mut row = Row {
+                sector,
+                comm_r: String::new(),
+                state: String::new(),
+                with_record: record.is_some(),
+                error: String::new(),
+            };
+            match self.import(&mut scheduler, &site, record, &mut row).await {
+                Ok(()) if !context.json() => output::note(&line(&row)),
+                Ok(()) => {}
+                Err(failure) => {
+                    row.error = failure.line();
+                    output::note(&format!("sector {sector}: {}", row.error));
+                }
+            }
+            rows.push(row);
+        }
+        context.show(&rows, |_| summary(&rows, self.dry_run))?;
+        match rows.iter().filter(|row| !row.error.is_empty()).count() {
+            0 => Ok(()),
+            failed => Err(CommandError::new(Exit::Failed, format!("{failed} sectors were not imported"))
+                .hint("run it again when that is mended; what is imported already stays so")),
+        }
+    }
+
+    async fn import(
+        &self,
+        scheduler: &mut Scheduler,
+        site: &Site,
+        record: Option<&Record>,
+        row: &mut Row,
+    ) -> Result<(), CommandError> {
+        let record = record.map(Record::to_wire).transpose()?;
+        let comm_r = examine(scheduler, site, row.sector).await?;
+        row.comm_r = hex::encode(&comm_r);
+        if self.dry_run {
+            return Ok(());
+        }
+        let ask = ImportSectorRequest { number: row.sector, comm_r, record };
+        row.state = scheduler.import_sector(request(ask)).await?.into_inner().state;
+        Ok(())
+    }
+}
+
+async fn site(scheduler: &mut Scheduler) -> Result<Site, CommandError> {
+    let info = scheduler.info(request(InfoRequest {})).await?.into_inner();
+    let size = SectorSize::from_bytes(info.sector_size);
+    let size = size.ok_or_else(|| CommandError::failed(format!("unknown sector size {}", info.sector_size)))?;
+    let proof = PostProof { size, post_type: PostType::Window };
+    Ok(Site { miner: info.miner, post_proof: proof.to_string() })
+}
+
+/// Asks whoever has files of the sector, until one has answered a challenge.
+async fn examine(scheduler: &mut Scheduler, site: &Site, sector: u64) -> Result<Vec<u8>, CommandError> {
+    let found = scheduler.find_storage(request(FindStorageRequest { sector })).await?.into_inner();
+    let mut urls: Vec<String> = Vec::new();
+    for holder in found.replicas.into_iter().filter_map(|found| found.store).flat_map(|store| store.holders) {
+        if !urls.contains(&holder.data_url) {
+            urls.push(holder.data_url);
+        }
+    }
+    let mut last = CommandError::new(Exit::Unavailable, format!("no connected worker has files of sector {sector}"));
+    for url in urls {
+        let ask = ExamineSectorRequest { miner: site.miner, sector, post_proof: site.post_proof.clone() };
+        match data_plane(&url).await?.examine_sector(within(EXAMINE_LIMIT, ask)).await {
+            Ok(reply) => return Ok(reply.into_inner().comm_r),
+            Err(status) => last = CommandError::from(status),
+        }
+    }
+    Err(last)
+}
+
+/// The records in these files, by sector.
+fn read_records(paths: &[PathBuf]) -> Result<BTreeMap<u64, Record>, CommandError> {
+    let mut records = BTreeMap::new();
+    for path in paths {
+        for record in read(path)? {
+            let sector = record.sector;
+            if records.insert(sector, record).is_some() {
+                let text = format!("there are two records of sector {sector}; give one of them");
+                return Err(CommandError::new(Exit::Usage, text));
+            }
+        }
+    }
+    Ok(records)
+}
+
+fn read(path: &Path) -> Result<Vec<Record>, CommandError> {
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    serde_json::from_str(&text).map_err(|cause| {
+        let text = format!("{} is not a list of sector records: {cause}", path.display());
+        CommandError::new(Exit::Usage, text).hint("`sp-ctl sectors export` writes them")
+    })
+}
+
+fn line(row: &Row) -> String {
+    let Row { sector, comm_r, state, .. } = row;
+    match state.is_empty() {
+        true => format!("sector {sector}: its challenge is answered; comm_r {comm_r}"),
+        false => format!("sector {sector}: {state}; comm_r {comm_r}"),
+    }
+}
+
+fn summary(rows: &[Row], dry_run: bool) -> String {
+    let good = rows.iter().filter(|row| row.error.is_empty()).count();
+    let without = rows.iter().filter(|row| row.error.is_empty() && !row.with_record).count();
+    let told = if without > 0 {
+        format!(" ({without} without a record: they can be proven, not unsealed)")
+    } else {
+        String::new()
+    };
+    match dry_run {
+        true => format!("{good} of {} sectors could be imported{told}\n", rows.len()),
+        false => format!("Imported {good} of {} sectors{told}\n", rows.len()),
+    }
+}
