@@ -174,7 +174,7 @@ mod tests {
         let assign = v1::Assign { sector: 3, ..Default::default() };
         ledger.save_assign(id, &assign).unwrap();
         let again = Ledger::open(disk.clone(), dir).unwrap();
-        assert_eq!(again.attempts().unwrap(), [assign.clone()]);
+        assert_eq!(again.attempts().unwrap(), std::slice::from_ref(&assign));
         assert_eq!(again.assigned(id).unwrap(), Some(assign));
         assert_eq!(again.finished(id).unwrap(), None);
         let result = v1::TaskResult { compute_ms: 5, ..Default::default() };
