@@ -257,3 +257,24 @@ async fn paths_are_detached_and_read_again() {
     let failed = cluster.ctl(&["storage", "redeclare", "--id", "hung"]).await;
     assert!(failed.code == 1 && failed.out.contains("it has not answered"), "{failed:?}");
 }
+
+#[tokio::test]
+async fn sectors_are_moved_exported_and_imported() {
+    let cluster = Cluster::start().await;
+    let ran = cluster.ctl(&["storage", "move", "1", "2", "--to", "near"]).await;
+    assert_eq!(ran.out, "Sector 1 is on path near already\nSector 2 is on path near already\n", "{}", ran.err);
+    let ran = cluster.ctl(&["storage", "move", "1", "--to", "far", "--no-wait"]).await;
+    assert_eq!(ran.out, "Moving 2 files of sector 1 to path far\n", "{}", ran.err);
+    assert_eq!(cluster.ctl(&["storage", "move", "--to", "far"]).await.code, 2, "which sectors?");
+    let stuck = cluster.ctl(&["storage", "move", "1", "--to", "far", "--timeout", "1s"]).await;
+    assert!(stuck.code == 4 && stuck.err.contains("the move goes on without this command"), "{stuck:?}");
+
+    let ran = cluster.ctl(&["sectors", "export", "3", "4"]).await;
+    let records: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&records[1]["sector"], &records[1]["comm_r"]), (&Value::from(4), &Value::from("09".repeat(32))));
+    let failed = cluster.ctl(&["sectors", "import", "--all"]).await;
+    assert!(failed.code == 1 && failed.err.contains("no connected worker has files of sector 5"), "{failed:?}");
+    assert_eq!(cluster.ctl(&["sectors", "import"]).await.code, 2, "which sectors?");
+    let wrong = cluster.ctl(&["sectors", "import", "5", "--record", "Cargo.toml"]).await;
+    assert!(wrong.code == 2 && wrong.err.contains("not a list of sector records"), "{wrong:?}");
+}

@@ -95,4 +95,8 @@ impl DataPlane for Cluster {
     async fn read_challenge(&self, _: Request<ReadChallengeRequest>) -> Result<Response<ReadChallengeReply>, Status> {
         absent()
     }
+
+    async fn examine_sector(&self, _: Request<ExamineSectorRequest>) -> Result<Response<ExamineSectorReply>, Status> {
+        absent()
+    }
 }

@@ -49,7 +49,9 @@ fn post(deadline: u32, proof_type: &str) -> ComputePostReply {
 impl Scheduler for Cluster {
     async fn info(&self, _: Request<InfoRequest>) -> Answer<InfoReply> {
         self.called("Info")?;
-        answer(InfoReply { cluster: "fake".into(), network: "dev".into(), sealing_workers: 1, ..InfoReply::default() })
+        let reply =
+            InfoReply { cluster: "fake".into(), network: "dev".into(), sector_size: 2048, ..InfoReply::default() };
+        answer(InfoReply { sealing_workers: 1, ..reply })
     }
 
     async fn list_workers(&self, _: Request<ListWorkersRequest>) -> Answer<ListWorkersReply> {
@@ -323,6 +325,26 @@ impl Scheduler for Cluster {
         let replica = Replica { sector, kind: FileKind::Sealed as i32, store: "store-1".into(), ..Replica::default() };
         let found = FoundReplica { replica: Some(Replica { primary: true, ..replica }), store: None };
         answer(FindStorageReply { replicas: vec![found] })
+    }
+
+    async fn move_storage(&self, ask: Request<MoveStorageRequest>) -> Answer<MoveStorageReply> {
+        self.called("MoveStorage")?;
+        answer(MoveStorageReply { files: if ask.into_inner().store == "far" { 2 } else { 0 } })
+    }
+
+    async fn list_foreign_sectors(&self, _: Request<ListForeignSectorsRequest>) -> Answer<ListForeignSectorsReply> {
+        self.called("ListForeignSectors")?;
+        answer(ListForeignSectorsReply { sectors: vec![5] })
+    }
+
+    async fn import_sector(&self, _: Request<ImportSectorRequest>) -> Answer<SectorStateReply> {
+        self.called("ImportSector")?;
+        answer(SectorStateReply { state: "Proving".into() })
+    }
+
+    async fn export_sector(&self, ask: Request<ExportSectorRequest>) -> Answer<SectorRecord> {
+        self.called("ExportSector")?;
+        answer(SectorRecord { number: ask.into_inner().number, comm_r: vec![9; 32], ..SectorRecord::default() })
     }
 
     async fn attach_storage(&self, ask: Request<AttachStorageRequest>) -> Answer<AttachStorageReply> {
