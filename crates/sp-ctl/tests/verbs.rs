@@ -257,3 +257,20 @@ async fn paths_are_detached_and_read_again() {
     let failed = cluster.ctl(&["storage", "redeclare", "--id", "hung"]).await;
     assert!(failed.code == 1 && failed.out.contains("it has not answered"), "{failed:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_are_scrubbed() {
+    let cluster = Cluster::start().await;
+    let ran = cluster.ctl(&["storage", "scrub", "--store", "good"]).await;
+    assert!(ran.code == 0 && ran.out.starts_with("good (): done, "), "{ran:?}");
+    let begun = json(&cluster, &["storage", "scrub", "--no-wait", "--rate", "10MiB"]).await;
+    assert_eq!(
+        (&begun["stores"][0]["state"], &begun["stores"][0]["bytes_per_s"]),
+        (&"running".into(), &10_485_760.into())
+    );
+    assert_eq!(json(&cluster, &["storage", "scrub", "--stop"]).await["stores"][0]["state"], "stopped");
+    let bad = cluster.ctl(&["storage", "scrub", "--store", "bad"]).await;
+    assert!(bad.code == 1 && bad.err.contains("1 files are not what they should be"), "{bad:?}");
+    assert!(bad.out.contains("bad   3       Sealed  digests  faulty  5\n"), "{}", bad.out);
+    assert_eq!(cluster.ctl(&["storage", "scrub", "--stop", "--deep"]).await.code, 2);
+}

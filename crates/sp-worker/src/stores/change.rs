@@ -209,6 +209,16 @@ impl Stores {
         self.list().iter().find(is).cloned().ok_or_else(|| not_attached(wanted))
     }
 
+    /// Id and directory of the paths that are named like that, of all that have ever been read when none is.
+    pub(crate) fn chosen(&self, wanted: &[String]) -> Result<Vec<(String, PathBuf)>, Failure> {
+        let known = |attached: Attached| attached.id().map(|id| (id, attached.root));
+        if wanted.is_empty() {
+            return Ok(self.list().iter().cloned().filter_map(known).collect());
+        }
+        let named = |wanted: &String| known(self.named(wanted)?).ok_or_else(|| not_attached(wanted));
+        wanted.iter().map(named).collect()
+    }
+
     /// Takes a path off the list, and says where it was.
     fn take(&self, root: &Path) -> Option<(usize, Attached)> {
         let mut list = self.list_mut();
