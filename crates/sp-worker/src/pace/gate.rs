@@ -94,11 +94,10 @@ impl Gate {
 
     /// Lets one in if that is possible.
     pub(crate) fn next(&mut self, now_ns: u64) -> Next {
-        if self.urgent.waiting.is_empty() && self.urgent.under_way == 0 {
-            if let Some((ticket, _)) = self.background.waiting.pop_front() {
-                self.background.under_way += 1;
-                return Next::Go(ticket);
-            }
+        let urgent = !self.urgent.waiting.is_empty() || self.urgent.under_way > 0;
+        if !urgent && let Some((ticket, _)) = self.background.waiting.pop_front() {
+            self.background.under_way += 1;
+            return Next::Go(ticket);
         }
         let bulk_at_once = if self.urgent.under_way > 0 { 1 } else { self.bounds.bulk_at_once };
         let class = if self.urgent.waiting.is_empty() { Class::Bulk } else { Class::Urgent };

@@ -10,5 +10,5 @@ mod record;
 mod run;
 mod state;
 
-pub(crate) use order::{obey, take_up};
+pub(crate) use order::{let_go, obey, take_up};
 pub(crate) use record::Scrubs;

@@ -53,6 +53,13 @@ pub(crate) fn take_up(node: &Arc<Node>) {
     }
 }
 
+/// A store is to be detached: its files are not to be open any more. What has been found is kept.
+pub(crate) async fn let_go(node: &Node, store: &str) {
+    if let Some(scrub) = node.scrubs.known(store) {
+        stop(node, &scrub).await;
+    }
+}
+
 async fn carry_out(node: &Arc<Node>, order: v1::ScrubStores) -> Result<Vec<v1::StoreScrub>, Failure> {
     let v1::ScrubStores { request: _, stores, action, bytes_per_s, deep, anew, results, commitments } = order;
     let action = match ScrubAction::try_from(action) {

@@ -45,6 +45,11 @@ impl Scrubs {
         list.entry(store.to_owned()).or_insert_with(new).clone()
     }
 
+    /// The scrub of a store that has had one.
+    pub(super) fn known(&self, store: &str) -> Option<Arc<StoreScrub>> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner).get(store).cloned()
+    }
+
     /// All of them.
     pub(super) fn all(&self) -> Vec<Arc<StoreScrub>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()

@@ -10,6 +10,7 @@ use sp_types::{AttemptId, ErrorCode, StoreId};
 use super::{Attached, Stores, tell};
 use crate::failure::Failure;
 use crate::node::Node;
+use crate::scrub;
 
 /// Attempts named in a refusal.
 const NAMED_MAX: usize = 5;
@@ -33,6 +34,9 @@ pub(crate) async fn attach(node: &Arc<Node>, request: v1::AttachStore) -> Result
 pub(crate) async fn detach(node: &Arc<Node>, wanted: &str) -> Result<v1::StoreChange, Failure> {
     let attached = node.stores.named(wanted)?;
     refuse_busy(node, &attached).await?;
+    if let Some(store) = attached.id() {
+        scrub::let_go(node, &store).await;
+    }
     let Some((at, taken)) = node.stores.take(&attached.root) else {
         return Err(not_attached(wanted));
     };

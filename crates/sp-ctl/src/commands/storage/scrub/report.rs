@@ -81,6 +81,9 @@ impl Report {
 
     /// For people. Sound files are listed only with `all`.
     pub(super) fn text(&self, all: bool) -> String {
+        if self.stores.is_empty() {
+            return "no path is attached\n".to_owned();
+        }
         let mut text: String = self.stores.iter().map(line).collect();
         let rows: Vec<_> = self.results.iter().filter(|found| all || found.result != SOUND).map(Found::row).collect();
         if !rows.is_empty() {
