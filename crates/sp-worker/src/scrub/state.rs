@@ -142,8 +142,14 @@ impl State {
         self.scrub.bytes_done = (bytes_before + info.size_bytes).min(self.scrub.bytes);
     }
 
-    /// Keeps a result in the place of the last one of its sort.
+    /// Keeps a result in the place of the last one of its sort. What was computed of a replica with another root is
+    /// forgotten.
     pub(super) fn keep(&mut self, replica: &ReplicaId, result: v1::ScrubResult) {
+        let root = |result: &v1::ScrubResult| result.replica.as_ref().map(|replica| replica.root.clone());
+        let computed = (place(replica), ScrubCheck::Commitment as i32);
+        if self.results.get(&computed).is_some_and(|of| root(of) != root(&result)) {
+            self.results.remove(&computed);
+        }
         self.results.insert((place(replica), result.check), result);
         if self.results.len() > RESULTS_MAX {
             let sound = self.results.iter().find(|(_, result)| result.outcome != ScrubOutcome::Faulty as i32);
@@ -152,7 +158,7 @@ impl State {
         }
     }
 
-    /// What it was said of it counts no more: it is gone.
+    /// What was said of it counts no more: it is gone.
     pub(super) fn forget(&mut self, replica: &ReplicaId) {
         for check in [ScrubCheck::Digests, ScrubCheck::Commitment] {
             self.results.remove(&(place(replica), check as i32));
@@ -174,4 +180,68 @@ pub(super) fn place(replica: &ReplicaId) -> Place {
 fn place_of(replica: &v1::Replica) -> Option<Place> {
     let sector = SectorId { miner: replica.miner, number: replica.sector };
     Some((sector, convert::file_kind(replica.kind).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use sp_types::StoreId;
+
+    use super::*;
+
+    fn info(number: u64, kind: FileKind, root: u8) -> ReplicaInfo {
+        let sector = SectorId { miner: 1000, number };
+        let id = ReplicaId { sector, kind, store: StoreId::new("a").unwrap(), root: [root; 32] };
+        ReplicaInfo { id, size_bytes: 100, primary: true }
+    }
+
+    fn result(info: &ReplicaInfo, check: ScrubCheck, outcome: ScrubOutcome, checked_unix_ms: u64) -> v1::ScrubResult {
+        let replica = Some(info.clone().into());
+        v1::ScrubResult { replica, check: check as i32, outcome: outcome as i32, checked_unix_ms, ..Default::default() }
+    }
+
+    #[test]
+    fn the_last_result_of_each_sort_is_kept_and_only_of_what_is_there() {
+        use ScrubOutcome::{Faulty, Sound};
+        let scrub = StoreScrub::new("a".into(), "/record".into());
+        let mut state = scrub.state();
+        let [sealed, cache, other] =
+            [(1, FileKind::Sealed), (1, FileKind::Cache), (2, FileKind::Sealed)].map(|(n, kind)| info(n, kind, 1));
+        state.keep(&sealed.id, result(&sealed, ScrubCheck::Digests, Sound, 5));
+        state.keep(&sealed.id, result(&sealed, ScrubCheck::Commitment, Faulty, 6));
+        state.keep(&cache.id, result(&cache, ScrubCheck::Digests, Sound, 7));
+        state.keep(&other.id, result(&other, ScrubCheck::Digests, Faulty, 4));
+        let times = |told: v1::StoreScrub| told.results.iter().map(|of| of.checked_unix_ms).collect::<Vec<_>>();
+        assert_eq!(times(state.to_wire(9)), [6, 4, 7, 5], "faults first, then the newest");
+        let told = state.to_wire(1);
+        assert_eq!((told.sound, told.faulty, told.results.len()), (2, 2, 1));
+        let sealed = info(1, FileKind::Sealed, 2);
+        state.keep(&sealed.id, result(&sealed, ScrubCheck::Digests, Sound, 8));
+        assert_eq!(times(state.to_wire(9)), [4, 8, 7], "what was computed of another root counts no more");
+        state.listed(&[sealed.clone(), cache.clone()]);
+        assert_eq!(times(state.to_wire(9)), [8, 7]);
+        state.forget(&cache.id);
+        assert_eq!(times(state.to_wire(9)), [8]);
+    }
+
+    #[test]
+    fn a_record_says_how_far_it_is() {
+        let scrub = StoreScrub::new("a".into(), "/record".into());
+        let infos = [info(1, FileKind::Unsealed, 1), info(1, FileKind::Sealed, 1), info(2, FileKind::Unsealed, 1)];
+        let before = {
+            let mut state = scrub.state();
+            state.listed(&infos);
+            state.keep(&infos[0].id, result(&infos[0], ScrubCheck::Digests, ScrubOutcome::Sound, 1));
+            state.set_commitments(vec![v1::SectorCommitments { miner: 1000, sector: 1, ..Default::default() }]);
+            state.advance(&infos[0], 0);
+            state.advance(&infos[1], 100);
+            state.to_record()
+        };
+        let again = StoreScrub::new("a".into(), "/record".into());
+        let mut state = again.state();
+        state.restore(before.clone());
+        assert_eq!(state.to_record(), before);
+        assert_eq!(infos.each_ref().map(|info| state.is_done(&info.id)), [true, true, false]);
+        state.listed(&infos);
+        assert_eq!((state.scrub.replicas_done, state.scrub.bytes_done, state.scrub.bytes), (2, 200, 300));
+    }
 }

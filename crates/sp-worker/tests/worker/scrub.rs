@@ -196,3 +196,23 @@ async fn a_deep_scrub_compares_commitments() {
     let scrub = until(&fakes, |scrub| scrub.state() == ScrubState::Done && scrub.faulty == 2).await;
     assert!(scrub.results[0].reason.contains("another commitment") && scrub.results[0].chunk.is_none(), "{scrub:?}");
 }
+
+#[tokio::test]
+async fn a_path_that_is_let_go_is_not_read_any_more() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    machine.publish(FileKind::Sealed, &vec![7; 3 * MIB]);
+    machine.start();
+    let store = fakes.store().await;
+    ask(&fakes, ScrubStores { bytes_per_s: 1000, ..start() }).await;
+    until(&fakes, |scrub| scrub.bytes_done > 0).await;
+    fakes.command(Body::DetachStore(v1::DetachStore { request: 7, store })).await;
+    eventually("an answer", || fakes.said.changes.lock().unwrap().pop()).await;
+    fakes.registered(2).await;
+    let attach = v1::AttachStore { request: 5, path: "/data/storage".into(), ..Default::default() };
+    fakes.command(Body::AttachStore(attach)).await;
+    fakes.registered(3).await;
+    assert_eq!(now(&fakes, ScrubAction::Status).await.state(), ScrubState::Stopped);
+    ask(&fakes, start()).await;
+    assert_eq!(done(&fakes).await.sound, 1);
+}
