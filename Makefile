@@ -100,7 +100,7 @@ bench-transfer: build
 bench-scrub:
 	$(CARGO) build --locked -p sp-tests --bin sp-bench-scrub
 	$(CARGO) build --locked -p proofs-core --example bench_replica
-	$(BIN)/examples/bench_replica $(if $(QUICK),8 3,512 3); replica=$$?; \
+	$(BIN)/examples/bench_replica 8 $(if $(QUICK),3,7); replica=$$?; \
 	$(BIN)/sp-bench-scrub $(if $(QUICK),--quick) && exit $$replica
 
 # A workspace of its own: what it needs must not reach the product. Without SEEDS as many of 200 as fit into 3 minutes.

@@ -1,6 +1,6 @@
 //! The check of a replica against its commitment, on all cores and on one, beside upstream's call that makes the same tree.
 //!
-//! `bench_replica [MIB] [RUNS]`: a file of noise of one of the published sizes (512 by default). One line for each figure.
+//! `bench_replica [MIB] [RUNS]`: a file of noise of one of the published sizes (8 by default: the rate is that of any size). One line for each figure.
 #![allow(clippy::disallowed_methods, reason = "a measurement on a real machine")]
 
 use std::fs;
@@ -15,7 +15,7 @@ use sp_types::ErrorCode;
 fn main() -> Result<()> {
     let mut args = std::env::args().skip(1);
     let mut number = |or: u64| args.next().map_or(Ok(or), |text| text.parse().context("MIB and RUNS are numbers"));
-    let (mib, runs) = (number(512)?, number(3)?);
+    let (mib, runs) = (number(8)?, number(7)?);
     let dir = tempfile::tempdir().context("cannot make a directory to work in")?;
     let (sealed, cache) = (dir.path().join("sealed"), dir.path().join("cache"));
     fs::create_dir(&cache)?;
