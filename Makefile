@@ -18,7 +18,7 @@ WITHIN ?=
 TRACE ?=
 LOG ?=
 
-.PHONY: help build params demo test test-long test-grpc test-sim mutants python bench bench-sched bench-index bench-transfer sim sim-there fmt lint deny
+.PHONY: help build params demo test test-long test-grpc test-sim mutants python bench bench-sched bench-index bench-transfer bench-scrub sim sim-there fmt lint deny
 
 help:
 	@echo "make demo [KEEP=1] [DIR=PATH]  a whole cluster on this machine: seal, prove, lose workers, recover"
@@ -31,6 +31,7 @@ help:
 	@echo "make bench-sched [QUICK=1]     what the scheduler costs: its core alone, and as a service; part of bench"
 	@echo "make bench-index [QUICK=1]     what the index costs with 1,000 paths and a million sectors; part of bench"
 	@echo "make bench-transfer [QUICK=1] [DIR=PATH]  transfers between workers, against curl and rsync; part of bench"
+	@echo "make bench-scrub [QUICK=1]     a scrub, against sha256sum; and how fast the trees over replicas are; part of bench"
 	@echo "make sim [SEEDS=N] [FIRST=M]   the services on a simulated network under faults, seeds M to M+N-1"
 	@echo "         [WITHIN=SECONDS] [TRACE=1] [LOG=info]"
 	@echo "make fmt | lint | deny         form, lints, licences (deny needs cargo-deny)"
@@ -76,7 +77,7 @@ bench: build params
 	$(if $(SHA),CARGO_TARGET_DIR="$(dir $(BIN))upstream-sha" RUSTFLAGS="$(SHA_FLAGS)" \
 		$(CARGO) build --locked -p proofs-core --example bench_sdr)
 	$(BIN)/sp-bench $(if $(filter 0 no false,$(COLD)),--no-cold)
-	@failed=0; for part in sched index transfer; do \
+	@failed=0; for part in sched index transfer scrub; do \
 		$(MAKE) --no-print-directory bench-$$part || failed=1; \
 	done; exit $$failed
 
@@ -94,6 +95,13 @@ bench-index:
 bench-transfer: build
 	$(CARGO) build --locked -p sp-worker --example transfer
 	$(BIN)/sp-bench-transfer $(if $(QUICK),--quick) $(if $(DIR),--dir "$(DIR)")
+
+# The file lies in memory: what is measured is the pass, not a disk.
+bench-scrub:
+	$(CARGO) build --locked -p sp-tests --bin sp-bench-scrub
+	$(CARGO) build --locked -p proofs-core --example bench_replica
+	$(BIN)/examples/bench_replica 8 $(if $(QUICK),3,7); replica=$$?; \
+	$(BIN)/sp-bench-scrub $(if $(QUICK),--quick) && exit $$replica
 
 # A workspace of its own: what it needs must not reach the product. Without SEEDS as many of 200 as fit into 3 minutes.
 sim: sim-there

@@ -32,6 +32,7 @@ fn a_finished_sector_goes_to_the_path_that_stores_and_is_proven_there() {
     moved_to_the_attic(&cluster);
     let records = cluster.dir().join("records.json");
     std::fs::write(&records, cluster.ctl(&["sectors", "export", "0"]).unwrap().stdout).unwrap();
+    scrubbed(&cluster);
     cluster.kill9_all().unwrap();
     let kept = |name: &str| {
         let found = stores::verified(path(&cluster, name).as_ref()).unwrap();
@@ -92,6 +93,35 @@ fn moved_to_the_attic(cluster: &Cluster) {
     proven(cluster);
     let wrong = cluster.ctl(&["storage", "move", "0", "--to", "nowhere"]).unwrap();
     assert_eq!(wrong.status.code(), Some(3), "{wrong:?}");
+}
+
+/// A bit that flips on the disk is found, with its path and its chunk; and when it is right again, all is well, down to the
+/// commitments.
+fn scrubbed(cluster: &Cluster) {
+    let found = cluster.ctl_json(&["storage", "find", "0"]).unwrap();
+    let store = found[0]["store"].as_str().unwrap();
+    let scrub = ["storage", "scrub", "--store", store];
+    let sealed = format!("{}/sealed/s-t01000-0", path(cluster, "attic"));
+    let flip = || {
+        let mut bytes = std::fs::read(&sealed).unwrap();
+        bytes[700] ^= 4;
+        std::fs::write(&sealed, bytes).unwrap();
+    };
+    flip();
+    let output = cluster.ctl(&[&scrub[..], &["--json"]].concat()).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let fault = &report["results"][0];
+    let named = ["store", "kind", "result"].map(|key| fault[key].as_str().unwrap_or_default());
+    assert_eq!(named, [store, "Sealed", "faulty"], "{report}");
+    assert_eq!((fault["sector"].as_u64(), fault["chunk"].as_u64()), (Some(0), Some(0)), "{report}");
+    flip();
+    let report = cluster.ctl_json(&[&scrub[..], &["--deep"]].concat()).unwrap();
+    let rows = report["results"].as_array().unwrap();
+    let sound = rows.iter().filter(|row| row["result"] == "sound").map(|row| (&row["kind"], &row["check"]));
+    let expected = [("Sealed", "digests"), ("Sealed", "commitment"), ("Cache", "digests")];
+    let sound: BTreeSet<_> = sound.map(|(kind, check)| (kind.as_str().unwrap(), check.as_str().unwrap())).collect();
+    assert_eq!(sound, BTreeSet::from(expected), "{report}\n{}", cluster.tails());
 }
 
 /// Two workers that seal on paths for that alone, and one that keeps what they make.

@@ -16,7 +16,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::driver::{self, Gone, Handle, Input, Outgoing, StoreChanges};
+use crate::driver::{self, Gone, Handle, Input, Outgoing, StoreAnswered};
 use crate::wire;
 
 /// Commands that may wait for one worker; one that lets more pile up is disconnected.
@@ -178,8 +178,9 @@ impl Session {
                 *farewell = Some(format!("going away: {reason}"));
                 None
             }
-            Body::AttachReply(reply) => Some(stores_changed(driver::attached(reply))),
-            Body::StoresChanged(reply) => Some(stores_changed(driver::changed(reply))),
+            Body::AttachReply(reply) => Some(store_answered(driver::attached(reply))),
+            Body::StoresChanged(reply) => Some(store_answered(driver::changed(reply))),
+            Body::ScrubReport(report) => Some(store_answered(driver::scrubbed(report))),
         })
     }
 }
@@ -223,8 +224,8 @@ impl Worker for WorkerService {
     }
 }
 
-fn stores_changed((request, changes): (u64, StoreChanges)) -> Input {
-    Input::StoresChanged { request, changes }
+fn store_answered((request, answer): (u64, StoreAnswered)) -> Input {
+    Input::StoreAnswered { request, answer }
 }
 
 fn bad_request(message: impl Into<String>) -> Status {

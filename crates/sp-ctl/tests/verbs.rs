@@ -278,3 +278,20 @@ async fn sectors_are_moved_exported_and_imported() {
     let wrong = cluster.ctl(&["sectors", "import", "5", "--record", "Cargo.toml"]).await;
     assert!(wrong.code == 2 && wrong.err.contains("not a list of sector records"), "{wrong:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn paths_are_scrubbed() {
+    let cluster = Cluster::start().await;
+    let ran = cluster.ctl(&["storage", "scrub", "--store", "good"]).await;
+    assert!(ran.code == 0 && ran.out.starts_with("good (): done, "), "{ran:?}");
+    let begun = json(&cluster, &["storage", "scrub", "--no-wait", "--rate", "10MiB"]).await;
+    assert_eq!(
+        (&begun["stores"][0]["state"], &begun["stores"][0]["bytes_per_s"]),
+        (&"running".into(), &10_485_760.into())
+    );
+    assert_eq!(json(&cluster, &["storage", "scrub", "--stop"]).await["stores"][0]["state"], "stopped");
+    let bad = cluster.ctl(&["storage", "scrub", "--store", "bad"]).await;
+    assert!(bad.code == 1 && bad.err.contains("1 files are not what they should be"), "{bad:?}");
+    assert!(bad.out.contains("bad   3       Sealed  digests  faulty  5\n"), "{}", bad.out);
+    assert_eq!(cluster.ctl(&["storage", "scrub", "--stop", "--deep"]).await.code, 2);
+}

@@ -6,6 +6,7 @@
 // The executor children are not simulated: they read and write sector files themselves.
 #![allow(clippy::disallowed_methods)]
 
+mod check;
 mod durable;
 mod post;
 mod sealing;
@@ -82,6 +83,8 @@ fn dispatch(options: Options, request: &ExecRequest) -> Result<Outcome, Refused>
         Op::CheckVanilla(op) => post::check_vanilla(request.miner, request.sector, op),
         Op::WindowPost(op) => post::window(request.miner, op, options.wrong_proofs),
         Op::WinningPost(op) => post::winning(request.miner, op, options.wrong_proofs),
+        Op::CheckData(op) => check::data(op),
+        Op::CheckReplica(op) => check::replica(op),
         Op::Warm(op) => warm(request.seal_proof, op),
     }
 }

@@ -29,5 +29,8 @@ pub use manifest::{
     NAME_BYTES_MAX, chunk_digest, chunk_digests,
 };
 pub use receiver::{Chunk, Missing, ReceiveError, Receiver, Shared, share};
-pub use store::{CopyMode, Deleted, Output, ReplicaFile, Store, StoreStat, WorkDir};
+pub use store::{
+    CopyMode, Deleted, Output, ReplicaFile, Scrub, ScrubFault, ScrubReason, ScrubStep, Scrubbed, Store, StoreStat,
+    WorkDir,
+};
 pub use store_meta::{KnownPaths, LocalPath, StorageConfig, StoreMeta};

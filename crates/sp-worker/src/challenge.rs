@@ -63,6 +63,8 @@ pub(crate) async fn read_local(
     question: &Question,
     cancel: &CancellationToken,
 ) -> Result<Vec<u8>, Failure> {
+    // Bulk makes way, and scrubs stand still.
+    let _urgent = node.sending.urgent();
     let (stores, sector) = (node.stores.clone(), question.sector);
     let candidates = node.env.blocking(move || candidates(&stores, sector)).await;
     let mut failures = Vec::new();

@@ -27,6 +27,7 @@ mod outbox;
 mod pace;
 mod post;
 mod renew;
+mod scrub;
 mod session;
 pub mod settings;
 mod stores;

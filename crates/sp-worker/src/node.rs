@@ -23,6 +23,7 @@ use crate::leftovers::Leftovers;
 use crate::options::Options;
 use crate::outbox::Outbox;
 use crate::pace::{Bounds, Pace};
+use crate::scrub::Scrubs;
 use crate::stores::{ANSWER_WITHIN, Stores};
 use crate::upload::{Upload, Uploads};
 
@@ -77,6 +78,7 @@ pub(crate) struct Node {
     /// Results that nobody has acknowledged.
     results: Mutex<BTreeMap<AttemptId, TaskResult>>,
     pub(crate) leftovers: Leftovers,
+    pub(crate) scrubs: Scrubs,
     data_url: OnceLock<String>,
     /// Set while registered: how often leases are renewed, ms.
     pub(crate) heartbeat: watch::Sender<Option<u64>>,
@@ -106,6 +108,7 @@ impl Node {
         let results = ledger.results()?;
         let held = ledger.attempts()?;
         let session_id = env.uuid();
+        let scrubs = Scrubs::read(&*disk, &options.data_dir);
         let fetch_slots = Semaphore::new(options.parallel_fetch_limit.max(1));
         let pace = |bytes_per_s, bulk_at_once| Pace::new(&env, Bounds { bytes_per_s, bulk_at_once });
         let fetching = pace(options.transfers.fetch_bytes_per_s, usize::MAX);
@@ -130,6 +133,7 @@ impl Node {
             attempts: Mutex::default(),
             results: Mutex::new(results),
             leftovers: Leftovers::default(),
+            scrubs,
             data_url: OnceLock::new(),
             heartbeat: watch::Sender::new(None),
             reconnect: Notify::new(),

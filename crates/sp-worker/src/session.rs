@@ -19,7 +19,7 @@ use tonic::Streaming;
 use crate::assignment::gpu_shares;
 use crate::failure::Failure;
 use crate::node::{Fate, Node};
-use crate::stores;
+use crate::{scrub, stores};
 
 /// How long the scheduler may take to take a worker in.
 const REGISTER_WITHIN: Duration = Duration::from_secs(15);
@@ -181,6 +181,14 @@ async fn obey(node: &Arc<Node>, command: Command) {
         Command::DetachStore(request) => {
             let detaching = node.clone();
             node.env.tasks.spawn("detach", Box::pin(async move { detach(&detaching, request).await }));
+        }
+        Command::ScrubStores(order) => {
+            let obeying = node.clone();
+            let scrubbing = async move {
+                let report = scrub::obey(&obeying, order).await;
+                obeying.outbox.send(Body::ScrubReport(report)).await;
+            };
+            node.env.tasks.spawn("scrub order", Box::pin(scrubbing));
         }
         Command::RedeclareStores(request) => {
             let reading = node.clone();

@@ -18,7 +18,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::node::{Node, Parts};
 use crate::options::Options;
 use crate::stores::Stores;
-use crate::{attempt, data_plane, index, leftovers, renew, session, stores};
+use crate::{attempt, data_plane, index, leftovers, renew, scrub, session, stores};
 
 /// File in the data directory with the worker's id.
 const ID_FILE: &str = "worker-id";
@@ -123,6 +123,7 @@ impl Worker {
             tasks.spawn("leftovers", Box::pin(leftovers::run(tidying))),
         ]
         .map(StopOnDrop);
+        scrub::take_up(&node);
         server.serve(Services::new().with(service), stop).await?;
         let reason = node.fatal.borrow().clone();
         reason.map_or(Ok(()), |reason| Err(WorkerError::Refused(reason)))

@@ -5,6 +5,8 @@
 mod paths;
 #[path = "worker/proxy.rs"]
 mod proxy;
+#[path = "worker/scrub.rs"]
+mod scrub;
 #[path = "worker/snap.rs"]
 mod snap;
 mod support;

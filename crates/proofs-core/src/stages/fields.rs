@@ -12,7 +12,12 @@ const MODULUS: [u8; 32] = [
 
 /// Whether these bytes are a commitment: a canonical field element and not zero, which upstream reads as "not set".
 pub(super) fn is_commitment(bytes: &[u8; 32]) -> bool {
-    *bytes != [0; 32] && bytes.iter().rev().lt(MODULUS.iter().rev())
+    *bytes != [0; 32] && is_field_element(bytes)
+}
+
+/// Whether these bytes are a canonical field element.
+pub(super) fn is_field_element(bytes: &[u8; 32]) -> bool {
+    bytes.iter().rev().lt(MODULUS.iter().rev())
 }
 
 /// Refuses a commitment that cannot be one.
@@ -25,7 +30,7 @@ pub(super) fn check_commitment(stage: &'static str, name: &str, value: &Commitme
 
 /// The prover id as PoSt needs it: a field element. The ids of all addresses up to 31 bytes are.
 pub(super) fn post_prover_id(stage: &'static str, prover_id: ProverId) -> Result<[u8; 32], StageError> {
-    if prover_id.0.iter().rev().lt(MODULUS.iter().rev()) {
+    if is_field_element(&prover_id.0) {
         return Ok(prover_id.0);
     }
     Err(StageError::bad_input(stage, "the prover id is no field element; it must be the payload of an id address"))

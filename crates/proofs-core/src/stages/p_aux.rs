@@ -14,11 +14,17 @@ use super::fields::is_commitment;
 
 /// The commitment of the replica that `cache` belongs to: Poseidon over comm_c and comm_r_last, the 64 bytes of `p_aux`.
 pub(super) fn comm_r_of(stage: &'static str, cache: &Path) -> Result<Commitment, StageError> {
+    let (comm_c, comm_r_last) = roots_of(stage, cache)?;
+    guard(stage, || root(&comm_c.0, &comm_r_last.0))
+}
+
+/// comm_c and comm_r_last.
+pub(super) fn roots_of(stage: &'static str, cache: &Path) -> Result<(Commitment, Commitment), StageError> {
     let path = cache.join("p_aux");
     let bytes = fs::read(&path).map_err(StageError::io(stage, &path))?;
     match bytes.as_chunks::<32>() {
         ([comm_c, comm_r_last], []) if is_commitment(comm_c) && is_commitment(comm_r_last) => {
-            guard(stage, || root(comm_c, comm_r_last))
+            Ok((Commitment(*comm_c), Commitment(*comm_r_last)))
         }
         _ => Err(StageError::corrupt(stage, format!("{} does not hold two commitments", path.display()))),
     }

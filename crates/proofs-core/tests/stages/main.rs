@@ -7,6 +7,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod bad_input;
+mod check;
 mod pc1;
 mod post;
 mod seal;

@@ -8,6 +8,7 @@ mod limits;
 mod pieces;
 mod proven;
 mod proving;
+mod scrub;
 mod sectors;
 mod storage;
 mod upgrades;
@@ -193,4 +194,5 @@ calls! {
     attach_storage(AttachStorageRequest) -> AttachStorageReply = on_attach_storage;
     detach_storage(DetachStorageRequest) -> DetachStorageReply = on_detach_storage;
     redeclare_storage(RedeclareStorageRequest) -> RedeclareStorageReply = on_redeclare_storage;
+    scrub_storage(ScrubStorageRequest) -> ScrubStorageReply = on_scrub_storage;
 }

@@ -11,7 +11,7 @@ use sp_types::{ErrorCode, StoreId};
 use tonic::Status;
 
 use super::{Api, REQUEST_LIMIT, STORE_LIMIT, unexpected, unknown_sector};
-use crate::driver::{Seen, StoreOrder};
+use crate::driver::{Seen, StoreAnswer, StoreOrder};
 use crate::workers::gone;
 use crate::{rows, wire};
 
@@ -112,18 +112,21 @@ impl Api {
     ) -> Result<v1::RedeclareStorageReply, Status> {
         let v1::RedeclareStorageRequest { worker, stores, drop_missing } = request;
         let mut found = Vec::new();
-        for (worker, stores) in self.who_redeclares(worker, stores).await? {
+        for (worker, stores) in self.who_has(worker, stores).await? {
             let order = StoreOrder::Redeclare(v1::RedeclareStores { request: 0, stores, drop_missing });
-            let changes = self.driver.order(worker.clone(), order, STORE_LIMIT).await.map_err(gone)?;
-            let changes = changes.map_err(|failure| to_status(failure.code, failure.message))?;
+            let changes = self.changes(worker.clone(), order).await?;
             let change = |change| v1::RedeclaredStore { worker: worker.clone(), change: Some(change) };
             found.extend(changes.into_iter().map(change));
         }
         Ok(v1::RedeclareStorageReply { stores: found })
     }
 
-    /// Each worker with the stores that it is to read again; none named are all of its.
-    async fn who_redeclares(&self, worker: String, stores: Vec<String>) -> Result<Vec<(String, Vec<String>)>, Status> {
+    /// Each worker with the stores that it is asked about; none named are all of its.
+    pub(super) async fn who_has(
+        &self,
+        worker: String,
+        stores: Vec<String>,
+    ) -> Result<Vec<(String, Vec<String>)>, Status> {
         if !worker.is_empty() {
             return Ok(vec![(worker, stores)]);
         }
@@ -164,9 +167,21 @@ impl Api {
     }
 
     async fn order_one(&self, worker: String, order: StoreOrder) -> Result<v1::StoreChange, Status> {
-        let changes = self.driver.order(worker, order, STORE_LIMIT).await.map_err(gone)?;
-        let changes = changes.map_err(|failure| to_status(failure.code, failure.message))?;
+        let changes = self.changes(worker, order).await?;
         changes.into_iter().next().ok_or_else(|| to_status(ErrorCode::Internal, "the worker's answer is empty"))
+    }
+
+    async fn changes(&self, worker: String, order: StoreOrder) -> Result<Vec<v1::StoreChange>, Status> {
+        match self.order(worker, order).await? {
+            StoreAnswer::Changes(changes) => Ok(changes),
+            StoreAnswer::Scrubs(_) => Err(to_status(ErrorCode::Internal, "the worker answered beside the order")),
+        }
+    }
+
+    /// Has a worker do something with its stores.
+    pub(super) async fn order(&self, worker: String, order: StoreOrder) -> Result<StoreAnswer, Status> {
+        let answered = self.driver.order(worker, order, STORE_LIMIT).await.map_err(gone)?;
+        answered.map_err(|failure| to_status(failure.code, failure.message))
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::doing::Doing;
 use super::input::Input;
-use super::store_order::{StoreChanges, StoreOrder};
+use super::store_order::{StoreAnswered, StoreOrder};
 use crate::board::{Board, BoardReader};
 
 /// Why there was no answer.
@@ -141,7 +141,12 @@ impl Handle {
     }
 
     /// Has a worker do something with its stores.
-    pub(crate) async fn order(&self, worker: String, order: StoreOrder, limit: Duration) -> Result<StoreChanges, Gone> {
+    pub(crate) async fn order(
+        &self,
+        worker: String,
+        order: StoreOrder,
+        limit: Duration,
+    ) -> Result<StoreAnswered, Gone> {
         let (answer, waiting) = oneshot::channel();
         self.ask(Input::StoreOrder { worker, order, answer }, waiting, limit).await
     }

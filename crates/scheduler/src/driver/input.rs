@@ -11,7 +11,7 @@ use tonic::Status;
 
 use super::index_port::IndexStream;
 use super::registry::Outgoing;
-use super::store_order::{StoreChanges, StoreOrder};
+use super::store_order::{StoreAnswered, StoreOrder};
 
 /// A question that only reads: it runs on the driver's task, after the rows of everything before it are durable.
 pub(crate) type Query = Box<dyn FnOnce(&Core, UnixMs) + Send>;
@@ -31,9 +31,9 @@ pub(crate) enum Input {
     /// A renewal that makes no sense, and what is wrong with it.
     RenewalRefused { worker: WorkerId, session: SessionId, reason: Status },
     /// Have a worker do something with its stores; the worker by id or name.
-    StoreOrder { worker: String, order: StoreOrder, answer: oneshot::Sender<StoreChanges> },
+    StoreOrder { worker: String, order: StoreOrder, answer: oneshot::Sender<StoreAnswered> },
     /// The worker's answer to that, by the number of the order.
-    StoresChanged { request: u64, changes: StoreChanges },
+    StoreAnswered { request: u64, answer: StoreAnswered },
     /// The index's stream is open: commands go here.
     IndexOpened(IndexStream),
     /// The index has answered a delete, by the number it was asked under.

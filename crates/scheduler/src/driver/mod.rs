@@ -15,7 +15,7 @@ pub(crate) use index_port::IndexStream;
 pub(crate) use input::Input;
 pub(crate) use registry::Outgoing;
 pub(crate) use run::{Driver, DriverError, Parts};
-pub(crate) use store_order::{StoreChanges, StoreOrder, attached, changed};
+pub(crate) use store_order::{StoreAnswer, StoreAnswered, StoreOrder, attached, changed, scrubbed};
 pub use tape::Recording;
 pub(crate) use tape::Tape;
 

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 use tonic::Status;
 
-use super::store_order::{StoreChanges, StoreOrder};
+use super::store_order::{StoreAnswered, StoreOrder};
 
 /// Orders about stores that wait at once.
 const ORDERS_MAX: usize = 64;
@@ -31,7 +31,7 @@ pub(crate) struct Outgoing {
 /// An order on its way.
 struct Ordered {
     worker: WorkerId,
-    answer: oneshot::Sender<StoreChanges>,
+    answer: oneshot::Sender<StoreAnswered>,
 }
 
 /// A command that could not be handed over, and why.
@@ -104,7 +104,7 @@ impl Registry {
         &mut self,
         wanted: &str,
         order: StoreOrder,
-        answer: oneshot::Sender<StoreChanges>,
+        answer: oneshot::Sender<StoreAnswered>,
     ) -> Option<(WorkerId, Undelivered)> {
         let worker = match self.find(wanted) {
             Ok(worker) => worker,
@@ -125,10 +125,10 @@ impl Registry {
     }
 
     /// Passes a worker's answer on.
-    pub(super) fn answered(&mut self, request: u64, changes: StoreChanges) {
+    pub(super) fn answered(&mut self, request: u64, answered: StoreAnswered) {
         if let Some(Ordered { answer, .. }) = self.orders.remove(&request) {
             // Nobody waits any more when the operator has hung up.
-            let _ = answer.send(changes);
+            let _ = answer.send(answered);
         }
     }
 

@@ -260,7 +260,7 @@ impl Driver {
                     self.outputs.note_undelivered(worker, undelivered);
                 }
             }
-            Input::StoresChanged { request, changes } => self.outputs.registry.answered(request, changes),
+            Input::StoreAnswered { request, answer } => self.outputs.registry.answered(request, answer),
             Input::IndexOpened(stream) => {
                 // Another stream answers nothing of the one before; the core orders anew what is still wanted.
                 self.outputs.deleting.clear();

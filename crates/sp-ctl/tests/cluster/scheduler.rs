@@ -376,4 +376,38 @@ impl Scheduler for Cluster {
         };
         answer(RedeclareStorageReply { stores: vec![RedeclaredStore { worker: "w".into(), change: Some(change) }] })
     }
+
+    /// The path `bad` has a fault; a scrub that has begun is done when it is asked about.
+    async fn scrub_storage(&self, ask: Request<ScrubStorageRequest>) -> Answer<ScrubStorageReply> {
+        self.called("ScrubStorage")?;
+        let ScrubStorageRequest { worker: _, stores, scrub } = ask.into_inner();
+        let asked = scrub.unwrap_or_default();
+        let state = match asked.action() {
+            ScrubAction::Start => ScrubState::Running,
+            ScrubAction::Stop => ScrubState::Stopped,
+            _ => ScrubState::Done,
+        };
+        let faulty = u64::from(stores == ["bad"]);
+        let replica = Replica { sector: 3, kind: FileKind::Sealed as i32, store: "bad".into(), ..Default::default() };
+        let result = ScrubResult {
+            replica: Some(replica),
+            check: ScrubCheck::Digests as i32,
+            outcome: ScrubOutcome::Faulty as i32,
+            chunk: Some(5),
+            ..Default::default()
+        };
+        let results = if asked.results && faulty > 0 { vec![result] } else { vec![] };
+        let scrub = StoreScrub {
+            store: stores.join("+"),
+            state: state as i32,
+            bytes_per_s: asked.bytes_per_s,
+            faulty,
+            results,
+            ..Default::default()
+        };
+        answer(ScrubStorageReply {
+            scrubs: vec![WorkerScrub { worker: "w".into(), scrub: Some(scrub) }],
+            silent: vec![],
+        })
+    }
 }

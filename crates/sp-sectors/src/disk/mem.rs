@@ -7,6 +7,7 @@ mod file;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -43,6 +44,8 @@ struct State {
     sweep_at: usize,
     exchange_supported: bool,
     clones_supported: bool,
+    /// Bytes of a file that cannot be read.
+    bad: BTreeMap<u64, Range<u64>>,
 }
 
 enum Node {
@@ -100,6 +103,7 @@ impl MemDisk {
             sweep_at: SWEEP_MIN,
             exchange_supported: true,
             clones_supported: true,
+            bad: BTreeMap::new(),
         })))
     }
 

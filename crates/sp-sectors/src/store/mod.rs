@@ -6,6 +6,7 @@ mod publish;
 mod read;
 mod restore;
 mod scan;
+mod scrub;
 #[cfg(test)]
 mod tests;
 mod work;
@@ -25,6 +26,7 @@ use crate::store_meta::StoreMeta;
 pub use delete::Deleted;
 pub use publish::Output;
 pub use read::ReplicaFile;
+pub use scrub::{Scrub, ScrubFault, ScrubReason, ScrubStep, Scrubbed};
 pub use work::{CopyMode, WorkDir};
 
 /// One attached path. Clones share it; at most one process has it open for writing.

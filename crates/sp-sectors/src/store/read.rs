@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use sp_types::{FileKind, ReplicaId, ReplicaInfo, SectorId};
 
 use super::Store;
-use crate::disk::{DiskFile, read_all, write_whole};
+use crate::disk::{DiskFile, Metadata, read_all, write_whole};
 use crate::error::{Doing, StoreError};
 use crate::manifest::{CHUNK_BYTES, FILES_MAX, Manifest, ManifestError, ManifestHead};
 
@@ -67,7 +67,20 @@ impl Store {
             return Ok(self.info_of(sector, &head));
         }
         let manifest = Manifest::of_path(self.disk(), kind, &path)?;
-        let head = ManifestHead::of(&manifest, None, self.meta().can_store);
+        self.give_manifest(sector, before, &manifest)
+    }
+
+    /// Writes the manifest of a foreign replica that has been read whole since it was as `before`. On a read-only path
+    /// it is not kept.
+    pub(super) fn give_manifest(
+        &self,
+        sector: SectorId,
+        before: Metadata,
+        manifest: &Manifest,
+    ) -> Result<ReplicaInfo, StoreError> {
+        let kind = manifest.kind();
+        let path = self.layout().replica(sector, kind);
+        let head = ManifestHead::of(manifest, None, self.meta().can_store);
         if !self.writable() {
             return Ok(self.info_of(sector, &head));
         }
@@ -148,7 +161,7 @@ impl Store {
         Ok(head)
     }
 
-    fn read_list(&self, sector: SectorId, head: &ManifestHead) -> Result<Manifest, StoreError> {
+    pub(super) fn read_list(&self, sector: SectorId, head: &ManifestHead) -> Result<Manifest, StoreError> {
         let path = self.layout().list(sector, head.kind, &head.root);
         let bytes = read_all(self.disk(), &path, LIST_BYTES_MAX).doing("read", &path)?;
         let damaged = |e: ManifestError| StoreError::Damaged { path, reason: e.to_string() };

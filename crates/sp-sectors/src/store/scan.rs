@@ -76,7 +76,7 @@ impl Store {
     }
 
     /// Length of a replica without a manifest.
-    fn foreign_bytes(&self, sector: SectorId, kind: FileKind) -> Result<u64, StoreError> {
+    pub(super) fn foreign_bytes(&self, sector: SectorId, kind: FileKind) -> Result<u64, StoreError> {
         let path = self.layout().replica(sector, kind);
         let size = |path: &std::path::Path| Ok(self.disk().metadata(path).doing("read", path)?.size_bytes);
         if !kind.is_directory() {
@@ -87,7 +87,7 @@ impl Store {
     }
 
     /// The sectors that have something of this kind. Names that are no sector's are Lotus's temporary ones, or a mistake.
-    fn sectors(&self, kind: FileKind) -> Result<Vec<SectorId>, StoreError> {
+    pub(super) fn sectors(&self, kind: FileKind) -> Result<Vec<SectorId>, StoreError> {
         let dir = self.layout().kind_dir(kind);
         let entries = match self.disk().list(&dir) {
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),

@@ -70,7 +70,7 @@ fn answer(request: &ExecRequest, handle: &mut impl FnMut(&ExecRequest) -> Result
     ExecResponse { request: request.request, outcome, peak_memory_bytes: memory::peak_bytes() }
 }
 
-/// Attempt, task and sector of work; None for reads, their checks and warming, which belong to no attempt.
+/// Attempt, task and sector of work; None for reads, checks and warming, which belong to no attempt.
 fn describe(request: &ExecRequest) -> Option<String> {
     let attempt = request.attempt.as_ref()?;
     let task = match request.op.as_ref()? {
@@ -89,6 +89,7 @@ fn describe(request: &ExecRequest) -> Option<String> {
         Op::WindowPost(_) => "WDP",
         Op::WinningPost(_) => "WNP",
         Op::Vanilla(_) | Op::CheckVanilla(_) | Op::ReadCommR(_) | Op::ReadPiece(_) | Op::Warm(_) => return None,
+        Op::CheckData(_) | Op::CheckReplica(_) => return None,
     };
     Some(format!("attempt={}.{} task={task} sector={}", attempt.task, attempt.number, request.sector))
 }

@@ -120,7 +120,6 @@ impl DataPlane for Service {
         let question = Question { sector, post_proof, randomness, comm_r, timeout };
         let answer = async {
             let _slot: Result<SemaphorePermit<'_>, _> = self.challenges.acquire().await;
-            let _urgent = self.node.sending.urgent();
             challenge::read_local(&self.node, &question, &CancellationToken::new()).await
         };
         // The bound covers the wait for a slot; the executor has the same one.

@@ -9,6 +9,9 @@ pub(crate) enum Class {
     Urgent,
     /// Everything else.
     Bulk,
+    /// What nobody waits for. It is not counted, and takes nothing of the rate: it begins while nothing urgent moves or
+    /// waits.
+    Background,
 }
 
 /// What a gate keeps to.
@@ -27,6 +30,7 @@ pub(crate) struct Gate {
     bounds: Bounds,
     urgent: Line,
     bulk: Line,
+    background: Line,
     /// The rate allows the next move from here on.
     free_at_ns: u64,
     next_ticket: u64,
@@ -52,7 +56,14 @@ pub(crate) enum Next {
 
 impl Gate {
     pub(crate) fn new(bounds: Bounds) -> Self {
-        Self { bounds, urgent: Line::default(), bulk: Line::default(), free_at_ns: 0, next_ticket: 0 }
+        Self {
+            bounds,
+            urgent: Line::default(),
+            bulk: Line::default(),
+            background: Line::default(),
+            free_at_ns: 0,
+            next_ticket: 0,
+        }
     }
 
     /// Takes a place in the line.
@@ -83,6 +94,11 @@ impl Gate {
 
     /// Lets one in if that is possible.
     pub(crate) fn next(&mut self, now_ns: u64) -> Next {
+        let urgent = !self.urgent.waiting.is_empty() || self.urgent.under_way > 0;
+        if !urgent && let Some((ticket, _)) = self.background.waiting.pop_front() {
+            self.background.under_way += 1;
+            return Next::Go(ticket);
+        }
         let bulk_at_once = if self.urgent.under_way > 0 { 1 } else { self.bounds.bulk_at_once };
         let class = if self.urgent.waiting.is_empty() { Class::Bulk } else { Class::Urgent };
         if class == Class::Bulk && self.bulk.under_way >= bulk_at_once {
@@ -105,6 +121,7 @@ impl Gate {
         match class {
             Class::Urgent => &mut self.urgent,
             Class::Bulk => &mut self.bulk,
+            Class::Background => &mut self.background,
         }
     }
 }
@@ -176,6 +193,20 @@ mod tests {
         gate.done(Class::Urgent);
         assert_eq!(gate.next(start + 100 * MS), Next::NotBefore(start + 150 * MS));
         assert_eq!(all(&mut gate, start + 9_000 * MS), [2], "one at a time, however long nobody moved");
+    }
+
+    #[test]
+    fn the_background_makes_way_for_what_is_urgent_and_takes_nothing_from_bulk() {
+        let mut gate = gate(1000, 1);
+        gate.begin_urgent();
+        let background = [(); 2].map(|()| gate.ask(Class::Background, 500));
+        assert!(all(&mut gate, 0).is_empty());
+        let bulk = [(); 2].map(|()| gate.ask(Class::Bulk, 100));
+        gate.done(Class::Urgent);
+        assert_eq!(all(&mut gate, 0), [background[0], background[1], bulk[0]]);
+        gate.done(Class::Background);
+        gate.done(Class::Bulk);
+        assert_eq!(gate.next(100 * MS), Next::Go(bulk[1]), "the rate knows only of bulk");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use sp_types::{AttemptId, ErrorCode, StoreId};
 use super::{Attached, Stores, tell};
 use crate::failure::Failure;
 use crate::node::Node;
+use crate::scrub;
 
 /// Attempts named in a refusal.
 const NAMED_MAX: usize = 5;
@@ -33,6 +34,9 @@ pub(crate) async fn attach(node: &Arc<Node>, request: v1::AttachStore) -> Result
 pub(crate) async fn detach(node: &Arc<Node>, wanted: &str) -> Result<v1::StoreChange, Failure> {
     let attached = node.stores.named(wanted)?;
     refuse_busy(node, &attached).await?;
+    if let Some(store) = attached.id() {
+        scrub::let_go(node, &store).await;
+    }
     let Some((at, taken)) = node.stores.take(&attached.root) else {
         return Err(not_attached(wanted));
     };
@@ -215,6 +219,16 @@ impl Stores {
         let root = Path::new(wanted);
         let is = |a: &&Attached| a.id().as_deref() == Some(wanted) || a.root == root || a.listed == wanted;
         self.list().iter().find(is).cloned().ok_or_else(|| not_attached(wanted))
+    }
+
+    /// Id and directory of the paths that are named like that, of all that have ever been read when none is.
+    pub(crate) fn chosen(&self, wanted: &[String]) -> Result<Vec<(String, PathBuf)>, Failure> {
+        let known = |attached: Attached| attached.id().map(|id| (id, attached.root));
+        if wanted.is_empty() {
+            return Ok(self.list().iter().cloned().filter_map(known).collect());
+        }
+        let named = |wanted: &String| known(self.named(wanted)?).ok_or_else(|| not_attached(wanted));
+        wanted.iter().map(named).collect()
     }
 
     /// Takes a path off the list, and says where it was.

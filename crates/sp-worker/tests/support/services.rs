@@ -28,6 +28,7 @@ pub struct Said {
     pub results: Mutex<Vec<v1::TaskResult>>,
     pub replies: Mutex<Vec<v1::AttachReply>>,
     pub changes: Mutex<Vec<v1::StoresChanged>>,
+    pub scrubs: Mutex<Vec<v1::ScrubReport>>,
     pub declared: Mutex<Vec<v1::Replica>>,
     pub attached: Mutex<Vec<v1::AttachedStore>>,
     pub detached: Mutex<Vec<v1::Detach>>,
@@ -150,6 +151,10 @@ impl Worker for FakeScheduler {
                     }
                     worker_message::Body::StoresChanged(changed) => {
                         said.changes.lock().unwrap().push(changed);
+                        vec![]
+                    }
+                    worker_message::Body::ScrubReport(report) => {
+                        said.scrubs.lock().unwrap().push(report);
                         vec![]
                     }
                     worker_message::Body::GoingAway(_) => vec![],

@@ -6,6 +6,7 @@ mod find;
 mod list;
 mod moving;
 mod redeclare;
+mod scrub;
 
 use std::time::Duration;
 
@@ -27,6 +28,8 @@ pub(crate) enum Storage {
     Detach(detach::Detach),
     /// Have workers read their storage paths again: sectorstore.json and what lies there.
     Redeclare(redeclare::Redeclare),
+    /// Read what lies on storage paths and compare it with its digests, in the background.
+    Scrub(scrub::Scrub),
     /// List storage paths, how full they are and what they are for.
     List(list::List),
     /// Show where the files of a sector are.
@@ -41,6 +44,7 @@ impl Storage {
             Self::Attach(verb) => verb.run(context).await,
             Self::Detach(verb) => verb.run(context).await,
             Self::Redeclare(verb) => verb.run(context).await,
+            Self::Scrub(verb) => verb.run(context).await,
             Self::List(verb) => verb.run(context).await,
             Self::Find(verb) => verb.run(context).await,
             Self::Move(verb) => verb.run(context).await,

@@ -2,6 +2,9 @@
 
 use super::*;
 
+/// What a disk says of a place that it cannot read.
+const EIO: i32 = 5;
+
 pub(super) struct MemFile {
     pub(super) disk: MemDisk,
     pub(super) node: u64,
@@ -9,8 +12,22 @@ pub(super) struct MemFile {
     pub(super) writable: bool,
 }
 
+impl MemDisk {
+    /// Behaves like a disk of which these bytes of a file cannot be read any more.
+    pub fn break_bytes(&self, path: &Path, bytes: Range<u64>) -> io::Result<()> {
+        let mut state = self.state();
+        let node = state.find(path)?;
+        state.bad.insert(node, bytes);
+        Ok(())
+    }
+}
+
 impl DiskFile for MemFile {
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let bad = self.disk.state().bad.get(&self.node).cloned();
+        if bad.is_some_and(|bad| offset < bad.end && bad.start < offset + buffer.len() as u64) {
+            return Err(io::Error::from_raw_os_error(EIO));
+        }
         self.with(|data, _| {
             let start = (offset as usize).min(data.len());
             let end = start.saturating_add(buffer.len()).min(data.len());

@@ -2,6 +2,7 @@
 
 mod crash;
 mod layout;
+mod scrub;
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -48,7 +49,7 @@ pub(super) fn make_outputs(disk: &MemDisk, store: &Store, attempt: AttemptId, fi
 
 pub(super) const OUTPUTS: [(SectorId, FileKind); 2] = [(SECTOR, FileKind::Sealed), (SECTOR, FileKind::Cache)];
 
-fn publish(disk: &MemDisk, store: &Store, id: &str, fill: u8) -> Vec<ReplicaInfo> {
+pub(super) fn publish(disk: &MemDisk, store: &Store, id: &str, fill: u8) -> Vec<ReplicaInfo> {
     make_outputs(disk, store, attempt(id), fill);
     store.publish(attempt(id), &OUTPUTS).unwrap()
 }

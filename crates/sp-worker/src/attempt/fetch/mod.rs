@@ -65,7 +65,7 @@ pub(super) async fn fetch(
     let _slot = match class(attempt) {
         // A proof waits: it goes before what has been waiting longer.
         Class::Urgent => None,
-        Class::Bulk => {
+        Class::Bulk | Class::Background => {
             attempt.set_phase(v1::AttemptPhase::Preparing, format!("waits for its turn: {what}"));
             let slot = async { Ok(node.fetch_slots.acquire().await) };
             Some(attempt.unless_stopped(slot).await?)
