@@ -1,4 +1,4 @@
-//! What an operator does to a sector as a whole: updates it, drops that, removes it, tries again, forces a state.
+//! What an operator does to a sector as a whole: updates it, drops that, moves it, removes it, tries again, forces a state.
 
 use sp_net::Env;
 use sp_proto::v1;
@@ -20,6 +20,7 @@ pub(crate) async fn follow(env: &Env, view: &View, watch: &Watch, rng: &mut Rng)
         0..55 => snap(env, view, watch, rng).await,
         55..67 => abort_upgrade(env, view, watch, rng).await,
         67..77 => remove(env, view, watch, rng).await,
+        77..88 => move_files(env, view, watch, rng).await,
         _ => regen_key(env, view, watch, rng).await,
     }
 }
@@ -147,6 +148,21 @@ fn ways_on(failed: S) -> &'static [S] {
         S::FinalizeReplicaUpdateFailed => &[S::FinalizeReplicaUpdate, S::UpdateReplica],
         _ => &[],
     }
+}
+
+/// To any path that stores, the one that has them included; also to one that is away or full, which is refused.
+async fn move_files(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> Result<(), Status> {
+    let resting = |_: &v1::SectorSummary, state| matches!(state, S::Proving | S::Available);
+    let Some((sector, _)) = pick(view, rng, resting) else { return Ok(()) };
+    let stores = view.stores.iter().filter_map(|fact| fact.store.as_ref()).filter(|store| store.can_store);
+    let stores: Vec<String> = stores.map(|store| store.store.clone()).collect();
+    if stores.is_empty() {
+        return Ok(());
+    }
+    let store = rng.pick(&stores).clone();
+    watch.injected("operator moves files");
+    watch.note(format!("operator moves {sector} to {store}"));
+    answer(env, scheduler(env)?.move_storage(v1::MoveStorageRequest { sector, store })).await.map(drop)
 }
 
 async fn regen_key(env: &Env, view: &View, watch: &Watch, rng: &mut Rng) -> Result<(), Status> {

@@ -359,8 +359,10 @@ impl Node {
             work.map_err(|e| e.to_string()).and(records.map_err(|e| e.to_string())).map(|()| Removed::Gone(restored))
         };
         let silent = |_| {
-            // It may still be done, by whoever is left behind.
-            self.stores.mark_all_stale();
+            if matches!(fate, Fate::Void(_)) {
+                // Who is left behind may still bring something back, and tells nobody.
+                self.stores.mark_all_stale();
+            }
             Err(format!("its paths have not answered within {} s", ANSWER_WITHIN.as_secs()))
         };
         let removed = self.env.timeout(ANSWER_WITHIN, self.env.blocking(removed)).await.unwrap_or_else(silent);
