@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
+use sp_proto::v1;
+
 use crate::cast::Cast;
 use crate::checks::{self, Disks};
 use crate::faults::{Planned, STORM_MS, calm_ms, plan};
@@ -105,6 +107,7 @@ impl Run {
     /// Nothing goes wrong any more: everything must finish (law L11).
     fn settle(&mut self) -> Result<Report, String> {
         let (mut seen, _) = self.world.window.look();
+        let mut rested: Option<Vec<v1::Replica>> = None;
         while self.world.now_ms < calm_ms(&self.cast) + SETTLE_MS {
             self.step()?;
             let (number, view) = self.world.window.look();
@@ -112,9 +115,12 @@ impl Run {
                 continue;
             }
             seen = number;
-            if self.unfinished(&view).is_empty() {
+            // A view is pieced together while things go on: files may have moved between its first word and its last.
+            let rests = self.unfinished(&view).is_empty();
+            if rests && rested.as_ref() == Some(&view.replicas) {
                 return self.judge(&view);
             }
+            rested = rests.then_some(view.replicas);
         }
         let (_, view) = self.world.window.look();
         Err(self.complaint("law L11 (progress): not finished in time", &self.unfinished(&view)))
