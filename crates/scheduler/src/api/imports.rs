@@ -31,9 +31,12 @@ impl Api {
             Some(record) => Some(self.checked_record(number, comm_r, record)?),
             None => None,
         };
-        let deadline = self.chain.deadline_of(number).await;
-        let no_place = |reason| to_status(ErrorCode::Unavailable, format!("the chain does not say: {reason}"));
-        let deadline = deadline.map_err(no_place)?;
+        let asked = self.env.timeout(REQUEST_LIMIT, self.chain.deadline_of(number)).await;
+        let no_place = |reason| {
+            let message = format!("the chain does not say where sector {number} is proven: {reason}; try again later");
+            to_status(ErrorCode::Unavailable, message)
+        };
+        let deadline = asked.unwrap_or_else(|elapsed| Err(elapsed.to_string())).map_err(no_place)?;
         let import = Import { number, comm_r, deadline, record };
         moved(&self.ask(Request::Import(Box::new(import)), REQUEST_LIMIT).await?)
     }
@@ -88,11 +91,13 @@ impl Api {
         let sector = self.read(move |state| rows::sector(state, number)).await?;
         let sector = sector.ok_or_else(|| unknown_sector(number))?;
         let missing = |what: &str| {
-            let message = format!("sector {number} is in state {} and has no {what}; it has no record", sector.state);
+            let message =
+                format!("sector {number} is in state {} and has no {what}; wait until it is sealed", sector.state);
             to_status(ErrorCode::WrongState, message)
         };
         if sector.update.is_some() {
-            return Err(missing("record without its update, which records do not hold yet"));
+            let message = format!("sector {number} has an update (SnapDeals), which records do not hold yet");
+            return Err(to_status(ErrorCode::WrongState, message));
         }
         let (comm_d, comm_r) = sector.comm_d.zip(sector.comm_r).ok_or_else(|| missing("commitments"))?;
         let ((ticket, ticket_epoch), (seed, seed_epoch)) =

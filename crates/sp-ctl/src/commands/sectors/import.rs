@@ -69,6 +69,9 @@ impl Import {
             }
             false => self.numbers.clone(),
         };
+        if numbers.is_empty() {
+            output::note("no path holds a sector that is not known; attach theirs first: `sp-ctl storage attach`");
+        }
         let mut rows = Vec::new();
         for sector in numbers {
             let record = records.get(&sector);
