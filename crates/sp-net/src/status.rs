@@ -52,6 +52,7 @@ fn grpc_code(code: ErrorCode) -> Code {
         | ErrorCode::BadParameters => Code::FailedPrecondition,
         ErrorCode::BadTicket => Code::PermissionDenied,
         ErrorCode::DigestMismatch | ErrorCode::InvalidProof => Code::DataLoss,
+        ErrorCode::Locked => Code::Aborted,
         ErrorCode::NoSpace => Code::ResourceExhausted,
         ErrorCode::Unavailable => Code::Unavailable,
         ErrorCode::TimedOut => Code::DeadlineExceeded,

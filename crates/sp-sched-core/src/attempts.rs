@@ -28,21 +28,16 @@ impl Core {
         let Some(number) = self.tasks.get(&task).map(|t| t.last_number.saturating_add(1)) else { return };
         let id = AttemptId { task, number };
         let upload_ticket = if self.wants_upload(task) { self.config.upload_ticket(id) } else { String::new() };
-        // What makes no files reserves no space.
-        let state = if outputs.is_empty() { AttemptState::Granted } else { AttemptState::Reserving };
         let class = self.tasks.get(&task).and_then(|t| self.class_of(t));
         // Devices are given when the computation may begin, not before.
         let gpus = if held { Vec::new() } else { self.give_gpus(worker, class) };
         let given = gpus.clone();
         let worker_id = worker.clone();
-        let created = now;
-        let group = Vec::new();
+        let (state, created, group) = (AttemptState::Reserving, now, Vec::new());
         let attempt =
             Attempt { id, worker: worker_id, host, state, outputs, created, upload_ticket, held, gpus, group };
-        if state == AttemptState::Reserving {
-            for slot in &attempt.outputs {
-                *self.asked.entry(slot.store.clone()).or_default() += slot.reserved_bytes;
-            }
+        for slot in &attempt.outputs {
+            *self.asked.entry(slot.store.clone()).or_default() += slot.reserved_bytes;
         }
         self.queue.remove(task);
         self.lookup.add_attempt(&attempt);
@@ -55,10 +50,7 @@ impl Core {
             self.count_in(worker, class, if go == Go::Prepare { Use::Preparing } else { Use::Active }, &given);
             self.dirty.relief |= class.0 == TaskKind::PreCommit2;
         }
-        match state {
-            AttemptState::Reserving => self.ask_reservation(id),
-            AttemptState::Granted => self.assign(id),
-        }
+        self.ask_reservation(id);
         self.wind_attempt(id);
     }
 
@@ -77,9 +69,9 @@ impl Core {
         let now = self.now;
         let Some(live) = self.live.get_mut(&id) else { return };
         live.asked = now;
-        let Some((sector, outputs)) = self.attempt(id).and_then(|a| {
+        let Some((sector, outputs, lock)) = self.attempt(id).and_then(|a| {
             let task = self.tasks.get(&id.task)?;
-            Some((task.sector, a.outputs.clone()))
+            Some((task.sector, a.outputs.clone(), self.lock_of_attempt(a)))
         }) else {
             return;
         };
@@ -87,7 +79,7 @@ impl Core {
             if let Some(live) = self.live.get_mut(&id) {
                 live.asks += 1;
             }
-            self.out.push(Effect::Reserve { attempt: id, sector, outputs });
+            self.out.push(Effect::Reserve { attempt: id, sector, outputs, lock, presented: false });
         }
     }
 
@@ -105,6 +97,11 @@ impl Core {
         let Some(attempt) = self.attempt(id).filter(|a| a.state == AttemptState::Reserving) else { return };
         let (worker, name) = (attempt.worker.clone(), self.worker_name(&attempt.worker));
         if let Some(failure) = refused {
+            if failure.code == ErrorCode::Locked {
+                // Nobody's fault, and no limit: it is another task's turn.
+                self.end_attempt(id, "its files are locked");
+                return self.postpone(id.task, self.config.answer_wait_ms, format!("{name}: {}", failure.message));
+            }
             let hints = self.hints.entry(id.task).or_default();
             hints.refusals += 1;
             let refusals = hints.refusals;
@@ -200,9 +197,7 @@ impl Core {
         self.take_attempt(&attempt);
         let sent = self.live.remove(&id).is_some_and(|l| l.sent.is_some());
         self.raise_fence(id.task);
-        if !attempt.outputs.is_empty() {
-            self.release_uncovered(id);
-        }
+        self.release_uncovered(id);
         if let Some(task) = self.tasks.get(&id.task) {
             self.untidy.insert(task.sector);
         }
@@ -218,6 +213,7 @@ impl Core {
             row.attempts.retain(|a| a.id != attempt.id);
         }
         self.lookup.drop_attempt(attempt);
+        self.wake_others(attempt.id.task);
         self.timers.stop(Bell::Attempt(attempt.id));
         self.touch_host(&attempt.host);
         self.dirty.workers.insert(attempt.worker.clone());

@@ -7,7 +7,7 @@ use sp_types::{
 };
 
 use crate::event::RequestId;
-use crate::model::{FenceRow, OutputSlot, RowChange, UnixMs};
+use crate::model::{FenceRow, FileLock, OutputSlot, RowChange, UnixMs};
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,8 +18,10 @@ pub enum Effect {
     Reply(RequestId, Reply),
     /// Answer a registration: the attempts it may keep.
     Registered { worker: WorkerId, session: SessionId, keep: Vec<AttemptId> },
-    /// Ask the index to reserve; idempotent under the attempt.
-    Reserve { attempt: AttemptId, sector: u64, outputs: Vec<OutputSlot> },
+    /// Ask the index for space and locks; idempotent under the attempt. Presented: the attempt has had them, and goes on.
+    Reserve { attempt: AttemptId, sector: u64, outputs: Vec<OutputSlot>, lock: FileLock, presented: bool },
+    /// Tell the index that every attempt that goes on has been presented.
+    Presented,
     /// Give a task to a worker.
     Assign { worker: WorkerId, assignment: Box<Assignment> },
     /// A held attempt may compute, on these devices, and as one with this group (itself included) if that is not empty.

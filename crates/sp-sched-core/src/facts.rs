@@ -190,6 +190,7 @@ impl Core {
             self.out.push(Effect::Fence(fence.row));
         }
         self.release_all_uncovered();
+        self.present_attempts();
         let reserving: Vec<_> = self.tasks.values().flat_map(|t| &t.attempts).cloned().collect();
         for attempt in reserving.iter().filter(|a| a.state == AttemptState::Reserving) {
             self.ask_reservation(attempt.id);

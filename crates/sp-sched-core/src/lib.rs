@@ -30,6 +30,7 @@ mod homes;
 mod import;
 mod laws;
 mod learn;
+mod locks;
 mod log;
 mod lookup;
 mod observe;

@@ -281,6 +281,7 @@ impl Core {
         let binding = self.bound.remove(&id)?;
         crate::lookup::drop_from(&mut self.waiting, &binding.class, &binding.rank);
         binding.outputs.iter().for_each(|slot| self.release_asked(slot));
+        self.wake_others(id);
         if let Some(worker) = self.workers.get_mut(&binding.worker) {
             for window in &mut worker.windows {
                 window.remove(id);
@@ -364,6 +365,7 @@ impl Core {
             return Err(Refusal::new("files", format!("does not hold {}", names(missing.iter().map(|f| f.kind)))));
         }
         self.may_go_on(task)?;
+        self.may_lock(task, need)?;
         self.may_fetch_home(need, !missing.is_empty())?;
         if worker.row.finish_pipelines && !missing.is_empty() {
             return Err(Refusal::new("cordoned", "is being drained: it fetches nothing more".to_owned()));

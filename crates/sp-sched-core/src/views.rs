@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{ChainEpoch, DeadlineIndex, FileKind, ReplicaId, SectorState, StoreId, TaskKind};
+use sp_types::{AttemptId, ChainEpoch, DeadlineIndex, FileKind, ReplicaId, SectorState, StoreId, TaskKind, WorkerId};
 
 use crate::core::{Core, Live};
 use crate::effect::ChainCall;
@@ -321,6 +321,12 @@ impl Core {
         let mut counts = BTreeMap::new();
         self.facts.all_replicas().for_each(|id| *counts.entry((id.store.clone(), id.kind)).or_default() += 1);
         counts
+    }
+
+    /// What an attempt that goes on does, and where: kind, worker, and the worker's name.
+    pub fn doer(&self, id: AttemptId) -> Option<(TaskKind, WorkerId, String)> {
+        let (task, attempt) = (self.tasks.get(&id.task)?, self.attempt(id)?);
+        Some((task.kind, attempt.worker.clone(), self.worker_name(&attempt.worker)))
     }
 
     /// The index is there and its facts are complete.

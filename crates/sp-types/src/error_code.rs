@@ -58,6 +58,8 @@ error_codes! {
     FileMissing = "SP-FILE-MISSING",
     /// Not enough free space.
     NoSpace = "SP-NO-SPACE",
+    /// Another task reads or writes files of the sector.
+    Locked = "SP-LOCKED",
     /// Proof parameters are missing or damaged.
     BadParameters = "SP-BAD-PARAMETERS",
     /// The upstream verifier said no.
@@ -92,7 +94,7 @@ impl ErrorCode {
     /// Who is at fault.
     pub fn fault(self) -> Fault {
         match self {
-            Self::Unavailable | Self::NoSpace | Self::Cancelled | Self::AttemptEnded => Fault::Temporary,
+            Self::Unavailable | Self::NoSpace | Self::Locked | Self::Cancelled | Self::AttemptEnded => Fault::Temporary,
             Self::FileMissing | Self::DigestMismatch => Fault::Data,
             Self::ExecutorFailed | Self::BadParameters | Self::InvalidProof | Self::TimedOut | Self::Internal => {
                 Fault::Host

@@ -93,7 +93,7 @@ impl FromStr for FileKind {
 }
 
 /// A set of file kinds, kept as Lotus's bits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct FileKindSet(u32);
 
 impl FileKindSet {
@@ -118,6 +118,16 @@ impl FileKindSet {
     /// The kinds in the set, in order of their bit.
     pub fn iter(self) -> impl Iterator<Item = FileKind> {
         FileKind::ALL.into_iter().filter(move |k| self.contains(*k))
+    }
+
+    /// Is some kind in both?
+    pub fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+
+    /// The kinds that are not in the other one.
+    pub fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
     }
 
     /// No kind in it?

@@ -6,7 +6,7 @@ use sp_sectors::Filters;
 use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, TaskId, WorkerId};
 
 use crate::core::{
-    DeclareEnd, Fact, FromScheduler, FromWorker, Health, Refusal, ReserveItem, Settings, StoreFact, ToWorker,
+    DeclareEnd, Fact, FromScheduler, FromWorker, Health, Refusal, ReserveItem, Settings, StoreFact, ToWorker, Wish,
     WorkerHello,
 };
 
@@ -101,12 +101,14 @@ fn item(message: v1::ReserveItem) -> Result<ReserveItem, WireError> {
     Ok(ReserveItem { store, sector: SectorId { miner, number: sector }, kind, size_bytes })
 }
 
-pub(crate) fn reserve(message: v1::Reserve) -> Result<(AttemptId, Vec<ReserveItem>), WireError> {
-    if message.items.len() > ITEMS_MAX {
-        return Err(invalid("items", format!("{} lines, at most {ITEMS_MAX}", message.items.len())));
+pub(crate) fn reserve(message: v1::Reserve) -> Result<Wish, WireError> {
+    let v1::Reserve { attempt, items, read, write, sector: number, miner, presented: is_presented } = message;
+    if items.len() > ITEMS_MAX {
+        return Err(invalid("items", format!("{} lines, at most {ITEMS_MAX}", items.len())));
     }
-    let attempt = required("attempt", message.attempt)?.into();
-    Ok((attempt, message.items.into_iter().map(item).collect::<Result<_, _>>()?))
+    let attempt = required("attempt", attempt)?.into();
+    let lock = wire_lock::wanted(attempt, SectorId { miner, number }, &read, &write)?;
+    Ok(Wish { attempt, items: items.into_iter().map(item).collect::<Result<_, _>>()?, lock, is_presented })
 }
 
 pub(crate) fn from_worker(message: v1::IndexWorkerMessage) -> Result<FromWorker, WireError> {
@@ -158,17 +160,11 @@ pub(crate) fn from_scheduler(message: v1::IndexSchedulerMessage) -> Result<FromS
     use index_scheduler_message::Body;
     Ok(match required("body", message.body)? {
         Body::Hello(_) => return Err(invalid("body", "a second hello")),
-        Body::Reserve(message) => {
-            let (attempt, items) = reserve(message)?;
-            FromScheduler::Reserve { attempt, items }
-        }
+        Body::Reserve(message) => FromScheduler::Reserve(reserve(message)?),
+        Body::Presented(v1::Presented {}) => FromScheduler::Presented,
         Body::Release(message) => FromScheduler::Release(required("attempt", message.attempt)?.into()),
         Body::Fence(v1::Fence { task, up_to_number }) => {
             FromScheduler::Fence { task: TaskId(task), up_to: up_to_number }
-        }
-        Body::Lock(message) => {
-            let (lock, manner) = wire_lock::lock(message)?;
-            FromScheduler::Lock(lock, manner)
         }
         Body::Delete(message) => {
             let v1::DeleteReplica { request, replica: which, reason } = message;
@@ -213,10 +209,6 @@ pub(crate) fn fact(fact: Fact, session: &str) -> v1::IndexFact {
         }
         Fact::DeleteDone { request, failed } => {
             Body::DeleteDone(v1::DeleteDone { request, failed: failed.map(failure) })
-        }
-        Fact::LockReply { attempt, sector: SectorId { miner, number: sector }, waits, refused } => {
-            let (attempt, failed) = (Some(attempt.into()), refused.map(failure));
-            Body::LockReply(v1::LockReply { attempt, miner, sector, waits, failed })
         }
     };
     v1::IndexFact { body: Some(body) }

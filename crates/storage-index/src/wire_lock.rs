@@ -2,29 +2,24 @@
 
 use sp_proto::convert::{WireError, required};
 use sp_proto::v1;
-use sp_types::SectorId;
+use sp_types::{AttemptId, SectorId};
 
-use crate::core::{Lock, Manner, Modes};
+use crate::core::{Lock, Modes};
 use crate::wire::invalid;
 use crate::wire_query::{kinds, kinds_to_wire};
 
-/// What is asked for; the time is the caller's.
-pub(crate) fn lock(message: v1::Lock) -> Result<(Lock, Manner), WireError> {
-    let v1::Lock { attempt, miner, sector: number, read, write, manner } = message;
-    let manner = match v1::LockManner::try_from(manner) {
-        Ok(v1::LockManner::Wait) => Manner::Wait,
-        Ok(v1::LockManner::Try) => Manner::Try,
-        Ok(v1::LockManner::Present) => Manner::Present,
-        Ok(v1::LockManner::Unspecified) | Err(_) => {
-            return Err(invalid("manner", format!("unknown manner {manner}; say wait, try or present")));
-        }
-    };
-    let modes = Modes { read: kinds(&read)?, write: kinds(&write)? };
-    let attempt = required("attempt", attempt)?.into();
-    Ok((Lock { attempt, sector: SectorId { miner, number }, modes, since_unix_ms: 0 }, manner))
+/// What is asked for; the time is the caller's. None when no file is named.
+pub(crate) fn wanted(
+    attempt: AttemptId,
+    sector: SectorId,
+    read: &[i32],
+    write: &[i32],
+) -> Result<Option<Lock>, WireError> {
+    let modes = Modes { read: kinds(read)?, write: kinds(write)? };
+    Ok((!modes.is_empty()).then_some(Lock { attempt, sector, modes, since_unix_ms: 0 }))
 }
 
-pub(crate) fn info(lock: Lock, waits: bool) -> v1::LockInfo {
+pub(crate) fn info(lock: Lock) -> v1::LockInfo {
     let Lock { attempt, sector, modes: Modes { read, write }, since_unix_ms } = lock;
     v1::LockInfo {
         attempt: Some(attempt.into()),
@@ -33,20 +28,14 @@ pub(crate) fn info(lock: Lock, waits: bool) -> v1::LockInfo {
         read: kinds_to_wire(read),
         write: kinds_to_wire(write),
         since_unix_ms,
-        waits,
     }
 }
 
-/// A durable one: one that waits is not kept.
+/// A durable one.
 pub(crate) fn held(message: v1::LockInfo) -> Result<Lock, WireError> {
-    let v1::LockInfo { attempt, miner, sector: number, read, write, since_unix_ms, waits } = message;
-    if waits {
-        return Err(invalid("waits", "a request that waits is not kept"));
-    }
-    let modes = Modes { read: kinds(&read)?, write: kinds(&write)? };
-    if modes.is_empty() {
-        return Err(invalid("read", "no file is locked"));
-    }
+    let v1::LockInfo { attempt, miner, sector: number, read, write, since_unix_ms } = message;
     let attempt = required("attempt", attempt)?.into();
-    Ok(Lock { attempt, sector: SectorId { miner, number }, modes, since_unix_ms })
+    let lock = wanted(attempt, SectorId { miner, number }, &read, &write)?;
+    let lock = lock.ok_or_else(|| invalid("read", "no file is locked"))?;
+    Ok(Lock { since_unix_ms, ..lock })
 }

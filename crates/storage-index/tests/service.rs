@@ -205,7 +205,7 @@ impl Scheduler {
             sector: 7,
             miner: 1000,
         };
-        let reserve = v1::Reserve { attempt: Some(attempt), items: vec![item] };
+        let reserve = v1::Reserve { attempt: Some(attempt), items: vec![item], ..Default::default() };
         self.send(index_scheduler_message::Body::Reserve(reserve)).await;
         self.wait(|fact| match fact {
             index_fact::Body::ReserveReply(reply) => {
@@ -518,63 +518,60 @@ async fn an_index_without_its_state_comes_back_complete_from_what_workers_declar
 
 // === locks ===
 
-fn lock(attempt: v1::AttemptId, manner: v1::LockManner) -> index_scheduler_message::Body {
-    index_scheduler_message::Body::Lock(v1::Lock {
+fn lock(attempt: v1::AttemptId, presented: bool) -> index_scheduler_message::Body {
+    index_scheduler_message::Body::Reserve(v1::Reserve {
         attempt: Some(attempt),
-        miner: 1000,
-        sector: 7,
+        items: Vec::new(),
         read: vec![v1::FileKind::Cache as i32],
         write: vec![v1::FileKind::Sealed as i32],
-        manner: manner as i32,
+        sector: 7,
+        miner: 1000,
+        presented,
     })
 }
 
 #[tokio::test]
-async fn locks_are_granted_in_turn_listed_with_their_owners_and_kept_over_a_kill() {
+async fn locks_are_listed_with_their_owners_kept_over_a_kill_and_presented_after_a_loss() {
     let state = Memory::new();
-    // The first start takes its empty state for a lost one.
-    Index::start(Arc::new(state.clone()), |_| {}).await.kill().await;
     let index = Index::start(Arc::new(state.clone()), |_| {}).await;
     let mut scheduler = Scheduler::connect(&index).await;
     scheduler.snapshot().await;
     let reply = |fact: &Fact| match fact {
-        Fact::LockReply(v1::LockReply { attempt: Some(id), miner: 1000, sector: 7, waits, failed }) => {
-            Some((id.task, *waits, failed.as_ref().map(|f| f.code.clone())))
+        Fact::ReserveReply(v1::ReserveReply { attempt: Some(id), failed }) => {
+            Some((id.task, failed.as_ref().map(|f| f.code.clone())))
         }
         _ => None,
     };
-    for (task, manner, waits, failed) in [
-        (1, v1::LockManner::Wait, false, None),
-        (2, v1::LockManner::Wait, true, None),
-        (3, v1::LockManner::Try, false, Some("SP-UNAVAILABLE".to_owned())),
-    ] {
-        scheduler.send(lock(attempt(task, 1), manner)).await;
-        assert_eq!(scheduler.wait(reply).await, (task, waits, failed));
-    }
+    let ask = async |scheduler: &mut Scheduler, task, presented| {
+        scheduler.send(lock(attempt(task, 1), presented)).await;
+        scheduler.wait(reply).await
+    };
+    // The first start takes its empty state for a lost one.
+    assert_eq!(ask(&mut scheduler, 2, false).await, (2, Some("SP-UNAVAILABLE".to_owned())));
+    assert_eq!(ask(&mut scheduler, 1, true).await, (1, None));
+    scheduler.send(index_scheduler_message::Body::Presented(v1::Presented {})).await;
+    assert_eq!(ask(&mut scheduler, 2, false).await, (2, Some("SP-LOCKED".to_owned())));
     let list = async |index: &Index| {
         let channel = client::channel(&Env::real(), &index.address.to_string()).unwrap();
         let listed = sized!(IndexQueryClient::new(channel)).list_locks(v1::ListLocksRequest {}).await.unwrap();
         listed.into_inner().locks
     };
     let locks = list(&index).await;
-    let owners: Vec<_> = locks.iter().map(|l| (l.attempt.map(|id| id.task), l.sector, l.waits)).collect();
-    assert_eq!(owners, [(Some(1), 7, false), (Some(2), 7, true)]);
+    let owners: Vec<_> = locks.iter().map(|l| (l.attempt.map(|id| id.task), l.sector)).collect();
+    assert_eq!(owners, [(Some(1), 7)]);
     assert_eq!(
         (&locks[0].read[..], &locks[0].write[..]),
         (&[v1::FileKind::Cache as i32][..], &[v1::FileKind::Sealed as i32][..])
     );
-    assert!(locks.iter().all(|l| l.since_unix_ms > 1_600_000_000_000), "{locks:?}");
+    assert!(locks[0].since_unix_ms > 1_600_000_000_000, "{locks:?}");
     index.kill().await;
 
     let index = Index::start(Arc::new(state), |_| {}).await;
-    assert_eq!(list(&index).await, locks[..1]);
+    assert_eq!(list(&index).await, locks);
     let mut scheduler = Scheduler::connect(&index).await;
     scheduler.snapshot().await;
-    scheduler.send(lock(attempt(2, 1), v1::LockManner::Wait)).await;
-    assert_eq!(scheduler.wait(reply).await, (2, true, None));
+    assert_eq!(ask(&mut scheduler, 2, false).await, (2, Some("SP-LOCKED".to_owned())), "nothing to present");
     scheduler.send(index_scheduler_message::Body::Fence(v1::Fence { task: 1, up_to_number: 1 })).await;
-    assert_eq!(scheduler.wait(reply).await, (2, false, None));
-    let unknown = v1::Lock { manner: 9, attempt: Some(attempt(4, 1)), ..Default::default() };
-    scheduler.send(index_scheduler_message::Body::Lock(unknown)).await;
-    assert_eq!(code(&scheduler.next().await.unwrap_err()), Some(ErrorCode::BadRequest));
+    assert_eq!(ask(&mut scheduler, 2, false).await, (2, None));
+    assert_eq!(ask(&mut scheduler, 1, true).await, (1, Some("SP-ATTEMPT-ENDED".to_owned())));
 }

@@ -11,7 +11,7 @@ use crate::operator::View;
 use crate::process::DATA_DIR;
 use crate::watch::Watch;
 
-/// What is not done yet: sectors, jobs, reservations, leftovers.
+/// What is not done yet: sectors, jobs, reservations, locks, leftovers.
 pub fn unfinished(view: &View, sectors: usize, disks: &Disks<'_>, watch: &Watch) -> Vec<String> {
     let mut left = Vec::new();
     if view.sectors.len() < sectors {
@@ -27,6 +27,7 @@ pub fn unfinished(view: &View, sectors: usize, disks: &Disks<'_>, watch: &Watch)
         let id = fact.store.as_ref().map(|s| s.store.clone()).unwrap_or_default();
         left.push(format!("store {id}: {} bytes reserved, {}", fact.reserved_bytes, fact.unhealthy_reason));
     }
+    left.extend(watch.holders().into_iter().map(|attempt| format!("the index: {attempt} holds space or files")));
     for (name, disk) in disks {
         for place in ["storage/.sp/work", "storage/.sp/journal", "attempts", "results"] {
             let path = Path::new(DATA_DIR).join(place);

@@ -185,6 +185,11 @@ impl Watch {
         self.inner().ledger.required().into_iter().filter(|(n, ..)| *n == sector).map(|(_, kind, _)| kind).collect()
     }
 
+    /// Attempts that hold space or files at the index.
+    pub fn holders(&self) -> Vec<String> {
+        self.inner().shelf.holders()
+    }
+
     /// What is at work at the moment.
     pub fn at_work(&self) -> Vec<String> {
         self.inner().board.list()

@@ -1,13 +1,13 @@
 //! Storage: stores and replicas as the index has told them; paths that come, go, and are read again.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sp_net::status::to_status;
 use sp_proto::v1;
 use sp_sched_core::Core;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::Request;
-use sp_types::{ErrorCode, StoreId};
+use sp_types::{AttemptId, ErrorCode, StoreId};
 use tonic::Status;
 
 use super::{Api, REQUEST_LIMIT, STORE_LIMIT, unexpected, unknown_sector};
@@ -57,6 +57,38 @@ impl Api {
             replica: Some(replica),
         };
         Ok(v1::FindStorageReply { replicas: replicas.into_iter().map(found).collect() })
+    }
+
+    pub(super) async fn on_list_sector_locks(
+        &self,
+        request: v1::ListSectorLocksRequest,
+    ) -> Result<v1::ListSectorLocksReply, Status> {
+        let v1::ListSectorLocksRequest {} = request;
+        let unavailable = |reason: String| {
+            let message = format!("the index keeps the locks, and it does not answer: {reason}");
+            to_status(ErrorCode::Unavailable, message)
+        };
+        let v1::ListLocksReply { locks } = self.index.ask_locks().await.map_err(unavailable)?;
+        let holders: Vec<AttemptId> = locks.iter().filter_map(|lock| lock.attempt).map(AttemptId::from).collect();
+        let look = move |core: &Core, _| holders.into_iter().map(|id| (id, core.doer(id))).collect::<BTreeMap<_, _>>();
+        let doers = match self.status(look).await? {
+            Seen::Now(doers) => doers,
+            // Whose they are stays unsaid; that they are there does not.
+            Seen::Before(..) => BTreeMap::new(),
+        };
+        let now = self.env.clock.unix_ms();
+        let row = |lock: v1::LockInfo| {
+            let doer = lock.attempt.and_then(|id| doers.get(&id.into())?.clone());
+            let age_ms = now.saturating_sub(lock.since_unix_ms);
+            let reply = v1::SectorLock { lock: Some(lock), age_ms, ..v1::SectorLock::default() };
+            doer.map_or(reply.clone(), |(task, worker, worker_name)| v1::SectorLock {
+                task: v1::TaskKind::from(task) as i32,
+                worker_id: worker.to_string(),
+                worker_name,
+                ..reply
+            })
+        };
+        Ok(v1::ListSectorLocksReply { locks: locks.into_iter().map(row).collect() })
     }
 
     fn no_index(&self, reason: &str) -> Status {

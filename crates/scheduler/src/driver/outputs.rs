@@ -93,10 +93,11 @@ impl Outputs {
                 crash_point(CrashPoint::SchedulerBeforeAck);
                 self.tell(worker, wire::result_ack(attempt, refused, counting));
             }
-            Effect::Reserve { attempt, sector, outputs } => {
+            Effect::Reserve { attempt, sector, outputs, lock, presented } => {
                 crash_point(CrashPoint::SchedulerBeforeReserve);
-                self.tell_index(wire::reserve(self.miner, attempt, sector, outputs));
+                self.tell_index(wire::reserve(self.miner, attempt, sector, outputs, lock, presented));
             }
+            Effect::Presented => self.tell_index(wire::presented()),
             Effect::Fence(row) => self.tell_index(wire::fence(row)),
             Effect::Release(attempt) => self.tell_index(wire::release(attempt)),
             Effect::DeleteReplica { replica, reason } => {

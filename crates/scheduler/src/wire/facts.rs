@@ -4,8 +4,8 @@ use sp_proto::convert::{ReplicaInfo, WireError, required, store_id};
 use sp_proto::v1;
 use sp_proto::v1::{index_fact, index_scheduler_message::Body};
 use sp_sched_core::event::{Event, Failure, StoreFact};
-use sp_sched_core::model::{FenceRow, OutputSlot};
-use sp_types::{AttemptId, ReplicaId, WorkerId};
+use sp_sched_core::model::{FenceRow, FileLock, OutputSlot};
+use sp_types::{AttemptId, FileKindSet, ReplicaId, WorkerId};
 
 use super::{failure, invalid};
 
@@ -41,8 +41,7 @@ pub(crate) fn fact_event(miner: u64, fact: v1::IndexFact) -> Result<Option<Event
             Event::Reserved { attempt: required("attempt", attempt)?.into(), refused: failed.map(failure) }
         }
         // Known by its number only: the driver knows what it has asked for.
-        // Nothing is locked yet.
-        index_fact::Body::DeleteDone(_) | index_fact::Body::LockReply(_) => return Ok(None),
+        index_fact::Body::DeleteDone(_) => return Ok(None),
     }))
 }
 
@@ -81,12 +80,14 @@ fn store_fact(message: v1::StoreFact) -> Result<StoreFact, WireError> {
     })
 }
 
-/// Asks for space.
+/// Asks for space and locks, or presents what an attempt has.
 pub(crate) fn reserve(
     miner: u64,
     attempt: AttemptId,
     sector: u64,
     outputs: Vec<OutputSlot>,
+    lock: FileLock,
+    presented: bool,
 ) -> v1::IndexSchedulerMessage {
     let item = |OutputSlot { kind, store, reserved_bytes }| v1::ReserveItem {
         store: store.to_string(),
@@ -95,10 +96,21 @@ pub(crate) fn reserve(
         sector,
         miner,
     };
+    let kinds = |kinds: FileKindSet| kinds.iter().map(|kind| v1::FileKind::from(kind) as i32).collect();
     message(Body::Reserve(v1::Reserve {
         attempt: Some(attempt.into()),
         items: outputs.into_iter().map(item).collect(),
+        read: kinds(lock.read),
+        write: kinds(lock.write),
+        sector,
+        miner,
+        presented,
     }))
+}
+
+/// Every attempt that goes on has been presented.
+pub(crate) fn presented() -> v1::IndexSchedulerMessage {
+    message(Body::Presented(v1::Presented {}))
 }
 
 /// Says that attempts have ended.

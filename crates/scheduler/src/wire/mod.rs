@@ -13,7 +13,7 @@ mod verify;
 mod views;
 
 pub(crate) use assign::{assign, cancel, registered, result_ack, start, stop, yield_attempt};
-pub(crate) use facts::{answered_delete, delete_replica, fact_event, fence, release, reserve};
+pub(crate) use facts::{answered_delete, delete_replica, fact_event, fence, presented, release, reserve};
 pub(crate) use failure::{failure, failure_message};
 pub(crate) use post::{check_reply, post_reply};
 pub(crate) use register::{Admission, BadRenewal, registration, renewal};

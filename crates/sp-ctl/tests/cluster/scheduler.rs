@@ -327,6 +327,11 @@ impl Scheduler for Cluster {
         answer(FindStorageReply { replicas: vec![found] })
     }
 
+    async fn list_sector_locks(&self, _: Request<ListSectorLocksRequest>) -> Answer<ListSectorLocksReply> {
+        self.called("ListSectorLocks")?;
+        answer(ListSectorLocksReply::default())
+    }
+
     async fn move_storage(&self, ask: Request<MoveStorageRequest>) -> Answer<MoveStorageReply> {
         self.called("MoveStorage")?;
         answer(MoveStorageReply { files: if ask.into_inner().store == "far" { 2 } else { 0 } })

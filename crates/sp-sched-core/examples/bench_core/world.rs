@@ -235,13 +235,11 @@ impl World {
     fn take(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
-                Effect::Reserve { attempt, .. } => {
+                Effect::Reserve { attempt, presented: false, .. } => {
                     self.placed += 1;
                     self.answers.push_back(Event::Reserved { attempt, refused: None });
                 }
                 Effect::Assign { worker, assignment } => {
-                    // What makes no files is given away without a reservation.
-                    self.placed += usize::from(assignment.outputs.is_empty());
                     self.running[self.numbers[&worker]].push_back(*assignment);
                 }
                 Effect::Start { worker, attempt, .. } => self.start(&worker, attempt),

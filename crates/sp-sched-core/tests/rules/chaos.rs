@@ -115,7 +115,7 @@ fn check_end(world: &mut World) {
         }
         assert_eq!(world.index.of_sector(number).len(), sector.files.len(), "nothing is left over");
     }
-    assert!(world.index.reservations.is_empty(), "L5: {:?}", world.index.reservations);
+    assert!(world.index.holds_nothing(), "L5: {:?} {:?}", world.index.reservations, world.index.locks);
     assert!(world.database.tasks.is_empty());
     for worker in world.workers.values() {
         assert!(worker.attempts.is_empty(), "{} still works on {:?}", worker.id, worker.attempts.keys());

@@ -247,7 +247,7 @@ fn an_aborted_attempt_gives_its_space_back() {
     assert!(world.index.reservations.contains_key(&attempt));
     world.answer(Request::Abort { id: attempt.to_string(), reason: String::new() });
     world.run_for(100);
-    assert!(world.index.reservations.is_empty(), "{:?}", world.index.reservations);
+    assert!(world.index.holds_nothing(), "{:?} {:?}", world.index.reservations, world.index.locks);
     assert_eq!(world.index.fences.get(&attempt.task), Some(&1));
 }
 

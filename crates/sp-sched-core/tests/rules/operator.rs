@@ -161,7 +161,7 @@ fn removing_ends_what_is_under_way() {
     assert!(world.run_until(10_000, |w| w.state(0) == SectorState::Removed), "{}", world.describe());
     assert!(world.workers[&worker].attempts.is_empty() && world.database.tasks.is_empty());
     world.run_for(100_000);
-    assert!(world.index.of_sector(0).is_empty() && world.index.reservations.is_empty());
+    assert!(world.index.of_sector(0).is_empty() && world.index.holds_nothing());
 }
 
 #[test]

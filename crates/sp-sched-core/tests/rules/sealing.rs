@@ -52,7 +52,7 @@ fn three_sectors_reach_proving_and_every_phase_runs_once() {
     let runs = world.workers.values().flat_map(|w| &w.computed);
     assert!(runs.clone().all(|(_, times)| *times == 1));
     assert_eq!(runs.count(), 3 * 6);
-    assert!(world.index.reservations.is_empty(), "{:?}", world.index.reservations);
+    assert!(world.index.holds_nothing(), "{:?} {:?}", world.index.reservations, world.index.locks);
     assert!(world.database.tasks.is_empty());
     assert!(world.workers.values().all(|w| w.attempts.is_empty() && w.results.is_empty()));
     // Two sectors fill a partition of this size.

@@ -87,7 +87,7 @@ fn an_available_sector_takes_data_and_is_proven_all_the_while() {
         let runs: u32 = world.workers.values().filter_map(|w| w.computed.get(&(kind, 0))).sum();
         assert_eq!(runs, 1, "{kind}");
     }
-    assert!(world.database.tasks.is_empty() && world.index.reservations.is_empty());
+    assert!(world.database.tasks.is_empty() && world.index.holds_nothing());
 }
 
 #[test]
@@ -143,6 +143,34 @@ fn the_lost_sealed_file_of_before_the_update_is_regenerated_but_not_without_its_
     lose(&mut world, FileKind::Cache);
     let (code, message) = refusal(&mut world, Request::RegenSectorKey { sector: 0 });
     assert!(code == ErrorCode::WrongState && message.contains("lost its cache"), "{message}");
+}
+
+/// A move reads the cache that a new key is written beside: it waits, says why, and goes on.
+#[test]
+fn a_move_waits_while_the_key_is_made() {
+    let mut world = updatable(6);
+    world.answer(snap());
+    assert!(world.run_until(600_000, updated), "{}", world.describe());
+    let home = world.add_worker("home", Role::Sealing([TaskKind::Fetch].into()), |_| {});
+    world.run_for(5_000);
+    lose(&mut world, FileKind::Sealed);
+    world.answer(Request::RegenSectorKey { sector: 0 });
+    let attempts = |w: &World, kind| -> usize {
+        w.database.tasks.values().filter(|t| t.kind == kind).map(|t| t.attempts.len()).sum()
+    };
+    let writes = |w: &World| attempts(w, TaskKind::RegenSectorKey) == 1;
+    assert!(world.run_until(10_000, writes), "{}", world.describe());
+    world.answer(Request::MoveFiles { sector: 0, store: World::store_of(&home) });
+    assert_eq!(attempts(&world, TaskKind::Fetch), 0, "{}", world.describe());
+    let reasons = world.core().waiting_for(0, world.clock());
+    assert!(reasons.contains("GSK of its sector works on cache"), "{reasons}");
+    let moves = |w: &World| attempts(w, TaskKind::Fetch) == 1;
+    assert!(world.run_until(60_000, moves), "{}", world.describe());
+    assert_eq!(attempts(&world, TaskKind::RegenSectorKey), 0);
+    world.run_for(200_000);
+    let stores: Vec<_> = world.index.replicas.keys().map(|r| &r.store).collect();
+    assert!(stores.iter().all(|store| **store == World::store_of(&home)), "{stores:?}");
+    assert!(world.index.holds_nothing());
 }
 
 fn lose(world: &mut World, kind: FileKind) {
@@ -367,7 +395,7 @@ fn an_update_comes_through_crashes_of_everybody() {
         let sector = &world.database.sectors[&0];
         let files: Vec<_> = sector.files.iter().map(|f| (f.kind, f.root)).collect();
         assert_eq!(files, world.index.of_sector(0).into_iter().collect::<Vec<_>>(), "seed {seed}");
-        assert!(world.index.reservations.is_empty() && world.database.tasks.is_empty(), "seed {seed}");
+        assert!(world.index.holds_nothing() && world.database.tasks.is_empty(), "seed {seed}");
         assert!(world.workers.values().all(|w| w.attempts.is_empty() && w.results.is_empty()), "seed {seed}");
     }
 }

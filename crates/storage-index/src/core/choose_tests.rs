@@ -177,8 +177,7 @@ fn the_best_has_the_most_free_space_times_weight_after_reservations() {
     let wanted = allocate(&[FileKind::Sealed], PathUse::Sealing);
     assert_eq!(chosen(&index, &wanted), ["b", "a", "c", "none"], "ids break ties, and weight 0 comes last");
     // Known the moment it is made: no report in between.
-    let reserve =
-        |id: &str, store: &str, bytes| FromScheduler::Reserve { attempt: attempt(id), items: vec![item(store, bytes)] };
+    let reserve = |id: &str, store: &str, bytes| super::tests::reserve(id, vec![item(store, bytes)]);
     index.scheduler(reserve("1.1", "b", 7 * GIB));
     index.scheduler(reserve("2.1", "a", GIB));
     assert_eq!(chosen(&index, &wanted), ["c", "a", "b", "none"]);

@@ -24,17 +24,17 @@ mod tests;
 use std::collections::{BTreeMap, BTreeSet};
 
 use sp_env::Monotonic;
-use sp_types::{ErrorCode, ReplicaInfo, SectorId, StoreId};
+use sp_types::{AttemptId, ErrorCode, ReplicaInfo, SectorId, StoreId};
 
 use catalogue::Catalogue;
 pub(crate) use choose::{AllocStore, Allocate, Allocated, Fetch, Find, FoundStore, PathUse};
 use deletes::Deletes;
 use fences::Fences;
 use locks::Locks;
-pub(crate) use locks::{Lock, Manner, Modes};
+pub(crate) use locks::{Lock, Modes};
 pub(crate) use model::{
     ConnId, DeclareEnd, Effect, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReplicaCounts, ReserveItem,
-    RowChange, Settings, StoreFact, Stored, ToWorker, WorkerHello,
+    RowChange, Settings, StoreFact, Stored, ToWorker, Wish, WorkerHello,
 };
 use model::{Store, Worker};
 use reserve::Reservations;
@@ -48,13 +48,11 @@ pub(crate) struct Timing {
     pub(crate) delete_retry_ms: u64,
     /// A delete for which nobody has the store is given up after this long.
     pub(crate) delete_wait_ms: u64,
-    /// Attempts are leased for this long without a renewal.
-    pub(crate) lease_ms: u64,
 }
 
 impl Default for Timing {
     fn default() -> Self {
-        Self { stale_ms: 30_000, delete_retry_ms: 10_000, delete_wait_ms: 600_000, lease_ms: 15_000 }
+        Self { stale_ms: 30_000, delete_retry_ms: 10_000, delete_wait_ms: 600_000 }
     }
 }
 
@@ -71,8 +69,8 @@ pub(crate) struct Core {
     reservations: Reservations,
     fences: Fences,
     locks: Locks,
-    /// When locks that were held before a loss of the state have been presented.
-    presented_at: Option<Monotonic>,
+    /// Attempts that the scheduler has presented since it has come.
+    presented: BTreeSet<AttemptId>,
     workers: BTreeMap<ConnId, Worker>,
     scheduler: Option<ConnId>,
     deletes: Deletes,
@@ -95,7 +93,7 @@ impl Core {
             reservations: Reservations::default(),
             fences: Fences::default(),
             locks: Locks::default(),
-            presented_at: None,
+            presented: BTreeSet::new(),
             workers: BTreeMap::new(),
             scheduler: None,
             deletes: Deletes::default(),
@@ -182,7 +180,7 @@ impl Core {
         }
         facts.extend(self.replicas.iter().map(Fact::Replica));
         facts.push(Fact::SnapshotEnd);
-        self.begin_presenting();
+        self.presented.clear();
         self.effects.push(Effect::Scheduler(conn, facts));
         self.flush();
     }
@@ -194,12 +192,12 @@ impl Core {
             return;
         }
         match message {
-            FromScheduler::Reserve { attempt, items } => self.reserve(attempt, items),
+            FromScheduler::Reserve(wish) => self.reserve(wish),
+            FromScheduler::Presented => self.end_presenting(),
             FromScheduler::Release(attempt) => {
                 self.release(attempt);
                 self.unlock(attempt);
             }
-            FromScheduler::Lock(lock, manner) => self.lock(lock, manner),
             FromScheduler::Fence { task, up_to } => self.fence(task, up_to),
             FromScheduler::Delete { request, replica, reason } => self.delete(conn, request, replica, reason),
         }
@@ -210,7 +208,6 @@ impl Core {
     pub(crate) fn tick(&mut self, now: Monotonic) {
         self.now = now;
         self.find_stale();
-        self.end_presenting();
         self.repeat_deletes();
         self.flush();
     }

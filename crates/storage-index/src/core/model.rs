@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::locks::{Lock, Manner};
+use super::locks::Lock;
 use sp_env::Monotonic;
 use sp_sectors::Filters;
 use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, TaskId, WorkerId};
@@ -71,6 +71,18 @@ pub(crate) struct ReserveItem {
     pub(crate) size_bytes: u64,
 }
 
+/// What an attempt wants, all or nothing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Wish {
+    pub(crate) attempt: AttemptId,
+    /// Space for what it writes.
+    pub(crate) items: Vec<ReserveItem>,
+    /// Files of its sector that it reads or writes.
+    pub(crate) lock: Option<Lock>,
+    /// It has had all this, maybe from an index that has lost its state.
+    pub(crate) is_presented: bool,
+}
+
 /// Who a worker is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct WorkerHello {
@@ -128,11 +140,19 @@ pub(crate) enum ToWorker {
 /// What the scheduler says.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum FromScheduler {
-    Reserve { attempt: AttemptId, items: Vec<ReserveItem> },
+    Reserve(Wish),
+    /// Every attempt that goes on has been presented.
+    Presented,
     Release(AttemptId),
-    Fence { task: TaskId, up_to: u32 },
-    Delete { request: u64, replica: ReplicaInfo, reason: String },
-    Lock(Lock, Manner),
+    Fence {
+        task: TaskId,
+        up_to: u32,
+    },
+    Delete {
+        request: u64,
+        replica: ReplicaInfo,
+        reason: String,
+    },
 }
 
 /// What the scheduler is told.
@@ -146,7 +166,6 @@ pub(crate) enum Fact {
     SnapshotEnd,
     ReserveReply { attempt: AttemptId, refused: Option<Refusal> },
     DeleteDone { request: u64, failed: Option<Refusal> },
-    LockReply { attempt: AttemptId, sector: SectorId, waits: bool, refused: Option<Refusal> },
 }
 
 /// A durable row that changes.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sp_types::{AttemptId, ErrorCode, StoreId, TaskId};
 
-use super::{Core, Fact, Refusal, ReserveItem, RowChange};
+use super::{Core, Fact, Refusal, ReserveItem, RowChange, Wish};
 
 /// What attempts have reserved, and the sum on each store.
 #[derive(Debug, Default)]
@@ -41,6 +41,11 @@ impl Reservations {
         Some(items)
     }
 
+    /// Attempts that have something reserved.
+    pub(super) fn holders(&self) -> impl Iterator<Item = AttemptId> {
+        self.by_attempt.keys().copied()
+    }
+
     /// Bytes reserved on a store.
     pub(super) fn bytes_on(&self, store: &StoreId) -> u64 {
         self.bytes.get(store).map_or(0, |bytes| u64::try_from(*bytes).unwrap_or(u64::MAX))
@@ -61,32 +66,50 @@ impl Reservations {
 // === impl Core ===
 
 impl Core {
-    /// Reserves everything or nothing. Asked again by the same attempt for the same, the answer is the same.
-    pub(super) fn reserve(&mut self, attempt: AttemptId, items: Vec<ReserveItem>) {
-        let refused = match self.reservations.by_attempt.get(&attempt) {
-            Some(known) if *known == items => None,
-            Some(_) => {
-                let message = format!("attempt {attempt} has reserved something else; release that first");
-                Some(Refusal::new(ErrorCode::BadRequest, message))
-            }
-            None => self.reserve_refusal(attempt, &items),
-        };
+    /// Reserves and locks everything or nothing. Asked again by the same attempt for the same, the answer is the same.
+    pub(super) fn reserve(&mut self, wish: Wish) {
+        let refused = self.wish_refusal(&wish);
+        let Wish { attempt, items, lock, is_presented } = wish;
         let stores: Vec<_> = items.iter().map(|item| item.store.clone()).collect();
         if refused.is_some() {
             self.tell_stores(stores);
-        } else if !items.is_empty() && !self.reservations.by_attempt.contains_key(&attempt) {
-            self.rows.push(RowChange::PutReservation(attempt, items.clone()));
-            self.reservations.insert(attempt, items);
-            self.dirty.extend(stores);
-            self.flush();
+        } else {
+            if is_presented {
+                self.presented.insert(attempt);
+            }
+            if let Some(lock) = lock {
+                self.lock(lock);
+            }
+            if !items.is_empty() && !self.reservations.by_attempt.contains_key(&attempt) {
+                self.rows.push(RowChange::PutReservation(attempt, items.clone()));
+                self.reservations.insert(attempt, items);
+                self.dirty.extend(stores);
+                self.flush();
+            }
         }
         self.tell_scheduler(Fact::ReserveReply { attempt, refused });
     }
 
-    fn reserve_refusal(&self, attempt: AttemptId, items: &[ReserveItem]) -> Option<Refusal> {
-        if self.is_ended(attempt) {
+    fn wish_refusal(&self, wish: &Wish) -> Option<Refusal> {
+        let Wish { attempt, items, lock, is_presented } = wish;
+        if self.is_ended(*attempt) {
             return Some(Refusal::new(ErrorCode::AttemptEnded, format!("attempt {attempt} has ended")));
         }
+        if let Some(refusal) = lock.as_ref().and_then(|lock| self.lock_refusal(lock, *is_presented)) {
+            return Some(refusal);
+        }
+        match self.reservations.by_attempt.get(attempt) {
+            Some(known) if known == items => None,
+            Some(_) => {
+                let message = format!("attempt {attempt} has reserved something else; release that first");
+                Some(Refusal::new(ErrorCode::BadRequest, message))
+            }
+            None if *is_presented => None,
+            None => self.space_refusal(items),
+        }
+    }
+
+    fn space_refusal(&self, items: &[ReserveItem]) -> Option<Refusal> {
         let mut need: BTreeMap<&StoreId, u64> = BTreeMap::new();
         for item in items {
             if let Some(refusal) = self.item_refusal(item) {

@@ -132,7 +132,12 @@ pub(super) fn facts(effects: &[Effect]) -> Vec<&Fact> {
     effects.iter().flat_map(of).collect()
 }
 
-fn reserve_reply(effects: &[Effect]) -> Option<ErrorCode> {
+/// Space without a lock.
+pub(super) fn reserve(id: &str, items: Vec<ReserveItem>) -> FromScheduler {
+    FromScheduler::Reserve(Wish { attempt: attempt(id), items, lock: None, is_presented: false })
+}
+
+pub(super) fn reserve_reply(effects: &[Effect]) -> Option<ErrorCode> {
     match facts(effects).last() {
         Some(Fact::ReserveReply { refused, .. }) => refused.as_ref().map(|r| r.code),
         other => panic!("no reply: {other:?}"),
@@ -233,7 +238,6 @@ fn declarations_of_ended_attempts_and_foreign_stores_are_refused() {
 #[test]
 fn reservations_are_all_or_nothing_and_idempotent() {
     let mut index = Index::with_store();
-    let reserve = |id: &str, items: Vec<ReserveItem>| FromScheduler::Reserve { attempt: attempt(id), items };
     let effects = index.scheduler(reserve("1.1", vec![item("a", 6 * GIB), item("a", 2 * GIB)]));
     assert_eq!(reserve_reply(&effects), None);
     let told = facts(&effects);
@@ -262,7 +266,7 @@ fn reservations_are_all_or_nothing_and_idempotent() {
 #[test]
 fn a_fence_ends_reservations_and_refuses_new_ones() {
     let mut index = Index::with_store();
-    let reserve = |id: &str| FromScheduler::Reserve { attempt: attempt(id), items: vec![item("a", GIB)] };
+    let reserve = |id: &str| super::tests::reserve(id, vec![item("a", GIB)]);
     for id in ["1.1", "1.2", "2.1"] {
         assert_eq!(reserve_reply(&index.scheduler(reserve(id))), None);
     }
@@ -278,7 +282,7 @@ fn reservations_are_refused_with_the_reason() {
     let mut index = Index::with_store();
     let reserve = |index: &mut Index, store: &str| {
         let items = vec![item(store, 1)];
-        reserve_reply(&index.scheduler(FromScheduler::Reserve { attempt: attempt("1.1"), items }))
+        reserve_reply(&index.scheduler(reserve("1.1", items)))
     };
     assert_eq!(reserve(&mut index, "unknown"), Some(ErrorCode::NotFound));
     let filters = Filters { deny_types: vec!["sealed".into()], ..Filters::default() };
@@ -316,7 +320,7 @@ fn space_is_the_smaller_of_file_system_and_limit() {
     let limited = Settings { max_storage_bytes: 4 * GIB, ..settings("a") };
     index.from(W1, FromWorker::Attach(limited, health(10 * GIB, GIB)));
     assert_eq!(index.fact("a").available_bytes, 3 * GIB);
-    index.scheduler(FromScheduler::Reserve { attempt: attempt("1.1"), items: vec![item("a", GIB)] });
+    index.scheduler(reserve("1.1", vec![item("a", GIB)]));
     assert_eq!(index.fact("a").available_bytes, 2 * GIB);
     index.from(W1, FromWorker::Health(store_id("a"), health(GIB, GIB)));
     assert_eq!(index.fact("a").available_bytes, 0);

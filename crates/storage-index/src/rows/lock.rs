@@ -16,7 +16,7 @@ pub(super) fn key(attempt: AttemptId, sector: SectorId) -> Vec<u8> {
 }
 
 pub(super) fn encode(lock: &Lock) -> Vec<u8> {
-    wire::info(*lock, false).encode_to_vec()
+    wire::info(*lock).encode_to_vec()
 }
 
 pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<Lock, RowError> {

@@ -5,7 +5,7 @@ use sp_proto::v1;
 use sp_types::AttemptId;
 
 use super::RowError;
-use crate::core::ReserveItem;
+use crate::core::{ReserveItem, Wish};
 use crate::wire;
 
 pub(super) const PREFIX: &[u8] = b"reservation/";
@@ -16,12 +16,12 @@ pub(super) fn key(attempt: AttemptId) -> Vec<u8> {
 
 pub(super) fn encode(attempt: AttemptId, items: &[ReserveItem]) -> Vec<u8> {
     let items = items.iter().cloned().map(wire::item_to_wire).collect();
-    v1::Reserve { attempt: Some(attempt.into()), items }.encode_to_vec()
+    v1::Reserve { attempt: Some(attempt.into()), items, ..v1::Reserve::default() }.encode_to_vec()
 }
 
 pub(super) fn decode(key: &[u8], value: &[u8]) -> Result<(AttemptId, Vec<ReserveItem>), RowError> {
     let message = v1::Reserve::decode(value).map_err(|e| RowError::damaged(key, e))?;
-    let (attempt, items) = wire::reserve(message).map_err(|e| RowError::damaged(key, e))?;
+    let Wish { attempt, items, .. } = wire::reserve(message).map_err(|e| RowError::damaged(key, e))?;
     if self::key(attempt) != key {
         return Err(RowError::damaged(key, "it holds another attempt"));
     }

@@ -15,7 +15,7 @@ use tonic::Streaming;
 use super::session::{SchedulerQueue, Session, WorkerQueue, read};
 use crate::core::{
     Allocate, Allocated, ConnId, Core, Effect, Find, FoundStore, FromScheduler, FromWorker, Lock, Refusal,
-    ReplicaCounts, RowChange, StoreFact, WorkerHello,
+    ReplicaCounts, RowChange, StoreFact, Wish, WorkerHello,
 };
 use crate::{rows, wire};
 
@@ -43,7 +43,7 @@ pub(super) enum Input {
     ListStores(oneshot::Sender<(Vec<StoreFact>, ReplicaCounts)>),
     FindSector(SectorId, oneshot::Sender<Vec<ReplicaInfo>>),
     FindStores(Find, oneshot::Sender<Vec<FoundStore>>),
-    ListLocks(oneshot::Sender<Vec<(Lock, bool)>>),
+    ListLocks(oneshot::Sender<Vec<Lock>>),
     BestAlloc(Allocate, usize, oneshot::Sender<Allocated>),
     Stop,
 }
@@ -142,9 +142,10 @@ impl Actor {
                 self.declaring |= matches!(message, FromWorker::Declare { attempt: Some(_), .. });
                 self.core.worker(now, conn, message);
             }
-            Input::Scheduler(conn, FromScheduler::Lock(lock, manner)) => {
-                let lock = Lock { since_unix_ms: self.env.clock.unix_ms(), ..lock };
-                self.core.scheduler(now, conn, FromScheduler::Lock(lock, manner));
+            Input::Scheduler(conn, FromScheduler::Reserve(wish)) => {
+                let since_unix_ms = self.env.clock.unix_ms();
+                let lock = wish.lock.map(|lock| Lock { since_unix_ms, ..lock });
+                self.core.scheduler(now, conn, FromScheduler::Reserve(Wish { lock, ..wish }));
             }
             Input::Scheduler(conn, message) => self.core.scheduler(now, conn, message),
             Input::Closed(conn, reason) => {

@@ -32,7 +32,7 @@ impl IndexQuery for Api {
 
     async fn list_locks(&self, _: Request<v1::ListLocksRequest>) -> Result<Response<v1::ListLocksReply>, Status> {
         let locks = self.ask(Input::ListLocks).await?;
-        let locks = locks.into_iter().map(|(lock, waits)| wire_lock::info(lock, waits)).collect();
+        let locks = locks.into_iter().map(wire_lock::info).collect();
         Ok(Response::new(v1::ListLocksReply { locks }))
     }
 }

@@ -4,6 +4,7 @@ mod attach;
 mod detach;
 mod find;
 mod list;
+mod locks;
 mod moving;
 mod redeclare;
 mod scrub;
@@ -34,6 +35,8 @@ pub(crate) enum Storage {
     List(list::List),
     /// Show where the files of a sector are.
     Find(find::Find),
+    /// List the files of sectors that tasks have locked.
+    Locks(locks::Locks),
     /// Take the finished files of sectors to another storage path.
     Move(moving::Move),
 }
@@ -47,6 +50,7 @@ impl Storage {
             Self::Scrub(verb) => verb.run(context).await,
             Self::List(verb) => verb.run(context).await,
             Self::Find(verb) => verb.run(context).await,
+            Self::Locks(verb) => verb.run(context).await,
             Self::Move(verb) => verb.run(context).await,
         }
     }

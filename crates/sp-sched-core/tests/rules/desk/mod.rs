@@ -212,7 +212,7 @@ impl Desk {
         for effect in effects {
             match effect {
                 Effect::Persist(change) => self.save(change),
-                Effect::Reserve { attempt, .. } => {
+                Effect::Reserve { attempt, presented: false, .. } => {
                     self.reserved.push(attempt);
                     if !self.silent {
                         self.step(Event::Reserved { attempt, refused: None });

@@ -350,7 +350,7 @@ impl Machine {
             assert!(missing.is_empty(), "L1: sector {number} has lost {missing:?}");
         }
         assert!(left_over(world).is_empty(), "L5: {:?} are left over", left_over(world));
-        assert!(world.index.reservations.is_empty(), "L5: {:?}", world.index.reservations);
+        assert!(world.index.holds_nothing(), "L5: {:?} {:?}", world.index.reservations, world.index.locks);
         for worker in world.workers.values() {
             assert!(worker.attempts.is_empty(), "{} still works on {:?}", worker.id, worker.attempts.keys());
             assert!(worker.results.is_empty(), "{} still keeps {:?}", worker.id, worker.results.keys());

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sp_sched_core::event::{Event, Failure, StoreFact};
-use sp_sched_core::model::{FenceRow, OutputSlot};
+use sp_sched_core::model::{FenceRow, FileLock, OutputSlot};
 use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaId, StoreId, TaskId, WorkerId};
 
 use super::{Happening, World};
@@ -13,6 +13,10 @@ pub struct Index {
     pub connected: bool,
     pub replicas: BTreeMap<ReplicaId, u64>,
     pub reservations: BTreeMap<AttemptId, Vec<OutputSlot>>,
+    /// What attempts have locked, and of which sector.
+    pub locks: BTreeMap<AttemptId, (u64, FileLock)>,
+    /// Attempts that were presented since it was connected.
+    presented: BTreeSet<AttemptId>,
     pub fences: BTreeMap<TaskId, u32>,
     pub deleted: Vec<ReplicaId>,
     /// What an attempt has published, and what stood there: kept until its result is dealt with.
@@ -31,6 +35,34 @@ impl Index {
         *up_to = (*up_to).max(row.up_to_number);
         let ended = |id: &AttemptId| id.task == row.task && id.number <= row.up_to_number;
         self.reservations.retain(|id, _| !ended(id));
+        self.locks.retain(|id, _| !ended(id));
+    }
+
+    pub fn release(&mut self, attempt: AttemptId) {
+        self.reservations.remove(&attempt);
+        self.locks.remove(&attempt);
+    }
+
+    /// Everything that goes on has been presented: the rest is of attempts that ended long ago.
+    pub fn forget_unpresented(&mut self) {
+        self.reservations.retain(|id, _| self.presented.contains(id));
+        self.locks.retain(|id, _| self.presented.contains(id));
+    }
+
+    /// Does nothing hold space or files any more?
+    pub fn holds_nothing(&self) -> bool {
+        self.reservations.is_empty() && self.locks.is_empty()
+    }
+
+    /// Another task's lock that conflicts with this one.
+    fn in_the_way(&self, attempt: AttemptId, sector: u64, lock: FileLock) -> Option<AttemptId> {
+        let conflicts = |other: &FileLock| {
+            lock.write.meets(other.write) || lock.write.meets(other.read) || lock.read.meets(other.write)
+        };
+        let against = |(id, (of, held)): (&AttemptId, &(u64, FileLock))| {
+            id.task != attempt.task && *of == sector && conflicts(held)
+        };
+        self.locks.iter().find(|(id, held)| against((id, held))).map(|(id, _)| *id)
     }
 
     pub fn has_ended(&self, attempt: AttemptId) -> bool {
@@ -75,6 +107,7 @@ impl World {
 
     pub fn connect_index(&mut self) {
         self.index.connected = true;
+        self.index.presented.clear();
         self.tell(Event::IndexSnapshotBegin);
         let workers: Vec<WorkerId> = self.workers.keys().cloned().collect();
         workers.iter().for_each(|w| self.tell_store(w));
@@ -90,15 +123,28 @@ impl World {
         self.after(for_ms, Happening::ConnectIndex);
     }
 
-    pub fn reserve(&mut self, attempt: AttemptId, outputs: Vec<OutputSlot>) {
+    pub fn reserve(
+        &mut self,
+        attempt: AttemptId,
+        sector: u64,
+        outputs: Vec<OutputSlot>,
+        lock: FileLock,
+        presented: bool,
+    ) {
         if !self.index.connected || self.index.silent {
             return;
         }
-        assert!(!outputs.is_empty(), "nothing to reserve");
-        let refused = self.dice.percent(self.faults.refuse_space) || self.index.has_ended(attempt);
+        let ended = self.index.has_ended(attempt);
+        let other = self.index.in_the_way(attempt, sector, lock);
+        assert_eq!(other, None, "{attempt} is begun though its files are locked");
+        let refused = ended || !presented && self.dice.percent(self.faults.refuse_space);
         let failure = || Failure { code: ErrorCode::NoSpace, message: "the store is full".to_owned() };
         if !refused {
-            self.index.reservations.insert(attempt, outputs);
+            self.index.locks.insert(attempt, (sector, lock));
+            self.index.presented.extend(presented.then_some(attempt));
+            if !outputs.is_empty() {
+                self.index.reservations.insert(attempt, outputs);
+            }
         }
         self.tell(Event::Reserved { attempt, refused: refused.then(failure) });
     }

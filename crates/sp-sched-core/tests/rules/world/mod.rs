@@ -299,7 +299,10 @@ impl World {
                 assert!(self.replies.insert(id.0, reply).is_none(), "one answer per request");
             }
             Effect::Registered { worker, session: _, keep } => self.registered(&worker, &keep),
-            Effect::Reserve { attempt, sector: _, outputs } => self.reserve(attempt, outputs),
+            Effect::Reserve { attempt, sector, outputs, lock, presented } => {
+                self.reserve(attempt, sector, outputs, lock, presented);
+            }
+            Effect::Presented => self.index.forget_unpresented(),
             Effect::Assign { worker, assignment } => self.assigned(&worker, *assignment),
             Effect::Start { worker, attempt, gpus: _, group: _ } => self.started(&worker, attempt),
             Effect::Stop { worker } => self.stopped(&worker),
@@ -310,7 +313,7 @@ impl World {
                 self.acknowledged(&worker, attempt, refused.then_some(counting));
             }
             Effect::Fence(row) => self.index.fence(row),
-            Effect::Release(attempt) => drop(self.index.reservations.remove(&attempt)),
+            Effect::Release(attempt) => self.index.release(attempt),
             Effect::DeleteReplica { replica, reason: _ } => self.delete(&replica),
             Effect::VerifySeal(seal) => self.verify_seal(*seal),
             Effect::VerifyUpdate(update) => self.verify_update(*update),

@@ -220,9 +220,10 @@ impl Model {
                     }
                 }
                 Effect::Reply(id, _) => assert!(self.asked.remove(id), "{id:?}: answered twice, or never asked"),
-                Effect::Reserve { attempt, .. } => {
-                    let reserving = after.attempt(*attempt).is_some_and(|a| a.state == AttemptState::Reserving);
-                    assert!(reserving && self.index, "space is asked for {attempt}, which does not wait for any");
+                Effect::Reserve { attempt, presented, .. } => {
+                    let state = after.attempt(*attempt).map(|a| a.state);
+                    let wanted = if *presented { AttemptState::Granted } else { AttemptState::Reserving };
+                    assert!(state == Some(wanted) && self.index, "space is asked for {attempt}, which is {state:?}");
                 }
                 Effect::Assign { worker, assignment } => {
                     let starts =
