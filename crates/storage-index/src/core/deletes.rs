@@ -165,8 +165,9 @@ impl Core {
     }
 
     fn ask(&mut self, number: u64) {
+        let Some(delete) = self.deletes.by_number.get(&number) else { return };
+        let holder = self.stores.get(&delete.replica.id.store).and_then(|store| self.best_way(store));
         let Some(delete) = self.deletes.by_number.get_mut(&number) else { return };
-        let holder = self.stores.get(&delete.replica.id.store).and_then(|store| store.holders.first().copied());
         (delete.asked, delete.since) = (holder, self.now);
         if let Some(conn) = holder {
             delete.tries += 1;

@@ -36,7 +36,7 @@ pub(crate) use model::{
     ConnId, DeclareEnd, Effect, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReplicaCounts, ReserveItem,
     RowChange, Settings, StoreFact, Stored, ToWorker, Wish, WorkerHello,
 };
-use model::{Store, Worker};
+use model::{Report, Store, Worker};
 use reserve::Reservations;
 
 /// Times that the rules depend on.
@@ -61,8 +61,8 @@ pub(crate) struct Core {
     timing: Timing,
     now: Monotonic,
     stores: BTreeMap<StoreId, Store>,
-    /// When each store was last reported on, until that is too long ago.
-    reports: BTreeSet<(Monotonic, StoreId)>,
+    /// When each holder last reported on each store, until that is too long ago.
+    reports: BTreeSet<(Monotonic, StoreId, ConnId)>,
     replicas: Catalogue,
     /// Rises with every declaration of a store that begins.
     turn: u64,
@@ -241,9 +241,9 @@ impl Core {
         if self.workers.remove(&conn).is_none() {
             return;
         }
-        for (id, store) in &mut self.stores {
-            if store.holders.remove(&conn) {
-                self.dirty.insert(id.clone());
+        for id in self.stores.keys().cloned().collect::<Vec<_>>() {
+            if self.drop_holder(conn, &id) {
+                self.dirty.insert(id);
             }
         }
         self.deletes_lost(conn);

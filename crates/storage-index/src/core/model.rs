@@ -1,6 +1,6 @@
 //! The words of the index: stores, health, facts, and what goes to whom.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::locks::Lock;
 use sp_env::Monotonic;
@@ -220,13 +220,22 @@ pub(crate) enum Stored {
     Lock(Lock),
 }
 
+/// What a holder has measured, and when.
+#[derive(Debug, Clone)]
+pub(super) struct Report {
+    pub(super) health: Health,
+    pub(super) at: Monotonic,
+}
+
 /// A store and what is known of it in this run.
 #[derive(Debug, Clone)]
 pub(super) struct Store {
     pub(super) settings: Settings,
-    /// Last report and when it came; none since the start of this service.
-    pub(super) health: Option<(Health, Monotonic)>,
-    pub(super) holders: BTreeSet<ConnId>,
+    /// Workers that have it attached, each with its own last report: the same directory may be well on one host and
+    /// hang on another.
+    pub(super) holders: BTreeMap<ConnId, Option<Report>>,
+    /// The last report of all; none since the start of this service.
+    pub(super) last: Option<Health>,
     /// What the scheduler was told last.
     pub(super) told: Option<StoreFact>,
 }
@@ -234,7 +243,7 @@ pub(super) struct Store {
 impl Store {
     /// One that nobody has yet.
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, health: None, holders: BTreeSet::new(), told: None }
+        Self { settings, holders: BTreeMap::new(), last: None, told: None }
     }
 }
 

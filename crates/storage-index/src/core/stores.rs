@@ -1,6 +1,6 @@
 //! Stores: attach, health, and the fact that follows from them.
 
-use super::{ConnId, Core, Fact, Health, Refusal, RowChange, Settings, Store, StoreFact, ToWorker};
+use super::{ConnId, Core, Fact, Health, Refusal, Report, RowChange, Settings, Store, StoreFact, ToWorker};
 use sp_env::Monotonic;
 use sp_types::{ErrorCode, StoreId, WorkerId};
 use std::collections::BTreeMap;
@@ -17,10 +17,7 @@ impl Core {
             Some(store) => store.settings = settings,
             None => drop(self.stores.insert(id.clone(), Store::new(settings))),
         }
-        if let Some(store) = self.stores.get_mut(&id) {
-            store.holders.insert(conn);
-        }
-        self.note_report(&id, health);
+        self.note_report(conn, &id, health);
         self.begin_declaration(conn, &id);
         self.dirty.insert(id.clone());
         self.deletes_found(&id);
@@ -31,23 +28,34 @@ impl Core {
         if !self.is_holder(conn, id) {
             return self.refuse_worker(conn, format!("report of store {id}, which this worker has not attached"));
         }
-        self.note_report(id, health);
+        self.note_report(conn, id, health);
         self.dirty.insert(id.clone());
     }
 
-    fn note_report(&mut self, id: &StoreId, health: Health) {
+    fn note_report(&mut self, conn: ConnId, id: &StoreId, health: Health) {
         let Some(store) = self.stores.get_mut(id) else { return };
-        if let Some((_, before)) = store.health.replace((health, self.now)) {
-            self.reports.remove(&(before, id.clone()));
+        store.last = Some(health.clone());
+        let report = Report { health, at: self.now };
+        if let Some(Some(before)) = store.holders.insert(conn, Some(report)) {
+            self.reports.remove(&(before.at, id.clone(), conn));
         }
-        self.reports.insert((self.now, id.clone()));
+        self.reports.insert((self.now, id.clone(), conn));
     }
 
-    /// Stores of which nobody has reported for too long have another fact now. Each is found once.
+    /// The worker has the store no more. False: it did not have it.
+    pub(super) fn drop_holder(&mut self, conn: ConnId, id: &StoreId) -> bool {
+        let Some(report) = self.stores.get_mut(id).and_then(|store| store.holders.remove(&conn)) else { return false };
+        if let Some(report) = report {
+            self.reports.remove(&(report.at, id.clone(), conn));
+        }
+        true
+    }
+
+    /// Stores of which a holder has not reported for too long have another fact now. Each is found once.
     pub(super) fn find_stale(&mut self) {
-        while let Some((at, _)) = self.reports.first()
+        while let Some((at, ..)) = self.reports.first()
             && self.is_stale(*at)
-            && let Some((_, id)) = self.reports.pop_first()
+            && let Some((_, id, _)) = self.reports.pop_first()
         {
             self.dirty.insert(id);
         }
@@ -60,7 +68,7 @@ impl Core {
     /// A worker that was stopped for good takes its stores with it, all but those that another one has attached too.
     /// Reservations in them end with their attempts.
     pub(super) fn leave(&mut self, conn: ConnId) {
-        let alone = |store: &Store| store.holders.iter().eq([&conn]);
+        let alone = |store: &Store| store.holders.keys().eq([&conn]);
         let gone: Vec<_> = self.stores.iter().filter(|(_, s)| alone(s)).map(|(id, _)| id.clone()).collect();
         let reason = Refusal::new(ErrorCode::Cancelled, "the worker has left with its stores");
         self.effects.push(super::Effect::Close(conn, reason));
@@ -75,7 +83,7 @@ impl Core {
         if let Some(worker) = self.workers.get_mut(&conn) {
             worker.declaring.remove(id);
         }
-        let held = self.stores.get_mut(id).is_some_and(|store| store.holders.remove(&conn));
+        let held = self.drop_holder(conn, id);
         let alone = held && self.stores.get(id).is_some_and(|store| store.holders.is_empty());
         let left = if alone { self.remove_store(id) } else { 0 };
         self.dirty.insert(id.clone());
@@ -95,8 +103,9 @@ impl Core {
         let places = self.replicas.on_store(id);
         places.iter().for_each(|place| self.drop_replica(place));
         self.replicas.forget_store(id);
-        if let Some(Store { health: Some((_, reported)), .. }) = self.stores.remove(id) {
-            self.reports.remove(&(reported, id.clone()));
+        let holders = self.stores.remove(id).map(|store| store.holders).unwrap_or_default();
+        for (conn, report) in holders.into_iter().filter_map(|(conn, report)| Some((conn, report?))) {
+            self.reports.remove(&(report.at, id.clone(), conn));
         }
         self.rows.push(RowChange::DeleteStore(id.clone()));
         self.tell_scheduler(Fact::StoreGone(id.clone()));
@@ -104,7 +113,7 @@ impl Core {
     }
 
     pub(super) fn is_holder(&self, conn: ConnId, id: &StoreId) -> bool {
-        self.stores.get(id).is_some_and(|store| store.holders.contains(&conn))
+        self.stores.get(id).is_some_and(|store| store.holders.contains_key(&conn))
     }
 
     /// Ends the session of a worker that breaks the protocol.
@@ -115,7 +124,7 @@ impl Core {
 
     /// Room for more on a store: what its last report left, less what attempts have reserved.
     pub(super) fn available_bytes(&self, store: &Store) -> u64 {
-        let Some((health, _)) = &store.health else { return 0 };
+        let Some(health) = self.health(store) else { return 0 };
         let reserved_bytes = self.reservations.bytes_on(&store.settings.id);
         let available_bytes = health.fs_available_bytes.saturating_sub(reserved_bytes);
         if store.settings.max_storage_bytes == 0 {
@@ -130,7 +139,7 @@ impl Core {
         let store = self.stores.get(id)?;
         Some(StoreFact {
             settings: store.settings.clone(),
-            health: store.health.as_ref().map_or_else(Health::default, |(health, _)| health.clone()),
+            health: self.health(store).cloned().unwrap_or_default(),
             available_bytes: self.available_bytes(store),
             reserved_bytes: self.reservations.bytes_on(id),
             holders: self.holders(store),
@@ -138,15 +147,21 @@ impl Core {
         })
     }
 
-    /// Workers that have the store attached, by id, each once, with their data planes.
+    /// Workers by which the store can be reached, by id, each once, with their data planes: those that find it well, or
+    /// if nobody does, all that have it attached.
     pub(super) fn holders(&self, store: &Store) -> Vec<(WorkerId, String)> {
-        let holders: BTreeMap<_, _> = store
-            .holders
-            .iter()
-            .filter_map(|conn| self.workers.get(conn))
+        let is_well_somewhere = self.well(store).next().is_some();
+        let ways = store.holders.iter().filter(|(_, report)| !is_well_somewhere || self.is_well(report.as_ref()));
+        let holders: BTreeMap<_, _> = ways
+            .filter_map(|(conn, _)| self.workers.get(conn))
             .map(|worker| (worker.hello.worker.clone(), worker.hello.data_url.clone()))
             .collect();
         holders.into_iter().collect()
+    }
+
+    /// A holder to send to: one that finds the store well, if there is one.
+    pub(super) fn best_way(&self, store: &Store) -> Option<ConnId> {
+        self.well(store).map(|(conn, _)| conn).next().or_else(|| store.holders.keys().next().copied())
     }
 
     /// Why nothing may be put there now.
@@ -154,14 +169,33 @@ impl Core {
         if store.holders.is_empty() {
             return Some("no connected worker has it attached".to_owned());
         }
-        let Some((health, at)) = &store.health else {
+        if self.well(store).next().is_some() {
+            return None;
+        }
+        let Some(last) = store.holders.values().flatten().max_by_key(|report| report.at) else {
             return Some("nobody has reported on it yet".to_owned());
         };
-        if !health.error.is_empty() {
-            return Some(health.error.clone());
-        }
         // No age in the text: it would be a new fact with every second.
-        self.is_stale(*at).then(|| format!("no report for more than {} s", self.timing.stale_ms / 1000))
+        Some(match last.health.error.is_empty() {
+            false => last.health.error.clone(),
+            true => format!("no report for more than {} s", self.timing.stale_ms / 1000),
+        })
+    }
+
+    /// What the latest report says of those that find it well, or else the last one of all.
+    fn health<'a>(&'a self, store: &'a Store) -> Option<&'a Health> {
+        let well = self.well(store).max_by_key(|(_, report)| report.at);
+        well.map(|(_, report)| &report.health).or(store.last.as_ref())
+    }
+
+    /// Holders that find the store well.
+    fn well<'a>(&'a self, store: &'a Store) -> impl Iterator<Item = (ConnId, &'a Report)> {
+        let reports = store.holders.iter().filter_map(|(conn, report)| Some((*conn, report.as_ref()?)));
+        reports.filter(|(_, report)| self.is_well(Some(report)))
+    }
+
+    fn is_well(&self, report: Option<&Report>) -> bool {
+        report.is_some_and(|report| report.health.error.is_empty() && !self.is_stale(report.at))
     }
 
     /// Tells the scheduler what has changed about stores.

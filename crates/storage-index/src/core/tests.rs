@@ -445,6 +445,36 @@ fn a_store_that_another_worker_has_attached_too_stays() {
     assert!(matches!(index.durable()[..], [Stored::Store(_)]));
 }
 
+/// The same directory seen by two hosts: one store, several ways to it.
+#[test]
+fn a_store_that_is_well_on_one_of_its_hosts_is_well_and_reached_by_that_one() {
+    let mut index = Index::with_store();
+    index.core.worker_open(index.time(), W2, hello("w2"));
+    index.from(W2, FromWorker::Attach(settings("a"), health(10 * GIB, GIB)));
+    let ways = |index: &Index| index.fact("a").holders.iter().map(|(w, _)| w.to_string()).collect::<Vec<_>>();
+    assert_eq!(ways(&index), ["w1", "w2"]);
+    let sick = || Health { error: "it does not answer".into(), ..Health::default() };
+    index.from(W1, FromWorker::Health(store_id("a"), sick()));
+    assert_eq!((ways(&index), index.fact("a").unhealthy), (vec!["w2".to_owned()], None));
+    assert_eq!(index.fact("a").available_bytes, 10 * GIB, "what a sick way says of its size is nothing");
+    // Deletes go by the way that is well.
+    let sealed = replica("a", FileKind::Sealed, 1);
+    index.from(W2, FromWorker::Declare { request: 1, replicas: vec![sealed.clone()], attempt: None });
+    let effects = index.scheduler(FromScheduler::Delete { request: 1, replica: sealed, reason: String::new() });
+    assert!(matches!(effects[..], [Effect::Worker(W2, ToWorker::Delete { .. })]), "{effects:?}");
+    // One that says nothing any more is no way either.
+    index.pass(20_000);
+    index.from(W1, FromWorker::Health(store_id("a"), health(10 * GIB, GIB)));
+    index.pass(20_000);
+    assert_eq!(ways(&index), ["w1"]);
+    index.from(W1, FromWorker::Health(store_id("a"), sick()));
+    assert_eq!(index.fact("a").unhealthy.as_deref(), Some("it does not answer"));
+    assert_eq!(ways(&index), ["w1", "w2"], "nobody finds it well: these have it");
+    index.core.closed(index.time(), W1);
+    index.core.closed(index.time(), W2);
+    assert!(index.core.reports.is_empty(), "{:?}", index.core.reports);
+}
+
 #[test]
 fn a_store_read_again_says_what_is_missing_and_drops_it_only_when_told() {
     let mut index = Index::with_store();
