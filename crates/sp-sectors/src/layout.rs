@@ -68,6 +68,16 @@ impl Layout {
         self.work_dir().join(attempt.to_string())
     }
 
+    /// Below it is a file for every attempt that says which worker it belongs to.
+    pub fn owners_dir(&self) -> PathBuf {
+        self.own().join("owners")
+    }
+
+    /// The worker that an attempt belongs to.
+    pub fn owner(&self, attempt: AttemptId) -> PathBuf {
+        self.owners_dir().join(attempt.to_string())
+    }
+
     /// A replica in the making.
     pub fn work_replica(&self, attempt: AttemptId, sector: SectorId, kind: FileKind) -> PathBuf {
         self.work(attempt).join(kind.name()).join(sector.to_string())
@@ -98,15 +108,20 @@ impl Layout {
         self.journal_dir().join(format!("{attempt}.json"))
     }
 
-    /// A file that is made and removed to see whether the path can be written.
-    pub fn probe(&self) -> PathBuf {
-        self.own().join("probe")
+    /// A file that this worker makes and removes to see whether the path can be written.
+    pub fn probe(&self, owner: &str) -> PathBuf {
+        self.own().join(format!("probe-{owner}"))
+    }
+
+    /// What processes lock that have the path open.
+    pub fn lock(&self) -> PathBuf {
+        self.own().join("lock")
     }
 
     /// Every directory that a store has.
     pub fn directories(&self) -> Vec<PathBuf> {
         let kinds = FileKind::ALL.into_iter().flat_map(|k| [self.kind_dir(k), self.manifest_dir(k)]);
-        kinds.chain([self.work_dir(), self.journal_dir()]).collect()
+        kinds.chain([self.work_dir(), self.owners_dir(), self.journal_dir()]).collect()
     }
 
     fn own(&self) -> PathBuf {

@@ -162,7 +162,7 @@ fn read(disk: Arc<dyn Disk>, options: &Options, new_ids: (String, String)) -> Re
     let keep: BTreeSet<AttemptId> = held.chain(ledger.results()?.into_keys()).collect();
     let store_id = StoreId::new(new_store_id);
     let store_id = store_id.map_err(|e| WorkerError::Id { path: "a new store".into(), reason: e.to_string() })?;
-    let stores = Stores::read(disk, data_dir, &options.home, options.local_storage, &store_id)?;
+    let stores = Stores::read(disk, data_dir, &worker_id, &options.home, options.local_storage, &store_id)?;
     Ok(Read { worker_id, stores: Arc::new(stores), ledger, keep })
 }
 

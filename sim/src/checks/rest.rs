@@ -29,7 +29,7 @@ pub fn unfinished(view: &View, sectors: usize, disks: &Disks<'_>, watch: &Watch)
     }
     left.extend(watch.holders().into_iter().map(|attempt| format!("the index: {attempt} holds space or files")));
     for (name, disk) in disks {
-        for place in ["storage/.sp/work", "storage/.sp/journal", "attempts", "results"] {
+        for place in ["storage/.sp/work", "storage/.sp/owners", "storage/.sp/journal", "attempts", "results"] {
             let path = Path::new(DATA_DIR).join(place);
             let found = disk.list(&path).unwrap_or_default();
             left.extend(found.iter().map(|entry| format!("{name}: {} has {}", path.display(), entry.name)));

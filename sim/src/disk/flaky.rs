@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use sp_sectors::{Disk, DiskFile, Entry, MemDisk, Metadata, Space};
+use sp_sectors::{Disk, DiskFile, DiskLock, Entry, MemDisk, Metadata, Sharing, Space};
 
 use super::Trouble;
 
@@ -140,6 +140,11 @@ impl Disk for FlakyDisk {
     fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.trouble.change(true)?;
         self.below.clone_file(from, to)
+    }
+
+    fn lock(&self, path: &Path, sharing: Sharing) -> io::Result<DiskLock> {
+        self.trouble.read()?;
+        self.below.lock(path, sharing)
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

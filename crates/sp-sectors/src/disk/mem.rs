@@ -11,7 +11,7 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::{Disk, DiskFile, Entry, Metadata, Space};
+use super::{Disk, DiskFile, DiskLock, Entry, Metadata, Sharing, Space};
 use file::MemFile;
 
 /// What a crash takes with it.
@@ -491,6 +491,11 @@ impl Disk for MemDisk {
     fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()> {
         let supported = self.state().clones_supported;
         if supported { self.copy(from, to) } else { Err(io::ErrorKind::Unsupported.into()) }
+    }
+
+    /// One process at a time has this disk.
+    fn lock(&self, _: &Path, _: Sharing) -> io::Result<DiskLock> {
+        Ok(Box::new(()))
     }
 
     fn space(&self, _: &Path) -> io::Result<Space> {

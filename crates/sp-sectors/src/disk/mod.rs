@@ -42,6 +42,18 @@ pub struct Space {
     pub available_bytes: u64,
 }
 
+/// Who else may have a lock at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Nobody.
+    Alone,
+    /// Others that share it too.
+    Shared,
+}
+
+/// A lock that is held until it is dropped.
+pub type DiskLock = Box<dyn std::any::Any + Send + Sync>;
+
 /// An open file. Writes are visible at once and durable after `sync`.
 pub trait DiskFile: Send + Sync {
     /// Reads from `offset` until the buffer is full or the file ends; says how many bytes.
@@ -94,6 +106,10 @@ pub trait Disk: Send + Sync + 'static {
     /// Copies a file to a new name without copying its bytes: both share their blocks until one is written to.
     /// `Unsupported` where the file system cannot, or where the two names lie in different ones.
     fn clone_file(&self, from: &Path, to: &Path) -> io::Result<()>;
+    /// Waits until no other process, on this host or another, has the file locked (or, to share it, has it for itself), and
+    /// locks it until what is returned is dropped. The file is made if it is not there. `Unsupported` where the file system
+    /// knows no locks.
+    fn lock(&self, path: &Path, sharing: Sharing) -> io::Result<DiskLock>;
     /// Space in the file system of a path.
     fn space(&self, path: &Path) -> io::Result<Space>;
 }

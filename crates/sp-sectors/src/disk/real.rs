@@ -10,7 +10,7 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags, SeekFrom};
 use rustix::io::Errno;
 
-use super::{Disk, DiskFile, Entry, Metadata, Space};
+use super::{Disk, DiskFile, DiskLock, Entry, Metadata, Sharing, Space};
 
 /// The machine's disks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -201,6 +201,26 @@ impl Disk for RealDisk {
         let Err(error) = rustix::fs::ioctl_ficlone(&made, &from) else { return Ok(()) };
         fs::remove_file(to)?;
         Err(if copy_unsupported(error) { io::ErrorKind::Unsupported.into() } else { error.into() })
+    }
+
+    fn lock(&self, path: &Path, sharing: Sharing) -> io::Result<DiskLock> {
+        let made = || OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let file = match sharing {
+            Sharing::Alone => made()?,
+            Sharing::Shared => match File::open(path) {
+                // Where it cannot be made (full, read-only), nobody changes anything either.
+                Err(e) if e.kind() == io::ErrorKind::NotFound => match made() {
+                    Ok(file) => file,
+                    Err(_) => return Ok(Box::new(())),
+                },
+                other => other?,
+            },
+        };
+        match sharing {
+            Sharing::Alone => file.lock()?,
+            Sharing::Shared => file.lock_shared()?,
+        }
+        Ok(Box::new(file))
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {

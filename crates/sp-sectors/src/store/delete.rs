@@ -22,7 +22,7 @@ impl Store {
         let (sector, kind) = (replica.sector, replica.kind);
         let trash = self.layout().trash(sector, kind);
         {
-            let _switch = self.switch_write();
+            let _switch = self.switch_write()?;
             self.settle()?;
             // Data before manifest: a manifest without data is recognised as a leftover, data without a manifest
             // would look like a file of Lotus's.

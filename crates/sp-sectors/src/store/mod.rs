@@ -15,11 +15,11 @@ use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use sp_types::{AttemptId, FileKind, SectorId, StoreId};
 
-use crate::disk::{Disk, exists, make_dirs, remove_any};
+use crate::disk::{Disk, DiskLock, Sharing, exists, make_dirs, remove_any};
 use crate::error::{Doing, StoreError};
 use crate::layout::Layout;
 use crate::store_meta::StoreMeta;
@@ -29,7 +29,8 @@ pub use read::ReplicaFile;
 pub use scrub::{Scrub, ScrubFault, ScrubReason, ScrubStep, Scrubbed};
 pub use work::{CopyMode, WorkDir};
 
-/// One attached path. Clones share it; at most one process has it open for writing.
+/// One attached path. Clones share it. Workers of several hosts may have it open, each under its own name
+/// ([`Store::open_as`]).
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
@@ -38,13 +39,30 @@ struct Inner {
     layout: Layout,
     id: StoreId,
     meta: RwLock<Arc<StoreMeta>>,
-    /// Held for writing while a replica and its manifest change places, for reading while both are opened.
+    /// Which worker has it open; empty for one that has it alone.
+    owner: String,
+    /// Held for writing while a replica and its manifest change places, for reading while both are opened; and with it a
+    /// lock on a file, against other processes.
     switch: RwLock<()>,
     /// Bytes of all replicas at the last scan; none after a change.
     used_bytes: Mutex<Option<u64>>,
     /// Something has come to its place, or will, that nobody names: its publish failed after it was certain, or its
     /// attempt ended before it was declared.
     late: AtomicBool,
+    /// It was said that the file system has no locks.
+    lockless: Once,
+}
+
+/// Replicas and manifests stay as they are, or change, while this is held.
+struct Switching<'a> {
+    // Let go of in this order.
+    _outside: DiskLock,
+    _inside: Inside<'a>,
+}
+
+enum Inside<'a> {
+    Reads(#[allow(dead_code, reason = "held, never looked at")] RwLockReadGuard<'a, ()>),
+    Writes(#[allow(dead_code, reason = "held, never looked at")] RwLockWriteGuard<'a, ()>),
 }
 
 /// How full a store is.
@@ -61,20 +79,36 @@ pub struct StoreStat {
 impl Store {
     /// Makes a directory into a store: writes `sectorstore.json` and opens it. Refused if it is one already.
     pub fn init(disk: Arc<dyn Disk>, path: &Path, meta: &StoreMeta) -> Result<Self, StoreError> {
-        let layout = Layout::new(path);
-        if exists(&*disk, &layout.meta()).doing("read", &layout.meta())? {
-            return Err(StoreError::AlreadyStore(path.to_owned()));
-        }
-        make_dirs(&*disk, path).doing("create", path)?;
-        meta.write(&*disk, &layout.meta())?;
+        Self::create(&*disk, path, meta)?;
         Self::open(disk, path, &BTreeSet::new())
     }
 
+    /// The same without opening it.
+    pub fn create(disk: &dyn Disk, path: &Path, meta: &StoreMeta) -> Result<(), StoreError> {
+        let layout = Layout::new(path);
+        if exists(disk, &layout.meta()).doing("read", &layout.meta())? {
+            return Err(StoreError::AlreadyStore(path.to_owned()));
+        }
+        make_dirs(disk, path).doing("create", path)?;
+        meta.write(disk, &layout.meta())
+    }
+
+    /// Opens a store that nobody else has: see [`Store::open_as`].
+    pub fn open(disk: Arc<dyn Disk>, path: &Path, keep: &BTreeSet<AttemptId>) -> Result<Self, StoreError> {
+        Self::open_as(disk, path, "", keep)
+    }
+
     /// Opens a store: creates missing directories, finishes publishes that a crash interrupted, and removes the work
-    /// directories of all attempts but those in `keep`, manifests without a replica, and other leftovers of ours.
+    /// directories of the worker's attempts but those in `keep`, manifests without a replica, and other leftovers of ours.
+    /// Work of other workers, which may be at it now, is left alone.
     ///
     /// A path that is neither CanSeal nor CanStore is only read.
-    pub fn open(disk: Arc<dyn Disk>, path: &Path, keep: &BTreeSet<AttemptId>) -> Result<Self, StoreError> {
+    pub fn open_as(
+        disk: Arc<dyn Disk>,
+        path: &Path,
+        owner: &str,
+        keep: &BTreeSet<AttemptId>,
+    ) -> Result<Self, StoreError> {
         let layout = Layout::new(path);
         if !exists(&*disk, &layout.meta()).doing("read", &layout.meta())? {
             return Err(StoreError::NotAStore(path.to_owned()));
@@ -82,7 +116,8 @@ impl Store {
         let (id, meta) = read_meta(&*disk, &layout)?;
         let (meta, switch) = (RwLock::new(Arc::new(meta)), RwLock::new(()));
         let (used_bytes, late) = (Mutex::new(None), AtomicBool::new(false));
-        let store = Self(Arc::new(Inner { disk, layout, id, meta, switch, used_bytes, late }));
+        let (owner, lockless) = (owner.to_owned(), Once::new());
+        let store = Self(Arc::new(Inner { disk, layout, id, meta, owner, switch, used_bytes, late, lockless }));
         if store.writable() {
             store.make_ready(keep)?;
         }
@@ -105,7 +140,7 @@ impl Store {
         if !self.writable() {
             return Ok(());
         }
-        let probe = self.layout().probe();
+        let probe = self.layout().probe(&self.0.owner);
         remove_any(self.disk(), &probe).doing("remove", &probe)?;
         match self.disk().create_new(&probe) {
             Err(e) if matches!(e.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) => return Ok(()),
@@ -133,7 +168,7 @@ impl Store {
         for dir in self.layout().directories() {
             make_dirs(self.disk(), &dir).doing("create", &dir)?;
         }
-        let _switch = self.switch_write();
+        let _switch = self.switch_write()?;
         self.settle()?;
         self.sweep(keep)
     }
@@ -189,14 +224,32 @@ impl Store {
     }
 
     /// For every change of the replicas. Forgets what they use.
-    fn switch_write(&self) -> RwLockWriteGuard<'_, ()> {
+    fn switch_write(&self) -> Result<Switching<'_>, StoreError> {
         *self.used() = None;
         // The lock guards files, not memory: a panic while it was held is settled by the journal.
-        self.0.switch.write().unwrap_or_else(PoisonError::into_inner)
+        let inside = Inside::Writes(self.0.switch.write().unwrap_or_else(PoisonError::into_inner));
+        Ok(Switching { _outside: self.lock_file(Sharing::Alone)?, _inside: inside })
     }
 
-    fn switch_read(&self) -> RwLockReadGuard<'_, ()> {
-        self.0.switch.read().unwrap_or_else(PoisonError::into_inner)
+    fn switch_read(&self) -> Result<Switching<'_>, StoreError> {
+        let inside = Inside::Reads(self.0.switch.read().unwrap_or_else(PoisonError::into_inner));
+        // Nothing of ours is made in a path that is only read.
+        let outside = if self.writable() { self.lock_file(Sharing::Shared)? } else { Box::new(()) };
+        Ok(Switching { _outside: outside, _inside: inside })
+    }
+
+    fn lock_file(&self, sharing: Sharing) -> Result<DiskLock, StoreError> {
+        let path = self.layout().lock();
+        match self.disk().lock(&path, sharing) {
+            Err(e) if e.kind() == ErrorKind::Unsupported => {
+                let store = self.id();
+                self.0.lockless.call_once(|| {
+                    tracing::warn!(%store, "its file system knows no locks: only one host may have this path attached");
+                });
+                Ok(Box::new(()))
+            }
+            other => other.doing("lock", &path),
+        }
     }
 }
 

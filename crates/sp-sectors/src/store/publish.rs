@@ -51,7 +51,7 @@ impl Store {
         self.check_writable()?;
         crash_point(CrashPoint::WorkerBeforePublish);
         {
-            let _switch = self.switch_write();
+            let _switch = self.switch_write()?;
             self.settle()?;
         }
         let filters = self.meta().filters();
@@ -79,7 +79,7 @@ impl Store {
     }
 
     fn switch(&self, attempt: AttemptId, ready: &[(SectorId, FileKind, [u8; 32])]) -> Result<(), StoreError> {
-        let _switch = self.switch_write();
+        let _switch = self.switch_write()?;
         // Another publish may have failed half-way since.
         self.settle()?;
         let mut switches = Vec::new();
@@ -107,7 +107,7 @@ impl Store {
         if !self.0.late.load(Ordering::SeqCst) {
             return Ok(false);
         }
-        let _switch = self.switch_write();
+        let _switch = self.switch_write()?;
         self.settle()?;
         self.0.late.store(false, Ordering::SeqCst);
         Ok(true)

@@ -44,13 +44,13 @@ impl Store {
     /// manifest written, and is from then on known by its root.
     pub fn manifest(&self, replica: &ReplicaId) -> Result<Manifest, StoreError> {
         {
-            let _switch = self.switch_read();
+            let _switch = self.switch_read()?;
             if let Some(head) = self.check_root(replica)? {
                 return self.read_list(replica.sector, &head);
             }
         }
         self.adopt(replica.sector, replica.kind)?;
-        let _switch = self.switch_read();
+        let _switch = self.switch_read()?;
         match self.head(replica.sector, replica.kind)? {
             Some(head) => self.read_list(replica.sector, &head),
             // A read-only path cannot keep it.
@@ -84,7 +84,7 @@ impl Store {
         if !self.writable() {
             return Ok(self.info_of(sector, &head));
         }
-        let _switch = self.switch_write();
+        let _switch = self.switch_write()?;
         // A publish may have taken its place while it was read.
         if self.found(&path)?.is_none_or(|now| now != before) {
             return Err(StoreError::Missing { sector, kind });
@@ -128,7 +128,7 @@ impl Store {
             _ => return Err(no_file()),
         };
         let file = {
-            let _switch = self.switch_read();
+            let _switch = self.switch_read()?;
             self.check_root(replica)?;
             self.disk().open(&path).doing("open", &path)?
         };

@@ -17,7 +17,7 @@ impl Store {
     /// ([`Store::discard`]). May be called again after a crash or an error.
     pub fn restore(&self, attempt: AttemptId, counting: &[FileKind]) -> Result<Vec<ReplicaInfo>, StoreError> {
         self.check_writable()?;
-        let _switch = self.switch_write();
+        let _switch = self.switch_write()?;
         self.settle()?;
         let (mut switches, mut infos) = (Vec::new(), Vec::new());
         let replaced = self.replaced_by(attempt)?.into_iter().filter(|(_, kind)| !counting.contains(kind));
@@ -43,7 +43,7 @@ impl Store {
     /// What the attempt has put in the place of something that it keeps, and that stands there still: whoever ends the
     /// attempt has to know first whether it counts.
     pub fn stands_in_place(&self, attempt: AttemptId) -> Result<Vec<ReplicaInfo>, StoreError> {
-        let _switch = self.switch_read();
+        let _switch = self.switch_read()?;
         let mut standing = Vec::new();
         for (sector, kind) in self.replaced_by(attempt)? {
             if self.has_data(sector, kind)?

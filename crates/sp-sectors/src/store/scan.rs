@@ -13,7 +13,7 @@ impl Store {
     /// Every replica in this store, from the manifest heads. Files of a Lotus path that nobody has read whole yet have
     /// no head: they are listed with a root of zero, primary if the path is CanStore.
     pub fn replicas(&self) -> Result<Vec<ReplicaInfo>, StoreError> {
-        let _switch = self.switch_read();
+        let _switch = self.switch_read()?;
         let mut found = Vec::new();
         for kind in FileKind::ALL {
             for sector in self.sectors(kind)? {
@@ -26,7 +26,7 @@ impl Store {
 
     /// What is known of one replica; none if it is not here.
     pub fn find(&self, sector: SectorId, kind: FileKind) -> Result<Option<ReplicaInfo>, StoreError> {
-        let _switch = self.switch_read();
+        let _switch = self.switch_read()?;
         self.replica_info(sector, kind)
     }
 
@@ -106,11 +106,14 @@ impl Store {
 
     /// Removes what a crash may have left: work of ended attempts, trash, manifests of no replica, half-written ones.
     pub(super) fn sweep(&self, keep: &BTreeSet<AttemptId>) -> Result<(), StoreError> {
-        let work = self.layout().work_dir();
-        for entry in self.disk().list(&work).doing("list", &work)? {
-            if !entry.name.parse().is_ok_and(|attempt| keep.contains(&attempt)) {
-                let path = work.join(&entry.name);
-                remove_any(self.disk(), &path).doing("remove", &path)?;
+        for dir in [self.layout().work_dir(), self.layout().owners_dir()] {
+            for entry in self.disk().list(&dir).doing("list", &dir)? {
+                let path = dir.join(&entry.name);
+                match entry.name.parse::<AttemptId>() {
+                    Ok(attempt) if keep.contains(&attempt) || self.is_others(attempt)? => {}
+                    Ok(attempt) => self.forget_work(attempt)?,
+                    Err(_) => remove_any(self.disk(), &path).doing("remove", &path)?,
+                }
             }
         }
         for kind in FileKind::ALL {

@@ -1,11 +1,12 @@
 //! The work directory of an attempt: what it makes lies here until it is published.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use sp_types::{AttemptId, FileKind, ReplicaId, SectorId};
 
 use super::Store;
-use crate::disk::{make_dirs, remove_any};
+use crate::disk::{make_dirs, read_all, remove_any, write_whole};
 use crate::error::{Doing, StoreError};
 
 /// How a published replica gets into a work directory.
@@ -27,11 +28,15 @@ pub struct WorkDir {
 
 const COPY_ALWAYS_BYTES: u64 = 1 << 20;
 
+/// Longest name of a worker.
+const OWNER_BYTES_MAX: u64 = 1024;
+
 impl Store {
     /// The work directory of an attempt, created if it is not there. It survives restarts as long as `Store::open` is
     /// told to keep it.
     pub fn work(&self, attempt: AttemptId) -> Result<WorkDir, StoreError> {
         self.check_writable()?;
+        self.own(attempt)?;
         let work = WorkDir::existing(self, attempt);
         for kind in FileKind::ALL {
             let dir = work.root().join(kind.name());
@@ -40,21 +45,59 @@ impl Store {
         Ok(work)
     }
 
-    /// The attempts that have a work directory.
+    /// The attempts of this worker that have a work directory.
     pub fn work_attempts(&self) -> Result<Vec<AttemptId>, StoreError> {
         let dir = self.layout().work_dir();
-        let entries = self.disk().list(&dir).doing("list", &dir)?;
-        Ok(entries.iter().filter_map(|e| e.name.parse().ok()).collect())
+        let mut own = Vec::new();
+        for entry in self.disk().list(&dir).doing("list", &dir)? {
+            if let Ok(attempt) = entry.name.parse()
+                && !self.is_others(attempt)?
+            {
+                own.push(attempt);
+            }
+        }
+        Ok(own)
     }
 
     /// Removes the work directory of an attempt that needs it no more; none there is fine.
     pub fn discard(&self, attempt: AttemptId) -> Result<(), StoreError> {
         self.check_writable()?;
-        let _switch = self.switch_write();
+        let _switch = self.switch_write()?;
         // A publish that was interrupted still needs what lies there.
         self.settle()?;
-        let path = self.layout().work(attempt);
-        remove_any(self.disk(), &path).doing("remove", &path)
+        self.forget_work(attempt)
+    }
+
+    /// Removes the work directory, and then the word whose it is.
+    pub(super) fn forget_work(&self, attempt: AttemptId) -> Result<(), StoreError> {
+        for path in [self.layout().work(attempt), self.layout().owner(attempt)] {
+            remove_any(self.disk(), &path).doing("remove", &path)?;
+        }
+        Ok(())
+    }
+
+    /// Does the attempt belong to another worker that has this path attached?
+    pub(super) fn is_others(&self, attempt: AttemptId) -> Result<bool, StoreError> {
+        Ok(!self.0.owner.is_empty() && self.owner_of(attempt)?.is_some_and(|owner| owner != self.0.owner))
+    }
+
+    /// Says, durably and before there is anything of it, that the attempt belongs to this worker.
+    fn own(&self, attempt: AttemptId) -> Result<(), StoreError> {
+        if self.0.owner.is_empty() || self.owner_of(attempt)?.as_ref() == Some(&self.0.owner) {
+            return Ok(());
+        }
+        // Another worker may be sweeping.
+        let _switch = self.switch_write()?;
+        let path = self.layout().owner(attempt);
+        write_whole(self.disk(), &path, self.0.owner.as_bytes()).doing("write", &path)
+    }
+
+    fn owner_of(&self, attempt: AttemptId) -> Result<Option<String>, StoreError> {
+        let path = self.layout().owner(attempt);
+        match read_all(self.disk(), &path, OWNER_BYTES_MAX) {
+            Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+            other => Ok(Some(String::from_utf8_lossy(&other.doing("read", &path)?).into_owned())),
+        }
     }
 }
 

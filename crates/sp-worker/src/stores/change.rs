@@ -190,7 +190,7 @@ impl Stores {
                 allow_to: request.allow_to.clone(),
                 ..StoreMeta::new(new_id, request.seal, request.store)
             };
-            Store::init(self.disk.clone(), root, &meta)?;
+            Store::create(&*self.disk, root, &meta)?;
         }
         if let Some(Attached { store: Some(store), .. }) = self.seen(root) {
             return Ok(store.id().clone());

@@ -32,6 +32,8 @@ const DEFAULT_STORE: &str = "storage";
 pub(crate) struct Stores {
     disk: Arc<dyn Disk>,
     data_dir: PathBuf,
+    /// Whose: several workers may have a path attached.
+    worker: String,
     list: RwLock<Vec<Attached>>,
 }
 
@@ -61,6 +63,7 @@ impl Stores {
     pub(crate) fn read(
         disk: Arc<dyn Disk>,
         data_dir: &Path,
+        worker: &str,
         home: &Path,
         local_storage: bool,
         new_id: &StoreId,
@@ -92,7 +95,7 @@ impl Stores {
             Attached { known, ..Attached::new(path, root) }
         };
         let list = config.storage_paths.into_iter().zip(roots).map(attached).collect();
-        Ok(Self { disk, data_dir: data_dir.to_owned(), list: RwLock::new(list) })
+        Ok(Self { disk, data_dir: data_dir.to_owned(), worker: worker.to_owned(), list: RwLock::new(list) })
     }
 
     /// The ids of all paths, also of those that are put aside, as far as they were ever read.
@@ -209,7 +212,7 @@ impl Stores {
 
     /// Opens a path and makes it one of ours. Blocks.
     fn open(&self, root: &Path, keep: &BTreeSet<AttemptId>) -> Result<Store, StoreError> {
-        let store = Store::open(self.disk.clone(), root, keep)?;
+        let store = Store::open_as(self.disk.clone(), root, &self.worker, keep)?;
         let twin = |a: &Attached| a.root != root && a.id().as_deref() == Some(store.id().as_str());
         if let Some(twin) = self.list().iter().find(|attached| twin(attached)) {
             let (id, other) = (store.id(), twin.root.display());
@@ -234,8 +237,8 @@ impl Attached {
 
 /// A crash may have come between making the store and listing it.
 fn init_if_new(disk: &Arc<dyn Disk>, path: &Path, meta: &StoreMeta) -> Result<(), StoreError> {
-    match Store::init(disk.clone(), path, meta) {
-        Ok(_) | Err(StoreError::AlreadyStore(_)) => Ok(()),
+    match Store::create(&**disk, path, meta) {
+        Ok(()) | Err(StoreError::AlreadyStore(_)) => Ok(()),
         Err(error) => Err(error),
     }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 
-use sp_sectors::{Disk, DiskFile, Entry, MemDisk, Metadata, Space};
+use sp_sectors::{Disk, DiskFile, DiskLock, Entry, MemDisk, Metadata, Sharing, Space};
 
 /// See the module.
 #[derive(Clone)]
@@ -86,6 +86,9 @@ impl Disk for HangingDisk {
     }
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
         self.on(from).copy(from, to)
+    }
+    fn lock(&self, path: &Path, sharing: Sharing) -> io::Result<DiskLock> {
+        self.on(path).lock(path, sharing)
     }
     fn space(&self, path: &Path) -> io::Result<Space> {
         self.on(path).space(path)

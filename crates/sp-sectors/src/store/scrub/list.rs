@@ -26,7 +26,7 @@ impl Store {
     /// What there is to scrub, by sector, then by kind: every replica, those whose manifest cannot be read (their root is
     /// zero then), and those of which only the manifest is left.
     pub fn to_scrub(&self) -> Result<Vec<ReplicaInfo>, StoreError> {
-        let _switch = self.switch_read();
+        let _switch = self.switch_read()?;
         let mut found = BTreeMap::new();
         for kind in FileKind::ALL {
             for sector in self.sectors(kind)? {

@@ -132,11 +132,11 @@ impl Scrub {
 
     fn begin(&mut self) -> Result<Plan, Scrubbed> {
         let (store, replica) = (self.store.clone(), self.replica.clone());
-        let _switch = store.switch_read();
         let unusable = |error: StoreError| {
             let reason = ScrubReason::Manifest(error.to_string());
             Scrubbed::Faulty(vec![ScrubFault::whole("", 1, reason)])
         };
+        let _switch = store.switch_read().map_err(unusable)?;
         let place = store.layout().replica(replica.sector, replica.kind);
         match store.standing(&replica) {
             Standing::Gone => Err(Scrubbed::Gone),
@@ -187,7 +187,14 @@ impl Scrub {
         let (store, replica) = (self.store.clone(), &self.replica);
         let path = self.path(&expected.name);
         let opened = {
-            let _switch = store.switch_read();
+            let _switch = match store.switch_read() {
+                Ok(switch) => switch,
+                Err(error) => {
+                    let reason = ScrubReason::Unreadable(error.to_string());
+                    self.add(ScrubFault::whole(&expected.name, expected.chunks.len(), reason));
+                    return Ok(());
+                }
+            };
             if !matches!(store.standing(replica), Standing::Here(_)) {
                 return Err(());
             }
@@ -266,9 +273,9 @@ impl Scrub {
     /// All has been read, or what is left is not of this replica any more.
     fn end(&mut self) -> Scrubbed {
         let faults = std::mem::take(&mut self.faults);
-        let standing = {
-            let _switch = self.store.switch_read();
-            self.store.standing(&self.replica)
+        let standing = match self.store.switch_read() {
+            Ok(_switch) => self.store.standing(&self.replica),
+            Err(error) => Standing::Unknown(error),
         };
         match (standing, self.foreign()) {
             (Standing::Gone, _) => Scrubbed::Gone,
