@@ -1,0 +1,126 @@
+//! Two workers with one directory, as two hosts have it over NFS: one store, two ways to it. Each may die and start while the
+//! other works there, and files move out of it and back, in both directions, and none is lost.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test of real processes")]
+
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::Value;
+use sp_tests::{Cluster, Setup, jobs, stores, wait};
+
+/// Longest that a whole proof may take on a busy machine.
+const PROOF_LIMIT: Duration = Duration::from_secs(600);
+
+const LIMIT: Duration = Duration::from_secs(60);
+
+#[test]
+fn a_directory_that_two_hosts_have_loses_nothing() {
+    let flags = ["--no-local-storage", "--no-default", "--addpiece=true", "--precommit1=true", "--precommit2=true"];
+    let right = flags.map(String::from).to_vec();
+    let sealing = vec![("left".to_owned(), vec!["--no-local-storage".to_owned()]), ("right".to_owned(), right)];
+    let mut cluster = Cluster::start(Setup { sealing, window: vec!["prover".into()], ..Setup::default() }).unwrap();
+    let shared = cluster.dir().join("shared").display().to_string();
+    let init = ["storage", "attach", "--worker", "left", "--init", "--seal", "--store", &shared];
+    let store = cluster.ctl_json(&init).unwrap()["store"].as_str().unwrap().to_owned();
+    let again = cluster.ctl_json(&["storage", "attach", "--worker", "right", &shared]).unwrap();
+    assert_eq!(again["store"], *store, "the same store");
+    let ways = wait::until("two ways to it", LIMIT, || {
+        let list = cluster.ctl_json(&["storage", "list"])?;
+        let rows = list.as_array().cloned().unwrap_or_default();
+        Ok((rows.len() == 1 && rows[0]["urls"].as_array().is_some_and(|urls| urls.len() == 2)).then_some(()))
+    });
+    ways.unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
+
+    assert_eq!(cluster.pledge(1).unwrap(), [0]);
+    // One host starts again and again while the other is at C2 there: it must not sweep what is not its own.
+    for _ in 0..3 {
+        wait::until("C2 to run", PROOF_LIMIT, || {
+            let lines = locks(&cluster)?;
+            Ok(lines.contains("C2 of 0 by left reads Vanilla").then_some(()))
+        })
+        .unwrap_or_else(|e| panic!("{e:#}: {:?}\n{}", locks(&cluster), cluster.tails()));
+        cluster.kill9("right").unwrap();
+        cluster.restart("right").unwrap();
+        cluster.wait_for_connection("right", true).unwrap();
+    }
+    cluster.wait_for_state(&[0], &["Proving"], PROOF_LIMIT).unwrap();
+    let history = cluster.ctl_json(&["sealing", "history"]).unwrap();
+    let lost = |row: &&Value| row["worker"] == "left" && row["result"] != "done";
+    assert_eq!(history.as_array().unwrap().iter().find(lost), None, "what left did was disturbed");
+
+    out_and_back(&mut cluster, &store, &shared);
+    let check = cluster.ctl_json(&["proving", "check", "0"]).unwrap();
+    assert!(check[0]["good"] == true && check[0]["sector"] == 0, "{check}\n{}", cluster.tails());
+    left_clean(&mut cluster, &shared);
+}
+
+/// Sector 0 goes to a path of the other host's own and back, while another sector is being made in the shared directory.
+fn out_and_back(cluster: &mut Cluster, store: &str, shared: &str) {
+    let own = cluster.dir().join("own").display().to_string();
+    let attach = ["storage", "attach", "--worker", "right", "--init", "--store", "--weight", "1", &own];
+    let own_store = cluster.ctl_json(&attach).unwrap()["store"].as_str().unwrap().to_owned();
+    assert_eq!(cluster.pledge(1).unwrap(), [1]);
+    for (round, (to, place)) in [(own_store.as_str(), own.as_str()), (store, shared)].repeat(2).into_iter().enumerate()
+    {
+        let moved = cluster.ctl_json(&["storage", "move", "0", "--to", to]).unwrap();
+        assert_eq!(moved[0]["done"], true, "{moved}");
+        let there = BTreeSet::from([("Cache".to_owned(), place.to_owned()), ("Sealed".to_owned(), place.to_owned())]);
+        let gone = wait::until("the old copies to go", LIMIT, || Ok((places(cluster)? == there).then_some(())));
+        gone.unwrap_or_else(|e| panic!("round {round}: {e:#}: {:?}\n{}", places(cluster), cluster.tails()));
+        // A move that is no move: it is there already, whichever host is asked.
+        let moved = cluster.ctl_json(&["storage", "move", "0", "--to", to]).unwrap();
+        assert_eq!((&moved[0]["files"], &moved[0]["done"]), (&Value::from(0), &Value::from(true)), "{moved}");
+        assert_eq!(places(cluster).unwrap(), there);
+        if round == 1 {
+            cluster.kill9("left").unwrap();
+            cluster.restart("left").unwrap();
+            cluster.wait_for_connection("left", true).unwrap();
+        }
+    }
+    cluster.ctl_json(&["sectors", "remove", "1", "--really-do-it"]).unwrap();
+    let gone = wait::until("sector 1 to be gone", LIMIT, || {
+        let is_gone = cluster.states()?.get(&1).is_none_or(|state| state == "Removed");
+        Ok((is_gone && jobs::list(cluster)?.is_empty()).then_some(()))
+    });
+    gone.unwrap_or_else(|e| panic!("{e:#}: {:?}\n{}", cluster.states(), cluster.tails()));
+    assert_eq!(locks(cluster).unwrap(), "", "no lock outlives its attempt");
+}
+
+/// Nothing but the sector's files is in the directory, and they have the right digests.
+fn left_clean(cluster: &mut Cluster, shared: &str) {
+    for name in ["left", "right", "prover"] {
+        cluster.kill9(name).unwrap();
+    }
+    for place in [".sp/work", ".sp/owners", ".sp/journal"] {
+        let dir = Path::new(shared).join(place);
+        let entries: Vec<_> = std::fs::read_dir(&dir).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert!(entries.is_empty(), "{}: {entries:?}", dir.display());
+    }
+    let kept = stores::verified(shared.as_ref()).unwrap();
+    let kept: BTreeSet<_> = kept.iter().map(|info| (info.id.sector.number, info.id.kind.name())).collect();
+    assert_eq!(kept, BTreeSet::from([(0, "sealed"), (0, "cache")]));
+}
+
+/// Who has locked what, a line for each.
+fn locks(cluster: &Cluster) -> anyhow::Result<String> {
+    let rows = cluster.ctl_json(&["storage", "locks"])?;
+    let words = |row: &Value, key: &str| {
+        let kinds = row[key].as_array().cloned().unwrap_or_default();
+        kinds.iter().filter_map(Value::as_str).collect::<Vec<_>>().join(",")
+    };
+    let line = |row: &Value| {
+        let (task, worker) = (row["task"].as_str().unwrap_or_default(), row["worker"].as_str().unwrap_or_default());
+        let (read, write) = (words(row, "read"), words(row, "write"));
+        format!("{task} of {} by {worker} reads {read} writes {write}\n", row["sector"])
+    };
+    Ok(rows.as_array().map(|rows| rows.iter().map(line).collect()).unwrap_or_default())
+}
+
+/// Kind and path of every file of sector 0 that the index knows.
+fn places(cluster: &Cluster) -> anyhow::Result<BTreeSet<(String, String)>> {
+    let found = cluster.ctl_json(&["storage", "find", "0"])?;
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let rows = found.as_array().cloned().unwrap_or_default();
+    Ok(rows.iter().map(|row| (text(row, "kind"), text(row, "local_path"))).collect())
+}
