@@ -8,6 +8,7 @@ use sp_net::retry::Backoff;
 use sp_net::{Env, client, sized, status};
 use sp_proto::v1;
 use sp_proto::v1::index_client::IndexClient;
+use sp_proto::v1::index_query_client::IndexQueryClient;
 use sp_proto::v1::{index_fact, index_scheduler_message::Body};
 use sp_types::SessionId;
 use tokio::sync::mpsc;
@@ -125,10 +126,19 @@ impl IndexView {
         self.answer(index.find_sector(v1::FindSectorRequest { miner, sector })).await
     }
 
-    /// A connection of its own: it is seldom needed.
+    /// Asks the index itself what lies on a store.
+    pub(crate) async fn ask_replicas(&self, page: v1::ListReplicasRequest) -> Result<v1::ListReplicasReply, String> {
+        let mut index = sized!(IndexQueryClient::new(self.channel()?));
+        self.answer(index.list_replicas(page)).await
+    }
+
     fn client(&self) -> Result<IndexClient<Channel>, String> {
-        let channel = client::channel(&self.env, &self.url).map_err(|error| error.to_string())?;
-        Ok(sized!(IndexClient::new(channel)))
+        Ok(sized!(IndexClient::new(self.channel()?)))
+    }
+
+    /// A connection of its own: it is seldom needed.
+    fn channel(&self) -> Result<Channel, String> {
+        client::channel(&self.env, &self.url).map_err(|error| error.to_string())
     }
 
     async fn answer<T>(&self, asked: impl Future<Output = Result<Response<T>, Status>>) -> Result<T, String> {
