@@ -2,6 +2,7 @@
 
 mod delete;
 mod journal;
+mod observe;
 mod publish;
 mod read;
 mod restore;
@@ -24,6 +25,7 @@ use crate::error::{Doing, StoreError};
 use crate::layout::Layout;
 use crate::store_meta::StoreMeta;
 pub use delete::Deleted;
+pub use observe::{Seen, Stray};
 pub use publish::Output;
 pub use read::ReplicaFile;
 pub use scrub::{Scrub, ScrubFault, ScrubReason, ScrubStep, Scrubbed};
@@ -38,6 +40,8 @@ struct Inner {
     layout: Layout,
     id: StoreId,
     meta: RwLock<Arc<StoreMeta>>,
+    /// Another process may have it: nothing is written here.
+    observed: bool,
     /// Held for writing while a replica and its manifest change places, for reading while both are opened.
     switch: RwLock<()>,
     /// Bytes of all replicas at the last scan; none after a change.
@@ -75,6 +79,14 @@ impl Store {
     ///
     /// A path that is neither CanSeal nor CanStore is only read.
     pub fn open(disk: Arc<dyn Disk>, path: &Path, keep: &BTreeSet<AttemptId>) -> Result<Self, StoreError> {
+        let store = Self::opened(disk, path, false)?;
+        if store.writable() {
+            store.make_ready(keep)?;
+        }
+        Ok(store)
+    }
+
+    fn opened(disk: Arc<dyn Disk>, path: &Path, observed: bool) -> Result<Self, StoreError> {
         let layout = Layout::new(path);
         if !exists(&*disk, &layout.meta()).doing("read", &layout.meta())? {
             return Err(StoreError::NotAStore(path.to_owned()));
@@ -82,11 +94,7 @@ impl Store {
         let (id, meta) = read_meta(&*disk, &layout)?;
         let (meta, switch) = (RwLock::new(Arc::new(meta)), RwLock::new(()));
         let (used_bytes, late) = (Mutex::new(None), AtomicBool::new(false));
-        let store = Self(Arc::new(Inner { disk, layout, id, meta, switch, used_bytes, late }));
-        if store.writable() {
-            store.make_ready(keep)?;
-        }
-        Ok(store)
+        Ok(Self(Arc::new(Inner { disk, layout, id, meta, observed, switch, used_bytes, late })))
     }
 
     /// Reads `sectorstore.json` again. A path that may be written from now on is made ready for it, as [`Store::open`]
@@ -170,10 +178,10 @@ impl Store {
         Ok(StoreStat { capacity_bytes: space.capacity_bytes, fs_available_bytes: space.available_bytes, used_bytes })
     }
 
-    /// False for a path that is neither CanSeal nor CanStore.
+    /// False for a path that is neither CanSeal nor CanStore, and for one that is only observed.
     pub fn writable(&self) -> bool {
         let meta = self.meta();
-        meta.can_seal || meta.can_store
+        !self.0.observed && (meta.can_seal || meta.can_store)
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {
