@@ -18,6 +18,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use sp_env::{CrashPoint, crash_point};
 use sp_types::{AttemptId, FileKind, SectorId, StoreId};
 
 use crate::disk::{Disk, exists, make_dirs, remove_any};
@@ -71,6 +72,7 @@ impl Store {
         }
         make_dirs(&*disk, path).doing("create", path)?;
         meta.write(&*disk, &layout.meta())?;
+        crash_point(CrashPoint::WorkerAttachNamed);
         Self::open(disk, path, &BTreeSet::new())
     }
 

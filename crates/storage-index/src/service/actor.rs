@@ -220,6 +220,8 @@ impl Actor {
     async fn persist(&mut self, rows: Vec<RowChange>) -> Result<(), CommitError> {
         let declaring = std::mem::take(&mut self.declaring);
         let reserving = rows.iter().any(|row| matches!(row, RowChange::PutReservation(..)));
+        let attaching = rows.iter().any(|row| matches!(row, RowChange::PutStore(..)));
+        let deleting = rows.iter().any(|row| matches!(row, RowChange::DeleteReplica(..)));
         let fencing = rows.iter().any(|row| matches!(row, RowChange::PutFence(..)));
         let reach = |wanted: bool, point| {
             if wanted {
@@ -229,6 +231,8 @@ impl Actor {
         reach(declaring, CrashPoint::IndexBeforeDeclare);
         reach(reserving, CrashPoint::IndexBeforeReserve);
         reach(fencing, CrashPoint::IndexBeforeFence);
+        reach(attaching, CrashPoint::IndexBeforeAttach);
+        reach(deleting, CrashPoint::IndexBeforeDelete);
         if !rows.is_empty() {
             let state = self.state.clone();
             self.env.blocking(move || state.commit(rows::batch(&rows))).await?;
@@ -236,6 +240,8 @@ impl Actor {
         reach(declaring, CrashPoint::IndexAfterDeclare);
         reach(reserving, CrashPoint::IndexAfterReserve);
         reach(fencing, CrashPoint::IndexAfterFence);
+        reach(attaching, CrashPoint::IndexAfterAttach);
+        reach(deleting, CrashPoint::IndexAfterDelete);
         Ok(())
     }
 
