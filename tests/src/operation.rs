@@ -24,7 +24,7 @@ pub enum Kind {
     Move,
     /// A directory with a file in it becomes a path.
     Attach,
-    /// Every path is scrubbed.
+    /// Every path of a worker is scrubbed.
     Scrub,
 }
 
@@ -37,8 +37,8 @@ pub enum Operation {
     Move(u64, String),
     /// Of this directory to this worker.
     Attach(String, PathBuf),
-    /// Of everything.
-    Scrub,
+    /// Of everything that this worker has.
+    Scrub(String),
 }
 
 impl Kind {
@@ -129,8 +129,8 @@ impl Operation {
                 }
                 args
             }
-            Self::Scrub if first => words(&["storage", "scrub", "--anew", "--no-wait"]),
-            Self::Scrub => words(&["storage", "scrub"]),
+            Self::Scrub(worker) if first => words(&["storage", "scrub", "--worker", worker, "--anew", "--no-wait"]),
+            Self::Scrub(worker) => words(&["storage", "scrub", "--worker", worker]),
         }
     }
 
@@ -161,7 +161,7 @@ impl Operation {
                 let is = |row: &&Value| row["store"] == attached["store"] && row["healthy"] == true;
                 Ok(listed.as_array().context("no list")?.iter().any(|row| is(&row)))
             }
-            Self::Scrub => {
+            Self::Scrub(_) => {
                 ask()?;
                 Ok(true)
             }

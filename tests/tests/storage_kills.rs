@@ -178,7 +178,8 @@ impl Trial {
                 fs::write(path.join("sealed").join(format!("s-t01000-{}", 9000 + number)), [7; 3000]).unwrap();
                 Operation::Attach(KEEPER.to_owned(), path)
             }
-            Kind::Scrub => Operation::Scrub,
+            // Not the built-in workers: nobody here knows them.
+            Kind::Scrub => Operation::Scrub((*self.random.pick(&[MAKER, KEEPER])).to_owned()),
         }
     }
 
@@ -213,9 +214,12 @@ impl Trial {
             Kind::Finalize => &[MAKER, "executors", "scheduler", "index"],
             Kind::Fetch => &[MAKER, KEEPER, "scheduler", "index"],
             Kind::Move | Kind::Attach => &[KEEPER, KEEPER, "scheduler", "index"],
-            Kind::Scrub => &[KEEPER, MAKER],
+            Kind::Scrub => &[],
         };
-        let victim = *self.random.pick(victims);
+        let victim = match operation {
+            Operation::Scrub(worker) => worker.as_str(),
+            _ => self.random.pick(victims),
+        };
         let mut asking = operation.begin(&self.cluster).unwrap();
         std::thread::sleep(Duration::from_millis(self.random.below(250)));
         match victim {
