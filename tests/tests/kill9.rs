@@ -12,7 +12,7 @@ use sp_env::CrashPoint;
 use sp_tests::executions::{self, Executions};
 use sp_tests::jobs::{self, Job, Victim};
 use sp_tests::random::Random;
-use sp_tests::{Cluster, Role, Setup, process, stores, wait};
+use sp_tests::{Cluster, Role, Setup, audit, process, stores, wait};
 use sp_types::FileKind;
 
 /// Phases whose executor starts are counted.
@@ -258,7 +258,9 @@ impl Trial {
                 jobs::list(&self.cluster)?.into_iter().filter(|job| job.state != "queued").collect();
             if at_work.is_empty() { Ok(Some(())) } else { Err(anyhow::anyhow!("{at_work:?}")) }
         });
-        rest.unwrap_or_else(|e| panic!("{e:#}\n{}", self.cluster.tails()));
+        let rest = rest.and_then(|()| audit::clean(&self.cluster));
+        let files = rest.unwrap_or_else(|e| panic!("{e:#}\n{}", self.cluster.tails()));
+        println!("an audit of {files} files finds nothing wrong");
     }
 
     fn report(&self) {
