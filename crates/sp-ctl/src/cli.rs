@@ -59,6 +59,11 @@ enum Noun {
     #[command(subcommand)]
     Storage(storage::Storage),
     /// Compare what is said of storage paths with what lies on them, and name what is wrong.
+    ///
+    /// Looks at the paths that this host can see, and changes nothing: files that are listed and not there, there and not
+    /// listed, or of another root or length; finished sectors without the files that prove them; what attempts that are
+    /// over have left; space that stays reserved for nobody. What is wrong counts only when two looks a second apart agree.
+    /// The exit code is 1 when there is something.
     Audit(audit::Audit),
     /// Proof parameters on this machine (runs sp-verify).
     #[command(disable_help_flag = true)]

@@ -25,10 +25,7 @@ use told::Told;
 /// What is seen in two looks so far apart is not just under way.
 const BETWEEN_LOOKS: Duration = Duration::from_secs(1);
 
-/// Compare what the scheduler and the storage index say with what lies on the storage paths that this host can see, and
-/// name everything that is wrong: files that are listed and not there, there and not listed, or of another root; finished
-/// sectors without the files that prove them; what attempts have left over; space that stays reserved for nobody. Nothing
-/// is changed. What is wrong counts only when two looks a second apart agree. The exit code is 1 when there is something.
+/// Compare what is said of storage paths with what lies on them, and name what is wrong.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Audit {
     /// Look at a storage path here, whatever place is recorded for it. May be given several times.
