@@ -245,12 +245,14 @@ impl Cluster {
 
     /// Runs `sp-ctl` against this cluster.
     pub fn ctl(&self, args: &[&str]) -> Result<Output> {
-        let output = Command::new(bin_dir()?.join("sp-ctl"))
-            .arg("--scheduler")
-            .arg(self.url("scheduler")?)
-            .args(args)
-            .output()?;
-        Ok(output)
+        Ok(self.ctl_command(args)?.output()?)
+    }
+
+    /// `sp-ctl` against this cluster, not started.
+    pub fn ctl_command(&self, args: &[&str]) -> Result<Command> {
+        let mut command = Command::new(bin_dir()?.join("sp-ctl"));
+        command.arg("--scheduler").arg(self.url("scheduler")?).args(args);
+        Ok(command)
     }
 
     /// Runs `sp-ctl --json` and parses what it prints; failure carries its stderr.

@@ -2,11 +2,13 @@
 #![forbid(unsafe_code)]
 #![allow(clippy::disallowed_methods, reason = "the harness stands outside the services and watches real time")]
 
+pub mod audit;
 pub mod cluster;
 pub mod executions;
 pub mod figures;
 pub mod jobs;
 pub mod judge;
+pub mod operation;
 pub mod parameters;
 pub mod process;
 pub mod random;

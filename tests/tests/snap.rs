@@ -96,7 +96,12 @@ fn the_data_comes_out_of_the_update(cluster: &Cluster, data: &[u8]) {
     });
     let out = cluster.dir().join("out");
     cluster.ctl_json(&["sectors", "unseal", SECTOR, "--output", &out.display().to_string()]).unwrap();
-    assert!(std::fs::read(out).unwrap() == data, "what came out is not what went in");
+    assert!(std::fs::read(&out).unwrap() == data, "what came out is not what went in");
+    let unseal = ["sectors", "unseal", SECTOR, "--output", &out.display().to_string()];
+    cluster.ctl_json(&[&unseal[..], &["--offset", "1000", "--size", "300"]].concat()).unwrap();
+    assert!(std::fs::read(&out).unwrap() == data[1000..1300], "a part of it is another");
+    let beyond = cluster.ctl(&[&unseal[..], &["--offset", "1000", "--size", "501"]].concat()).unwrap();
+    assert_eq!(beyond.status.code(), Some(2), "{beyond:?}");
 }
 
 /// The file is lost on the disk; it comes back byte for byte.

@@ -132,6 +132,12 @@ impl IndexView {
         self.answer(index.list_locks(v1::ListLocksRequest {})).await
     }
 
+    /// Asks the index itself what lies on a store.
+    pub(crate) async fn ask_replicas(&self, page: v1::ListReplicasRequest) -> Result<v1::ListReplicasReply, String> {
+        let mut index = sized!(IndexQueryClient::new(self.channel()?));
+        self.answer(index.list_replicas(page)).await
+    }
+
     fn client(&self) -> Result<IndexClient<Channel>, String> {
         Ok(sized!(IndexClient::new(self.channel()?)))
     }

@@ -2,7 +2,9 @@
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{explain, info, params, proving, sched, sealing, sectors, storage, tasks, verify, workers};
+use crate::commands::{
+    audit, explain, info, params, proving, sched, sealing, sectors, storage, tasks, verify, workers,
+};
 use crate::context::Context;
 use crate::demo;
 use crate::error::CommandError;
@@ -56,6 +58,13 @@ enum Noun {
     /// Paths that hold sector files.
     #[command(subcommand)]
     Storage(storage::Storage),
+    /// Compare what is said of storage paths with what lies on them, and name what is wrong.
+    ///
+    /// Looks at the paths that this host can see, and changes nothing: files that are listed and not there, there and not
+    /// listed, or of another root or length; finished sectors without the files that prove them; what attempts that are
+    /// over have left; space that stays reserved for nobody. What is wrong counts only when two looks a second apart agree.
+    /// The exit code is 1 when there is something.
+    Audit(audit::Audit),
     /// Proof parameters on this machine (runs sp-verify).
     #[command(disable_help_flag = true)]
     Params(params::Params),
@@ -79,6 +88,7 @@ impl Cli {
             Noun::Sectors(noun) => noun.run(&context).await,
             Noun::Proving(noun) => noun.run(&context).await,
             Noun::Storage(noun) => noun.run(&context).await,
+            Noun::Audit(verb) => verb.run(&context).await,
             Noun::Params(verb) => verb.run(&context),
             Noun::Verify(verb) => verb.run(&context),
             Noun::Demo(verb) => verb.run().await,

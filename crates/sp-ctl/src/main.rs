@@ -1,4 +1,4 @@
-//! `sp-ctl`: the command line of sp-cluster. Asks the scheduler, and the data ports that it names; nobody else.
+//! `sp-ctl`: the command line of sp-cluster. Asks the scheduler, and the data ports that it names; an audit looks at the disks here, too.
 #![forbid(unsafe_code)]
 // The command line is not a service: it has no simulated clock or disk, it uses the machine it runs on.
 #![allow(clippy::disallowed_methods)]

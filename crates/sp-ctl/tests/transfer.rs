@@ -89,3 +89,41 @@ async fn damaged_data_leaves_no_file() {
     assert!(ran.err.contains("digest"), "{}", ran.err);
     assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_of_the_data_is_read_by_itself() {
+    let cluster = Cluster::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let output = directory.path().join("part");
+    let data = bytes(2 * MIB + 5);
+    cluster.with(|state| {
+        state.piece = data.clone();
+        state.break_after = Some(MIB / 2);
+    });
+    let unseal = ["sectors", "unseal", "1", "--output", output.to_str().unwrap()];
+    let part = ["--offset", "1000", "--size", "1048576"];
+    let ran = cluster.ctl(&[&unseal[..], &part].concat()).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert!(ran.out.starts_with("Wrote 1048576 bytes of sector 1, from byte 1000 on, to "), "{}", ran.out);
+    assert!(std::fs::read(&output).unwrap() == data[1000..1000 + MIB]);
+
+    let rest = cluster.ctl(&[&unseal[..], &["--offset", "2097150", "--json"]].concat()).await;
+    let told: serde_json::Value = serde_json::from_str(&rest.out).unwrap();
+    assert_eq!((told["written_bytes"].as_u64(), told["checked"].as_str()), (Some(7), Some("chunk_digests")), "{told}");
+    assert!(std::fs::read(&output).unwrap() == data[2 * MIB - 2..]);
+
+    std::fs::remove_file(&output).unwrap();
+    for (bad, why) in [
+        (&["--offset", "2097157"][..], "nothing is asked for from byte 2097157 on"),
+        (&["--offset", "1", "--size", "2097152"], ""),
+        (&["--size", "0"], "nothing is asked for from byte 0 on"),
+        (&["--offset", "2097152", "--size", "6"], "ends at byte 2097158"),
+    ] {
+        let ran = cluster.ctl(&[&unseal[..], bad].concat()).await;
+        let good = why.is_empty();
+        assert_eq!(ran.code, if good { 0 } else { 2 }, "{bad:?}: {}", ran.err);
+        assert!(ran.err.contains(why) && output.exists() == good, "{bad:?}: {}", ran.err);
+        drop(std::fs::remove_file(&output));
+    }
+    assert_eq!(cluster.ctl(&["sectors", "unseal", "1", "--size", "5"]).await.code, 2, "to where?");
+}

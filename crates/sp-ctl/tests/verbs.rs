@@ -4,8 +4,12 @@
 
 mod cluster;
 
+use std::sync::Arc;
+
 use cluster::{Cluster, ctl_at};
 use serde_json::Value;
+use sp_sectors::{RealDisk, Store, StoreMeta};
+use sp_types::{FileKind, SectorId, StoreId};
 use tonic::Code;
 
 async fn json(cluster: &Cluster, arguments: &[&str]) -> Value {
@@ -294,4 +298,42 @@ async fn paths_are_scrubbed() {
     assert!(bad.code == 1 && bad.err.contains("1 files are not what they should be"), "{bad:?}");
     assert!(bad.out.contains("bad   3       Sealed  digests  faulty  5\n"), "{}", bad.out);
     assert_eq!(cluster.ctl(&["storage", "scrub", "--stop", "--deep"]).await.code, 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_audit_says_what_is_wrong() {
+    let (cluster, dir) = (Cluster::start().await, tempfile::tempdir().unwrap());
+    let meta = StoreMeta::new(&StoreId::new("store-1").unwrap(), true, false);
+    let store = Store::init(Arc::new(RealDisk), dir.path(), &meta).unwrap();
+    let attempt = "1.1".parse().unwrap();
+    let work = store.work(attempt).unwrap();
+    // Sector 1 is the one that is Proving.
+    let sector = |number| SectorId { miner: 0, number };
+    let mut outputs = vec![];
+    for (number, kind) in [(1, FileKind::Sealed), (1, FileKind::Cache), (4, FileKind::Sealed)] {
+        let place = work.path(sector(number), kind);
+        let file = if kind == FileKind::Cache { place.join("p_aux") } else { place.clone() };
+        std::fs::create_dir_all(file.parent().unwrap()).unwrap();
+        std::fs::write(file, "x").unwrap();
+        outputs.push((sector(number), kind));
+    }
+    let infos = store.publish(attempt, &outputs).unwrap();
+    store.discard(attempt).unwrap();
+    cluster.with(|state| {
+        state.path = dir.path().display().to_string();
+        state.replicas = infos.into_iter().map(Into::into).collect();
+    });
+    let ran = cluster.ctl(&["audit", "--digests"]).await;
+    assert_eq!(ran.out, "3 files on 1 paths, 1 finished sectors: nothing is wrong\n", "{}", ran.err);
+    assert_eq!(json(&cluster, &["audit", "--wait", "5s"]).await["clean"], true);
+
+    std::fs::remove_file(dir.path().join("sealed/s-t00-4")).unwrap();
+    let bad = cluster.ctl(&["audit", "--json"]).await;
+    let report: Value = serde_json::from_str(&bad.out).unwrap();
+    let finding = &report["findings"][0];
+    assert_eq!((&finding["fault"], &finding["sector"]), (&"missing".into(), &4.into()), "{report}");
+    assert!(bad.code == 1 && bad.err.contains("1 things are wrong"), "{bad:?}");
+    let waited = cluster.ctl(&["audit", "--wait", "1s"]).await;
+    assert!(waited.code == 1 && waited.out.contains("sector 4, sealed: the index lists it, and it is not there"));
+    assert_eq!(cluster.ctl(&["audit", "--path", "/nowhere"]).await.code, 2);
 }

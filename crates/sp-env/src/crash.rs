@@ -54,26 +54,85 @@ crash_points! {
     IndexBeforeFence = "index-before-fence",
     /// Index: a fence is durable, not passed on.
     IndexAfterFence = "index-after-fence",
+    /// Index: a store is taken in, or described anew, not durable.
+    IndexBeforeAttach = "index-before-attach",
+    /// Index: a store is durable, nobody was told.
+    IndexAfterAttach = "index-after-attach",
+    /// Index: a replica is gone, not durable.
+    IndexBeforeDelete = "index-before-delete",
+    /// Index: that a replica is gone is durable, nobody was told.
+    IndexAfterDelete = "index-after-delete",
     /// Worker: an assignment has arrived.
     WorkerAssigned = "worker-assigned",
+    /// Worker: a chunk has been written into the work directory, others have not.
+    WorkerMidFetch = "worker-mid-fetch",
+    /// Worker: a file of another of its stores is here without having been copied, nothing is checked.
+    WorkerMidShare = "worker-mid-share",
     /// Worker: inputs are here, the executor has not started.
     WorkerFetched = "worker-fetched",
     /// Worker: the executor has answered, its answer is not recorded.
     WorkerAnswered = "worker-answered",
     /// Worker: the executor is done, nothing published.
     WorkerBeforePublish = "worker-before-publish",
+    /// Worker: the record of a publish is durable, nothing is in its place.
+    WorkerPublishRecorded = "worker-publish-recorded",
+    /// Worker: an output is in its place, its manifest is not.
+    WorkerPublishData = "worker-publish-data",
     /// Worker: some outputs are renamed into place, some not.
     WorkerMidPublish = "worker-mid-publish",
+    /// Worker: everything is in its place, the record of the publish still there.
+    WorkerPublishSwitched = "worker-publish-switched",
     /// Worker: outputs published, not declared.
     WorkerAfterPublish = "worker-after-publish",
     /// Worker: the result is durable, not sent.
     WorkerResultSaved = "worker-result-saved",
     /// Worker: the result was sent, not acknowledged.
     WorkerResultSent = "worker-result-sent",
+    /// Worker: a replica is to be deleted.
+    WorkerBeforeDelete = "worker-before-delete",
+    /// Worker: its data is out of its place, its manifest is still there.
+    WorkerDeleteAside = "worker-delete-aside",
+    /// Worker: its manifest is gone, its data is not freed.
+    WorkerDeleteTrash = "worker-delete-trash",
+    /// Worker: a replica is deleted, the index was not told.
+    WorkerAfterDelete = "worker-after-delete",
+    /// Worker: a directory has a `sectorstore.json`, and nothing else of a store.
+    WorkerAttachNamed = "worker-attach-named",
+    /// Worker: a store is open, and not in `storage.json`.
+    WorkerAttachOpened = "worker-attach-opened",
+    /// Worker: a store is in `storage.json`, the index was not told.
+    WorkerAttachSaved = "worker-attach-saved",
+    /// Worker: the index knows of a store, not of all that lies there.
+    WorkerMidDeclare = "worker-mid-declare",
+    /// Worker: a scrub is between two replicas.
+    WorkerMidScrub = "worker-mid-scrub",
+    /// Worker: how far a scrub is is durable.
+    WorkerScrubSaved = "worker-scrub-saved",
     /// Executor: a request has arrived.
     ExecutorStarted = "executor-started",
     /// Executor: the work is done, not answered.
     ExecutorFinished = "executor-finished",
+}
+
+impl CrashPoint {
+    /// Those that only storage comes by: moves, deletes, attached paths, scrubs.
+    pub const STORAGE: &'static [Self] = &[
+        Self::IndexBeforeAttach,
+        Self::IndexAfterAttach,
+        Self::IndexBeforeDelete,
+        Self::IndexAfterDelete,
+        Self::WorkerMidShare,
+        Self::WorkerBeforeDelete,
+        Self::WorkerDeleteAside,
+        Self::WorkerDeleteTrash,
+        Self::WorkerAfterDelete,
+        Self::WorkerAttachNamed,
+        Self::WorkerAttachOpened,
+        Self::WorkerAttachSaved,
+        Self::WorkerMidDeclare,
+        Self::WorkerMidScrub,
+        Self::WorkerScrubSaved,
+    ];
 }
 
 /// True when this process is to crash at `point` now; consumes the token.

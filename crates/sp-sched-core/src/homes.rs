@@ -105,7 +105,7 @@ impl Core {
     fn misses_home(&self, sector: &Sector) -> bool {
         let Some(home) = &sector.home else { return false };
         let here = |file: &SectorFile| self.facts.replicas_of(sector.number, file).any(|(id, _)| id.store == *home);
-        !sector.files.iter().all(here)
+        !sector.files.iter().filter(|file| file.kind != FileKind::Vanilla).all(here)
     }
 
     /// The path that an operator has named for the sector's files, as long as it can take this kind.
@@ -259,9 +259,10 @@ impl Core {
 }
 
 impl StoreFact {
-    /// Do finished files of this kind belong here?
+    /// Do finished files of this kind belong here? What a proof is made of is never one: it goes with the proof, or stays
+    /// where it is when an operator has put the sector past it.
     pub(crate) fn is_home_of(&self, kind: FileKind) -> bool {
-        self.can_store && self.allows(kind)
+        self.can_store && self.allows(kind) && kind != FileKind::Vanilla
     }
 }
 

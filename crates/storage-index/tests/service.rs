@@ -441,6 +441,12 @@ async fn files_are_found_with_stores_to_fetch_them_to_and_new_ones_are_placed() 
     assert_eq!((allocated.stores.len(), allocated.refused.len()), (0, 3));
     assert_eq!(allocated.refused[0].reason, "CanStore is off");
 
+    let page = |after_sector| v1::ListReplicasRequest { store: "st".into(), after_miner: 1000, after_sector };
+    let listed = query.list_replicas(page(None)).await.unwrap().into_inner();
+    assert_eq!(listed, v1::ListReplicasReply { replicas: vec![replica(1)], more: false });
+    let behind = query.list_replicas(page(Some(7))).await.unwrap().into_inner();
+    assert_eq!(behind, v1::ListReplicasReply::default());
+
     for senseless in [
         v1::BestAllocRequest { path_use: 77, ..wanted.clone() },
         v1::BestAllocRequest { kinds: vec![99], ..wanted.clone() },

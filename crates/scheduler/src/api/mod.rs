@@ -191,6 +191,7 @@ calls! {
     list_storage(ListStorageRequest) -> ListStoresReply = on_list_storage;
     find_storage(FindStorageRequest) -> FindStorageReply = on_find_storage;
     list_sector_locks(ListSectorLocksRequest) -> ListSectorLocksReply = on_list_sector_locks;
+    list_replicas(ListReplicasRequest) -> ListReplicasReply = on_list_replicas;
     move_storage(MoveStorageRequest) -> MoveStorageReply = on_move_storage;
     attach_storage(AttachStorageRequest) -> AttachStorageReply = on_attach_storage;
     detach_storage(DetachStorageRequest) -> DetachStorageReply = on_detach_storage;

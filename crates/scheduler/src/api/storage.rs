@@ -91,6 +91,17 @@ impl Api {
         Ok(v1::ListSectorLocksReply { locks: locks.into_iter().map(row).collect() })
     }
 
+    pub(super) async fn on_list_replicas(
+        &self,
+        request: v1::ListReplicasRequest,
+    ) -> Result<v1::ListReplicasReply, Status> {
+        let unanswered = |reason| {
+            let message = format!("the storage index does not answer: {reason}");
+            to_status(ErrorCode::Unavailable, message)
+        };
+        self.index.ask_replicas(request).await.map_err(unanswered)
+    }
+
     fn no_index(&self, reason: &str) -> Status {
         self.stuck(&format!("the index was asked instead: {reason}"))
     }

@@ -1,5 +1,6 @@
 //! One file per verb, one directory per noun. A verb asks, then prints; layouts shared by verbs lie in `layout`.
 
+pub(crate) mod audit;
 pub(crate) mod explain;
 pub(crate) mod info;
 pub(crate) mod params;

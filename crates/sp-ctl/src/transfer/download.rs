@@ -1,7 +1,9 @@
-//! Gets the data of a piece: streams it aside, checks its digest, then shows it under its name.
+//! Gets the data of a piece, or a part of it: streams it aside, checks the digest of the whole, then shows it under its name.
+//! A part has no digest of its own: the worker compares it with those of its file.
 
 use std::fs::File;
 use std::io::Write;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -21,6 +23,14 @@ const BREAKS_MAX: u32 = 5;
 pub(crate) struct Download<'a> {
     pub(crate) number: u64,
     pub(crate) path: &'a Path,
+    /// Of the data; not empty unless the data is.
+    pub(crate) range: Range<u64>,
+}
+
+impl Download<'_> {
+    fn bytes(&self) -> u64 {
+        self.range.end - self.range.start
+    }
 }
 
 /// Gets the piece that `piece` announces. A broken transfer goes on where it stopped, from whom the scheduler then names.
@@ -30,9 +40,9 @@ pub(crate) async fn receive(
     mut piece: GetPieceReply,
 ) -> Result<(), CommandError> {
     let mut aside = Aside::create(download.path)?;
-    let bar = bytes_bar(&format!("sector {}", download.number), piece.data_bytes);
+    let bar = bytes_bar(&format!("sector {}", download.number), download.bytes());
     let mut breaks = 0;
-    while aside.received_bytes < piece.data_bytes {
+    while aside.received_bytes < download.bytes() {
         let before = aside.received_bytes;
         let Err(failure) = stream(download, &piece, &mut aside, &bar).await else { continue };
         breaks = if aside.received_bytes > before { 1 } else { breaks + 1 };
@@ -51,7 +61,10 @@ pub(crate) async fn receive(
         }
     }
     bar.finish_and_clear();
-    aside.publish(&piece.data_digest)
+    if download.range == (0..piece.data_bytes) {
+        aside.check(&piece.data_digest)?;
+    }
+    aside.publish()
 }
 
 async fn stream(
@@ -61,27 +74,23 @@ async fn stream(
     bar: &ProgressBar,
 ) -> Result<(), CommandError> {
     let mut port = data_plane(&piece.data_url).await?;
-    let offset = aside.received_bytes;
+    let offset = download.range.start + aside.received_bytes;
     let ask = ReadPieceRequest {
         miner: piece.miner,
         sector: download.number,
         root: piece.root.clone(),
         offset,
-        size_bytes: piece.data_bytes - offset,
+        size_bytes: download.range.end - offset,
     };
     let mut chunks = port.read_piece(ask).await?.into_inner();
-    while aside.received_bytes < piece.data_bytes {
-        let broken = |reason: &str| {
-            CommandError::new(
-                Exit::Unavailable,
-                format!("{} at byte {}: {reason}", piece.data_url, aside.received_bytes),
-            )
-        };
+    while aside.received_bytes < download.bytes() {
+        let at = download.range.start + aside.received_bytes;
+        let broken =
+            |reason: &str| CommandError::new(Exit::Unavailable, format!("{} at byte {at}: {reason}", piece.data_url));
         let chunk =
             tokio::time::timeout(STALL_LIMIT, chunks.message()).await.map_err(|_| broken("the transfer stalled"))?;
         let Some(chunk) = chunk? else { return Err(broken("the transfer ended early")) };
-        let left = piece.data_bytes - aside.received_bytes;
-        if chunk.offset != aside.received_bytes || chunk.data.len() as u64 > left {
+        if chunk.offset != at || chunk.data.len() as u64 > download.range.end - at {
             return Err(broken("it sent other bytes than asked for"));
         }
         aside.append(&chunk.data)?;
@@ -119,7 +128,8 @@ impl Aside {
         Ok(())
     }
 
-    fn publish(&mut self, expected: &[u8]) -> Result<(), CommandError> {
+    /// Compares what has come, which is all of the data.
+    fn check(&mut self, expected: &[u8]) -> Result<(), CommandError> {
         let digest = self.digest.finalize();
         if expected.is_empty() && self.received_bytes > 0 {
             return Err(CommandError::failed("the scheduler names no digest of the data, so it cannot be checked"));
@@ -133,6 +143,10 @@ impl Aside {
             ));
             return Err(error.hint("the unsealed copy is damaged: `sectors release-unsealed N`, then unseal again"));
         }
+        Ok(())
+    }
+
+    fn publish(&mut self) -> Result<(), CommandError> {
         let shown = self.destination.display().to_string();
         self.file.sync_all().with_context(|| format!("cannot write {shown}"))?;
         std::fs::rename(&self.path, &self.destination).with_context(|| format!("cannot rename to {shown}"))?;

@@ -36,6 +36,10 @@ pub(crate) struct State {
     pub(crate) damaged: bool,
     /// What was attached last.
     pub(crate) attached: sp_proto::v1::AttachStore,
+    /// The path `store-1`: where it lies, and what is listed there.
+    pub(crate) path: String,
+    /// See above.
+    pub(crate) replicas: Vec<sp_proto::v1::Replica>,
     /// Where the data port listens.
     pub(crate) url: String,
 }

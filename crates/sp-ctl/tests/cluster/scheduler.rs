@@ -309,7 +309,8 @@ impl Scheduler for Cluster {
 
     async fn list_storage(&self, _: Request<ListStorageRequest>) -> Answer<ListStoresReply> {
         self.called("ListStorage")?;
-        let store = AttachedStore { store: "store-1".into(), can_seal: true, ..AttachedStore::default() };
+        let local_path = self.with(|state| state.path.clone());
+        let store = AttachedStore { store: "store-1".into(), can_seal: true, local_path, ..AttachedStore::default() };
         answer(ListStoresReply {
             stores: vec![StoreFact { store: Some(store), healthy: true, ..StoreFact::default() }],
             counts: vec![ReplicaCount { store: "store-1".into(), kind: FileKind::Sealed as i32, count: 2 }],
@@ -330,6 +331,17 @@ impl Scheduler for Cluster {
     async fn list_sector_locks(&self, _: Request<ListSectorLocksRequest>) -> Answer<ListSectorLocksReply> {
         self.called("ListSectorLocks")?;
         answer(ListSectorLocksReply::default())
+    }
+
+    /// One sector a page.
+    async fn list_replicas(&self, ask: Request<ListReplicasRequest>) -> Answer<ListReplicasReply> {
+        self.called("ListReplicas")?;
+        let ListReplicasRequest { store: _, after_miner: _, after_sector } = ask.into_inner();
+        let mut left = self.with(|state| state.replicas.clone());
+        left.retain(|replica| after_sector.is_none_or(|after| replica.sector > after));
+        let first = left.first().map_or(0, |replica| replica.sector);
+        let (replicas, more): (Vec<_>, Vec<_>) = left.into_iter().partition(|replica| replica.sector == first);
+        answer(ListReplicasReply { replicas, more: !more.is_empty() })
     }
 
     async fn move_storage(&self, ask: Request<MoveStorageRequest>) -> Answer<MoveStorageReply> {

@@ -2,7 +2,7 @@
 
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Failure, Request};
-use sp_types::SectorState::{Available, FinalizeSector, Proving};
+use sp_types::SectorState::{Available, Committing2, FinalizeSector, Proving};
 use sp_types::{DeadlineIndex, ErrorCode, FileKind, Randomness, ReplicaId, SectorId, TaskKind};
 
 use crate::desk::{Desk, GIB, lotus_machine, store};
@@ -194,6 +194,22 @@ fn at_home_with_a() -> Desk {
     desk.index(&["a", "b"], &[(0, "a")]);
     assert!(desk.news().is_empty());
     desk
+}
+
+#[test]
+fn what_an_operator_has_left_of_a_proof_is_no_file_to_move() {
+    let mut desk = Desk::new(|_| {}, &[Committing2]);
+    for name in ["a", "b"] {
+        desk.join(name, GET, lotus_machine());
+    }
+    desk.index(&["a", "b"], &[(0, "a")]);
+    assert!(desk.core.sector(0).unwrap().files.iter().any(|file| file.kind == FileKind::Vanilla));
+    desk.ask(Request::ForceState { sector: 0, state: FinalizeSector });
+    desk.finish(TaskKind::Finalize, 0, 10, 0);
+    assert_eq!(desk.core.sector(0).unwrap().state, Proving);
+    assert_eq!(move_to(&mut desk, "b"), Reply::Moving { files: 2 });
+    desk.finish(TaskKind::Fetch, 0, 10, 0);
+    assert_eq!(move_to(&mut desk, "b"), Reply::Moving { files: 0 });
 }
 
 #[test]

@@ -11,6 +11,7 @@ mod tests;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use sp_env::{CrashPoint, crash_point};
 use sp_types::{FileKind, SectorId};
 
 use crate::disk::{Disk, DiskFile, make_dirs, remove_any};
@@ -210,6 +211,7 @@ impl Receiver {
             }
         };
         handle.write_at(chunk.bytes, chunk.offset).doing("write", &path)?;
+        crash_point(CrashPoint::WorkerMidFetch);
         lock(&self.stock[file]).arrived(at);
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::io::ErrorKind;
 use std::path::Path;
 
+use sp_env::{CrashPoint, crash_point};
 use sp_types::{FileKind, SectorId};
 
 use super::file_path;
@@ -51,6 +52,7 @@ pub fn share(
             Shared::Nothing => return Ok(Shared::Nothing),
             other => how = other,
         }
+        crash_point(CrashPoint::WorkerMidShare);
     }
     Ok(how)
 }

@@ -1,5 +1,6 @@
 //! Deletes a replica: exactly the one that is named.
 
+use sp_env::{CrashPoint, crash_point};
 use sp_types::ReplicaId;
 
 use super::Store;
@@ -19,6 +20,7 @@ impl Store {
     /// Deletes this replica, durably. One with another root is another replica: it is not touched.
     pub fn delete(&self, replica: &ReplicaId) -> Result<Deleted, StoreError> {
         self.check_writable()?;
+        crash_point(CrashPoint::WorkerBeforeDelete);
         let (sector, kind) = (replica.sector, replica.kind);
         let trash = self.layout().trash(sector, kind);
         {
@@ -38,12 +40,15 @@ impl Store {
                 Err(e) => return Err(e),
             }
             self.sync_parent(&place)?;
+            crash_point(CrashPoint::WorkerDeleteAside);
             for path in [self.layout().head(sector, kind), self.layout().list(sector, kind, &replica.root)] {
                 remove_any(self.disk(), &path).doing("remove", &path)?;
             }
             self.sync_parent(&self.layout().head(sector, kind))?;
         }
+        crash_point(CrashPoint::WorkerDeleteTrash);
         remove_any(self.disk(), &trash).doing("remove", &trash)?;
+        crash_point(CrashPoint::WorkerAfterDelete);
         Ok(Deleted::Removed)
     }
 

@@ -95,7 +95,9 @@ impl Store {
     /// Makes a publish certain.
     pub(super) fn write_record(&self, attempt: AttemptId, switches: &[Switch]) -> Result<(), StoreError> {
         let path = self.layout().journal(attempt);
-        write_whole(self.disk(), &path, &Record::new(attempt, switches).encode()).doing("write", &path)
+        write_whole(self.disk(), &path, &Record::new(attempt, switches).encode()).doing("write", &path)?;
+        crash_point(CrashPoint::WorkerPublishRecorded);
+        Ok(())
     }
 
     /// Carries out every record in the journal. The switch lock is held.
@@ -123,6 +125,7 @@ impl Store {
     pub(super) fn carry_out(&self, attempt: AttemptId, switches: &[Switch]) -> Result<(), StoreError> {
         for (at, switch) in switches.iter().enumerate() {
             self.switch_data(attempt, switch)?;
+            crash_point(CrashPoint::WorkerPublishData);
             self.switch_manifest(attempt, switch)?;
             if at == 0 {
                 crash_point(CrashPoint::WorkerMidPublish);
@@ -131,6 +134,7 @@ impl Store {
         for switch in switches {
             self.put_old_aside(attempt, switch)?;
         }
+        crash_point(CrashPoint::WorkerPublishSwitched);
         let record = self.layout().journal(attempt);
         remove_any(self.disk(), &record).doing("remove", &record)?;
         self.sync_parent(&record)

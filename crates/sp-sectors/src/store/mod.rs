@@ -2,6 +2,7 @@
 
 mod delete;
 mod journal;
+mod observe;
 mod publish;
 mod read;
 mod restore;
@@ -17,6 +18,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
+use sp_env::{CrashPoint, crash_point};
 use sp_types::{AttemptId, FileKind, SectorId, StoreId};
 
 use crate::disk::{Disk, DiskLock, Sharing, exists, make_dirs, remove_any};
@@ -24,6 +26,7 @@ use crate::error::{Doing, StoreError};
 use crate::layout::Layout;
 use crate::store_meta::StoreMeta;
 pub use delete::Deleted;
+pub use observe::{Seen, Stray};
 pub use publish::Output;
 pub use read::ReplicaFile;
 pub use scrub::{Scrub, ScrubFault, ScrubReason, ScrubStep, Scrubbed};
@@ -41,6 +44,8 @@ struct Inner {
     meta: RwLock<Arc<StoreMeta>>,
     /// Which worker has it open; empty for one that has it alone.
     owner: String,
+    /// Another process may have it: nothing is written here.
+    observed: bool,
     /// Held for writing while a replica and its manifest change places, for reading while both are opened; and with it a
     /// lock on a file, against other processes.
     switch: RwLock<()>,
@@ -90,7 +95,9 @@ impl Store {
             return Err(StoreError::AlreadyStore(path.to_owned()));
         }
         make_dirs(disk, path).doing("create", path)?;
-        meta.write(disk, &layout.meta())
+        meta.write(disk, &layout.meta())?;
+        crash_point(CrashPoint::WorkerAttachNamed);
+        Ok(())
     }
 
     /// Opens a store that nobody else has: see [`Store::open_as`].
@@ -109,6 +116,14 @@ impl Store {
         owner: &str,
         keep: &BTreeSet<AttemptId>,
     ) -> Result<Self, StoreError> {
+        let store = Self::opened(disk, path, owner, false)?;
+        if store.writable() {
+            store.make_ready(keep)?;
+        }
+        Ok(store)
+    }
+
+    fn opened(disk: Arc<dyn Disk>, path: &Path, owner: &str, observed: bool) -> Result<Self, StoreError> {
         let layout = Layout::new(path);
         if !exists(&*disk, &layout.meta()).doing("read", &layout.meta())? {
             return Err(StoreError::NotAStore(path.to_owned()));
@@ -117,11 +132,7 @@ impl Store {
         let (meta, switch) = (RwLock::new(Arc::new(meta)), RwLock::new(()));
         let (used_bytes, late) = (Mutex::new(None), AtomicBool::new(false));
         let (owner, lockless) = (owner.to_owned(), Once::new());
-        let store = Self(Arc::new(Inner { disk, layout, id, meta, owner, switch, used_bytes, late, lockless }));
-        if store.writable() {
-            store.make_ready(keep)?;
-        }
-        Ok(store)
+        Ok(Self(Arc::new(Inner { disk, layout, id, meta, owner, observed, switch, used_bytes, late, lockless })))
     }
 
     /// Reads `sectorstore.json` again. A path that may be written from now on is made ready for it, as [`Store::open`]
@@ -205,10 +216,10 @@ impl Store {
         Ok(StoreStat { capacity_bytes: space.capacity_bytes, fs_available_bytes: space.available_bytes, used_bytes })
     }
 
-    /// False for a path that is neither CanSeal nor CanStore.
+    /// False for a path that is neither CanSeal nor CanStore, and for one that is only observed.
     pub fn writable(&self) -> bool {
         let meta = self.meta();
-        meta.can_seal || meta.can_store
+        !self.0.observed && (meta.can_seal || meta.can_store)
     }
 
     pub(crate) fn disk(&self) -> &dyn Disk {

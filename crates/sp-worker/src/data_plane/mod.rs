@@ -2,6 +2,7 @@
 
 mod buffers;
 mod bulk;
+mod piece;
 mod read;
 mod upload;
 
@@ -89,7 +90,7 @@ impl DataPlane for Service {
 
     async fn read_piece(&self, request: Request<ReadPieceRequest>) -> Result<Response<Self::ReadPieceStream>, Status> {
         let slot = self.stream_slot(Class::Bulk).map_err(|f| f.to_status())?;
-        let stream = read::piece(&self.node, request.into_inner(), slot).await;
+        let stream = piece::read(&self.node, request.into_inner(), slot).await;
         stream.map(Response::new).map_err(|f| f.to_status())
     }
 

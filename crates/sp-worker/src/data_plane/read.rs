@@ -1,29 +1,21 @@
-//! Reads: manifests, ranges of files, pieces. Every stream goes at its reader's pace and ends when he goes.
+//! Reads: manifests and ranges of files. Every stream goes at its reader's pace and ends when he goes.
 
 use std::sync::Arc;
 
 use prost::bytes::Bytes;
-use sp_proto::convert::{ReplicaInfo, bytes32, required};
-use sp_proto::v1::exec_request::Op;
-use sp_proto::v1::exec_response::Outcome;
+use sp_proto::convert::{ReplicaInfo, required};
 use sp_proto::v1::{
-    self, AttemptId, ExecReadPiece, ExecRequest, FileChunk, ManifestFile, ManifestHead, ManifestPart, ReadFileRequest,
-    ReadManifestRequest, ReadPieceRequest,
+    self, AttemptId, FileChunk, ManifestFile, ManifestHead, ManifestPart, ReadFileRequest, ReadManifestRequest,
 };
 use sp_sectors::{CHUNK_BYTES, Manifest, ReplicaFile, Store};
-use sp_types::{ErrorCode, FileKind, ReplicaId, SectorId};
+use sp_types::{ErrorCode, ReplicaId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
-use tokio_util::sync::CancellationToken;
-use tonic::Status;
 
 use super::buffers::Buffers;
 use super::{CHUNKS_AHEAD, Stream};
-use crate::attempt::text;
-use crate::executor::{Job, Role};
 use crate::failure::Failure;
 use crate::node::Node;
-use crate::options::READ_TIMEOUT;
 use crate::pace::Class;
 
 /// Chunk digests in one part of a manifest: half a mebibyte.
@@ -31,9 +23,6 @@ const DIGESTS_PER_PART: usize = 16 << 10;
 
 /// What a stream reads before it looks again whether it may go on.
 const READ_BYTES: u64 = 2 * CHUNK_BYTES;
-
-/// Unpadded bytes of one piece read.
-const PIECE_READ_BYTES: u64 = 1 << 20;
 
 /// The replica that a request names, in a store of ours, on behalf of an attempt that has not ended.
 fn replica(
@@ -167,67 +156,10 @@ fn chunks(file: &ReplicaFile, buffers: &Buffers, at: u64, to: u64) -> Vec<Result
     (at..to).step_by(CHUNK_BYTES as usize).map(read).collect()
 }
 
-pub(super) async fn piece(
-    node: &Arc<Node>,
-    request: ReadPieceRequest,
-    slot: OwnedSemaphorePermit,
-) -> Result<Stream<FileChunk>, Failure> {
-    let ReadPieceRequest { miner, sector, root, offset, size_bytes } = request;
-    let (sector, root) = (SectorId { miner, number: sector }, bytes32("root", &root)?);
-    let stores = node.stores.clone();
-    let found = node.env.blocking(move || stores.find(sector, FileKind::Unsealed)).await;
-    let store = found.into_iter().find(|(_, info)| info.id.root == root).map(|(store, _)| store);
-    let store = store.ok_or_else(|| {
-        Failure::new(ErrorCode::FileMissing, format!("no unsealed file of {sector} with that root is here"))
-    })?;
-    let path = text(&store.replica_path(sector, FileKind::Unsealed))?;
-    let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
-    let reading = node.clone();
-    let sending = async move {
-        let _slot = slot;
-        let (mut at, end) = (offset, offset.saturating_add(size_bytes));
-        while at < end {
-            let size = (end - at).min(PIECE_READ_BYTES);
-            let message = read_piece(&reading, sector, &path, at, size).await;
-            at += size;
-            let failed = message.is_err();
-            if sender.send(message).await.is_err() || failed {
-                return;
-            }
-        }
-    };
-    node.env.tasks.spawn("piece", Box::pin(sending));
-    Ok(ReceiverStream::new(receiver))
-}
-
-async fn read_piece(
-    node: &Node,
-    sector: SectorId,
-    path: &str,
-    offset: u64,
-    size_bytes: u64,
-) -> Result<FileChunk, Status> {
-    let op = Op::ReadPiece(ExecReadPiece { unsealed: path.to_owned(), offset, size_bytes });
-    let request = ExecRequest {
-        request: 0,
-        attempt: None,
-        seal_proof: 0,
-        miner: sector.miner,
-        sector: sector.number,
-        op: Some(op),
-    };
-    let cancel = CancellationToken::new();
-    let job = Job { role: Role::Reader, request, limit: READ_TIMEOUT, cancel, gpus: vec![] };
-    match node.executor.run(job).await.map(|answer| answer.outcome) {
-        Ok(Outcome::Data(data)) if data.len() as u64 == size_bytes => Ok(FileChunk { offset, data: data.into() }),
-        Ok(_) => Err(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with other data").to_status()),
-        Err(error) => Err(Failure::from(error).to_status()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use sp_sectors::ManifestFile as File;
+    use sp_types::FileKind;
 
     use super::*;
 

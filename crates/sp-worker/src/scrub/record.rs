@@ -1,7 +1,7 @@
 //! The scrubs of a worker, and their records: `<data-dir>/scrubs/<store>`, one file for each store.
 //!
 //! A record is written whole every few seconds, with every fault, and at the end. One that is lost costs the time of
-//! reading again: it has no crash points, and one that cannot be read is made anew.
+//! reading again, and one that cannot be read is made anew.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prost::Message;
+use sp_env::{CrashPoint, crash_point};
 use sp_proto::v1;
 use sp_sectors::{Disk, make_dirs, read_all, write_whole};
 
@@ -86,6 +87,7 @@ pub(super) async fn save(node: &Node, scrub: &StoreScrub) {
     let _saving = scrub.saving.lock().await;
     let (disk, path, record) = (node.disk.clone(), scrub.record.clone(), scrub.state().to_record());
     let written = node.env.blocking(move || write_whole(&*disk, &path, &record.encode_to_vec())).await;
+    crash_point(CrashPoint::WorkerScrubSaved);
     if let Err(error) = written {
         let path = scrub.record.display();
         tracing::warn!(%path, %error, "what a scrub has found cannot be kept; after a restart it is read again");

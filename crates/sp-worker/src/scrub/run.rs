@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use sp_env::{CrashPoint, crash_point};
 use sp_proto::v1::{self, ScrubOutcome, ScrubState};
 use sp_sectors::{Store, StoreError};
 use sp_types::{ErrorCode, ReplicaInfo, StoreId};
@@ -85,6 +86,7 @@ impl Pass<'_> {
                 continue;
             }
             let fault = self.one(info).await?;
+            crash_point(CrashPoint::WorkerMidScrub);
             let now = self.node.env.clock.monotonic();
             if fault || now.since_ms(saved_at) >= SAVE_EVERY_MS {
                 save(self.node, self.scrub).await;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use sp_env::{CrashPoint, crash_point};
 use sp_proto::v1;
 use sp_sectors::{Store, StoreMeta};
 use sp_types::{AttemptId, ErrorCode, StoreId};
@@ -207,10 +208,12 @@ impl Stores {
             }
             fresh
         };
+        crash_point(CrashPoint::WorkerAttachOpened);
         if added && let Err(error) = self.save() {
             self.take(root);
             return Err(error.into());
         }
+        crash_point(CrashPoint::WorkerAttachSaved);
         Ok(id)
     }
 

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::join_all;
+use sp_env::{CrashPoint, crash_point};
 use sp_proto::v1::index_worker_message::Body;
 use sp_proto::v1::{self, IndexWorkerMessage};
 use sp_sectors::{Store, StoreMeta};
@@ -92,6 +93,7 @@ async fn declare(node: &Node, store: Store, sender: &Sender<IndexWorkerMessage>)
         Ok(replicas) => {
             let end = v1::DeclareEnd { store: id, ..Default::default() };
             for message in declarations(node, replicas, end) {
+                crash_point(CrashPoint::WorkerMidDeclare);
                 if sender.send(message).await.is_err() {
                     return;
                 }

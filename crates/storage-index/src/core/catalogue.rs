@@ -4,6 +4,7 @@
 //! share a page. Whatever is asked of one sector or one store costs what lies there, and the logarithm of the rest.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 use sp_types::{FileKind, ReplicaId, ReplicaInfo, SectorId, StoreId};
 
@@ -184,6 +185,24 @@ impl Catalogue {
         self.not_named_since(store, u64::MAX)
     }
 
+    /// What lies on a store, of so many sectors behind this one, by sector and kind; and whether there are more.
+    pub(super) fn page(
+        &self,
+        store: &StoreId,
+        after: Option<SectorId>,
+        sectors_max: usize,
+    ) -> (Vec<ReplicaInfo>, bool) {
+        let Some(key) = self.keys.get(store) else { return (Vec::new(), false) };
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let mut sectors = self.stores[key.0 as usize].sectors.range((from, Bound::Unbounded));
+        let mut infos = Vec::new();
+        for sector in sectors.by_ref().take(sectors_max) {
+            let here = self.held(*sector).iter().filter(|held| held.store == *key);
+            infos.extend(here.map(|held| self.info(*sector, held)));
+        }
+        (infos, sectors.next().is_some())
+    }
+
     /// How many replicas of each kind lie on each store.
     pub(super) fn counts(&self) -> ReplicaCounts {
         let mut counts = ReplicaCounts::new();
@@ -298,6 +317,7 @@ mod tests {
         for at in 0..4 {
             let here: Vec<_> = plain.keys().filter(|p| p.store == store(at)).cloned().collect();
             assert_eq!(catalogue.on_store(&store(at)), here);
+            assert_eq!(by_pages(catalogue, &store(at)), here);
         }
         for number in SECTORS {
             let sector = SectorId { miner: 1000, number };
@@ -305,6 +325,21 @@ mod tests {
             assert_eq!(catalogue.of_sector(sector), of_sector);
         }
         assert!(catalogue.pages.values().all(|on_page| !on_page.is_empty()));
+    }
+
+    /// Places of a store, read two sectors at a time.
+    fn by_pages(catalogue: &Catalogue, store: &StoreId) -> Vec<Place> {
+        let mut infos = Vec::<ReplicaInfo>::new();
+        loop {
+            let after = infos.last().map(|info| info.id.sector);
+            let (page, more) = catalogue.page(store, after, 2);
+            let sectors: BTreeSet<_> = page.iter().map(|info| info.id.sector).collect();
+            assert!(sectors.len() <= 2 && (!more || sectors.len() == 2), "{page:?}");
+            infos.extend(page);
+            if !more {
+                return infos.iter().map(Place::of).collect();
+            }
+        }
     }
 
     proptest! {

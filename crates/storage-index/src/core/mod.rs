@@ -222,6 +222,16 @@ impl Core {
         self.replicas.counts()
     }
 
+    /// What lies on a store, of so many sectors behind this one, by sector and kind; and whether there are more.
+    pub(crate) fn page(
+        &self,
+        store: &StoreId,
+        after: Option<SectorId>,
+        sectors_max: usize,
+    ) -> (Vec<ReplicaInfo>, bool) {
+        self.replicas.page(store, after, sectors_max)
+    }
+
     /// Every replica of a sector, by kind and store.
     pub(crate) fn find_sector(&self, sector: SectorId) -> Vec<ReplicaInfo> {
         self.replicas.of_sector(sector)

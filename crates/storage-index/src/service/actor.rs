@@ -8,7 +8,7 @@ use sp_env::{CrashPoint, Monotonic, crash_point};
 use sp_net::Env;
 use sp_proto::v1;
 use sp_state::{CommitError, State};
-use sp_types::{ErrorCode, ReplicaInfo, SectorId};
+use sp_types::{ErrorCode, ReplicaInfo, SectorId, StoreId};
 use tokio::sync::{mpsc, oneshot};
 use tonic::Streaming;
 
@@ -24,6 +24,15 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// Messages that share one commit.
 const GROUP_MAX: usize = 256;
+
+/// Sectors of one page of a listing: with every kind of file, far below the limit on messages.
+const PAGE_SECTORS: usize = 4000;
+
+/// Which part of a store's listing.
+pub(super) struct Page {
+    pub(super) store: StoreId,
+    pub(super) after: Option<SectorId>,
+}
 
 /// What reaches the actor.
 pub(super) enum Input {
@@ -44,6 +53,7 @@ pub(super) enum Input {
     FindSector(SectorId, oneshot::Sender<Vec<ReplicaInfo>>),
     FindStores(Find, oneshot::Sender<Vec<FoundStore>>),
     ListLocks(oneshot::Sender<Vec<Lock>>),
+    ListReplicas(Page, oneshot::Sender<(Vec<ReplicaInfo>, bool)>),
     BestAlloc(Allocate, usize, oneshot::Sender<Allocated>),
     Stop,
 }
@@ -162,6 +172,9 @@ impl Actor {
             Input::FindSector(sector, answer) => drop(answer.send(self.core.find_sector(sector))),
             Input::FindStores(find, answer) => drop(answer.send(self.core.find_stores(&find))),
             Input::BestAlloc(wanted, limit, answer) => drop(answer.send(self.core.best_alloc(&wanted, limit))),
+            Input::ListReplicas(Page { store, after }, answer) => {
+                drop(answer.send(self.core.page(&store, after, PAGE_SECTORS)));
+            }
             Input::ListLocks(answer) => drop(answer.send(self.core.list_locks())),
             Input::Stop => self.stop(),
         }
@@ -208,6 +221,8 @@ impl Actor {
     async fn persist(&mut self, rows: Vec<RowChange>) -> Result<(), CommitError> {
         let declaring = std::mem::take(&mut self.declaring);
         let reserving = rows.iter().any(|row| matches!(row, RowChange::PutReservation(..)));
+        let attaching = rows.iter().any(|row| matches!(row, RowChange::PutStore(..)));
+        let deleting = rows.iter().any(|row| matches!(row, RowChange::DeleteReplica(..)));
         let fencing = rows.iter().any(|row| matches!(row, RowChange::PutFence(..)));
         let reach = |wanted: bool, point| {
             if wanted {
@@ -217,6 +232,8 @@ impl Actor {
         reach(declaring, CrashPoint::IndexBeforeDeclare);
         reach(reserving, CrashPoint::IndexBeforeReserve);
         reach(fencing, CrashPoint::IndexBeforeFence);
+        reach(attaching, CrashPoint::IndexBeforeAttach);
+        reach(deleting, CrashPoint::IndexBeforeDelete);
         if !rows.is_empty() {
             let state = self.state.clone();
             self.env.blocking(move || state.commit(rows::batch(&rows))).await?;
@@ -224,6 +241,8 @@ impl Actor {
         reach(declaring, CrashPoint::IndexAfterDeclare);
         reach(reserving, CrashPoint::IndexAfterReserve);
         reach(fencing, CrashPoint::IndexAfterFence);
+        reach(attaching, CrashPoint::IndexAfterAttach);
+        reach(deleting, CrashPoint::IndexAfterDelete);
         Ok(())
     }
 

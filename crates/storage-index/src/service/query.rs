@@ -1,13 +1,13 @@
 //! The gRPC face: questions about places for files.
 
 use sp_net::status;
-use sp_proto::convert::WireError;
+use sp_proto::convert::{WireError, store_id};
 use sp_proto::v1;
 use sp_proto::v1::index_query_server::IndexQuery;
-use sp_types::ErrorCode;
+use sp_types::{ErrorCode, SectorId};
 use tonic::{Request, Response, Status};
 
-use super::actor::Input;
+use super::actor::{Input, Page};
 use super::api::Api;
 use crate::{wire_lock, wire_query as wire};
 
@@ -34,5 +34,16 @@ impl IndexQuery for Api {
         let locks = self.ask(Input::ListLocks).await?;
         let locks = locks.into_iter().map(wire_lock::info).collect();
         Ok(Response::new(v1::ListLocksReply { locks }))
+    }
+
+    async fn list_replicas(
+        &self,
+        request: Request<v1::ListReplicasRequest>,
+    ) -> Result<Response<v1::ListReplicasReply>, Status> {
+        let v1::ListReplicasRequest { store, after_miner: miner, after_sector } = request.into_inner();
+        let store = store_id(&store).map_err(senseless)?;
+        let after = after_sector.map(|number| SectorId { miner, number });
+        let (replicas, more) = self.ask(|answer| Input::ListReplicas(Page { store, after }, answer)).await?;
+        Ok(Response::new(v1::ListReplicasReply { replicas: replicas.into_iter().map(Into::into).collect(), more }))
     }
 }

@@ -1,5 +1,6 @@
 //! `sectors unseal N`: gets the data of a sector back.
 
+use std::ops::Range;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -22,6 +23,13 @@ pub(crate) struct Unseal {
     /// comes into being on a worker.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Only the data from this byte on. The worker compares what it reads with the digests of its file; only the data as
+    /// a whole can be compared with what was added, too.
+    #[arg(long, value_name = "BYTES", requires = "output")]
+    offset: Option<u64>,
+    /// Only so many bytes.
+    #[arg(long, value_name = "BYTES", requires = "output")]
+    size: Option<u64>,
     /// Give up when there is no unsealed copy after this long.
     #[arg(long, value_name = "DURATION", default_value = "2h", value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -33,27 +41,72 @@ struct Unsealed {
     data_bytes: u64,
     data_digest: String,
     output: Option<String>,
+    /// What of the data was written.
+    offset: u64,
+    /// See above.
+    written_bytes: u64,
+    /// What was written was compared with: `data_digest`, or `chunk_digests`, by the worker; empty when nothing was.
+    checked: &'static str,
 }
 
 impl Unseal {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
-        let Self { number, output, timeout } = self;
+        let number = self.number;
         let mut scheduler = context.scheduler().await?;
         scheduler.unseal_sector(request(UnsealSectorRequest { number })).await?;
-        let piece = wait_for_copy(&mut scheduler, number, timeout).await?;
-        if let Some(path) = &output {
-            receive(&mut scheduler, &Download { number, path }, piece.clone()).await?;
+        let piece = wait_for_copy(&mut scheduler, number, self.timeout).await?;
+        let range = self.range(piece.data_bytes)?;
+        let whole = range == (0..piece.data_bytes);
+        if let Some(path) = &self.output {
+            receive(&mut scheduler, &Download { number, path, range: range.clone() }, piece.clone()).await?;
         }
         let unsealed = Unsealed {
             sector: number,
             data_bytes: piece.data_bytes,
             data_digest: hex::encode(&piece.data_digest),
-            output: output.as_ref().map(|path| path.display().to_string()),
+            output: self.output.as_ref().map(|path| path.display().to_string()),
+            offset: range.start,
+            written_bytes: self.output.as_ref().map_or(0, |_| range.end - range.start),
+            checked: match (&self.output, whole) {
+                (None, _) => "",
+                (Some(_), true) => "data_digest",
+                (Some(_), false) => "chunk_digests",
+            },
         };
-        context.show(&unsealed, |_| match &unsealed.output {
-            Some(path) => format!("Wrote {} bytes of sector {number} to {path}\n", unsealed.data_bytes),
-            None => format!("Sector {number} has an unsealed copy ({} bytes of data)\n", unsealed.data_bytes),
-        })
+        context.show(&unsealed, |_| unsealed.text())
+    }
+
+    /// What of so many bytes of data is wanted.
+    fn range(&self, data_bytes: u64) -> Result<Range<u64>, CommandError> {
+        let start = self.offset.unwrap_or(0);
+        let end = self.size.map_or(Some(data_bytes), |size| start.checked_add(size));
+        let refuse = |what: String| {
+            let has = format!("sector {} holds {data_bytes} bytes of data", self.number);
+            Err(CommandError::new(Exit::Usage, format!("{has}; {what}")))
+        };
+        match end {
+            _ if self.offset.is_none() && self.size.is_none() => Ok(0..data_bytes),
+            Some(end) if start < end && end <= data_bytes => Ok(start..end),
+            Some(end) if end > data_bytes => refuse(format!("what is asked for ends at byte {end}")),
+            Some(_) => refuse(format!("nothing is asked for from byte {start} on")),
+            None => refuse("what is asked for ends nowhere".to_owned()),
+        }
+    }
+}
+
+impl Unsealed {
+    fn text(&self) -> String {
+        let Self { sector, data_bytes, output, offset, written_bytes, .. } = self;
+        match output {
+            Some(path) if written_bytes == data_bytes => {
+                format!("Wrote {data_bytes} bytes of sector {sector} to {path}\n")
+            }
+            Some(path) => format!(
+                "Wrote {written_bytes} bytes of sector {sector}, from byte {offset} on, to {path}; the worker has compared \
+                 them with the digests of its file\n"
+            ),
+            None => format!("Sector {sector} has an unsealed copy ({data_bytes} bytes of data)\n"),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod crash;
 mod layout;
+mod observe;
 mod scrub;
 mod shared;
 
