@@ -20,8 +20,10 @@ use tonic::{Response, Status};
 use crate::driver::{Gone, Handle, IndexStream, Input};
 use crate::wire;
 
-/// Commands that may wait for the index; when more pile up, the stream is opened anew.
-const COMMANDS_MAX: usize = 8192;
+/// Commands that may wait for the index; when more pile up, the stream is opened anew. An index that has come back is told
+/// in one go of every fence that is kept (10,000) and of every attempt that goes on: if those did not fit, it would be
+/// opened anew for ever.
+const COMMANDS_MAX: usize = 1 << 18;
 
 /// The stream opens within this, or is tried again.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);

@@ -1,4 +1,5 @@
 //! Two workers with one path: nobody touches the other's work, and what is published is whole for both.
+#![allow(clippy::disallowed_methods, reason = "threads that stand for processes")]
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
