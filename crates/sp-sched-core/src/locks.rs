@@ -8,7 +8,7 @@ use sp_types::{FileKindSet, TaskId, TaskKind};
 use crate::core::Core;
 use crate::effect::Effect;
 use crate::explain::Refusal;
-use crate::model::{Attempt, AttemptState, FileLock, Task};
+use crate::model::{Attempt, AttemptState, FileLock, OutputSlot, Task};
 use crate::place::{Need, names};
 use crate::sector::output_kinds;
 
@@ -68,14 +68,13 @@ impl Core {
         self.dirty.tasks.extend(others.into_iter().filter(|other| !self.bound.contains_key(other)));
     }
 
-    /// What the task has locked, or will have when its turn comes; none while it is free to go anywhere.
+    /// What the task has locked, or will have when its turn comes; none while it is free to go anywhere. Attempts of one
+    /// move may bring different files.
     fn lock_held_by(&self, task: &Task) -> Option<FileLock> {
-        let outputs = match (task.attempts.first(), self.bound.get(&task.id)) {
-            (Some(attempt), _) => &attempt.outputs,
-            (None, Some(binding)) => &binding.outputs,
-            (None, None) => return None,
-        };
-        Some(self.lock_for(task, outputs.iter().map(|slot| slot.kind).collect()))
+        let bound = self.bound.get(&task.id).map(|binding| &binding.outputs);
+        let outputs: Vec<&Vec<OutputSlot>> = task.attempts.iter().map(|a| &a.outputs).chain(bound).collect();
+        let kinds = || outputs.iter().copied().flatten().map(|slot| slot.kind).collect();
+        (!outputs.is_empty()).then(|| self.lock_for(task, kinds()))
     }
 
     fn lock_for(&self, task: &Task, outputs: FileKindSet) -> FileLock {
