@@ -75,6 +75,12 @@ impl DiskFile for RealFile {
     }
 }
 
+/// The disk takes no new file: it is full, or may only be read.
+fn cannot_be_made(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded | ReadOnlyFilesystem)
+}
+
 /// `renameat2` is refused as invalid by file systems that do not know the flag (NFS, some FUSE).
 fn flag_unknown(error: Errno) -> bool {
     matches!(error, Errno::INVAL | Errno::NOSYS | Errno::NOTSUP)
@@ -208,19 +214,23 @@ impl Disk for RealDisk {
         let file = match sharing {
             Sharing::Alone => made()?,
             Sharing::Shared => match File::open(path) {
-                // Where it cannot be made (full, read-only), nobody changes anything either.
                 Err(e) if e.kind() == io::ErrorKind::NotFound => match made() {
-                    Ok(file) => file,
-                    Err(_) => return Ok(Box::new(())),
+                    // Nobody can lock it to change anything either.
+                    Err(e) if cannot_be_made(&e) => return Ok(Box::new(())),
+                    other => other?,
                 },
                 other => other?,
             },
         };
-        match sharing {
-            Sharing::Alone => file.lock()?,
-            Sharing::Shared => file.lock_shared()?,
+        let locked = match sharing {
+            Sharing::Alone => file.lock(),
+            Sharing::Shared => file.lock_shared(),
+        };
+        match locked {
+            // What NFS says that was mounted without its lock service.
+            Err(e) if e.raw_os_error() == Some(Errno::NOLCK.raw_os_error()) => Err(io::ErrorKind::Unsupported.into()),
+            other => other.map(|()| -> DiskLock { Box::new(file) }),
         }
-        Ok(Box::new(file))
     }
 
     fn space(&self, path: &Path) -> io::Result<Space> {
