@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sp_invariants::HostUse;
-use sp_types::{AttemptId, GpuId, GpuShare, HostCapacity, HostId, Phase, ResourceRow, TaskKind, WorkerId};
+use sp_types::{GpuId, GpuShare, HostCapacity, HostId, Phase, ResourceRow, TaskKind, WorkerId};
 
 use crate::core::Core;
 use crate::devices::GpuUse;
@@ -82,27 +82,38 @@ impl Reckoning {
 impl Core {
     /// Sums up the hosts on which something has changed, and marks their workers.
     pub(crate) fn freshen_accounts(&mut self) {
+        for host in std::mem::take(&mut self.dirty.figures) {
+            self.freshen_figures(&host);
+        }
         for host in std::mem::take(&mut self.dirty.hosts) {
-            let capacity = self.host_capacity(&host);
-            let Some(entry) = self.hosts.get_mut(&host) else { continue };
-            entry.lost_gpus = capacity.gpus.iter().filter(|gpu| !gpu.healthy).map(|gpu| gpu.id.clone()).collect();
-            entry.capacity = capacity;
+            self.freshen_figures(&host);
             let reckoning = self.reckon(&host);
             let Some(entry) = self.hosts.get_mut(&host) else { continue };
             entry.account = reckoning.host;
             entry.gpus = reckoning.gpus;
-            let workers = entry.workers.clone();
             let mut sums = reckoning.workers;
-            for id in workers {
-                let (account, counts) = sums.remove(&id).unwrap_or_default();
-                if let Some(worker) = self.workers.get_mut(&id) {
+            for id in &entry.workers {
+                let (account, counts) = sums.remove(id).unwrap_or_default();
+                if let Some(worker) = self.workers.get_mut(id) {
                     worker.account = account;
                     worker.counts = counts;
-                    worker.idle = idle(&worker.share);
                 }
-                self.dirty.workers.insert(id);
             }
             self.drop_empty_host(&host);
+        }
+    }
+
+    /// What the host has, as its workers see it now, without what runs there.
+    fn freshen_figures(&mut self, host: &HostId) {
+        let capacity = self.host_capacity(host);
+        let Some(entry) = self.hosts.get_mut(host) else { return };
+        entry.lost_gpus = capacity.gpus.iter().filter(|gpu| !gpu.healthy).map(|gpu| gpu.id.clone()).collect();
+        entry.capacity = capacity;
+        for id in &entry.workers {
+            if let Some(worker) = self.workers.get_mut(id) {
+                worker.idle = idle(&worker.share);
+            }
+            self.dirty.workers.insert(id.clone());
         }
     }
 
@@ -118,7 +129,8 @@ impl Core {
             // The room of a group is taken while it is filled.
             let fills = self.live.get(&id).is_some_and(|l| l.filling.is_some());
             let part = if attempt.held && !fills { Use::Preparing } else { Use::Active };
-            let takes = self.takes_in(&attempt.worker, host, class, self.phase_of(id));
+            let phase = self.progress_of(attempt).map(|progress| progress.phase);
+            let takes = self.takes_in(&attempt.worker, host, class, phase);
             reckoning.enter(&attempt.worker, class, part, takes);
             reckoning.gpus.add(part, &attempt.gpus);
         }
@@ -128,11 +140,6 @@ impl Core {
             reckoning.gpus.add(Use::Proving, &run.gpus);
         }
         reckoning
-    }
-
-    /// How far the attempt is, as last reported.
-    fn phase_of(&self, id: AttemptId) -> Option<Phase> {
-        Some(self.live.get(&id)?.progress.as_ref()?.phase)
     }
 
     /// What a task takes on this worker. One that has not registered since the start may be at work all the same: it

@@ -213,6 +213,7 @@ impl Core {
             row.attempts.retain(|a| a.id != attempt.id);
         }
         self.lookup.drop_attempt(attempt);
+        self.drop_report(&attempt.worker, attempt.id);
         self.wake_others(attempt.id.task);
         self.timers.stop(Bell::Attempt(attempt.id));
         self.touch_host(&attempt.host);
@@ -372,6 +373,7 @@ impl Core {
         self.leave_group(id);
         self.dirty.tasks.insert(id.task);
         if let Some(worker) = self.attempt(id).map(|a| a.worker.clone()) {
+            self.unsettle_report(&worker, id);
             self.dirty.workers.insert(worker);
         }
     }
@@ -380,9 +382,10 @@ impl Core {
     pub(crate) fn resend(&mut self, id: AttemptId) {
         let Some(live) = self.live.get_mut(&id) else { return };
         live.resends += 1;
-        if live.resends <= RESENDS_LIMIT {
-            self.assign(id);
-            return;
+        let again = live.resends <= RESENDS_LIMIT;
+        if let Some(worker) = self.attempt(id).map(|a| a.worker.clone()).filter(|_| again) {
+            self.unsettle_report(&worker, id);
+            return self.assign(id);
         }
         let message = "the worker never took it up".to_owned();
         self.fail_attempt(id, &Failure { code: ErrorCode::Unavailable, message });

@@ -9,7 +9,7 @@ use crate::chain::ChainWait;
 use crate::config::Config;
 use crate::control::Asides;
 use crate::effect::Effect;
-use crate::event::{Event, Progress, RequestId, TaskDone};
+use crate::event::{Event, RequestId, TaskDone};
 use crate::facts::Facts;
 use crate::groups::Filling;
 use crate::homes::Homes;
@@ -96,6 +96,8 @@ pub(crate) struct Dirty {
     pub(crate) turns: BTreeSet<WorkerId>,
     /// Hosts whose account has to be summed up.
     pub(crate) hosts: BTreeSet<HostId>,
+    /// Hosts of which only the live figures are others: what runs there takes of them what it took.
+    pub(crate) figures: BTreeSet<HostId>,
     /// A worker came or went.
     pub(crate) takers: bool,
     /// Fewer tasks wait for PC2.
@@ -108,13 +110,11 @@ const ROUNDS: usize = 64;
 /// What memory adds to a durable attempt.
 #[derive(Debug, Clone)]
 pub(crate) struct Live {
-    /// Last report of its worker.
-    pub(crate) progress: Option<Progress>,
     /// The session that it was sent to, and when.
     pub(crate) sent: Option<(SessionId, UnixMs)>,
     /// Times it was sent again because its worker did not list it.
     pub(crate) resends: u32,
-    /// When its worker last listed it.
+    /// When it last came to the worker that has it: reports are newer.
     pub(crate) seen: UnixMs,
     /// When the index was last asked to reserve for it.
     pub(crate) asked: UnixMs,
@@ -123,7 +123,7 @@ pub(crate) struct Live {
     /// Its lease is lost.
     pub(crate) orphan: Option<Orphan>,
     /// Its result waits for the verifier.
-    pub(crate) verifying: Option<Verifying>,
+    pub(crate) verifying: Option<Box<Verifying>>,
     /// When it might begin to compute.
     pub(crate) started: UnixMs,
     /// The host that it fetches from, and how many bytes.
@@ -179,7 +179,6 @@ pub(crate) struct Fence {
 impl Live {
     pub(crate) fn new(now: UnixMs) -> Self {
         Self {
-            progress: None,
             sent: None,
             resends: 0,
             seen: now,

@@ -32,7 +32,8 @@ impl Core {
     /// A held attempt for which there is room waits for its mates.
     pub(crate) fn join_group(&mut self, id: AttemptId) {
         let Some((worker, host)) = self.attempt(id).map(|a| (a.worker.clone(), a.host.clone())) else { return };
-        let there = self.live.get(&id).is_some_and(|l| l.progress.as_ref().is_some_and(|p| p.phase == Phase::Prepared));
+        let progress = self.attempt(id).and_then(|a| self.progress_of(a));
+        let there = progress.is_some_and(|p| p.phase == Phase::Prepared);
         let filling = if there { Filling::There(self.now) } else { Filling::Coming };
         let class = self.tasks.get(&id.task).and_then(|t| self.class_of(t));
         if let Some((live, class)) = self.live.get_mut(&id).zip(class) {

@@ -36,6 +36,12 @@ impl Core {
             let known = task.attempts.iter().all(|a| self.live.contains_key(&a.id));
             check!(Law::L5, known, "task {id} has an attempt that memory has forgotten");
         }
+        for (id, worker) in &self.workers {
+            let held = self.lookup.on_worker(id).filter(|a| self.attempt(*a).is_some_and(|a| a.held));
+            check!(Law::L5, held.eq(self.lookup.held_on(id)), "{id}: attempts that wait for room are not those kept");
+            let strangers = worker.reports.ids().find(|a| self.attempt(*a).is_none_or(|a| a.worker != *id));
+            check!(Law::L12, strangers.is_none(), "{id} still reports {strangers:?}, which it has not");
+        }
         let attempts: usize = self.tasks.values().map(|t| t.attempts.len()).sum();
         check!(Law::L5, self.live.len() == attempts, "{} attempts in memory, {attempts} in rows", self.live.len());
         check!(Law::L12, self.sectors.values().all(|s| bounded(s.log.len(), 1_000)), "a sector's log is too long");

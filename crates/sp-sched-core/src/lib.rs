@@ -48,6 +48,7 @@ mod post_watch;
 mod queue;
 mod recover;
 mod remove;
+mod reports;
 mod requests;
 mod resources;
 mod results;

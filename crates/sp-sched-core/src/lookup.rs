@@ -13,6 +13,8 @@ pub(crate) struct Lookup {
     by_sector: BTreeMap<u64, Vec<TaskId>>,
     by_worker: BTreeMap<WorkerId, BTreeSet<AttemptId>>,
     by_host: BTreeMap<HostId, BTreeSet<AttemptId>>,
+    /// Those that wait for room to compute, by worker.
+    held: BTreeMap<WorkerId, BTreeSet<AttemptId>>,
 }
 
 /// Removes from a set in a map, and the set when it is empty.
@@ -44,15 +46,34 @@ impl Lookup {
     pub(crate) fn add_attempt(&mut self, attempt: &Attempt) {
         self.by_worker.entry(attempt.worker.clone()).or_default().insert(attempt.id);
         self.by_host.entry(attempt.host.clone()).or_default().insert(attempt.id);
+        if attempt.held {
+            self.held.entry(attempt.worker.clone()).or_default().insert(attempt.id);
+        }
     }
 
     pub(crate) fn drop_attempt(&mut self, attempt: &Attempt) {
         drop_from(&mut self.by_worker, &attempt.worker, &attempt.id);
         drop_from(&mut self.by_host, &attempt.host, &attempt.id);
+        self.set_computing(&attempt.worker, attempt.id);
+    }
+
+    /// It waits for room no longer.
+    pub(crate) fn set_computing(&mut self, worker: &WorkerId, id: AttemptId) {
+        drop_from(&mut self.held, worker, &id);
+    }
+
+    /// Attempts that wait for room on the worker, oldest first.
+    pub(crate) fn held_on(&self, worker: &WorkerId) -> impl Iterator<Item = AttemptId> {
+        self.held.get(worker).into_iter().flatten().copied()
     }
 
     pub(crate) fn on_worker(&self, worker: &WorkerId) -> impl Iterator<Item = AttemptId> {
         self.by_worker.get(worker).into_iter().flatten().copied()
+    }
+
+    /// How many.
+    pub(crate) fn count_on(&self, worker: &WorkerId) -> usize {
+        self.by_worker.get(worker).map_or(0, BTreeSet::len)
     }
 
     pub(crate) fn on_host(&self, host: &HostId) -> impl Iterator<Item = AttemptId> {

@@ -177,7 +177,7 @@ impl Core {
             // Repeated while the verifier works on it.
             return;
         }
-        live.verifying = Some(Verifying { done, ask_at: now, failures: 0, reason: String::new() });
+        live.verifying = Some(Box::new(Verifying { done, ask_at: now, failures: 0, reason: String::new() }));
         if let Some(host) = self.attempt(id).map(|a| a.host.clone()) {
             // It computes no more.
             self.touch_host(&host);
@@ -191,7 +191,7 @@ impl Core {
         let Some(verifying) = &mut live.verifying else { return };
         verifying.ask_at = again;
         self.wind(again, Bell::Attempt(id));
-        let Some(Verifying { done, .. }) = self.live.get(&id).and_then(|l| l.verifying.as_ref()) else { return };
+        let Some(Verifying { done, .. }) = self.live.get(&id).and_then(|l| l.verifying.as_deref()) else { return };
         let TaskOutput::Proof { proof } = &done.output else { return };
         let proof = proof.clone();
         let question = match self.tasks.get(&id.task).map(|t| t.kind) {

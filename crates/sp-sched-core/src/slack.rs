@@ -170,7 +170,7 @@ impl Core {
     /// It computes, or will without being asked again. What waits for bytes or only publishes does not matter.
     fn disturbs(&self, attempt: &Attempt) -> bool {
         let Some(live) = self.live.get(&attempt.id) else { return false };
-        let phase = live.progress.as_ref().map(|p| p.phase);
+        let phase = self.progress_of(attempt).map(|p| p.phase);
         let idle = matches!(phase, Some(Phase::Waiting | Phase::Publishing | Phase::Returning));
         !attempt.held && !idle && live.verifying.is_none()
     }

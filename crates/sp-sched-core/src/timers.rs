@@ -122,11 +122,28 @@ impl Core {
 
     // === attempts ===
 
-    /// Winds the timer of an attempt for what is due next.
+    /// Winds the timer of an attempt for what is due next and what nobody else watches: no heartbeat moves that, so a
+    /// timer that is wound rings once and not every few seconds of the hours that an attempt takes.
     pub(crate) fn wind_attempt(&mut self, id: AttemptId) {
-        let next = self.attempt_timers(id).into_iter().flatten().map(|(at, _)| at).min();
-        if let Some(at) = next {
+        let Some(attempt) = self.attempt(id) else { return };
+        let known = self.workers.get(&attempt.worker);
+        let watched = |due: Due| match due {
+            // The bell of the workers rings for all that a worker has when its lease is lost.
+            Due::Orphan => known.is_some_and(|w| !w.lapsed),
+            // The first heartbeat without it winds it.
+            Due::Resend => known.is_none_or(|w| w.renewed <= self.seen(attempt)),
+            _ => false,
+        };
+        let next = self.attempt_timers(id).into_iter().flatten().filter(|(_, due)| !watched(*due));
+        if let Some(at) = next.map(|(at, _)| at).min() {
             self.wind(at, Bell::Attempt(id));
+        }
+    }
+
+    /// Winds the timers of everything that a worker has.
+    pub(crate) fn wind_attempts_on(&mut self, worker: &WorkerId) {
+        for id in self.lookup.on_worker(worker).collect::<Vec<_>>() {
+            self.wind_attempt(id);
         }
     }
 
@@ -159,7 +176,7 @@ impl Core {
         if live.orphan.is_some() {
             return [limit, None, None];
         }
-        let listed = live.seen.plus(2 * self.config.lease_ms);
+        let listed = self.seen(attempt).plus(2 * self.config.lease_ms);
         let resend = self.is_available(&attempt.worker).then_some((listed, Due::Resend));
         [limit, Some((lease_until, Due::Orphan)), resend]
     }
@@ -193,6 +210,9 @@ impl Core {
         for id in lapsed {
             if let Some(worker) = self.workers.get_mut(&id) {
                 worker.lapsed = true;
+            }
+            for attempt in self.lookup.on_worker(&id).collect::<Vec<_>>() {
+                self.attempt_bell(attempt);
             }
             self.dirty.workers.insert(id);
             self.dirty.takers = true;

@@ -78,11 +78,10 @@ impl Core {
     }
 
     fn held_on(&self, id: &WorkerId) -> Vec<AttemptId> {
-        let held = |a: &AttemptId| self.attempt(*a).is_some_and(|a| a.held);
         let live = |a: &AttemptId| {
             self.live.get(a).is_some_and(|l| l.orphan.is_none() && l.sent.is_some() && l.filling.is_none())
         };
-        self.lookup.on_worker(id).filter(held).filter(live).collect()
+        self.lookup.held_on(id).filter(live).collect()
     }
 
     /// The first bound task that can go on. A task that cannot keeps those behind it waiting, unless it loses nothing.
@@ -160,6 +159,7 @@ impl Core {
             attempt.gpus.clone_from(&gpus);
             attempt.group.clone_from(&group);
         }
+        self.lookup.set_computing(&worker, id);
         let now = self.now;
         let filled = self.live.get_mut(&id).and_then(|live| {
             live.started = now;

@@ -142,7 +142,7 @@ impl Core {
     }
 
     fn attempt_view(&self, task: &Task, attempt: &Attempt, live: &Live, now: UnixMs) -> JobView {
-        let progress = live.progress.as_ref();
+        let progress = self.progress_of(attempt);
         let (state, detail) = match (&live.verifying, live.orphan, attempt.state) {
             (Some(verifying), ..) => ("verifying", verifying.reason.clone()),
             (None, Some(orphan), _) if orphan.until > now => {
@@ -279,7 +279,7 @@ impl Core {
             return false;
         };
         let had = live.sent.as_ref().is_some_and(|(_, at)| self.now.since(*at) >= SENT_MS);
-        attempt.state == AttemptState::Granted && (had || live.progress.is_some())
+        attempt.state == AttemptState::Granted && (had || self.progress_of(attempt).is_some())
     }
 
     /// Deadlines with sectors.

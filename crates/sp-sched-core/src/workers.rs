@@ -9,9 +9,10 @@ use sp_types::{
 use crate::account::Account;
 use crate::core::Core;
 use crate::effect::Effect;
-use crate::event::{Phase, Progress, Registration};
+use crate::event::{Progress, Registration};
 use crate::model::{AttemptState, UnixMs, WorkerRow};
 use crate::queue::Class;
+use crate::reports::Reports;
 use crate::timers::Bell;
 use crate::window::{Window, idle};
 
@@ -36,6 +37,8 @@ pub(crate) struct Worker {
     pub(crate) row: WorkerRow,
     /// Tasks bound to it, in the order in which they go on.
     pub(crate) windows: Vec<Window>,
+    /// What it says of its attempts.
+    pub(crate) reports: Reports,
     /// What runs on it.
     pub(crate) account: Account,
     /// Attempts on it by class, and bound tasks by class.
@@ -116,7 +119,7 @@ impl Core {
         // Those that still wait for their space move too: they will run where the worker is now.
         for attempt in self.lookup.on_worker(&id).collect::<Vec<_>>() {
             if held.contains(&attempt) {
-                self.forget_progress(attempt, &session);
+                self.forget_progress(&id, attempt, &session);
             }
             if self.move_attempt(attempt, &host) {
                 moved.push(attempt);
@@ -162,7 +165,8 @@ impl Core {
         }
         // Whoever joins is not flooded for having been given nothing yet.
         let least = self.workers.values().map(|w| w.given).min().unwrap_or(0);
-        let (given, given_by_kind) = before.map_or((least, BTreeMap::new()), |w| (w.given, w.given_by_kind));
+        let new = || (Reports::default(), least, BTreeMap::new());
+        let (reports, given, given_by_kind) = before.map_or_else(new, |w| (w.reports, w.given, w.given_by_kind));
         self.open.drop_worker(&id);
         let rows = self.measured_rows(&reg.resources, &host);
         let worker = Worker {
@@ -177,6 +181,7 @@ impl Core {
             lapsed: false,
             row: self.row_of_worker(&id),
             windows: Vec::new(),
+            reports,
             account: Account::default(),
             counts: BTreeMap::new(),
             bound_counts: BTreeMap::new(),
@@ -197,6 +202,7 @@ impl Core {
         let Some(worker) = self.workers.remove(id) else { return };
         self.open.drop_worker(id);
         self.leave_host(id, &worker.reg.host);
+        self.wind_attempts_on(id);
         self.asides.retain(|(w, _), _| w != id);
         if self.hosts.get(&worker.reg.host).is_none_or(|h| h.workers.is_empty()) {
             self.learned.forget(&worker.reg.host);
@@ -226,20 +232,24 @@ impl Core {
         let was_available = known.available(now, lease_ms);
         known.renewed = now;
         known.lapsed = false;
-        let grown = capacity.as_ref().is_some_and(|new| *new != known.reg.capacity)
-            || limits.as_ref().is_some_and(|new| *new != known.reg.limits);
+        let capacity = capacity.filter(|new| *new != known.reg.capacity);
+        let limits = limits.filter(|new| *new != known.reg.limits);
+        let changed = capacity.is_some() || limits.is_some();
         let before = capacity.map(|new| std::mem::replace(&mut known.reg.capacity, new));
-        let before = before.filter(|before| before.gpus != known.reg.capacity.gpus);
+        let same_units = limits.is_none() && before.as_ref().is_none_or(|b| b.same_units(&known.reg.capacity));
         if let Some(limits) = limits {
             known.reg.limits = limits;
         }
-        known.share = known.reg.capacity.limited(&known.reg.limits);
-        let host = known.reg.host.clone();
-        self.replan |= !was_available || grown;
-        if grown {
-            self.touch_host(&host);
+        self.replan |= !was_available || changed;
+        if changed {
+            known.share = known.reg.capacity.limited(&known.reg.limits);
+            let host = known.reg.host.clone();
+            match same_units {
+                true => drop(self.dirty.figures.insert(host)),
+                false => self.touch_host(&host),
+            }
         }
-        if let Some(before) = before {
+        if let Some(before) = before.filter(|_| !same_units) {
             self.report_gpus(worker, &before);
         }
         if !was_available {
@@ -248,53 +258,11 @@ impl Core {
             self.dirty.workers.insert(worker.clone());
             self.dirty.takers = true;
         }
-        for progress in attempts {
-            self.on_progress(worker, progress);
-        }
-    }
-
-    fn on_progress(&mut self, worker: &WorkerId, progress: Progress) {
-        let id = progress.attempt;
-        if self.post_progress(worker, &progress) {
-            return;
-        }
-        let granted = self.attempt(id).is_some_and(|a| a.worker == *worker && a.state == AttemptState::Granted);
-        match self.live.get_mut(&id).filter(|_| granted) {
-            Some(live) => {
-                live.seen = self.now;
-                live.resends = 0;
-                let waits = progress.phase == Phase::Prepared;
-                let needed = |progress: &Progress| progress.phase.memory_most_bytes();
-                let shrinks = live.progress.as_ref().and_then(needed) != needed(&progress);
-                live.progress = Some(progress);
-                if self.bring_back(id) {
-                    self.log_attempt(id, "back", "its worker renews its lease again");
-                    self.dirty.workers.insert(worker.clone());
-                }
-                if let Some(host) = self.attempt(id).filter(|_| shrinks).map(|a| a.host.clone()) {
-                    // Whoever waits for memory there is looked at in this very step.
-                    self.touch_host(&host);
-                }
-                if let Some(attempt) = self.attempt(id).filter(|a| waits && !a.held) {
-                    // The word to start was lost on its way.
-                    let (gpus, group) = (attempt.gpus.clone(), attempt.group.clone());
-                    self.out.push(Effect::Start { worker: worker.clone(), attempt: id, gpus, group });
-                }
-                if waits {
-                    self.is_there(id);
-                }
-                self.wind_attempt(id);
-            }
-            // Of one that has a result the worker presents it again: only then is it known what of it counts.
-            None => {
-                let reason = "this attempt has ended".to_owned();
-                self.out.push(Effect::Cancel { worker: worker.clone(), attempt: id, reason });
-            }
-        }
+        self.on_reports(worker, attempts);
     }
 
     /// Its worker has it: nobody else may get its task, not even he to whom it is bound already. True: it was an orphan.
-    fn bring_back(&mut self, id: AttemptId) -> bool {
+    pub(crate) fn bring_back(&mut self, id: AttemptId) -> bool {
         let back = self.live.get_mut(&id).is_some_and(|live| live.orphan.take().is_some());
         if back {
             self.unbind(id.task);
@@ -306,15 +274,6 @@ impl Core {
     fn granted_on(&self, worker: &WorkerId) -> Vec<AttemptId> {
         let attempts = self.lookup.on_worker(worker).filter_map(|id| self.attempt(id));
         attempts.filter(|a| a.state == AttemptState::Granted).map(|a| a.id).collect()
-    }
-
-    /// A new process may have to do a part again, and says anew how far it is. Call before any room is counted: what was
-    /// nearly done took less of it.
-    fn forget_progress(&mut self, id: AttemptId, session: &SessionId) {
-        let Some(live) = self.live.get_mut(&id) else { return };
-        if live.sent.as_ref().is_none_or(|(before, _)| before != session) {
-            live.progress = None;
-        }
     }
 
     /// Attempts that have come to another host with their worker, where others may have got the room meanwhile: those

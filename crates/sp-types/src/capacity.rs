@@ -80,6 +80,14 @@ impl HostCapacity {
         self.gpus_usable && !self.gpus.is_empty() && self.gpus.iter().all(|gpu| !gpu.healthy)
     }
 
+    /// The same cores and the same GPUs that answer: what a task takes of one it takes of the other, however much memory
+    /// is there or in use.
+    pub fn same_units(&self, other: &Self) -> bool {
+        let unit = |gpu: &GpuDevice| (gpu.id.clone(), gpu.index, gpu.healthy);
+        (self.cpus, self.gpus_usable) == (other.cpus, other.gpus_usable)
+            && self.gpus.iter().map(unit).eq(other.gpus.iter().map(unit))
+    }
+
     /// What of this host is left to a worker with these limits.
     ///
     /// Under a limit on memory the worker's share counts as unused: what others use is the host's account.

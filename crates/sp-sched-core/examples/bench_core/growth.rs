@@ -25,18 +25,30 @@ pub(crate) fn measure(options: &Options, table: &mut Table) {
     let (workers, queue) = (tenth(options.workers), tenth(options.queue));
     let queues = [tenth(queue), queue, options.queue];
     table.heading(&format!("growth with the queue, {workers} workers; time on the processor"));
-    let points = queues.map(|tasks| point(options, workers, tasks, format!("{tasks} tasks")));
-    show(table, "10 x queue", &points);
+    let sizes = queues.map(|tasks| (format!("{tasks} tasks"), Steady::new(workers, tasks)));
+    show(table, "10 x queue", &points(options, sizes.into()));
     table.heading(&format!("growth with the workers, {queue} tasks wait; time on the processor"));
     let fleets = [tenth(workers), workers, options.workers];
-    let points = fleets.map(|workers| point(options, workers, queue, format!("{workers} workers")));
-    show(table, "10 x workers", &points);
+    let sizes = fleets.map(|workers| (format!("{workers} workers"), Steady::new(workers, queue)));
+    show(table, "10 x workers", &points(options, sizes.into()));
 }
 
-fn point(options: &Options, workers: usize, queue: usize, name: String) -> Point {
-    let mut steady = Steady::new(workers, queue);
-    drop(steady.run(options.heartbeats));
-    let runs: Vec<_> = (0..options.runs).map(|_| steady.run(options.heartbeats)).collect();
+/// Runs of all sizes take turns, so that a slow minute of the machine is one of all of them.
+fn points(options: &Options, mut sizes: Vec<(String, Steady)>) -> Vec<Point> {
+    let mut logs: Vec<Vec<_>> = sizes.iter().map(|_| Vec::new()).collect();
+    for run in 0..=options.runs {
+        for ((_, steady), logs) in sizes.iter_mut().zip(&mut logs) {
+            let log = steady.run(options.heartbeats);
+            // The first run warms caches and is thrown away.
+            if run > 0 {
+                logs.push(log);
+            }
+        }
+    }
+    sizes.into_iter().zip(logs).map(|((name, _), logs)| point(name, logs)).collect()
+}
+
+fn point(name: String, runs: Vec<Vec<(Kind, Cost)>>) -> Point {
     let means =
         PROMISED.map(|(kind, _)| (kind, runs.iter().map(|log| mean(&of_kind(log, kind, Cost::cpu_us))).collect()));
     let all: Vec<_> = runs.into_iter().flatten().collect();
@@ -52,12 +64,9 @@ fn show(table: &mut Table, step: &str, points: &[Point]) {
         }
         for pair in points.windows(2) {
             let what = format!("{name}, {step}: {} to {}", pair[0].name, pair[1].name);
-            let ratio = median(&pair[1].means[at].1) / median(&pair[0].means[at].1);
-            table.show(Line::new(what, "x", vec![ratio]).promised(Promise::AtMost(FACTOR)));
+            let (less, more) = (&pair[0].means[at].1, &pair[1].means[at].1);
+            let ratios = less.iter().zip(more).map(|(less, more)| more / less).collect();
+            table.show(Line::new(what, "x", ratios).promised(Promise::AtMost(FACTOR)));
         }
     }
-}
-
-fn median(values: &[f64]) -> f64 {
-    Line::new("", "", values.to_vec()).median()
 }
