@@ -46,6 +46,8 @@ fn a_finished_sector_goes_to_the_path_that_stores_and_is_proven_there() {
 /// A path as Lotus leaves it, with one finished sector: imported where it lies, proven, moved, and proven again.
 fn taken_over_by_another_cluster(attic: &str, records: &str) {
     std::fs::remove_dir_all(Path::new(attic).join(".sp")).unwrap();
+    let [known, nobodys] = [0, 7].map(|number| Path::new(attic).join(format!("sealed/s-t01000-{number}")));
+    std::fs::copy(known, &nobodys).unwrap();
     let keeps = |name: &str| (name.to_owned(), vec!["--no-default".to_owned(), "--no-local-storage".to_owned()]);
     let sealing = vec![keeps("keeper"), keeps("cellar")];
     let mut cluster = Cluster::start(Setup { sealing, window: vec!["prover".into()], ..Setup::default() }).unwrap();
@@ -66,6 +68,7 @@ fn taken_over_by_another_cluster(attic: &str, records: &str) {
     proven(&cluster);
     let seal = cluster.ctl_json(&["sectors", "proof", "0"]).unwrap();
     assert_eq!(judge::verify("sp-verify", &seal).unwrap(), Some(0), "{seal}");
+    cleaned_up(&cluster, &nobodys);
 
     let cellar = path(&cluster, "cellar");
     let attach = ["storage", "attach", "--worker", "cellar", "--init", "--store", &cellar];
@@ -78,6 +81,23 @@ fn taken_over_by_another_cluster(attic: &str, records: &str) {
     cluster.kill9_all().unwrap();
     assert!(stores::verified(attic.as_ref()).unwrap().is_empty());
     assert_eq!(stores::verified(cellar.as_ref()).unwrap().len(), 2);
+}
+
+/// A file of a sector that nobody knows stays until an operator says otherwise, and as long as it is pinned.
+fn cleaned_up(cluster: &Cluster, nobodys: &Path) {
+    let unclaimed = || cluster.ctl_json(&["storage", "cleanup"]).unwrap();
+    let found = unclaimed();
+    assert_eq!((&found[0]["sector"], &found[0]["kinds"][0]), (&Value::from(7), &Value::from("Sealed")), "{found}");
+    cluster.ctl_json(&["sectors", "pin", "7", "--reason", "evidence"]).unwrap();
+    let approve = ["storage", "cleanup", "7", "--really-do-it"];
+    let kept = cluster.ctl(&approve).unwrap();
+    assert!(!kept.status.success() && String::from_utf8_lossy(&kept.stderr).contains("pinned (evidence)"), "{kept:?}");
+    assert!(nobodys.exists());
+    cluster.ctl_json(&["sectors", "unpin", "7"]).unwrap();
+    let swept = cluster.ctl_json(&approve).unwrap();
+    assert_eq!(swept[0]["state"], "Removed", "{swept}\n{}", cluster.tails());
+    assert!(!nobodys.exists());
+    assert_eq!(unclaimed(), Value::Array(vec![]));
 }
 
 /// An operator moves the sector to a path of another worker, and it stays there.

@@ -283,6 +283,31 @@ async fn sectors_are_moved_exported_and_imported() {
     assert!(wrong.code == 2 && wrong.err.contains("not a list of sector records"), "{wrong:?}");
 }
 
+#[tokio::test]
+async fn what_nobody_claims_is_shown_kept_and_deleted() {
+    let cluster = Cluster::start().await;
+    let ran = cluster.ctl(&["storage", "cleanup"]).await;
+    let expected = "Sector  Files         Size   Paths  Kept\n\
+                    5       Sealed,Cache  4 KiB  near\n\
+                    6       Sealed,Cache  4 KiB  near   pinned: evidence\n";
+    assert_eq!(ran.out, expected, "{}", ran.err);
+    let unsaid = cluster.ctl(&["storage", "cleanup", "--all"]).await;
+    assert!(unsaid.code == 2 && unsaid.err.contains("--really-do-it"), "{unsaid:?}");
+    let ran = cluster.ctl(&["storage", "cleanup", "--all", "--really-do-it"]).await;
+    assert_eq!(ran.out, "Sector 5 is Removed\n", "what is pinned stays: {}", ran.err);
+    let ran = cluster.ctl(&["storage", "cleanup", "5", "7", "--really-do-it", "--no-wait"]).await;
+    assert_eq!(ran.out, "Sector 5 is Removed\nSector 7 is Removing\n", "{}", ran.err);
+    assert_eq!(cluster.ctl(&["storage", "cleanup", "5", "--all"]).await.code, 2, "which sectors?");
+
+    let ran = cluster.ctl(&["sectors", "pin", "5", "6", "--reason", "evidence"]).await;
+    assert_eq!(ran.out, "Sector 5 is pinned\nSector 6 is pinned\n", "{}", ran.err);
+    let ran = cluster.ctl(&["--json", "sectors", "pins"]).await;
+    let pins: Value = serde_json::from_str(&ran.out).unwrap();
+    assert_eq!((&pins[0]["sector"], &pins[0]["reason"]), (&Value::from(6), &Value::from("evidence")));
+    let ran = cluster.ctl(&["sectors", "unpin", "6"]).await;
+    assert_eq!(ran.out, "Sector 6 is not pinned\n", "{}", ran.err);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn paths_are_scrubbed() {
     let cluster = Cluster::start().await;

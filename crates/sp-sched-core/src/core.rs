@@ -15,7 +15,7 @@ use crate::groups::Filling;
 use crate::homes::Homes;
 use crate::learn::Learned;
 use crate::lookup::Lookup;
-use crate::model::{Attempt, AttemptState, Counters, FenceRow, Rows, Sector, Task, UnixMs, WorkerRow};
+use crate::model::{Attempt, AttemptState, Counters, FenceRow, Pin, Rows, Sector, Task, UnixMs, WorkerRow};
 use crate::observe::Observation;
 use crate::open::Open;
 use crate::out::Out;
@@ -42,6 +42,7 @@ pub struct Core {
     pub(crate) live: BTreeMap<AttemptId, Live>,
     pub(crate) hints: BTreeMap<TaskId, Hints>,
     pub(crate) worker_rows: BTreeMap<WorkerId, WorkerRow>,
+    pub(crate) pins: BTreeMap<u64, Pin>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) facts: Facts,
     pub(crate) chain: BTreeMap<u64, ChainWait>,
@@ -197,7 +198,7 @@ impl Core {
     /// Takes up where the rows leave off. Every lease counts from now. The effects ask the chain again for the sectors
     /// that wait for it; reservations and fences are repeated when the index connects.
     pub fn restore(config: Config, rows: Rows, now: UnixMs) -> (Self, Vec<Effect>) {
-        let Rows { sectors, mut tasks, fences, counters, workers } = rows;
+        let Rows { sectors, mut tasks, fences, counters, workers, pins } = rows;
         tasks.iter_mut().for_each(|task| task.fit_clock(now, config.retry_wait_max_ms));
         let live = tasks.iter().flat_map(|t| t.attempts.iter().map(|a| (a.id, Live::new(now)))).collect();
         let mut core = Self {
@@ -212,6 +213,7 @@ impl Core {
             live,
             hints: BTreeMap::new(),
             worker_rows: workers.into_iter().map(|w| (w.worker.clone(), w)).collect(),
+            pins: pins.into_iter().map(|pin| (pin.sector, pin)).collect(),
             workers: BTreeMap::new(),
             facts: Facts::default(),
             chain: BTreeMap::new(),

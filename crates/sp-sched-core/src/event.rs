@@ -96,6 +96,12 @@ pub enum Request {
     ReleaseUnsealed { sector: u64 },
     /// Take the finished files of the sector to this path, and keep them there.
     MoveFiles { sector: u64, store: StoreId },
+    /// Keep the files of a sector from being removed, until it is unpinned.
+    Pin { sector: u64, reason: String },
+    /// Take the pin off.
+    Unpin { sector: u64 },
+    /// Delete the files of a sector that the scheduler does not know.
+    CleanUp { sector: u64 },
     /// Take over a sector that was sealed elsewhere.
     Import(Box<Import>),
     /// End an attempt (`task.number`) or a whole task (`task`).

@@ -83,10 +83,7 @@ impl Core {
         }
         (sector.state, sector.proving_since) = (SectorState::Proving, Some(self.now));
         self.sectors.insert(number, sector);
-        if self.counters.next_sector <= number {
-            self.counters.next_sector = number + 1;
-            self.out.counters = true;
-        }
+        self.never_give_out(number);
         self.log(number, "imported".to_owned(), format!("deadline {deadline}, partition {partition}"));
         self.untidy.insert(number);
         Ok(Reply::Moved(SectorState::Proving))

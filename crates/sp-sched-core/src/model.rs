@@ -286,6 +286,17 @@ impl WorkerRow {
     }
 }
 
+/// A sector whose files are kept from being removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pin {
+    /// Which.
+    pub sector: u64,
+    /// Why, in the operator's words; may be empty.
+    pub reason: String,
+    /// Since when.
+    pub at: UnixMs,
+}
+
 /// Durable states of an attempt. Ended attempts are removed; their fence stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttemptState {
@@ -352,6 +363,10 @@ pub enum RowChange {
     PutWorker(WorkerRow),
     /// Nothing is decided about the worker any more.
     DeleteWorker(WorkerId),
+    /// Insert or replace.
+    PutPin(Pin),
+    /// The sector is not pinned any more.
+    DeletePin(u64),
     /// Append to the history; whoever keeps it forgets the oldest.
     AddFinished(Box<Finished>),
 }
@@ -369,4 +384,7 @@ pub struct Rows {
     pub counters: Counters,
     /// Decisions about workers.
     pub workers: Vec<WorkerRow>,
+    /// Pinned sectors. Records of older builds have none.
+    #[serde(default)]
+    pub pins: Vec<Pin>,
 }

@@ -15,6 +15,7 @@ pub(crate) struct Out {
     pub(crate) tasks: BTreeSet<TaskId>,
     pub(crate) fences: BTreeSet<TaskId>,
     pub(crate) workers: BTreeSet<WorkerId>,
+    pub(crate) pins: BTreeSet<u64>,
     pub(crate) counters: bool,
     pub(crate) finished: Vec<Finished>,
     effects: Vec<Effect>,
@@ -61,6 +62,12 @@ impl Core {
             effects.push(Effect::Persist(match self.worker_rows.get(&id) {
                 Some(row) => RowChange::PutWorker(row.clone()),
                 None => RowChange::DeleteWorker(id),
+            }));
+        }
+        for sector in out.pins {
+            effects.push(Effect::Persist(match self.pins.get(&sector) {
+                Some(pin) => RowChange::PutPin(pin.clone()),
+                None => RowChange::DeletePin(sector),
             }));
         }
         let history = out.finished.into_iter().map(|finished| RowChange::AddFinished(Box::new(finished)));

@@ -18,6 +18,7 @@ impl Core {
         if state == SectorState::RemoveFailed {
             self.remove_again(number);
         } else if !state.is_gone() {
+            self.may_remove(number)?;
             self.let_go(number);
             self.advance(number, SectorState::Removing, None, "removed by an operator");
         }

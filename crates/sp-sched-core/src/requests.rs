@@ -29,6 +29,9 @@ impl Core {
             Request::Retry { sector } => self.retry(sector).map(Some),
             Request::Unseal { sector } => self.unseal(sector).map(Some),
             Request::ReleaseUnsealed { sector } => self.release_unsealed(sector).map(Some),
+            Request::Pin { sector, reason } => self.pin(sector, reason).map(Some),
+            Request::Unpin { sector } => self.unpin(sector).map(Some),
+            Request::CleanUp { sector } => self.clean_up(sector).map(Some),
             Request::Import(import) => self.import(*import).map(Some),
             Request::MoveFiles { sector, store } => self.move_files(sector, store).map(Some),
             Request::Abort { id, reason } => self.abort(&id, &reason).map(Some),
@@ -148,6 +151,7 @@ impl Core {
 
     fn release_unsealed(&mut self, number: u64) -> Result<Reply, Refused> {
         let sector = self.resting_sector(number)?;
+        self.may_remove(number)?;
         let refuse = |why: &str| Err((ErrorCode::WrongState, format!("sector {number} {why}")));
         if self.tasks_of(number).any(|t| t.kind != TaskKind::Fetch) {
             return refuse("is being unsealed or gets its key back; wait for it or abort it first");

@@ -1,9 +1,9 @@
 //! What operators see of the core: plain figures, derived when asked for, never stored.
 
-use crate::model::WorkerRow;
+use crate::model::{Pin, WorkerRow};
 use sp_types::{
-    AttemptId, GpuId, GpuShare, HostCapacity, HostId, RegisteredSealProof, ResourceRow, SectorSize, SessionId, StoreId,
-    TaskClass, TaskId, TaskKind, WorkerId, WorkerLimits,
+    AttemptId, FileKind, GpuId, GpuShare, HostCapacity, HostId, RegisteredSealProof, ResourceRow, SectorSize,
+    SessionId, StoreId, TaskClass, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 /// Who can hand out a file: stores, each with the data plane of a worker that has it attached.
@@ -123,6 +123,19 @@ pub struct JobView {
     pub failures: u32,
     /// Last reason.
     pub last_error: String,
+}
+
+/// Files on paths of a sector that the scheduler does not know.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Unclaimed {
+    /// The sector that they say they are of.
+    pub sector: u64,
+    /// Kinds of them, rising.
+    pub kinds: Vec<FileKind>,
+    /// How many bytes lie on each path.
+    pub stores: Vec<(StoreId, u64)>,
+    /// An operator keeps them.
+    pub pin: Option<Pin>,
 }
 
 /// Where piece bytes of a sector are wanted.

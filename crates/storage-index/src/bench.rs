@@ -40,12 +40,8 @@ impl Bare {
         let local_path = format!("/paths/{id}");
         let settings =
             Settings { id, weight, can_seal, can_store, max_storage_bytes, groups, allow_to, filters, local_path };
-        let health = Health {
-            capacity_bytes: 1 << 50,
-            fs_available_bytes: available_bytes,
-            used_bytes: 0,
-            error: String::new(),
-        };
+        let health =
+            Health { capacity_bytes: 1 << 50, fs_available_bytes: available_bytes, used_bytes: 0, ..Health::default() };
         self.say(conn, FromWorker::Attach(settings, health));
     }
 

@@ -80,13 +80,16 @@ pub(crate) fn settings_to_wire(settings: Settings) -> v1::AttachedStore {
 }
 
 fn health(message: v1::StoreHealth) -> Result<(StoreId, Health), WireError> {
-    let v1::StoreHealth { store, capacity_bytes, fs_available_bytes, used_bytes, error } = message;
-    Ok((store_id(&store)?, Health { capacity_bytes, fs_available_bytes, used_bytes, error }))
+    let v1::StoreHealth { store, capacity_bytes, fs_available_bytes, used_bytes, error, work } = message;
+    let written = |v1::AttemptBytes { attempt, size_bytes }| Ok((required("attempt", attempt)?.into(), size_bytes));
+    let work = work.into_iter().map(written).collect::<Result<_, WireError>>()?;
+    Ok((store_id(&store)?, Health { capacity_bytes, fs_available_bytes, used_bytes, error, work }))
 }
 
 fn health_to_wire(store: &StoreId, health: Health) -> v1::StoreHealth {
-    let Health { capacity_bytes, fs_available_bytes, used_bytes, error } = health;
-    v1::StoreHealth { store: store.to_string(), capacity_bytes, fs_available_bytes, used_bytes, error }
+    let Health { capacity_bytes, fs_available_bytes, used_bytes, error, work: _ } = health;
+    let store = store.to_string();
+    v1::StoreHealth { store, capacity_bytes, fs_available_bytes, used_bytes, error, work: Vec::new() }
 }
 
 pub(crate) fn item_to_wire(item: ReserveItem) -> v1::ReserveItem {

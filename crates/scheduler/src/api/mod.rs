@@ -1,6 +1,7 @@
 //! The gRPC service of operators, one file per noun. It asks the core and says it in messages; it decides nothing.
 
 mod about;
+mod cleanup;
 mod history;
 mod imports;
 mod jobs;
@@ -192,6 +193,11 @@ calls! {
     find_storage(FindStorageRequest) -> FindStorageReply = on_find_storage;
     list_sector_locks(ListSectorLocksRequest) -> ListSectorLocksReply = on_list_sector_locks;
     list_replicas(ListReplicasRequest) -> ListReplicasReply = on_list_replicas;
+    list_unclaimed(ListUnclaimedRequest) -> ListUnclaimedReply = on_list_unclaimed;
+    clean_up_sector(CleanUpSectorRequest) -> SectorStateReply = on_clean_up_sector;
+    pin_sector(PinSectorRequest) -> PinSectorReply = on_pin_sector;
+    unpin_sector(UnpinSectorRequest) -> UnpinSectorReply = on_unpin_sector;
+    list_pins(ListPinsRequest) -> ListPinsReply = on_list_pins;
     move_storage(MoveStorageRequest) -> MoveStorageReply = on_move_storage;
     attach_storage(AttachStorageRequest) -> AttachStorageReply = on_attach_storage;
     detach_storage(DetachStorageRequest) -> DetachStorageReply = on_detach_storage;

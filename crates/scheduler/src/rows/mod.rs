@@ -4,6 +4,7 @@ mod counters;
 mod fence;
 mod history;
 mod ledger;
+mod pin;
 mod schema;
 mod sector;
 mod sector_state;
@@ -55,6 +56,8 @@ pub(crate) fn apply(batch: &mut Batch, history: &mut History, change: &RowChange
         RowChange::DeleteFence(id) => batch.delete(fence::key(*id)),
         RowChange::PutWorker(row) => batch.put(worker::key(&row.worker), worker::encode(row).encode_to_vec()),
         RowChange::DeleteWorker(id) => batch.delete(worker::key(id)),
+        RowChange::PutPin(row) => batch.put(pin::key(row.sector), pin::encode(row).encode_to_vec()),
+        RowChange::DeletePin(sector) => batch.delete(pin::key(*sector)),
         RowChange::PutCounters(counters) => batch.put(counters_key(), counters::encode(*counters).encode_to_vec()),
     };
 }
@@ -80,7 +83,7 @@ pub(crate) fn open(state: &dyn State, owner: Schema) -> Result<(Schema, Rows), R
         }
     };
     let mut rows = Rows::default();
-    for prefix in [sector::PREFIX, task::PREFIX, fence::PREFIX, worker::PREFIX] {
+    for prefix in [sector::PREFIX, task::PREFIX, fence::PREFIX, worker::PREFIX, pin::PREFIX] {
         for (key, value) in state.scan_all(prefix).map_err(fault(&readable(prefix)))? {
             decode_into(&mut rows, &key, &value)?;
         }
@@ -133,6 +136,8 @@ fn decode_into(rows: &mut Rows, key: &[u8], value: &[u8]) -> Result<(), RowError
         rows.fences.push(fence::decode(key, value)?);
     } else if key.starts_with(worker::PREFIX) {
         rows.workers.push(worker::decode(key, value)?);
+    } else if key.starts_with(pin::PREFIX) {
+        rows.pins.push(pin::decode(key, value)?);
     } else {
         return Err(RowError::new(readable(key), "no row of the scheduler has this key"));
     }

@@ -9,7 +9,8 @@ use super::{RowError, parse};
 /// Layout that this build writes. A newer one is refused, an older one is read and raised.
 ///
 /// 2: sectors have a priority, counters of their failures, and updates (version 1 is read as having none).
-pub const SCHEMA_VERSION: u32 = 2;
+/// 3: sectors can be pinned; an older build would not know that and remove them.
+pub const SCHEMA_VERSION: u32 = 3;
 
 /// Layout and owner of the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]

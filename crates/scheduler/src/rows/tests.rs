@@ -4,8 +4,8 @@ use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
 use sp_sched_core::model::{
-    Attempt, AttemptState, Counters, FenceRow, LogEntry, OutputSlot, PieceData, RowChange, Rows, Sector, SectorFile,
-    Task, Trouble, UnixMs, Update,
+    Attempt, AttemptState, Counters, FenceRow, LogEntry, OutputSlot, PieceData, Pin, RowChange, Rows, Sector,
+    SectorFile, Task, Trouble, UnixMs, Update,
 };
 use sp_state::Memory;
 use sp_types::{
@@ -239,6 +239,12 @@ proptest! {
     fn tasks_round_trip(task in task()) {
         let rows = read_back(&RowChange::PutTask(Box::new(task.clone())));
         prop_assert_eq!(rows, Rows { tasks: vec![task], ..Rows::default() });
+    }
+
+    #[test]
+    fn pins_round_trip(sector in any::<u64>(), reason in text(), at in any::<u64>()) {
+        let pin = Pin { sector, reason, at: UnixMs(at) };
+        prop_assert_eq!(read_back(&RowChange::PutPin(pin.clone())).pins, vec![pin]);
     }
 
     #[test]

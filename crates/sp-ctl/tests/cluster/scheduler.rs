@@ -344,6 +344,39 @@ impl Scheduler for Cluster {
         answer(ListReplicasReply { replicas, more: !more.is_empty() })
     }
 
+    /// Sector 5 may go, sector 6 is pinned.
+    async fn list_unclaimed(&self, _: Request<ListUnclaimedRequest>) -> Answer<ListUnclaimedReply> {
+        self.called("ListUnclaimed")?;
+        let of = |sector, pin| UnclaimedSector {
+            sector,
+            kinds: vec![FileKind::Sealed as i32, FileKind::Cache as i32],
+            stores: vec![UnclaimedBytes { store: "near".into(), size_bytes: 4096 }],
+            pin,
+        };
+        let pin = Pin { sector: 6, reason: "evidence".into(), since_unix_ms: 1_000 };
+        answer(ListUnclaimedReply { sectors: vec![of(5, None), of(6, Some(pin))] })
+    }
+
+    async fn clean_up_sector(&self, ask: Request<CleanUpSectorRequest>) -> Answer<SectorStateReply> {
+        self.called("CleanUpSector")?;
+        answer(SectorStateReply { state: if ask.into_inner().sector == 5 { "Removed" } else { "Removing" }.into() })
+    }
+
+    async fn pin_sector(&self, _: Request<PinSectorRequest>) -> Answer<PinSectorReply> {
+        self.called("PinSector")?;
+        answer(PinSectorReply {})
+    }
+
+    async fn unpin_sector(&self, _: Request<UnpinSectorRequest>) -> Answer<UnpinSectorReply> {
+        self.called("UnpinSector")?;
+        answer(UnpinSectorReply {})
+    }
+
+    async fn list_pins(&self, _: Request<ListPinsRequest>) -> Answer<ListPinsReply> {
+        self.called("ListPins")?;
+        answer(ListPinsReply { pins: vec![Pin { sector: 6, reason: "evidence".into(), since_unix_ms: 1_000 }] })
+    }
+
     async fn move_storage(&self, ask: Request<MoveStorageRequest>) -> Answer<MoveStorageReply> {
         self.called("MoveStorage")?;
         answer(MoveStorageReply { files: if ask.into_inner().store == "far" { 2 } else { 0 } })

@@ -6,6 +6,7 @@
 mod anything;
 mod bounded;
 mod chaos;
+mod cleanup;
 mod desk;
 mod devices;
 mod failures;

@@ -457,7 +457,7 @@ impl Disk for MemDisk {
             Some(Node::File { data, .. }) => data.len() as u64,
             _ => 0,
         };
-        Ok(Metadata { is_dir: state.is_dir(id), size_bytes, id })
+        Ok(Metadata { is_dir: state.is_dir(id), size_bytes, allocated_bytes: size_bytes, id })
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {

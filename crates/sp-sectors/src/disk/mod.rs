@@ -20,6 +20,8 @@ pub struct Metadata {
     pub is_dir: bool,
     /// Length of a file, bytes.
     pub size_bytes: u64,
+    /// Space that a file takes, bytes: less than its length where it has holes.
+    pub allocated_bytes: u64,
     /// Identity within the file system (the inode number): it moves along with a rename.
     pub id: u64,
 }

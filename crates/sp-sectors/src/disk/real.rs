@@ -181,7 +181,9 @@ impl Disk for RealDisk {
 
     fn metadata(&self, path: &Path) -> io::Result<Metadata> {
         let found = fs::metadata(path)?;
-        Ok(Metadata { is_dir: found.is_dir(), size_bytes: found.len(), id: found.ino() })
+        // POSIX counts in units of 512 bytes, whatever the file system does.
+        let allocated_bytes = found.blocks().saturating_mul(512);
+        Ok(Metadata { is_dir: found.is_dir(), size_bytes: found.len(), allocated_bytes, id: found.ino() })
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {

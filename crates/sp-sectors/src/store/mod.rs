@@ -12,7 +12,7 @@ mod scrub;
 mod tests;
 mod work;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
@@ -21,7 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, Once, PoisonError, RwLock, RwLockReadGua
 use sp_env::{CrashPoint, crash_point};
 use sp_types::{AttemptId, FileKind, SectorId, StoreId};
 
-use crate::disk::{Disk, DiskLock, Sharing, exists, make_dirs, remove_any};
+use crate::disk::{Disk, DiskLock, Sharing, Space, exists, make_dirs, remove_any};
 use crate::error::{Doing, StoreError};
 use crate::layout::Layout;
 use crate::store_meta::StoreMeta;
@@ -71,7 +71,7 @@ enum Inside<'a> {
 }
 
 /// How full a store is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct StoreStat {
     /// Size of the file system, bytes.
     pub capacity_bytes: u64,
@@ -79,6 +79,8 @@ pub struct StoreStat {
     pub fs_available_bytes: u64,
     /// Used by published replicas, bytes.
     pub used_bytes: u64,
+    /// Used by attempts of this worker so far, bytes; never more than when `fs_available_bytes` was measured.
+    pub work: BTreeMap<AttemptId, u64>,
 }
 
 impl Store {
@@ -212,8 +214,9 @@ impl Store {
             Some(bytes) => bytes,
             None => self.replicas()?.iter().map(|r| r.size_bytes).sum(),
         };
-        let space = self.disk().space(root).doing("measure", root)?;
-        Ok(StoreStat { capacity_bytes: space.capacity_bytes, fs_available_bytes: space.available_bytes, used_bytes })
+        let work = if self.writable() { self.work_bytes()? } else { BTreeMap::new() };
+        let Space { capacity_bytes, available_bytes } = self.disk().space(root).doing("measure", root)?;
+        Ok(StoreStat { capacity_bytes, fs_available_bytes: available_bytes, used_bytes, work })
     }
 
     /// False for a path that is neither CanSeal nor CanStore, and for one that is only observed.

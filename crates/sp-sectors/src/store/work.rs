@@ -1,6 +1,7 @@
 //! The work directory of an attempt: what it makes lies here until it is published.
 
-use std::io::ErrorKind;
+use std::collections::BTreeMap;
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use sp_types::{AttemptId, FileKind, ReplicaId, SectorId};
@@ -57,6 +58,36 @@ impl Store {
             }
         }
         Ok(own)
+    }
+
+    /// Space that the attempts of this worker have taken in their work directories so far, bytes: what they have made or
+    /// brought. Attempts that change their files meanwhile are counted as they are met.
+    pub fn work_bytes(&self) -> Result<BTreeMap<AttemptId, u64>, StoreError> {
+        let mut bytes = BTreeMap::new();
+        for attempt in self.work_attempts()? {
+            // What a publish has put aside there was not made by the attempt.
+            let replaced = self.layout().replaced_dir(attempt);
+            bytes.insert(attempt, self.tree_bytes(&self.layout().work(attempt), &replaced)?);
+        }
+        Ok(bytes)
+    }
+
+    /// Space below a directory, `but` one; what goes meanwhile takes none.
+    fn tree_bytes(&self, dir: &Path, but: &Path) -> Result<u64, StoreError> {
+        let mut sum = 0u64;
+        for entry in there(self.disk().list(dir)).doing("list", dir)?.unwrap_or_default() {
+            let path = dir.join(&entry.name);
+            let taken = match entry.is_dir {
+                true if path == *but => 0,
+                true => self.tree_bytes(&path, but)?,
+                false => {
+                    let found = there(self.disk().metadata(&path)).doing("look at", &path)?;
+                    found.map_or(0, |found| found.allocated_bytes)
+                }
+            };
+            sum = sum.saturating_add(taken);
+        }
+        Ok(sum)
     }
 
     /// Removes the work directory of an attempt that needs it no more; none there is fine.
@@ -162,5 +193,13 @@ impl WorkDir {
             }
         }
         Ok(())
+    }
+}
+
+/// None for what is not there.
+fn there<T>(found: io::Result<T>) -> io::Result<Option<T>> {
+    match found {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(None),
+        other => other.map(Some),
     }
 }

@@ -131,13 +131,14 @@ impl Stores {
         if stale {
             self.change(root, |attached| attached.stale = false);
         }
-        let health = attached.id().map(|store| match (&attached.trouble, attached.stat) {
+        let health = attached.id().map(|store| match (&attached.trouble, &attached.stat) {
             (None, Some(stat)) => v1::StoreHealth {
                 store,
                 capacity_bytes: stat.capacity_bytes,
                 fs_available_bytes: stat.fs_available_bytes,
                 used_bytes: stat.used_bytes,
                 error: String::new(),
+                work: stat.work.iter().map(|(attempt, size_bytes)| written(*attempt, *size_bytes)).collect(),
             },
             (trouble, _) => {
                 let error = trouble.clone().unwrap_or_else(|| "it is being opened".to_owned());
@@ -146,6 +147,10 @@ impl Stores {
         });
         Checked { health, stale }
     }
+}
+
+fn written(attempt: AttemptId, size_bytes: u64) -> v1::AttemptBytes {
+    v1::AttemptBytes { attempt: Some(attempt.into()), size_bytes }
 }
 
 /// Is it there, how full is it, and has something come to its place that no attempt has declared?

@@ -48,6 +48,17 @@ pub(crate) struct Health {
     pub(crate) used_bytes: u64,
     /// Empty when healthy.
     pub(crate) error: String,
+    /// What its attempts have taken so far, measured no later than what is free.
+    pub(crate) work: BTreeMap<AttemptId, u64>,
+}
+
+impl Health {
+    /// Without what is only counted here.
+    pub(crate) fn in_short(&self) -> Self {
+        let Self { capacity_bytes, fs_available_bytes, used_bytes, error, work: _ } = self;
+        let (capacity_bytes, fs_available_bytes, used_bytes) = (*capacity_bytes, *fs_available_bytes, *used_bytes);
+        Self { capacity_bytes, fs_available_bytes, used_bytes, error: error.clone(), work: BTreeMap::new() }
+    }
 }
 
 /// A store as the scheduler sees it.
@@ -236,6 +247,8 @@ pub(super) struct Store {
     pub(super) holders: BTreeMap<ConnId, Option<Report>>,
     /// The last report of all; none since the start of this service.
     pub(super) last: Option<Health>,
+    /// What attempts have taken here of what they have reserved, bytes.
+    pub(super) taken_bytes: u64,
     /// What the scheduler was told last.
     pub(super) told: Option<StoreFact>,
 }
@@ -243,7 +256,7 @@ pub(super) struct Store {
 impl Store {
     /// One that nobody has yet.
     pub(super) fn new(settings: Settings) -> Self {
-        Self { settings, holders: BTreeMap::new(), last: None, told: None }
+        Self { settings, holders: BTreeMap::new(), last: None, taken_bytes: 0, told: None }
     }
 }
 

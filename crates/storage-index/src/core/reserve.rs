@@ -1,6 +1,6 @@
 //! Reservations: they belong to attempts, and end with them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sp_types::{AttemptId, ErrorCode, StoreId, TaskId};
 
@@ -51,6 +51,12 @@ impl Reservations {
         self.bytes.get(store).map_or(0, |bytes| u64::try_from(*bytes).unwrap_or(u64::MAX))
     }
 
+    /// Bytes that an attempt has reserved on a store.
+    pub(super) fn bytes_of(&self, attempt: AttemptId, store: &StoreId) -> u64 {
+        let items = self.by_attempt.get(&attempt).into_iter().flatten().filter(|item| item.store == *store);
+        items.map(|item| item.size_bytes).fold(0, u64::saturating_add)
+    }
+
     /// Few enough to count again are counted again.
     fn check(&self) {
         if cfg!(debug_assertions) && self.by_attempt.len() <= 64 {
@@ -83,6 +89,7 @@ impl Core {
             if !items.is_empty() && !self.reservations.by_attempt.contains_key(&attempt) {
                 self.rows.push(RowChange::PutReservation(attempt, items.clone()));
                 self.reservations.insert(attempt, items);
+                stores.iter().for_each(|store| self.count_taken(store));
                 self.dirty.extend(stores);
                 self.flush();
             }
@@ -146,7 +153,9 @@ impl Core {
     pub(super) fn release(&mut self, attempt: AttemptId) {
         if let Some(items) = self.reservations.remove(attempt) {
             self.rows.push(RowChange::DeleteReservation(attempt));
-            self.dirty.extend(items.into_iter().map(|item| item.store));
+            let stores = items.into_iter().map(|item| item.store).collect::<BTreeSet<_>>();
+            stores.iter().for_each(|store| self.count_taken(store));
+            self.dirty.extend(stores);
         }
     }
 

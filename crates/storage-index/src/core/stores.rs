@@ -2,7 +2,7 @@
 
 use super::{ConnId, Core, Fact, Health, Refusal, Report, RowChange, Settings, Store, StoreFact, ToWorker};
 use sp_env::Monotonic;
-use sp_types::{ErrorCode, StoreId, WorkerId};
+use sp_types::{AttemptId, ErrorCode, StoreId, WorkerId};
 use std::collections::BTreeMap;
 
 impl Core {
@@ -40,6 +40,7 @@ impl Core {
             self.reports.remove(&(before.at, id.clone(), conn));
         }
         self.reports.insert((self.now, id.clone(), conn));
+        self.count_taken(id);
     }
 
     /// The worker has the store no more. False: it did not have it.
@@ -48,6 +49,7 @@ impl Core {
         if let Some(report) = report {
             self.reports.remove(&(report.at, id.clone(), conn));
         }
+        self.count_taken(id);
         true
     }
 
@@ -122,16 +124,35 @@ impl Core {
         self.forget_worker(conn);
     }
 
-    /// Room for more on a store: what its last report left, less what attempts have reserved.
+    /// What attempts have taken of what they have reserved is no longer free, and not to be kept free for them either.
+    pub(super) fn count_taken(&mut self, id: &StoreId) {
+        let Some(store) = self.stores.get(id) else { return };
+        let mut taken: BTreeMap<AttemptId, u64> = BTreeMap::new();
+        for (attempt, bytes) in store.holders.values().flatten().flat_map(|report| &report.health.work) {
+            let known = taken.entry(*attempt).or_default();
+            *known = (*known).max(*bytes).min(self.reservations.bytes_of(*attempt, id));
+        }
+        let sum = taken.into_values().fold(0, u64::saturating_add);
+        if let Some(store) = self.stores.get_mut(id) {
+            store.taken_bytes = sum;
+        }
+    }
+
+    /// What has to be kept free for attempts.
+    fn outstanding_bytes(&self, store: &Store) -> u64 {
+        self.reservations.bytes_on(&store.settings.id).saturating_sub(store.taken_bytes)
+    }
+
+    /// Room for more on a store: what its last report left, less what attempts have reserved and not taken yet.
     pub(super) fn available_bytes(&self, store: &Store) -> u64 {
         let Some(health) = self.health(store) else { return 0 };
-        let reserved_bytes = self.reservations.bytes_on(&store.settings.id);
-        let available_bytes = health.fs_available_bytes.saturating_sub(reserved_bytes);
+        let available_bytes = health.fs_available_bytes.saturating_sub(self.outstanding_bytes(store));
         if store.settings.max_storage_bytes == 0 {
             return available_bytes;
         }
         let room = store.settings.max_storage_bytes.saturating_sub(health.used_bytes);
-        available_bytes.min(room.saturating_sub(reserved_bytes))
+        // What is in the making is no part of what is used.
+        available_bytes.min(room.saturating_sub(self.reservations.bytes_on(&store.settings.id)))
     }
 
     /// Everything there is to say about a store.
@@ -139,9 +160,9 @@ impl Core {
         let store = self.stores.get(id)?;
         Some(StoreFact {
             settings: store.settings.clone(),
-            health: self.health(store).cloned().unwrap_or_default(),
+            health: self.health(store).map(Health::in_short).unwrap_or_default(),
             available_bytes: self.available_bytes(store),
-            reserved_bytes: self.reservations.bytes_on(id),
+            reserved_bytes: self.outstanding_bytes(store),
             holders: self.holders(store),
             unhealthy: self.unhealthy(store),
         })

@@ -36,7 +36,7 @@ pub(super) fn settings(name: &str) -> Settings {
 }
 
 pub(super) fn health(available: u64, used: u64) -> Health {
-    Health { capacity_bytes: 100 * GIB, fs_available_bytes: available, used_bytes: used, error: String::new() }
+    Health { capacity_bytes: 100 * GIB, fs_available_bytes: available, used_bytes: used, ..Health::default() }
 }
 
 pub(super) fn replica(store: &str, kind: FileKind, root: u8) -> ReplicaInfo {
@@ -324,6 +324,32 @@ fn space_is_the_smaller_of_file_system_and_limit() {
     assert_eq!(index.fact("a").available_bytes, 2 * GIB);
     index.from(W1, FromWorker::Health(store_id("a"), health(GIB, GIB)));
     assert_eq!(index.fact("a").available_bytes, 0);
+}
+
+#[test]
+fn what_an_attempt_has_written_is_not_kept_free_for_it_again() {
+    let mut index = Index::with_store();
+    let report = |free: u64, work: &[(&str, u64)]| {
+        let work = work.iter().map(|(attempt, bytes)| (attempt.parse().unwrap(), *bytes)).collect();
+        FromWorker::Health(store_id("a"), Health { work, ..health(free, 0) })
+    };
+    let room = |index: &Index| (index.fact("a").reserved_bytes / GIB, index.fact("a").available_bytes / GIB);
+    index.scheduler(reserve("1.1", vec![item("a", 4 * GIB), item("a", 2 * GIB)]));
+    index.scheduler(reserve("2.1", vec![item("a", GIB)]));
+    assert_eq!(room(&index), (7, 3));
+    index.from(W1, report(5 * GIB, &[("1.1", 5 * GIB), ("9.9", 3 * GIB)]));
+    assert_eq!(room(&index), (2, 3), "of 6 it has 5; others have reserved nothing");
+    index.from(W1, report(3 * GIB, &[("1.1", 7 * GIB)]));
+    assert_eq!(room(&index), (1, 2), "more than was reserved is nobody else's");
+    index.scheduler(FromScheduler::Release(attempt("1.1")));
+    assert_eq!(room(&index), (1, 2));
+    index.from(W1, report(10 * GIB, &[]));
+    assert_eq!(room(&index), (1, 9));
+    // A limit knows only what is published: there a reservation counts whole.
+    let limited = Settings { max_storage_bytes: 4 * GIB, ..settings("a") };
+    let work = [(attempt("2.1"), GIB)].into_iter().collect();
+    index.from(W1, FromWorker::Attach(limited, Health { work, ..health(10 * GIB, GIB) }));
+    assert_eq!(room(&index), (0, 2));
 }
 
 #[test]

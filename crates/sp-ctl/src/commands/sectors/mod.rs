@@ -7,7 +7,8 @@ mod history;
 mod import;
 mod list;
 mod mark_for_update;
-mod moved;
+pub(in crate::commands) mod moved;
+mod pins;
 mod pledge;
 mod proof;
 mod record;
@@ -59,6 +60,12 @@ pub(crate) enum Sectors {
     Export(export::Export),
     /// Put a sector into a state by force.
     UpdateState(update_state::UpdateState),
+    /// Keep the files of sectors from being removed.
+    Pin(pins::Pin),
+    /// Take pins off.
+    Unpin(pins::Unpin),
+    /// List pinned sectors.
+    Pins(pins::Pins),
     /// Delete every file of a sector, for good.
     Remove(remove::Remove),
 }
@@ -81,6 +88,9 @@ impl Sectors {
             Self::Import(verb) => verb.run(context).await,
             Self::Export(verb) => verb.run(context).await,
             Self::UpdateState(verb) => verb.run(context).await,
+            Self::Pin(verb) => verb.run(context).await,
+            Self::Unpin(verb) => verb.run(context).await,
+            Self::Pins(verb) => verb.run(context).await,
             Self::Remove(verb) => verb.run(context).await,
         }
     }

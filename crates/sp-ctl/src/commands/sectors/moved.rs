@@ -24,7 +24,7 @@ impl Moved {
 }
 
 /// Verbs that cannot be undone want it said.
-pub(super) fn said_so(really_do_it: bool, hint: impl FnOnce() -> String) -> Result<(), CommandError> {
+pub(in crate::commands) fn said_so(really_do_it: bool, hint: impl FnOnce() -> String) -> Result<(), CommandError> {
     if really_do_it {
         return Ok(());
     }

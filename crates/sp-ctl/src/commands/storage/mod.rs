@@ -1,6 +1,7 @@
 //! `storage`: paths that hold sector files.
 
 mod attach;
+mod cleanup;
 mod detach;
 mod find;
 mod list;
@@ -37,6 +38,8 @@ pub(crate) enum Storage {
     Find(find::Find),
     /// List the files of sectors that tasks have locked.
     Locks(locks::Locks),
+    /// Show files of sectors that nobody knows, and delete those that you name.
+    Cleanup(cleanup::Cleanup),
     /// Take the finished files of sectors to another storage path.
     Move(moving::Move),
 }
@@ -51,6 +54,7 @@ impl Storage {
             Self::List(verb) => verb.run(context).await,
             Self::Find(verb) => verb.run(context).await,
             Self::Locks(verb) => verb.run(context).await,
+            Self::Cleanup(verb) => verb.run(context).await,
             Self::Move(verb) => verb.run(context).await,
         }
     }

@@ -8,7 +8,7 @@ use sp_sched_core::effect::{Assignment, Effect, Reply};
 use sp_sched_core::event::{
     Event, Failure, Phase, Progress, Registration, Request, RequestId, StoreFact, TaskDone, TaskOutput, TaskResult,
 };
-use sp_sched_core::model::{Counters, RowChange, Rows, Sector, SectorFile, Task, UnixMs};
+use sp_sched_core::model::{Counters, Pin, RowChange, Rows, Sector, SectorFile, Task, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, HostCapacity, HostId, PartitionIndex, ReplicaId,
@@ -50,6 +50,7 @@ struct Saved {
     sectors: BTreeMap<u64, Sector>,
     tasks: BTreeMap<TaskId, Task>,
     counters: Counters,
+    pins: BTreeMap<u64, Pin>,
 }
 
 /// Files that a sector in this state has.
@@ -167,6 +168,7 @@ impl Desk {
             sectors: Vec::clone(&sectors).into_iter().map(|s: Sector| (s.number, s)).collect(),
             tasks: Vec::clone(&tasks).into_iter().map(|t: Task| (t.id, t)).collect(),
             counters,
+            pins: BTreeMap::new(),
         };
         let rows = Rows { sectors, tasks, counters, ..Rows::default() };
         let (core, _) = Core::restore(config.clone(), rows, UnixMs(1_000));
@@ -191,9 +193,10 @@ impl Desk {
 
     /// The scheduler's process ends and starts again with what was durable; nobody has registered yet.
     pub fn restart(&mut self) {
-        let Saved { sectors, tasks, counters } = &self.rows;
+        let Saved { sectors, tasks, counters, pins } = &self.rows;
         let (sectors, tasks) = (sectors.values().cloned().collect(), tasks.values().cloned().collect());
-        let rows = Rows { sectors, tasks, counters: *counters, ..Rows::default() };
+        let pins = pins.values().cloned().collect();
+        let rows = Rows { sectors, tasks, counters: *counters, pins, ..Rows::default() };
         self.core = Core::restore(self.config.clone(), rows, UnixMs(self.now)).0;
     }
 
@@ -203,6 +206,8 @@ impl Desk {
             RowChange::PutTask(task) => drop(self.rows.tasks.insert(task.id, *task)),
             RowChange::DeleteTask(id) => drop(self.rows.tasks.remove(&id)),
             RowChange::PutCounters(counters) => self.rows.counters = counters,
+            RowChange::PutPin(pin) => drop(self.rows.pins.insert(pin.sector, pin)),
+            RowChange::DeletePin(sector) => drop(self.rows.pins.remove(&sector)),
             _ => {}
         }
     }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use sp_sched_core::effect::{Effect, Reply};
 use sp_sched_core::event::{Event, Request, RequestId};
-use sp_sched_core::model::{FenceRow, Finished, RowChange, Rows, Sector, Task, UnixMs, WorkerRow};
+use sp_sched_core::model::{FenceRow, Finished, Pin, RowChange, Rows, Sector, Task, UnixMs, WorkerRow};
 use sp_sched_core::{Config, Core};
 use sp_types::{SectorSize, SectorState, TaskId, WorkerId};
 
@@ -84,6 +84,7 @@ pub struct Database {
     pub fences: BTreeMap<TaskId, FenceRow>,
     pub counters: sp_sched_core::model::Counters,
     pub workers: BTreeMap<WorkerId, WorkerRow>,
+    pub pins: BTreeMap<u64, Pin>,
     pub history: Vec<Finished>,
 }
 
@@ -385,6 +386,8 @@ impl Database {
             RowChange::DeleteFence(id) => drop(self.fences.remove(&id)),
             RowChange::PutWorker(row) => drop(self.workers.insert(row.worker.clone(), row)),
             RowChange::DeleteWorker(id) => drop(self.workers.remove(&id)),
+            RowChange::PutPin(pin) => drop(self.pins.insert(pin.sector, pin)),
+            RowChange::DeletePin(sector) => drop(self.pins.remove(&sector)),
             RowChange::AddFinished(finished) => self.history.push(*finished),
             RowChange::PutCounters(counters) => {
                 assert!(counters.next_task >= self.counters.next_task, "counters never go back");
@@ -400,6 +403,7 @@ impl Database {
             fences: self.fences.values().copied().collect(),
             counters: self.counters,
             workers: self.workers.values().cloned().collect(),
+            pins: self.pins.values().cloned().collect(),
         }
     }
 }

@@ -39,6 +39,25 @@ fn a_worker_that_starts_leaves_the_work_of_the_other_alone() {
 }
 
 #[test]
+fn each_worker_counts_what_its_own_attempts_have_taken() {
+    let disk = MemDisk::default();
+    let first = new_store(&disk);
+    publish(&disk, &first, "0.1", 0);
+    make_outputs(&disk, &first, attempt("1.1"), 1);
+    let second = open_as(&disk, "w2", &[]);
+    make_outputs(&disk, &second, attempt("2.1"), 2);
+    let taken = |store: &Store, id: &str| store.stat().unwrap().work.get(&attempt(id)).copied();
+    assert_eq!((taken(&first, "1.1"), taken(&first, "2.1")), (Some(3564), None));
+    assert_eq!((taken(&second, "1.1"), taken(&second, "2.1")), (None, Some(3564)));
+    // What it replaces is put aside in its directory, and is nothing that it has made.
+    assert_eq!(first.publish(attempt("1.1"), &OUTPUTS).unwrap().len(), 2);
+    assert!(!disk.list(&first.layout().replaced_dir(attempt("1.1"))).unwrap().is_empty());
+    assert_eq!(taken(&first, "1.1"), Some(0));
+    first.discard(attempt("1.1")).unwrap();
+    assert_eq!(taken(&first, "1.1"), None);
+}
+
+#[test]
 fn work_that_belongs_to_nobody_goes() {
     let disk = MemDisk::default();
     let store = new_store(&disk);

@@ -1,0 +1,145 @@
+//! `storage cleanup`: shows files of sectors that nobody knows, and deletes those of the sectors that an operator names.
+
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+use sp_proto::v1::{
+    CleanUpSectorRequest, FindStorageRequest, ListUnclaimedRequest, SectorStatusReply, SectorStatusRequest,
+    UnclaimedSector,
+};
+use sp_types::{ByteSize, SectorState};
+
+use super::kind_label;
+use crate::commands::sectors::moved::said_so;
+use crate::context::{Context, Scheduler, request};
+use crate::error::{CommandError, Exit};
+use crate::layout;
+use crate::output;
+
+const POLL_INTERVAL: Duration = Duration::from_millis(300);
+
+/// Show files on storage paths that belong to no sector of this cluster, and delete those of the sectors that you name.
+/// Nothing is deleted unasked: they may be sectors that were never imported (`sp-ctl sectors import`), or all that is
+/// left of a lost data directory. What you keep can be pinned with `sp-ctl sectors pin`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Cleanup {
+    /// Sectors whose files are to go.
+    #[arg(conflicts_with = "all")]
+    numbers: Vec<u64>,
+    /// The files of every sector that is listed and not pinned are to go.
+    #[arg(long)]
+    all: bool,
+    /// You have looked at the list, and need none of the files.
+    #[arg(long)]
+    really_do_it: bool,
+    /// Return at once; the scheduler goes on with it.
+    #[arg(long)]
+    no_wait: bool,
+    /// Give up waiting when nothing has gone for this long. The scheduler goes on with it all the same.
+    #[arg(long, value_name = "DURATION", default_value = "10m", value_parser = humantime::parse_duration)]
+    timeout: Duration,
+}
+
+/// A sector that nobody knows, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Row {
+    sector: u64,
+    kinds: Vec<String>,
+    size_bytes: u64,
+    stores: Vec<String>,
+    pinned: bool,
+    reason: String,
+}
+
+/// A sector whose files go, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct Swept {
+    sector: u64,
+    state: String,
+}
+
+impl Cleanup {
+    pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
+        let mut scheduler = context.scheduler().await?;
+        let rows = unclaimed(&mut scheduler).await?;
+        if self.numbers.is_empty() && !self.all {
+            return context.show(&rows, |_| text(&rows));
+        }
+        let numbers = match self.all {
+            true => rows.iter().filter(|row| !row.pinned).map(|row| row.sector).collect(),
+            false => self.numbers.clone(),
+        };
+        said_so(self.really_do_it, || "`sp-ctl storage cleanup` shows what would be deleted".to_owned())?;
+        let mut swept = Vec::new();
+        for sector in numbers {
+            let ask = CleanUpSectorRequest { sector };
+            let state = scheduler.clean_up_sector(request(ask)).await?.into_inner().state;
+            swept.push(Swept { sector, state });
+        }
+        for row in swept.iter_mut().filter(|row| !self.no_wait && row.state != SectorState::Removed.to_string()) {
+            row.state = wait(&mut scheduler, row.sector, self.timeout).await?;
+        }
+        let line = |row: &Swept| format!("Sector {} is {}\n", row.sector, row.state);
+        context.show(&swept, |_| swept.iter().map(line).collect())
+    }
+}
+
+async fn unclaimed(scheduler: &mut Scheduler) -> Result<Vec<Row>, CommandError> {
+    let reply = scheduler.list_unclaimed(request(ListUnclaimedRequest {})).await?.into_inner();
+    Ok(reply.sectors.into_iter().map(Row::from).collect())
+}
+
+/// Waits until no file of the sector is known any more.
+async fn wait(scheduler: &mut Scheduler, sector: u64, limit: Duration) -> Result<String, CommandError> {
+    let (mut last, mut since) = (usize::MAX, Instant::now());
+    loop {
+        let ask = SectorStatusRequest { number: sector, ..SectorStatusRequest::default() };
+        let SectorStatusReply { summary, .. } = scheduler.sector_status(request(ask)).await?.into_inner();
+        let summary = summary.unwrap_or_default();
+        if summary.state == SectorState::Removed.to_string() {
+            return Ok(summary.state);
+        }
+        let found = scheduler.find_storage(request(FindStorageRequest { sector })).await?.into_inner();
+        let left = found.replicas.len();
+        if left < last {
+            output::note(&format!("sector {sector}: {left} files are still to be deleted"));
+            (last, since) = (left, Instant::now());
+        }
+        if since.elapsed() > limit || summary.state == SectorState::RemoveFailed.to_string() {
+            let text = format!("{left} files of sector {sector} are still there: {}", summary.last_error);
+            return Err(CommandError::new(Exit::Unavailable, text)
+                .hint("their paths may be away: the scheduler deletes them as soon as it can, without this command"));
+        }
+        tokio::time::sleep(POLL_INTERVAL).await;
+    }
+}
+
+impl From<UnclaimedSector> for Row {
+    fn from(found: UnclaimedSector) -> Self {
+        let UnclaimedSector { sector, kinds, stores, pin } = found;
+        Self {
+            sector,
+            kinds: kinds.into_iter().map(kind_label).collect(),
+            size_bytes: stores.iter().map(|on| on.size_bytes).sum(),
+            stores: stores.into_iter().map(|on| on.store).collect(),
+            pinned: pin.is_some(),
+            reason: pin.map(|pin| pin.reason).unwrap_or_default(),
+        }
+    }
+}
+
+fn text(rows: &[Row]) -> String {
+    if rows.is_empty() {
+        return "Every file on every path belongs to a sector of this cluster\n".to_owned();
+    }
+    let pin = |row: &Row| match (row.pinned, row.reason.as_str()) {
+        (false, _) => String::new(),
+        (true, "") => "pinned".to_owned(),
+        (true, reason) => format!("pinned: {reason}"),
+    };
+    let line = |row: &Row| {
+        let size = ByteSize(row.size_bytes).to_string();
+        vec![row.sector.to_string(), row.kinds.join(","), size, row.stores.join(","), pin(row)]
+    };
+    layout::table(&["Sector", "Files", "Size", "Paths", "Kept"], &rows.iter().map(line).collect::<Vec<_>>())
+}
