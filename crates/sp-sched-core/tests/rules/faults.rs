@@ -124,6 +124,33 @@ fn an_attempt_that_comes_back_with_its_worker_is_not_given_away_as_well() {
     assert!(view(&desk, "b").windows.is_empty() && view(&desk, "b").empty);
 }
 
+#[test]
+fn an_attempt_that_its_worker_does_not_list_is_sent_again() {
+    let mut desk = Desk::new(|_| {}, &[PreCommit2]);
+    desk.join("a", &[PC2], lotus_machine());
+    desk.index(&["a"], &[(0, "a")]);
+    assert_eq!(desk.news(), ["PC2 0 on a"]);
+    desk.pass(20_000, &["a"]);
+    let attempt = desk.attempt(PC2, 0);
+    desk.given.remove(&attempt);
+    desk.pass(29_000, &["a"]);
+    assert!(desk.news().is_empty(), "it may be on its way");
+    desk.pass(3_000, &["a"]);
+    assert_eq!((desk.news(), desk.attempt(PC2, 0)), (vec!["PC2 0 on a".to_owned()], attempt));
+    // A worker that drops it whenever it comes is at fault: it was sent five times more, every 30 s.
+    let given_up = |desk: &Desk| {
+        let mut log = desk.core.sector(0).unwrap().log.iter();
+        log.any(|entry| entry.message.contains("the worker never took it up"))
+    };
+    let seconds = (0..300).take_while(|_| {
+        desk.given.remove(&attempt);
+        desk.pass(1_000, &["a"]);
+        !given_up(&desk)
+    });
+    let seconds = seconds.count();
+    assert!((140..200).contains(&seconds), "given up after {seconds} s");
+}
+
 // === sessions ===
 
 #[test]
