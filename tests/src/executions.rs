@@ -53,6 +53,12 @@ pub fn read(logs: &[PathBuf]) -> Result<Executions> {
     Ok(executions)
 }
 
+/// Task of every attempt that the worker has begun, in this run or in one before.
+pub fn begun(log: &Path) -> Result<BTreeMap<String, String>> {
+    let begun = lines(log)?.into_iter().filter(|line| line.contains(": started attempt="));
+    Ok(begun.filter_map(|line| Some((field(&line, "attempt")?, field(&line, "task")?))).collect())
+}
+
 /// Attempt and phase of what executors of this run of the worker have begun, and neither they nor the worker have ended.
 pub fn at_work(log: &Path) -> Result<Vec<(String, String)>> {
     let mut open = BTreeMap::new();

@@ -34,14 +34,30 @@ crash_points! {
     SchedulerAfterPersist = "scheduler-after-persist",
     /// Scheduler: about to ask the index for a reservation.
     SchedulerBeforeReserve = "scheduler-before-reserve",
+    /// Scheduler: the index has granted a reservation, that is not recorded.
+    SchedulerGranted = "scheduler-granted",
     /// Scheduler: the grant is durable, the worker does not know it yet.
     SchedulerBeforeAssign = "scheduler-before-assign",
+    /// Scheduler: that a held attempt may compute is decided, its worker does not know it.
+    SchedulerBeforeStart = "scheduler-before-start",
+    /// Scheduler: which attempts a worker that has come back may keep is durable, the worker waits for the word.
+    SchedulerBeforeRegistered = "scheduler-before-registered",
     /// Scheduler: a result has arrived, nothing done with it.
     SchedulerResultReceived = "scheduler-result-received",
+    /// Scheduler: that a proof was handed in is durable, nobody was asked whether it is right.
+    SchedulerBeforeVerify = "scheduler-before-verify",
     /// Scheduler: a proof was verified, the verdict not yet acted on.
     SchedulerVerified = "scheduler-verified",
     /// Scheduler: about to acknowledge a result.
     SchedulerBeforeAck = "scheduler-before-ack",
+    /// Scheduler: that attempts have ended is durable, the index does not know it.
+    SchedulerBeforeFence = "scheduler-before-fence",
+    /// Scheduler: the chain has answered, that is not recorded.
+    SchedulerChainAnswered = "scheduler-chain-answered",
+    /// Scheduler: what somebody asked for is durable, he was not told.
+    SchedulerBeforeReply = "scheduler-before-reply",
+    /// Scheduler: a copy is one too many, the index was not told to have it deleted.
+    SchedulerBeforeDelete = "scheduler-before-delete",
     /// Index: a declaration has arrived, not durable.
     IndexBeforeDeclare = "index-before-declare",
     /// Index: a declaration is durable, not acknowledged.
@@ -54,6 +70,10 @@ crash_points! {
     IndexBeforeFence = "index-before-fence",
     /// Index: a fence is durable, not passed on.
     IndexAfterFence = "index-after-fence",
+    /// Index: the scheduler has presented all attempts that go on, what others had is not freed.
+    IndexPresented = "index-presented",
+    /// Index: a replica is to be deleted, its worker was not told.
+    IndexDeleteAsked = "index-delete-asked",
     /// Index: a store is taken in, or described anew, not durable.
     IndexBeforeAttach = "index-before-attach",
     /// Index: a store is durable, nobody was told.
@@ -64,12 +84,22 @@ crash_points! {
     IndexAfterDelete = "index-after-delete",
     /// Worker: an assignment has arrived.
     WorkerAssigned = "worker-assigned",
+    /// Worker: an assignment is durable, nothing is begun.
+    WorkerAssignSaved = "worker-assign-saved",
+    /// Worker: it has presented what it holds, and the scheduler has said which attempts go on; none does.
+    WorkerRegistered = "worker-registered",
+    /// Worker: a part of a piece was written, and is not durable.
+    WorkerMidUpload = "worker-mid-upload",
+    /// Worker: a piece is whole and durable, who sent it was not told.
+    WorkerUploaded = "worker-uploaded",
     /// Worker: a chunk has been written into the work directory, others have not.
     WorkerMidFetch = "worker-mid-fetch",
     /// Worker: a file of another of its stores is here without having been copied, nothing is checked.
     WorkerMidShare = "worker-mid-share",
     /// Worker: inputs are here, the executor has not started.
     WorkerFetched = "worker-fetched",
+    /// Worker: a held attempt may compute, which is written down nowhere here, and its executor has not started.
+    WorkerReleased = "worker-released",
     /// Worker: the executor has answered, its answer is not recorded.
     WorkerAnswered = "worker-answered",
     /// Worker: the executor is done, nothing published.
@@ -84,10 +114,16 @@ crash_points! {
     WorkerPublishSwitched = "worker-publish-switched",
     /// Worker: outputs published, not declared.
     WorkerAfterPublish = "worker-after-publish",
+    /// Worker: the index knows what was published, the result is not durable.
+    WorkerDeclared = "worker-declared",
     /// Worker: the result is durable, not sent.
     WorkerResultSaved = "worker-result-saved",
     /// Worker: the result was sent, not acknowledged.
     WorkerResultSent = "worker-result-sent",
+    /// Worker: the result is acknowledged, nothing of the attempt is removed.
+    WorkerAcknowledged = "worker-acknowledged",
+    /// Worker: the work directory of an attempt that is over is gone, its records are not.
+    WorkerMidForget = "worker-mid-forget",
     /// Worker: a replica is to be deleted.
     WorkerBeforeDelete = "worker-before-delete",
     /// Worker: its data is out of its place, its manifest is still there.
@@ -115,17 +151,12 @@ crash_points! {
 }
 
 impl CrashPoint {
-    /// Those that only storage comes by: moves, deletes, attached paths, scrubs.
+    /// Those that a sector does not come by on its way from its first byte to its home: paths that are attached, scrubs, and
+    /// moves between the paths of one worker.
     pub const STORAGE: &'static [Self] = &[
         Self::IndexBeforeAttach,
         Self::IndexAfterAttach,
-        Self::IndexBeforeDelete,
-        Self::IndexAfterDelete,
         Self::WorkerMidShare,
-        Self::WorkerBeforeDelete,
-        Self::WorkerDeleteAside,
-        Self::WorkerDeleteTrash,
-        Self::WorkerAfterDelete,
         Self::WorkerAttachNamed,
         Self::WorkerAttachOpened,
         Self::WorkerAttachSaved,

@@ -16,7 +16,6 @@ use crate::executor::{Job, Role};
 use crate::failure::Failure;
 use crate::node::Node;
 use crate::options::READ_TIMEOUT;
-use crate::stores::Stores;
 
 /// What is asked of a sector.
 #[derive(Debug, Clone)]
@@ -65,10 +64,9 @@ pub(crate) async fn read_local(
 ) -> Result<Vec<u8>, Failure> {
     // Bulk makes way, and scrubs stand still.
     let _urgent = node.sending.urgent();
-    let (stores, sector) = (node.stores.clone(), question.sector);
-    let candidates = node.env.blocking(move || candidates(&stores, sector)).await;
+    let sector = question.sector;
     let mut failures = Vec::new();
-    for (replica, cache) in candidates {
+    for (replica, cache) in candidates(node, sector).await {
         let vanilla = ExecVanilla {
             post_proof: question.post_proof.clone(),
             randomness: question.randomness.clone(),
@@ -93,11 +91,13 @@ pub(crate) async fn read_local(
 /// Every replica of the sector here with every cache directory of its sort. Both sorts of a snapped sector may be here
 /// and only comm_r says which is asked for; the executor tells the wrong one at once. The update comes first: it is what
 /// is proven from the end of the snap on.
-fn candidates(stores: &Stores, sector: SectorId) -> Vec<(PathBuf, PathBuf)> {
-    let paths = |kind| -> Vec<PathBuf> {
-        stores.find(sector, kind).iter().map(|(store, _)| store.replica_path(sector, kind)).collect()
-    };
+async fn candidates(node: &Node, sector: SectorId) -> Vec<(PathBuf, PathBuf)> {
     let sorts = [(FileKind::Update, FileKind::UpdateCache), (FileKind::Sealed, FileKind::Cache)];
+    let found = node.stores.find(&node.env, sector, &sorts.map(|(replica, cache)| [replica, cache]).concat()).await;
+    let paths = |kind| -> Vec<PathBuf> {
+        let of_kind = found.iter().filter(|(_, info)| info.id.kind == kind);
+        of_kind.map(|(store, _)| store.replica_path(sector, kind)).collect()
+    };
     let pairs = sorts.into_iter().flat_map(|(replica, cache)| {
         let caches = paths(cache);
         let with_each =

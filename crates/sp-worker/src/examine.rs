@@ -15,8 +15,8 @@ use crate::node::Node;
 /// The commitment of the sealed file here; its challenge was answered, and the answer checked. The question's own
 /// commitment does not count.
 pub(crate) async fn examine(node: &Node, question: Question) -> Result<Vec<u8>, Failure> {
-    let (stores, sector) = (node.stores.clone(), question.sector);
-    let caches = node.env.blocking(move || stores.find(sector, FileKind::Cache)).await;
+    let sector = question.sector;
+    let caches = node.stores.find(&node.env, sector, &[FileKind::Cache]).await;
     let missing = || Failure::new(ErrorCode::FileMissing, format!("no cache of {sector} is in a store of this worker"));
     let mut last = Err(missing());
     for (store, _) in caches {

@@ -210,6 +210,7 @@ impl Node {
         }
         let (ledger, record) = (self.ledger.clone(), assign.clone());
         let saved = self.env.blocking(move || ledger.save_assign(id, &record)).await;
+        crash_point(CrashPoint::WorkerAssignSaved);
         let admitted = saved.map_err(Failure::from).and_then(|()| self.admit(assign.clone()));
         match admitted {
             Ok(attempt) => self.start(attempt),
@@ -355,7 +356,9 @@ impl Node {
                     standing => return Ok(Removed::Asks(standing)),
                 },
             };
-            let (work, records) = (stores.discard(id), ledger.forget(id));
+            let work = stores.discard(id);
+            crash_point(CrashPoint::WorkerMidForget);
+            let records = ledger.forget(id);
             work.map_err(|e| e.to_string()).and(records.map_err(|e| e.to_string())).map(|()| Removed::Gone(restored))
         };
         let silent = |_| {

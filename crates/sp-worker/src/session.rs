@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sp_env::{CrashPoint, crash_point};
 use sp_net::retry::Backoff;
 use sp_net::{client, sized};
 use sp_proto::convert::{file_kind, resource_row_to_wire};
@@ -57,6 +58,9 @@ async fn session(node: &Arc<Node>, backoff: &mut Backoff) -> Failure {
     };
     backoff.reset();
     tracing::info!(held = presented.len(), unacknowledged = finished.len(), "registered with the scheduler");
+    if !presented.is_empty() || !finished.is_empty() {
+        crash_point(CrashPoint::WorkerRegistered);
+    }
     let keep: BTreeSet<AttemptId> = registered.keep.iter().copied().map(AttemptId::from).collect();
     node.keep_only(&presented, &keep).await;
     node.outbox.open(sender);
@@ -164,6 +168,7 @@ async fn obey(node: &Arc<Node>, command: Command) {
             }
         }
         Command::ResultAck(v1::ResultAck { attempt, refused, counting }) => {
+            crash_point(CrashPoint::WorkerAcknowledged);
             // A kind that this build does not know is none that it makes.
             let counting = counting.into_iter().filter_map(|kind| file_kind(kind).ok()).collect();
             let fate = if refused { Fate::Void(counting) } else { Fate::Counts };

@@ -1,6 +1,8 @@
 //! A whole worker among fakes: attempts from assignment to acknowledgement, over crashes at every step.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, unreachable_pub)]
 
+#[path = "worker/hung.rs"]
+mod hung;
 #[path = "worker/paths.rs"]
 mod paths;
 #[path = "worker/proxy.rs"]

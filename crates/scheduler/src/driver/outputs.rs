@@ -67,12 +67,14 @@ impl Outputs {
             // Durable already.
             Effect::Persist(_) => {}
             Effect::Reply(id, reply) => {
+                crash_point(CrashPoint::SchedulerBeforeReply);
                 if let Some(answer) = self.waiting.remove(&id) {
                     // The operator may have hung up.
                     let _ = answer.send(reply);
                 }
             }
             Effect::Registered { worker, session, keep } => {
+                crash_point(CrashPoint::SchedulerBeforeRegistered);
                 let LeaseTimes { lease_ms, heartbeat_ms } = self.leases;
                 if self.registry.is_session(&worker, &session) {
                     self.tell(worker, wire::registered(&keep, lease_ms, heartbeat_ms, &self.session));
@@ -82,7 +84,10 @@ impl Outputs {
                 crash_point(CrashPoint::SchedulerBeforeAssign);
                 self.tell(worker, wire::assign(self.miner, *assignment));
             }
-            Effect::Start { worker, attempt, gpus, group } => self.tell(worker, wire::start(attempt, gpus, group)),
+            Effect::Start { worker, attempt, gpus, group } => {
+                crash_point(CrashPoint::SchedulerBeforeStart);
+                self.tell(worker, wire::start(attempt, gpus, group));
+            }
             Effect::Stop { worker } => self.tell(worker, wire::stop()),
             Effect::Cancel { worker, attempt, reason } => self.tell(worker, wire::cancel(attempt, reason)),
             Effect::Yield { worker, attempt, reason } => {
@@ -98,14 +103,21 @@ impl Outputs {
                 self.tell_index(wire::reserve(self.miner, attempt, sector, outputs, lock, presented));
             }
             Effect::Presented => self.tell_index(wire::presented()),
-            Effect::Fence(row) => self.tell_index(wire::fence(row)),
+            Effect::Fence(row) => {
+                crash_point(CrashPoint::SchedulerBeforeFence);
+                self.tell_index(wire::fence(row));
+            }
             Effect::Release(attempt) => self.tell_index(wire::release(attempt)),
             Effect::DeleteReplica { replica, reason } => {
+                crash_point(CrashPoint::SchedulerBeforeDelete);
                 self.last_delete += 1;
                 self.deleting.insert(replica.clone(), self.last_delete);
                 self.tell_index(wire::delete_replica(self.last_delete, replica, reason));
             }
-            Effect::VerifySeal(seal) => self.verify(wire::verify_seal(self.miner, *seal)),
+            Effect::VerifySeal(seal) => {
+                crash_point(CrashPoint::SchedulerBeforeVerify);
+                self.verify(wire::verify_seal(self.miner, *seal));
+            }
             Effect::VerifyUpdate(update) => self.verify(wire::verify_update(*update)),
             Effect::VerifyPost(post) => self.verify(wire::verify_post(self.miner, *post)),
             Effect::Chain { sector, call } => self.call_chain(sector, call),

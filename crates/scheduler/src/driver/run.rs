@@ -222,8 +222,10 @@ impl Driver {
     fn take(&mut self, input: Input, pending: &mut Pending) {
         match input {
             Input::Event(event) => {
-                if matches!(event, Event::Result { .. }) {
-                    crash_point(CrashPoint::SchedulerResultReceived);
+                match event {
+                    Event::Result { .. } => crash_point(CrashPoint::SchedulerResultReceived),
+                    Event::Reserved { refused: None, .. } => crash_point(CrashPoint::SchedulerGranted),
+                    _ => {}
                 }
                 self.step(event, pending);
             }
@@ -285,6 +287,7 @@ impl Driver {
             }
             Input::ChainAnswered { sector, call, reply } => {
                 if self.outputs.chain_answered(sector, call) {
+                    crash_point(CrashPoint::SchedulerChainAnswered);
                     self.step(Event::Chain { sector, reply }, pending);
                 }
             }

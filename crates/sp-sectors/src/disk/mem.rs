@@ -6,6 +6,7 @@
 mod file;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -29,6 +30,7 @@ pub enum Loss {
 #[derive(Clone)]
 pub struct MemDisk(Arc<Mutex<State>>);
 
+#[derive(Clone)]
 struct State {
     nodes: BTreeMap<u64, Node>,
     next: u64,
@@ -48,12 +50,14 @@ struct State {
     bad: BTreeMap<u64, Range<u64>>,
 }
 
+#[derive(Clone, Hash)]
 enum Node {
     File { data: Vec<u8>, durable: Vec<u8> },
     Dir { names: BTreeMap<String, u64>, durable: BTreeMap<String, u64> },
 }
 
 /// One step on names, atomic.
+#[derive(Clone, Hash)]
 struct Change(Vec<(u64, String, Option<u64>)>);
 
 const ROOT: u64 = 1;
@@ -125,6 +129,19 @@ impl MemDisk {
     /// Behaves like a file system whose files cannot share blocks.
     pub fn without_clones(&self) {
         self.state().clones_supported = false;
+    }
+
+    /// Another disk that is like this one at this moment.
+    pub fn fork(&self) -> Self {
+        Self(Arc::new(Mutex::new(self.state().clone())))
+    }
+
+    /// The same for two disks of one origin only if they hold the same, visibly and durably.
+    pub fn fingerprint(&self) -> u64 {
+        let state = self.state();
+        let mut hasher = DefaultHasher::new();
+        (&state.nodes, &state.pending).hash(&mut hasher);
+        hasher.finish()
     }
 
     /// The machine or the process dies and comes back; handles of before are dead.

@@ -140,6 +140,7 @@ async fn seal(node: &Node, attempt: &Attempt, spent: &mut Spent) -> Result<Outpu
             Ok(())
         };
         attempt.unless_stopped(released).await?;
+        crash_point(CrashPoint::WorkerReleased);
     }
     let began = node.env.clock.monotonic();
     node.fences.check(assignment.attempt)?;
@@ -206,6 +207,7 @@ async fn publish_and_declare(
     if !replicas.is_empty() {
         attempt.set_phase(AttemptPhase::Publishing, "waits for the storage index to take note");
         attempt.unless_stopped(node.index.declare(assignment.attempt, replicas.clone())).await?;
+        crash_point(CrashPoint::WorkerDeclared);
     }
     Ok(replicas)
 }

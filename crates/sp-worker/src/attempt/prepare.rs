@@ -127,9 +127,8 @@ async fn bring(
 
 /// Attached stores that hold exactly the replica that is meant.
 async fn local(node: &Node, input: &Input) -> Vec<Store> {
-    let (stores, root, sector, kind) = (node.stores.clone(), input.root, input.sector, input.kind);
-    let found = node.env.blocking(move || stores.find(sector, kind)).await;
-    found.into_iter().filter(|(_, info)| info.id.root == root).map(|(store, _)| store).collect()
+    let found = node.stores.find(&node.env, input.sector, &[input.kind]).await;
+    found.into_iter().filter(|(_, info)| info.id.root == input.root).map(|(store, _)| store).collect()
 }
 
 async fn take_copy(node: &Node, input: &Input, work: WorkDir) -> Result<PathBuf, Failure> {

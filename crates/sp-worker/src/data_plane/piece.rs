@@ -82,8 +82,7 @@ pub(super) async fn read(
 ) -> Result<Stream<FileChunk>, Failure> {
     let ReadPieceRequest { miner, sector, root, offset, size_bytes } = request;
     let (sector, root) = (SectorId { miner, number: sector }, bytes32("root", &root)?);
-    let stores = node.stores.clone();
-    let found = node.env.blocking(move || stores.find(sector, FileKind::Unsealed)).await;
+    let found = node.stores.find(&node.env, sector, &[FileKind::Unsealed]).await;
     let found = found.into_iter().find(|(_, info)| info.id.root == root);
     let (store, info) = found.ok_or_else(|| {
         Failure::new(ErrorCode::FileMissing, format!("no unsealed file of {sector} with that root is here"))

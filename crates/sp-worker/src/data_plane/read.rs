@@ -1,6 +1,8 @@
 //! Reads: manifests and ranges of files. Every stream goes at its reader's pace and ends when he goes.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use prost::bytes::Bytes;
 use sp_proto::convert::{ReplicaInfo, required};
@@ -16,13 +18,17 @@ use super::buffers::Buffers;
 use super::{CHUNKS_AHEAD, Stream};
 use crate::failure::Failure;
 use crate::node::Node;
-use crate::pace::Class;
+use crate::pace::{Class, Move};
+use crate::stores::ANSWER_WITHIN;
 
 /// Chunk digests in one part of a manifest: half a mebibyte.
 const DIGESTS_PER_PART: usize = 16 << 10;
 
 /// What a stream reads before it looks again whether it may go on.
 const READ_BYTES: u64 = 2 * CHUNK_BYTES;
+
+/// A read that takes longer goes on, and is counted no more: others read meanwhile.
+const TURN_WITHIN: Duration = Duration::from_millis(250);
 
 /// The replica that a request names, in a store of ours, on behalf of an attempt that has not ended.
 fn replica(
@@ -107,7 +113,8 @@ pub(super) async fn file(
         let message = format!("offset {offset} is not the start of a chunk; use multiples of {CHUNK_BYTES}");
         return Err(Failure::new(ErrorCode::BadRequest, message));
     }
-    let file = Arc::new(node.env.blocking(move || store.open_file(&id, &name)).await?);
+    let opening = node.env.blocking(move || store.open_file(&id, &name));
+    let file = Arc::new(node.env.timeout(ANSWER_WITHIN, opening).await.map_err(|_| silent())??);
     let size = file.size_bytes();
     let end = if size_bytes == 0 { size } else { offset.saturating_add(size_bytes).min(size) };
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
@@ -123,11 +130,10 @@ pub(super) async fn file(
             let chunks = match fenced {
                 Ok(()) => {
                     let (file, buffers) = (file.clone(), buffers.clone());
-                    reading.env.blocking(move || chunks(&file, &buffers, at, to)).await
+                    in_turn(&reading, turn, move || chunks(&file, &buffers, at, to)).await
                 }
                 Err(failure) => vec![Err(failure)],
             };
-            drop(turn);
             for chunk in chunks {
                 let failed = chunk.is_err();
                 if sender.send(chunk.map_err(|f| f.to_status())).await.is_err() || failed {
@@ -139,6 +145,25 @@ pub(super) async fn file(
     };
     node.env.tasks.spawn("file", Box::pin(sending));
     Ok(ReceiverStream::new(receiver))
+}
+
+/// Reads while it is one's turn. A disk that does not answer keeps nobody else waiting for long, and is given up.
+async fn in_turn(
+    node: &Node,
+    turn: Move,
+    read: impl FnOnce() -> Vec<Result<FileChunk, Failure>> + Send + 'static,
+) -> Vec<Result<FileChunk, Failure>> {
+    let mut reading = pin!(node.env.blocking(read));
+    if let Ok(chunks) = node.env.timeout(TURN_WITHIN, &mut reading).await {
+        return chunks;
+    }
+    drop(turn);
+    node.env.timeout(ANSWER_WITHIN, reading).await.unwrap_or_else(|_| vec![Err(silent())])
+}
+
+fn silent() -> Failure {
+    let message = format!("its path has not answered within {} s", ANSWER_WITHIN.as_secs());
+    Failure::new(ErrorCode::Unavailable, message)
 }
 
 /// Whole chunks from `at` to `to`, as far as they can be read.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use sp_env::{CrashPoint, crash_point};
 use sp_proto::v1::{UploadPart, UploadStatusReply};
 use sp_types::ErrorCode;
 use tonic::Streaming;
@@ -41,11 +42,15 @@ pub(super) async fn receive(node: &Node, mut parts: Streaming<UploadPart>) -> Re
         if !data.is_empty() || offset > 0 {
             let writing = upload.clone();
             offset = node.env.blocking(move || writing.append(offset, &data)).await?;
+            crash_point(CrashPoint::WorkerMidUpload);
         }
         part = next(node, &mut parts).await?;
     }
     let settling = upload.clone();
     node.env.blocking(move || settling.settle()).await?;
+    if upload.is_complete() {
+        crash_point(CrashPoint::WorkerUploaded);
+    }
     status(node, &ticket).await
 }
 

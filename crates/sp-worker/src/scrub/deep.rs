@@ -78,7 +78,8 @@ async fn cache_of(pass: &Pass<'_>, store: &Store, info: &ReplicaInfo, kind: File
     let look = move || {
         let sealed = |cache: &PathBuf| exists(&*disk, &cache.join("p_aux")).unwrap_or(false);
         // Other paths are asked only if it has to be: one of them may hang.
-        let others = || stores.find(sector, kind).into_iter().map(|(store, _)| store.replica_path(sector, kind));
+        let others =
+            || stores.find_blocking(sector, kind).into_iter().map(|(store, _)| store.replica_path(sector, kind));
         Some(own).filter(sealed).or_else(|| others().find(sealed))
     };
     pass.unless_stopped(pass.read(look)).await

@@ -7,10 +7,14 @@ mod change;
 mod probe;
 mod tell;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
 
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use sp_net::Env;
 use sp_sectors::{Disk, KnownPaths, LocalPath, StorageConfig, Store, StoreError, StoreMeta, StoreStat, exists};
 use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId};
 
@@ -24,6 +28,9 @@ const CONFIG: &str = "storage.json";
 
 /// File in the data directory with what was read of each of them.
 const KNOWN: &str = "known-paths.json";
+
+/// Once a replica is found, this is waited for the others that may have it too.
+const OTHERS_WITHIN: Duration = Duration::from_secs(2);
 
 /// Directory in the data directory that becomes a store on the first run.
 const DEFAULT_STORE: &str = "storage";
@@ -136,17 +143,37 @@ impl Stores {
         self.list().iter().filter_map(|attached| attached.store.clone()).find(|store| store.id() == id)
     }
 
-    /// Stores that hold a replica of this kind, with what is known of it. Blocks. A store that cannot be read is passed
-    /// over with a warning: another one may do.
-    pub(crate) fn find(&self, sector: SectorId, kind: FileKind) -> Vec<(Store, ReplicaInfo)> {
-        let found = |store: Store| match store.find(sector, kind) {
-            Ok(found) => found.map(|info| (store, info)),
-            Err(error) => {
-                tracing::warn!(store = %store.id(), %error, "a store cannot be searched");
-                None
-            }
+    /// Stores that hold replicas of these kinds, with what is known of them. A store that cannot be read, or does not answer,
+    /// is passed over with a warning: another one may do, and is not waited for long when one has it.
+    pub(crate) async fn find(&self, env: &Env, sector: SectorId, kinds: &[FileKind]) -> Vec<(Store, ReplicaInfo)> {
+        let ask = |(at, store): (usize, Store)| {
+            let kinds = kinds.to_vec();
+            let asking = env.blocking(move || {
+                kinds.into_iter().filter_map(|kind| find_in(&store, sector, kind)).collect::<Vec<_>>()
+            });
+            async move { (at, asking.await) }
         };
-        self.all().into_iter().filter_map(found).collect()
+        let mut answers: FuturesUnordered<_> = self.all().into_iter().enumerate().map(ask).collect();
+        let mut found: BTreeMap<usize, Vec<_>> = BTreeMap::new();
+        loop {
+            let within = if found.is_empty() { ANSWER_WITHIN } else { OTHERS_WITHIN };
+            match env.timeout(within, answers.next()).await {
+                Ok(Some((_, here))) if here.is_empty() => {}
+                Ok(Some((at, here))) => drop(found.insert(at, here)),
+                Ok(None) => break,
+                // Left behind in its thread.
+                Err(_) => {
+                    tracing::warn!(%sector, silent = answers.len(), "stores do not answer; they are passed over");
+                    break;
+                }
+            }
+        }
+        found.into_values().flatten().collect()
+    }
+
+    /// The same of one kind, where one may wait for ever. Blocks.
+    pub(crate) fn find_blocking(&self, sector: SectorId, kind: FileKind) -> Vec<(Store, ReplicaInfo)> {
+        self.all().iter().filter_map(|store| find_in(store, sector, kind)).collect()
     }
 
     /// Removes the work directories of an attempt, wherever it has any, and says what stops one of them. Blocks.
@@ -232,6 +259,17 @@ impl Attached {
     fn id(&self) -> Option<String> {
         let known = || self.known.as_ref().map(|meta| meta.id.clone());
         self.store.as_ref().map(|store| store.id().to_string()).or_else(known)
+    }
+}
+
+/// The store if it holds a replica of this kind. Blocks.
+fn find_in(store: &Store, sector: SectorId, kind: FileKind) -> Option<(Store, ReplicaInfo)> {
+    match store.find(sector, kind) {
+        Ok(found) => found.map(|info| (store.clone(), info)),
+        Err(error) => {
+            tracing::warn!(store = %store.id(), %error, "a store cannot be searched");
+            None
+        }
     }
 }
 

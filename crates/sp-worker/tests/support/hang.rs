@@ -26,9 +26,58 @@ impl HangingDisk {
 
     fn on(&self, path: &Path) -> &MemDisk {
         if path.starts_with(&self.below) {
-            drop(self.gate.1.wait_while(self.gate.0.lock().unwrap(), |hangs| *hangs).unwrap());
+            self.wait();
         }
         &self.disk
+    }
+
+    fn wait(&self) {
+        drop(self.gate.1.wait_while(self.gate.0.lock().unwrap(), |hangs| *hangs).unwrap());
+    }
+
+    /// The file as this disk shows it.
+    fn file(&self, path: &Path, file: Box<dyn DiskFile>) -> Box<dyn DiskFile> {
+        if !path.starts_with(&self.below) {
+            return file;
+        }
+        Box::new(HangingFile { disk: self.clone(), file })
+    }
+}
+
+/// An open file in the directory that can hang.
+struct HangingFile {
+    disk: HangingDisk,
+    file: Box<dyn DiskFile>,
+}
+
+impl HangingFile {
+    fn on(&self) -> &dyn DiskFile {
+        self.disk.wait();
+        &*self.file
+    }
+}
+
+impl DiskFile for HangingFile {
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.on().read_at(buffer, offset)
+    }
+    fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.on().write_at(bytes, offset)
+    }
+    fn sync(&self) -> io::Result<()> {
+        self.on().sync()
+    }
+    fn size_bytes(&self) -> io::Result<u64> {
+        self.on().size_bytes()
+    }
+    fn set_size(&self, size_bytes: u64) -> io::Result<()> {
+        self.on().set_size(size_bytes)
+    }
+    fn next_data(&self, offset: u64) -> io::Result<Option<u64>> {
+        self.on().next_data(offset)
+    }
+    fn is_shared(&self) -> io::Result<bool> {
+        self.on().is_shared()
     }
 }
 
@@ -46,13 +95,13 @@ impl Disk for HangingDisk {
         self.on(path).create_dir_all(path)
     }
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.on(path).open(path)
+        Ok(self.file(path, self.on(path).open(path)?))
     }
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.on(path).open_write(path)
+        Ok(self.file(path, self.on(path).open_write(path)?))
     }
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        self.on(path).create_new(path)
+        Ok(self.file(path, self.on(path).create_new(path)?))
     }
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         self.on(path).sync_dir(path)

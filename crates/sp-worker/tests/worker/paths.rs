@@ -17,7 +17,7 @@ async fn detach(fakes: &Fakes, store: &str) -> StoresChanged {
 }
 
 /// A second path, attached; its id.
-async fn second_path(fakes: &Fakes) -> String {
+pub(super) async fn second_path(fakes: &Fakes) -> String {
     let attach = v1::AttachStore { request: 5, path: "/more".into(), init: true, store: true, ..Default::default() };
     fakes.command(Body::AttachStore(attach)).await;
     let reply = eventually("a reply", || fakes.said.replies.lock().unwrap().pop()).await;

@@ -157,7 +157,14 @@ impl Actor {
                 let lock = wish.lock.map(|lock| Lock { since_unix_ms, ..lock });
                 self.core.scheduler(now, conn, FromScheduler::Reserve(Wish { lock, ..wish }));
             }
-            Input::Scheduler(conn, message) => self.core.scheduler(now, conn, message),
+            Input::Scheduler(conn, message) => {
+                match message {
+                    FromScheduler::Presented => crash_point(CrashPoint::IndexPresented),
+                    FromScheduler::Delete { .. } => crash_point(CrashPoint::IndexDeleteAsked),
+                    _ => {}
+                }
+                self.core.scheduler(now, conn, message);
+            }
             Input::Closed(conn, reason) => {
                 match reason {
                     Some(reason) => self.close(conn, reason),

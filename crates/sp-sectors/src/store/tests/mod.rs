@@ -1,6 +1,7 @@
 //! A store on the simulated disk: publish, read, copy, delete, adopt.
 
 mod crash;
+mod crash_points;
 mod layout;
 mod observe;
 mod scrub;
@@ -10,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use sp_types::{AttemptId, FileKind, ReplicaInfo, SectorId, StoreId};
+use sp_types::{AttemptId, FileKind, ReplicaId, ReplicaInfo, SectorId, StoreId};
 
 use super::*;
 use crate::disk::{MemDisk, read_all, remove_any};
