@@ -97,6 +97,7 @@ fn an_orphan_keeps_its_room_on_its_host() {
     }
     desk.index(&["a", "b"], &[(0, "a"), (1, "b")]);
     assert_eq!(desk.news(), ["PC2 0 on a"], "the host has cores for one");
+    desk.pass(60_000, &["a", "b"]);
     desk.pass(120_000, &["b"]);
     assert_eq!(desk.core.jobs(UnixMs(desk.now))[0].state, "orphaned");
     assert!(desk.news().is_empty(), "it may still compute there");
