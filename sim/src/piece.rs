@@ -32,9 +32,18 @@ pub fn update() -> Vec<u8> {
 
 /// Makes a sector for it; gives its number.
 pub(crate) async fn add(env: &Env) -> Result<u64, Status> {
-    let data_digest = blake2s_simd::blake2s(&data()).as_bytes().to_vec();
-    let request =
-        v1::AddPieceRequest { data_bytes: DATA_BYTES as u64, data_digest, name: "piece".into(), priority: None };
+    let data = data();
+    let digest = |data: &[u8]| blake2s_simd::blake2s(data).as_bytes().to_vec();
+    // Two pieces in one sector.
+    let piece = |(data, name): (&[u8], &str)| v1::DataPiece {
+        data_bytes: data.len() as u64,
+        data_digest: digest(data),
+        name: name.into(),
+    };
+    let (first, second) = data.split_at(DATA_BYTES / 2);
+    let pieces = [(first, "first"), (second, "second")].map(piece).to_vec();
+    let (data_bytes, data_digest) = (DATA_BYTES as u64, digest(&data));
+    let request = v1::AddPieceRequest { data_bytes, data_digest, name: String::new(), priority: None, pieces };
     Ok(answer(env, scheduler(env)?.add_piece(request)).await?.sector)
 }
 
@@ -42,7 +51,8 @@ pub(crate) async fn add(env: &Env) -> Result<u64, Status> {
 pub(crate) async fn snap(env: &Env, number: u64) -> Result<(), Status> {
     let data = update();
     let (data_bytes, data_digest) = (data.len() as u64, blake2s_simd::blake2s(&data).as_bytes().to_vec());
-    let request = v1::SnapSectorRequest { number, data_bytes, data_digest, name: "update".into(), priority: None };
+    let name = "update".to_owned();
+    let request = v1::SnapSectorRequest { number, data_bytes, data_digest, name, priority: None, pieces: vec![] };
     answer(env, scheduler(env)?.snap_sector(request)).await.map(drop)
 }
 

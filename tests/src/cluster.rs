@@ -357,6 +357,7 @@ pub fn raw_add_piece(cluster: &Cluster, name: &str) -> Result<String> {
             data_digest: vec![0; 32],
             name: name.to_owned(),
             priority: None,
+            pieces: vec![],
         };
         match client.add_piece(request).await {
             Ok(_) => bail!("it was accepted"),

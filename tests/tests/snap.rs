@@ -32,9 +32,9 @@ fn a_sector_takes_new_data_and_an_update_that_is_dropped_leaves_nothing() {
     a_dropped_update_leaves_the_sector_as_it_was(&mut cluster, &before);
     assert_eq!(status(&cluster)["comm_r"], old);
 
-    let data = write_piece(&cluster.dir().join("new"), 7);
-    let file = cluster.dir().join("new").display().to_string();
-    let snapped = cluster.ctl_json(&["sectors", "snap", SECTOR, &file, "--wait"]);
+    let [small, large] = ["small", "large"].map(|name| cluster.dir().join(name).display().to_string());
+    let data = [write_bytes(small.as_ref(), 300, 7), write_bytes(large.as_ref(), 1000, 11)];
+    let snapped = cluster.ctl_json(&["sectors", "snap", SECTOR, &small, &large, "--wait"]);
     let snapped = snapped.unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
     assert_eq!(snapped["state"], "Proving", "{snapped}");
     let proof = cluster.ctl_json(&["sectors", "proof", SECTOR, "--update"]).unwrap();
@@ -51,7 +51,7 @@ fn a_sector_takes_new_data_and_an_update_that_is_dropped_leaves_nothing() {
 /// Dropped while its proof is computed: all that it made is there by then.
 fn a_dropped_update_leaves_the_sector_as_it_was(cluster: &mut Cluster, before: &BTreeSet<(String, String)>) {
     let file = cluster.dir().join("dropped");
-    write_piece(&file, 3);
+    write_bytes(&file, 1500, 3);
     cluster.ctl_json(&["sectors", "snap", SECTOR, &file.display().to_string()]).unwrap();
     eventually(cluster, "PR2 to run", |cluster| {
         Ok(jobs::list(cluster)?.iter().any(|job| job.phase == "PR2" && job.state == "running"))
@@ -89,19 +89,37 @@ fn the_update_is_proven_at_its_deadline(cluster: &Cluster, comm_r: &Value) {
     assert_eq!(judge::verify("sp-verify", &post).unwrap(), Some(0), "{post}");
 }
 
-fn the_data_comes_out_of_the_update(cluster: &Cluster, data: &[u8]) {
+/// Two pieces with zeros between them, because the second starts at a multiple of its size.
+fn the_data_comes_out_of_the_update(cluster: &Cluster, [small, large]: &[Vec<u8>; 2]) {
+    let status = cluster.ctl_json(&["sectors", "status", SECTOR]).unwrap();
+    let lies = |piece: &Value| ["padded_bytes", "offset"].map(|key| piece[key].as_u64().unwrap());
+    let pieces = status["data_pieces"].as_array().unwrap();
+    assert_eq!(pieces.iter().map(lies).collect::<Vec<_>>(), [[512, 0], [1024, 1016]], "{status}");
+    let sizes: Vec<_> =
+        status["update"]["pieces"].as_array().unwrap().iter().map(|p| p["padded_bytes"].as_u64()).collect();
+    assert_eq!(sizes, [512, 512, 1024].map(Some), "{status}");
     cluster.ctl_json(&["sectors", "release-unsealed", SECTOR]).unwrap();
     eventually(cluster, "the unsealed copy to be gone", |cluster| {
         Ok(!kinds(&replicas(cluster)).contains(&"Unsealed".to_owned()))
     });
     let out = cluster.dir().join("out");
-    cluster.ctl_json(&["sectors", "unseal", SECTOR, "--output", &out.display().to_string()]).unwrap();
-    assert!(std::fs::read(&out).unwrap() == data, "what came out is not what went in");
-    let unseal = ["sectors", "unseal", SECTOR, "--output", &out.display().to_string()];
-    cluster.ctl_json(&[&unseal[..], &["--offset", "1000", "--size", "300"]].concat()).unwrap();
-    assert!(std::fs::read(&out).unwrap() == data[1000..1300], "a part of it is another");
-    let beyond = cluster.ctl(&[&unseal[..], &["--offset", "1000", "--size", "501"]].concat()).unwrap();
-    assert_eq!(beyond.status.code(), Some(2), "{beyond:?}");
+    let output = out.display().to_string();
+    let unseal = ["sectors", "unseal", SECTOR, "--output", &output];
+    let get = |flags: &[&str]| {
+        let got = cluster.ctl_json(&[&unseal[..], flags].concat()).unwrap();
+        (std::fs::read(&out).unwrap(), got["checked"].as_str().unwrap().to_owned())
+    };
+    let cid = pieces[1]["cid"].as_str().unwrap();
+    assert!(cid.starts_with("baga6ea4seaq"), "{cid}");
+    assert!(get(&["--piece", "small"]) == (small.clone(), "data_digest".to_owned()), "another piece came out");
+    assert!(get(&["--piece", cid]) == (large.clone(), "data_digest".to_owned()), "another piece came out");
+    let part = get(&["--piece", cid, "--offset", "700", "--size", "300"]);
+    assert!(part == (large[700..].to_vec(), "chunk_digests".to_owned()), "a part of it is another");
+    let refused = [&[][..], &["--piece", "medium"], &["--piece", cid, "--offset", "700", "--size", "301"]];
+    for flags in refused {
+        let refused = cluster.ctl(&[&unseal[..], flags].concat()).unwrap();
+        assert_eq!(refused.status.code(), Some(2), "{flags:?}: {refused:?}");
+    }
 }
 
 /// The file is lost on the disk; it comes back byte for byte.
@@ -154,8 +172,8 @@ fn status(cluster: &Cluster) -> Value {
 }
 
 /// Bytes that no other place has, in a file.
-fn write_piece(path: &Path, factor: u32) -> Vec<u8> {
-    let data: Vec<u8> = (0..1500u32).map(|at| (at * factor % 251) as u8).collect();
+fn write_bytes(path: &Path, count: u32, factor: u32) -> Vec<u8> {
+    let data: Vec<u8> = (0..count).map(|at| (at * factor % 251) as u8).collect();
     std::fs::write(path, &data).unwrap();
     data
 }

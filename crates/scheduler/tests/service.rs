@@ -134,10 +134,11 @@ async fn a_sector_is_updated_repaired_and_removed() {
     assert_eq!(code_of(&status), Some(ErrorCode::WrongState));
     let snap = v1::SnapSectorRequest {
         number,
-        data_bytes: 100,
+        data_bytes: 2000,
         data_digest: vec![6; 32],
         name: "dog.jpg".into(),
         priority: None,
+        pieces: vec![],
     };
     let status = operators.snap_sector(snap.clone()).await.expect_err("not Available");
     assert!(status.message().contains("mark-for-update"), "{status:?}");
@@ -159,7 +160,7 @@ async fn a_sector_is_updated_repaired_and_removed() {
     assert_eq!(verifier.asked.load(Ordering::SeqCst), 2, "the seal proof and the update proof");
     assert_eq!(status.update.map(|u| (u.piece_name, u.accepted_unix_ms.is_some())), Some(("dog.jpg".into(), true)));
     let summary = status.summary.unwrap();
-    assert_eq!((summary.updated, summary.comm_r, summary.data_bytes), (true, vec![4; 32], 100));
+    assert_eq!((summary.updated, summary.comm_r, summary.data_bytes), (true, vec![4; 32], 2000));
     let operators = &mut scheduler.operators;
     let proof = operators.update_proof(v1::UpdateProofRequest { number }).await.unwrap().into_inner();
     assert_eq!((proof.update_proof_type.as_str(), proof.proof.len()), ("StackedDrg2KiBV1", 192));
@@ -305,11 +306,19 @@ async fn requests_that_make_no_sense_change_nothing() {
         data_digest: digest,
         name: "f".into(),
         priority: None,
+        pieces: vec![],
+    };
+    let split = |sizes: &[u64]| {
+        let piece = |bytes: &u64| v1::DataPiece { data_bytes: *bytes, data_digest: vec![1; 32], name: "p".into() };
+        v1::AddPieceRequest { pieces: sizes.iter().map(piece).collect(), ..add(1500, vec![0; 32]) }
     };
     let cases = [
         (add(0, vec![0; 32]), ErrorCode::EmptyPiece),
         (add(2033, vec![0; 32]), ErrorCode::PieceTooLarge),
         (add(100, vec![0; 31]), ErrorCode::BadRequest),
+        (split(&[500, 999]), ErrorCode::BadRequest),
+        (split(&[1500, 0]), ErrorCode::EmptyPiece),
+        (split(&[400, 600, 500]), ErrorCode::PieceTooLarge),
     ];
     for (request, code) in cases {
         let status = operators.add_piece(request).await.expect_err("refused");

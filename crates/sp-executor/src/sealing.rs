@@ -9,7 +9,7 @@ use sp_proto::convert::{WireError, bytes32};
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{
     AddPieceOutput, ExecAddPiece, ExecCommit1, ExecCommit2, ExecFinalize, ExecPreCommit1, ExecPreCommit2,
-    ExecReadPiece, ExecUnseal, NoOutput, Piece, PreCommit1Output, PreCommit2Output, ProofOutput,
+    ExecReadPiece, ExecUnseal, NoOutput, Piece, PieceToPack, PreCommit1Output, PreCommit2Output, ProofOutput,
 };
 use sp_types::{Commitment, ErrorCode, PieceInfo};
 
@@ -26,9 +26,12 @@ pub(crate) fn add_piece(context: &SectorContext, op: &ExecAddPiece) -> Result<Ou
         return Err(Refused::new(ErrorCode::BadRequest, message));
     }
     let mut pieces = Vec::new();
-    if op.data_bytes > 0 {
+    if !op.pieces.is_empty() {
         let mut source = BufReader::with_capacity(1 << 20, open("AP", &op.source)?);
-        pieces.push(stages::add_piece(&mut source, op.data_bytes, op.padded_bytes, &[], out)?);
+        for PieceToPack { data_bytes, padded_bytes } in &op.pieces {
+            pieces.extend(stages::fill_before(*padded_bytes, &pieces, out)?);
+            pieces.push(stages::add_piece(&mut source, *data_bytes, *padded_bytes, &pieces, out)?);
+        }
     }
     pieces.extend(stages::fill_with_zeros(context.proof, &pieces, out)?);
     let comm_d = stages::comm_d(context.proof, &pieces)?;

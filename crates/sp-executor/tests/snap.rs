@@ -10,7 +10,7 @@ use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{
     ExecAddPiece, ExecFinalize, ExecFinalizeReplicaUpdate, ExecPreCommit1, ExecPreCommit2, ExecProveReplicaUpdate1,
     ExecProveReplicaUpdate2, ExecRegenSectorKey, ExecReplicaUpdate, ExecRequest, ExecUnseal, ExecVanilla, Failure,
-    PreCommit2Output, ReplicaUpdateOutput,
+    PieceToPack, PreCommit2Output, ReplicaUpdateOutput,
 };
 use tempfile::TempDir;
 
@@ -53,8 +53,8 @@ impl Sector {
         run(Op::Finalize(ExecFinalize { cache: cache.clone() })).unwrap();
 
         fs::write(dir.path().join("piece"), [7; 1000]).unwrap();
-        let add =
-            ExecAddPiece { source: path("piece"), data_bytes: 1000, padded_bytes: 1024, unsealed: path("unsealed") };
+        let piece = PieceToPack { data_bytes: 1000, padded_bytes: 1024 };
+        let add = ExecAddPiece { source: path("piece"), pieces: vec![piece], unsealed: path("unsealed") };
         let Ok(Outcome::AddPiece(data)) = run(Op::AddPiece(add)) else { panic!("no AP") };
         let update = ExecReplicaUpdate {
             pieces: data.pieces,

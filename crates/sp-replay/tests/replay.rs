@@ -12,6 +12,7 @@ use std::rc::Rc;
 
 use sp_replay::{Ending, Recorder, ReplayError, Report, Start, replay};
 use sp_sched_core::Core;
+use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::effect::Effect;
 use sp_sched_core::event::{Event, Request};
 use sp_sched_core::model::UnixMs;
@@ -72,7 +73,10 @@ fn recorded(seed: u64) -> Tape {
     world.start_scheduler();
     let (result_twice, task_fails) = (30, 10);
     world.faults = Faults { result_twice, task_fails, refuse_space: 10, chain_fails: 10, ..Faults::default() };
-    world.answer(Request::AddPiece { data_bytes: 1000, digest: [1; 32], name: "piece".to_owned(), priority: None });
+    world.answer(Request::AddPiece {
+        data: SectorData::one(PieceData { data_bytes: 1000, digest: [1; 32], name: "piece".to_owned() }),
+        priority: None,
+    });
     for _ in 0..20 {
         let ms = world.dice.below(4_000);
         world.run_for(ms);

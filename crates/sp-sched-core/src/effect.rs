@@ -164,8 +164,10 @@ pub struct InputFile {
 /// What a task needs to know.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum TaskParams {
-    /// AP. `data_bytes` 0 is a pledge.
-    AddPiece { data_bytes: u64, data_digest: Option<[u8; 32]>, ticket: String, padded_bytes: u64 },
+    /// AP of zeros alone.
+    Pledge,
+    /// AP of an upload of `data_bytes`. `pieces`: length and padded size of each, in the order of the upload.
+    AddPiece { data_bytes: u64, data_digest: [u8; 32], ticket: String, pieces: Vec<(u64, u64)> },
     /// PC1.
     PreCommit1 { ticket: [u8; 32], pieces: Vec<PieceInfo> },
     /// PC2.

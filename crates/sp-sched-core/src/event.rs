@@ -6,6 +6,7 @@ use sp_types::{
     ReplicaId, ResourceTable, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
+use crate::data::SectorData;
 pub use crate::import::{Import, SectorRecord};
 pub use sp_types::Phase;
 
@@ -74,10 +75,10 @@ pub enum Event {
 pub enum Request {
     /// Make CC sectors.
     Pledge { count: u32, priority: Option<i64> },
-    /// Make a sector for a piece.
-    AddPiece { data_bytes: u64, digest: [u8; 32], name: String, priority: Option<i64> },
-    /// Put a piece in place of the zeros of an Available sector. Asked again with the same piece it changes nothing.
-    Snap { sector: u64, data_bytes: u64, digest: [u8; 32], name: String, priority: Option<i64> },
+    /// Make a sector of pieces.
+    AddPiece { data: SectorData, priority: Option<i64> },
+    /// Put pieces in place of the zeros of an Available sector. Asked again with the same pieces it changes nothing.
+    Snap { sector: u64, data: SectorData, priority: Option<i64> },
     /// Make a proven CC sector Available for an update.
     MarkForUpdate { sector: u64 },
     /// Throw away what an update has made, or take an Available sector back.

@@ -6,8 +6,9 @@ use sp_types::{
 };
 
 use crate::core::Core;
+use crate::data::SectorData;
 use crate::effect::Reply;
-use crate::model::{PieceData, Sector, SectorFile};
+use crate::model::{Sector, SectorFile};
 use crate::requests::Refused;
 
 /// The root of a file that nobody has read whole yet.
@@ -43,7 +44,7 @@ pub struct SectorRecord {
     /// Pieces as sealed, fillers included.
     pub pieces: Vec<PieceInfo>,
     /// The data, when it is not a CC sector.
-    pub data: Option<PieceData>,
+    pub data: Option<SectorData>,
     /// The seal proof.
     pub proof: Vec<u8>,
 }

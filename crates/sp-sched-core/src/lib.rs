@@ -8,6 +8,7 @@
 //! `post` is the other scheduler.
 #![forbid(unsafe_code)]
 
+pub mod data;
 pub mod effect;
 pub mod event;
 pub mod model;

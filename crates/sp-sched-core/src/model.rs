@@ -8,6 +8,8 @@ use sp_types::{
     PieceInfo, RegisteredSealProof, SectorState, StoreId, TaskId, TaskKind, WorkerId,
 };
 
+use crate::data::SectorData;
+
 /// Milliseconds since the Unix epoch, UTC: the core's only notion of time, passed in with every event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct UnixMs(pub u64);
@@ -39,7 +41,7 @@ pub struct Sector {
     /// Of its tasks; higher goes first.
     pub priority: i64,
     /// The data, when it is not a CC sector.
-    pub data: Option<PieceData>,
+    pub data: Option<SectorData>,
     /// Pieces as sealed, fillers included; empty until AP is accepted.
     pub pieces: Vec<PieceInfo>,
     /// Set by AP.
@@ -82,7 +84,7 @@ pub struct Sector {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Update {
     /// The new data.
-    pub data: PieceData,
+    pub data: SectorData,
     /// Pieces as encoded, fillers included; empty until AP is accepted.
     pub pieces: Vec<PieceInfo>,
     /// Set by AP.
@@ -108,17 +110,6 @@ pub struct Trouble {
     pub resume: Option<SectorState>,
     /// In a failure state: when it goes on. None: only an operator can say.
     pub retry_at: Option<UnixMs>,
-}
-
-/// What an operator wants to store.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct PieceData {
-    /// Length, bytes, without padding.
-    pub data_bytes: u64,
-    /// BLAKE2s-256 of the data.
-    pub digest: [u8; 32],
-    /// Name of the file it came from, for people.
-    pub name: String,
 }
 
 /// A file of a sector that an accepted result made.

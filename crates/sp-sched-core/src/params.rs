@@ -1,6 +1,6 @@
 //! What a worker is told: inputs with their sources, outputs, parameters.
 
-use sp_types::{AttemptId, Commitment, FileKind, TaskId, TaskKind, WorkerId, padded_for};
+use sp_types::{AttemptId, Commitment, FileKind, TaskId, TaskKind, WorkerId};
 
 use crate::core::Core;
 use crate::effect::{Assignment, InputFile, TaskParams};
@@ -111,15 +111,11 @@ pub(crate) fn update_commitments(sector: &Sector) -> Result<(Commitment, Commitm
 }
 
 fn add_piece_params(sector: &Sector, upload_ticket: &str) -> Result<TaskParams, String> {
-    let Some((data, _)) = sector.upload() else {
-        let padded_bytes = sector.seal_proof.size.bytes();
-        return Ok(TaskParams::AddPiece { data_bytes: 0, data_digest: None, ticket: String::new(), padded_bytes });
-    };
-    let padded_bytes = padded_for(data.data_bytes).ok_or("the piece is too large")?;
+    let Some((data, _)) = sector.upload() else { return Ok(TaskParams::Pledge) };
     Ok(TaskParams::AddPiece {
-        data_bytes: data.data_bytes,
-        data_digest: Some(data.digest),
+        data_bytes: data.data_bytes(),
+        data_digest: data.digest,
         ticket: upload_ticket.to_owned(),
-        padded_bytes,
+        pieces: data.to_pack().ok_or("the piece is too large")?,
     })
 }

@@ -4,22 +4,22 @@ use sp_types::{FileKind, SectorState, TaskId, TaskKind};
 
 use crate::chain::ChainWait;
 use crate::core::Core;
+use crate::data::SectorData;
 use crate::event::{TaskDone, TaskOutput};
-use crate::model::{LogEntry, PieceData, Sector, SectorFile, Task, Trouble};
+use crate::model::{LogEntry, Sector, SectorFile, Task, Trouble};
 use crate::timers::Bell;
 
 pub(crate) use crate::sector::output_kinds;
 
 impl Core {
     /// Makes a sector and sets it going.
-    pub(crate) fn new_sector(&mut self, data: Option<PieceData>, priority: Option<i64>) -> u64 {
+    pub(crate) fn new_sector(&mut self, data: Option<SectorData>, priority: Option<i64>) -> u64 {
         let taken = |number: u64| self.sectors.contains_key(&number) || self.facts.replicas(number).next().is_some();
         // Files that nobody claims may be all that is left of a sector: another one must not be made in their place.
         let number = (self.counters.next_sector..).find(|number| !taken(*number)).unwrap_or(u64::MAX);
         self.counters.next_sector = number.saturating_add(1);
         self.out.counters = true;
-        let what =
-            data.as_ref().map_or("CC sector".to_owned(), |d| format!("piece {} of {} bytes", d.name, d.data_bytes));
+        let what = data.as_ref().map_or("CC sector".to_owned(), SectorData::describe);
         self.sectors.insert(number, Sector::new(number, self.config.seal_proof(), data, priority, self.now));
         self.log(number, "created".to_owned(), what);
         self.drive(number);

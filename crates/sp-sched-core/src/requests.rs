@@ -1,12 +1,16 @@
 //! What operators ask for: checked whole before anything changes, and answered exactly once.
 
-use sp_types::{AttemptId, ByteSize, DeadlineIndex, ErrorCode, FileKind, Randomness, SectorState, TaskId, TaskKind};
+use sp_types::{AttemptId, DeadlineIndex, ErrorCode, FileKind, Randomness, SectorState, TaskId, TaskKind};
 
 use crate::core::Core;
+use crate::data::SectorData;
 use crate::effect::{Effect, Reply};
 use crate::event::{Request, RequestId};
-use crate::model::{PieceData, Sector};
+use crate::model::Sector;
 use crate::post_job::{PostKind, PostSector};
+
+/// Most pieces of a sector: they are kept in its row.
+const PIECES_MAX: usize = 1024;
 
 /// A request that is refused: code and message.
 pub(crate) type Refused = (ErrorCode, String);
@@ -15,12 +19,8 @@ impl Core {
     pub(crate) fn on_request(&mut self, id: RequestId, request: Request) {
         let answer = match request {
             Request::Pledge { count, priority } => self.pledge(count, priority).map(Some),
-            Request::AddPiece { data_bytes, digest, name, priority } => {
-                self.add_piece(PieceData { data_bytes, digest, name }, priority).map(Some)
-            }
-            Request::Snap { sector, data_bytes, digest, name, priority } => {
-                self.snap(sector, PieceData { data_bytes, digest, name }, priority).map(Some)
-            }
+            Request::AddPiece { data, priority } => self.add_piece(data, priority).map(Some),
+            Request::Snap { sector, data, priority } => self.snap(sector, data, priority).map(Some),
             Request::MarkForUpdate { sector } => self.mark_for_update(sector).map(Some),
             Request::AbortUpgrade { sector } => self.abort_upgrade(sector).map(Some),
             Request::RegenSectorKey { sector } => self.regen_sector_key(sector).map(Some),
@@ -61,27 +61,22 @@ impl Core {
         Ok(Reply::Sectors((0..count).map(|_| self.new_sector(None, priority)).collect()))
     }
 
-    fn add_piece(&mut self, data: PieceData, priority: Option<i64>) -> Result<Reply, Refused> {
+    fn add_piece(&mut self, data: SectorData, priority: Option<i64>) -> Result<Reply, Refused> {
         self.fits_sector(&data)?;
         self.has_sealing_room(self.config.max_sealing_sectors_for_deals, 1)?;
         Ok(Reply::Sectors(vec![self.new_sector(Some(data), priority)]))
     }
 
-    pub(crate) fn fits_sector(&self, data: &PieceData) -> Result<(), Refused> {
-        let PieceData { data_bytes, name, .. } = data;
-        if *data_bytes == 0 {
-            return Err((ErrorCode::EmptyPiece, format!("`{name}` is empty; there is nothing to seal")));
+    pub(crate) fn fits_sector(&self, data: &SectorData) -> Result<(), Refused> {
+        if let Some(empty) = data.pieces.iter().find(|piece| piece.data_bytes == 0) {
+            return Err((ErrorCode::EmptyPiece, format!("`{}` is empty; there is nothing to seal", empty.name)));
         }
-        let size = self.config.sector_size;
-        let room = size.bytes() / 128 * 127;
-        if *data_bytes > room {
-            let message = format!(
-                "`{name}` has {data_bytes} bytes, a {size} sector holds {room} ({}); split it or use larger sectors",
-                ByteSize(room)
-            );
-            return Err((ErrorCode::PieceTooLarge, message));
+        let count = data.pieces.len();
+        if count == 0 || count > PIECES_MAX {
+            let message = format!("a sector is made of 1 to {PIECES_MAX} pieces, not of {count}");
+            return Err((ErrorCode::BadRequest, message));
         }
-        Ok(())
+        data.too_large_for(self.config.sector_size).map_or(Ok(()), |why| Err((ErrorCode::PieceTooLarge, why)))
     }
 
     /// The limits on sectors being sealed, updated or failed; a full pipeline stops the intake, not the disks.

@@ -140,8 +140,11 @@ impl Core {
         match output {
             TaskOutput::AddPiece { pieces, .. } => {
                 let (sum, size) = (pieces.iter().map(|p| p.padded_bytes).sum::<u64>(), sector.seal_proof.size.bytes());
-                let message = || format!("pieces of {sum} bytes where the sector has {size}");
-                (sum != size).then(|| (ErrorCode::Internal, message()))
+                if sum != size {
+                    return Some((ErrorCode::Internal, format!("pieces of {sum} bytes where the sector has {size}")));
+                }
+                let others = sector.upload().is_some_and(|(data, _)| !data.agrees_with(pieces));
+                others.then(|| (ErrorCode::Internal, "it packed other pieces than it was given".to_owned()))
             }
             TaskOutput::PreCommit1 { comm_d, .. } => differs("comm_d", sector.comm_d, *comm_d),
             TaskOutput::PreCommit2 { comm_r, comm_d } => {

@@ -1,9 +1,10 @@
 //! What a sector's row says by itself: which work its state asks for, which files count, what it proves.
 
-use sp_types::{Commitment, FileKind, RegisteredSealProof, SectorState, TaskKind};
+use sp_types::{Commitment, FileKind, PieceInfo, RegisteredSealProof, SectorState, TaskKind};
 
+use crate::data::SectorData;
 use crate::effect::ChainCall;
-use crate::model::{DATA_PRIORITY, PieceData, Sector, SectorFile, Trouble, UnixMs, Update};
+use crate::model::{DATA_PRIORITY, Sector, SectorFile, Trouble, UnixMs, Update};
 
 /// Kinds that a task makes.
 pub(crate) fn output_kinds(kind: TaskKind) -> &'static [FileKind] {
@@ -27,7 +28,7 @@ impl Sector {
     pub(crate) fn new(
         number: u64,
         seal_proof: RegisteredSealProof,
-        data: Option<PieceData>,
+        data: Option<SectorData>,
         priority: Option<i64>,
         now: UnixMs,
     ) -> Self {
@@ -148,12 +149,17 @@ impl Sector {
     }
 
     /// The data in it, once it is proven with it; none for CC.
-    pub fn stored_data(&self) -> Option<&PieceData> {
+    pub fn stored_data(&self) -> Option<&SectorData> {
         self.accepted_update().map(|update| &update.data).or(self.data.as_ref())
     }
 
+    /// The pieces as sealed, fillers included, that the data that counts is made of.
+    pub fn stored_pieces(&self) -> &[PieceInfo] {
+        self.accepted_update().map_or(&self.pieces, |update| &update.pieces)
+    }
+
     /// The data whose bytes an operator sends or has sent last, and whether they have arrived.
-    pub(crate) fn upload(&self) -> Option<(&PieceData, bool)> {
+    pub(crate) fn upload(&self) -> Option<(&SectorData, bool)> {
         match &self.update {
             Some(update) => Some((&update.data, !update.pieces.is_empty())),
             None => self.data.as_ref().map(|data| (data, !self.pieces.is_empty())),

@@ -3,15 +3,16 @@
 use sp_types::{ErrorCode, FileKind, SectorState, TaskKind};
 
 use crate::core::Core;
+use crate::data::SectorData;
 use crate::effect::Reply;
-use crate::model::{DATA_PRIORITY, PieceData, Sector, Update};
+use crate::model::{DATA_PRIORITY, Sector, Update};
 use crate::requests::Refused;
 
 /// What an update makes.
 const UPDATE_KINDS: [FileKind; 4] = [FileKind::Unsealed, FileKind::Update, FileKind::UpdateCache, FileKind::Vanilla];
 
 impl Core {
-    pub(crate) fn snap(&mut self, number: u64, data: PieceData, priority: Option<i64>) -> Result<Reply, Refused> {
+    pub(crate) fn snap(&mut self, number: u64, data: SectorData, priority: Option<i64>) -> Result<Reply, Refused> {
         self.fits_sector(&data)?;
         let sector = self.known(number)?;
         let same = sector.update.as_ref().is_some_and(|u| u.accepted.is_none() && u.data == data);
@@ -23,7 +24,7 @@ impl Core {
             return Err(not_available(sector));
         }
         self.has_sealing_room(self.config.max_upgrading_sectors, 1)?;
-        let what = format!("piece {} of {} bytes", data.name, data.data_bytes);
+        let what = data.describe();
         let Some(sector) = self.sector_mut(number) else { return Ok(Reply::Moved(SectorState::Available)) };
         sector.priority = priority.unwrap_or(DATA_PRIORITY);
         sector.update =

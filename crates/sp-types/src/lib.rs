@@ -24,7 +24,7 @@ pub use error_code::{ErrorCode, Fault};
 pub use file_kind::{FileKind, FileKindSet, UnknownFileKind};
 pub use ids::{AttemptId, BadId, GpuId, HostId, ReplicaId, ReplicaInfo, SessionId, StoreId, TaskId, WorkerId};
 pub use phase::Phase;
-pub use piece::{PieceInfo, largest_piece_at_most, padded_for};
+pub use piece::{PieceInfo, fillers, padded_for, starts, with_fillers};
 pub use proof::{
     PostProof, PostType, RegisteredSealProof, RegisteredUpdateProof, SealFeature, SectorSize, UnknownProof,
 };

@@ -426,6 +426,7 @@ fn add(id: &str, store: &str, data: &[u8]) -> v1::Assign {
         data_digest: blake2s_simd::blake2s(data).as_bytes().to_vec(),
         ticket: "secret".into(),
         padded_bytes: 2048,
+        pieces: vec![],
     };
     with_output(assign(id, TaskKind::AddPiece, Params::AddPiece(params)), FileKind::Unsealed, store)
 }

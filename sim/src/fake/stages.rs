@@ -10,7 +10,7 @@ use sp_proto::v1::{
     ExecUnseal, NoOutput, Piece, PreCommit1Output, PreCommit2Output, ProofOutput,
 };
 use sp_sectors::Disk;
-use sp_types::TaskKind;
+use sp_types::{TaskKind, with_fillers};
 
 use super::files::{Step, read, sync};
 use super::made::Made;
@@ -97,18 +97,18 @@ impl Plan {
 }
 
 fn add_piece(disk: &dyn Disk, op: &ExecAddPiece) -> io::Result<Plan> {
-    let data = if op.data_bytes > 0 { read(disk, Path::new(&op.source))? } else { vec![] };
-    if data.len() as u64 != op.data_bytes {
-        return Err(io::Error::other(format!(
-            "a piece of {} bytes where {} were announced",
-            data.len(),
-            op.data_bytes
-        )));
+    let data = if op.pieces.is_empty() { vec![] } else { read(disk, Path::new(&op.source))? };
+    let announced: u64 = op.pieces.iter().map(|piece| piece.data_bytes).sum();
+    if data.len() as u64 != announced {
+        return Err(io::Error::other(format!("pieces of {} bytes where {announced} were announced", data.len())));
     }
     let unsealed = unsealed_of(&data);
     let comm_d = comm_d(&unsealed);
-    let piece = Piece { padded_bytes: SECTOR_BYTES as u64, commitment: comm_d.clone() };
-    let outcome = Outcome::AddPiece(AddPieceOutput { pieces: vec![piece], comm_d });
+    let padded: Vec<u64> = op.pieces.iter().map(|piece| piece.padded_bytes).collect();
+    let sizes = with_fillers(&padded, SECTOR_BYTES as u64).ok_or_else(|| io::Error::other("the pieces do not fit"))?;
+    let piece = |padded_bytes| Piece { padded_bytes, commitment: comm_d.clone() };
+    let outcome =
+        Outcome::AddPiece(AddPieceOutput { pieces: sizes.into_iter().map(piece).collect(), comm_d: comm_d.clone() });
     Ok(Plan::new(vec![Step::Create((&op.unsealed).into(), unsealed)], &[&op.unsealed], outcome))
 }
 

@@ -2,11 +2,12 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use filecoin_proofs::pieces::{compute_comm_d, zero_padding};
 use filecoin_proofs::{UnpaddedBytesAmount, write_and_preprocess};
-use sp_types::{Commitment, PieceInfo, RegisteredSealProof, SectorSize, largest_piece_at_most, padded_for};
+use sp_types::{Commitment, PieceInfo, RegisteredSealProof, SectorSize, fillers, padded_for};
 
 use super::StageError;
 use super::config::upstream_pieces;
@@ -53,17 +54,26 @@ pub fn fill_with_zeros(
     if start > sector_bytes {
         return Err(too_large(start, sector_bytes));
     }
-    let file = open_at_end(out, start)?;
-    let mut new = Vec::new();
-    let mut at = start;
-    while at < sector_bytes {
-        let padded_bytes = largest_piece_at_most(at, sector_bytes - at);
+    fill(start..sector_bytes, out)
+}
+
+/// Zero pieces up to where a piece of `padded_bytes` may start, as Lotus records them. Returns only the new ones.
+pub fn fill_before(padded_bytes: u64, existing: &[PieceInfo], out: &Path) -> Result<Vec<PieceInfo>, StageError> {
+    let before = end_of(existing)?;
+    fill(before..align(before, padded_bytes)?, out)
+}
+
+/// Zero pieces from the end of the file on, each the largest that fits.
+fn fill(range: Range<u64>, out: &Path) -> Result<Vec<PieceInfo>, StageError> {
+    let filler = |padded_bytes: u64| {
         let size = UnpaddedBytesAmount(padded_bytes / 128 * 127);
         let commitment = Commitment(guard(STAGE, || zero_padding(size))?.commitment);
-        new.push(PieceInfo { padded_bytes, commitment });
-        at += padded_bytes;
+        Ok(PieceInfo { padded_bytes, commitment })
+    };
+    let new = fillers(range.start, range.end).into_iter().map(filler).collect::<Result<_, StageError>>()?;
+    if !range.is_empty() {
+        open_at_end(out, range.start)?.set_len(range.end).map_err(StageError::io(STAGE, out))?;
     }
-    file.set_len(sector_bytes).map_err(StageError::io(STAGE, out))?;
     Ok(new)
 }
 
@@ -215,6 +225,32 @@ mod tests {
         assert_eq!(pieces.iter().map(|p| p.padded_bytes).collect::<Vec<_>>(), [256, 512, 1024]);
         let root = super::super::data_root::data_root(STAGE, &out, 2048).unwrap();
         assert_eq!(comm_d(PROOF(), &pieces).unwrap(), root);
+    }
+
+    /// Lotus lists the zeros between two pieces as pieces; upstream only leaves them out. The file is the same.
+    #[test]
+    fn zeros_that_are_listed_and_zeros_that_are_not_make_the_same_sector() {
+        let dir = tempfile::tempdir().unwrap();
+        let data: [(u8, usize, u64); 4] = [(1, 100, 128), (2, 1000, 1024), (3, 127, 128), (4, 200, 256)];
+        let pack = |name: &str, listed: bool| {
+            let out = dir.path().join(name);
+            let mut pieces = vec![];
+            for (byte, bytes, padded) in data {
+                if listed {
+                    pieces.extend(fill_before(padded, &pieces, &out).unwrap());
+                }
+                let (source, count) = (vec![byte; bytes], bytes as u64);
+                pieces.push(add_piece(&mut &source[..], count, padded, &pieces, &out).unwrap());
+            }
+            let end = end_of(&pieces).unwrap();
+            assert_eq!(end, 2560);
+            (std::fs::read(&out).unwrap(), pieces)
+        };
+        let ((file, pieces), (other, _)) = (pack("listed", true), pack("left-out", false));
+        assert_eq!(file, other);
+        let sizes: Vec<u64> = pieces.iter().map(|p| p.padded_bytes).collect();
+        assert_eq!(sizes, [128, 128, 256, 512, 1024, 128, 128, 256]);
+        assert_eq!(sizes.iter().sum::<u64>(), file.len() as u64);
     }
 
     #[test]

@@ -35,7 +35,7 @@ mod verify;
 mod window_post;
 mod winning_post;
 
-pub use add_piece::{add_piece, comm_d, fill_with_zeros};
+pub use add_piece::{add_piece, comm_d, fill_before, fill_with_zeros};
 pub use c1::c1;
 pub use c2::c2;
 pub use challenge::{PostSector, challenges, vanilla_proof, verify_vanilla_proof};

@@ -76,7 +76,7 @@ pub(crate) struct Sector {
 }
 
 impl Sector {
-    /// AP: `data` as the first piece if there is any, zeros in the rest.
+    /// AP: `data` as the first piece if there is any, another one behind it where it fits, zeros between and after them.
     pub(crate) fn add_piece(ctx: SectorContext, data: &[u8]) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let unsealed = dir.path().join("unsealed");
@@ -85,6 +85,10 @@ impl Sector {
             let bytes = data.len() as u64;
             let padded = sp_types::padded_for(bytes).unwrap();
             pieces.push(stages::add_piece(&mut &*data, bytes, padded, &[], &unsealed).unwrap());
+            if padded <= 1024 {
+                pieces.extend(stages::fill_before(1024, &pieces, &unsealed).unwrap());
+                pieces.push(stages::add_piece(&mut &[5u8; 900][..], 900, 1024, &pieces, &unsealed).unwrap());
+            }
         }
         pieces.extend(stages::fill_with_zeros(ctx.proof, &pieces, &unsealed).unwrap());
         Self { dir, ctx, pieces }

@@ -3,13 +3,16 @@
 use sp_net::status::to_status;
 use sp_proto::convert::{self, WireError, bytes32};
 use sp_proto::v1;
+use sp_sched_core::data::SectorData;
 use sp_sched_core::event::{Import, Request, SectorRecord};
-use sp_sched_core::model::{PieceData, Sector};
+use sp_sched_core::model::Sector;
 use sp_types::{ChainEpoch, Commitment, ErrorCode, PieceInfo};
 use tonic::Status;
 
+use super::pieces::checked_data;
 use super::{Api, REQUEST_LIMIT, moved, unknown_sector};
 use crate::rows;
+use crate::wire::data_piece;
 
 impl Api {
     pub(super) async fn on_list_foreign_sectors(
@@ -58,6 +61,7 @@ impl Api {
             data_digest,
             data_name,
             proof,
+            data_pieces,
         } = record;
         let wrong = |message: String| Err(to_status(ErrorCode::BadRequest, message));
         if (miner, number) != (self.about.miner, sector) {
@@ -69,12 +73,13 @@ impl Api {
         }
         let data = match data_bytes {
             0 => None,
-            _ => {
-                let digest = bytes32("data_digest", &data_digest).map_err(bad)?;
-                Some(PieceData { data_bytes, digest, name: data_name })
-            }
+            _ => Some(checked_data(v1::DataPiece { data_bytes, data_digest, name: data_name }, data_pieces)?),
         };
-        let pieces = pieces.into_iter().map(PieceInfo::try_from).collect::<Result<_, _>>().map_err(bad)?;
+        let pieces: Vec<PieceInfo> =
+            pieces.into_iter().map(PieceInfo::try_from).collect::<Result<_, _>>().map_err(bad)?;
+        if data.as_ref().is_some_and(|data| !data.agrees_with(&pieces)) {
+            return wrong(format!("the record of sector {sector} has data that its pieces do not hold"));
+        }
         Ok(SectorRecord {
             seal_proof: convert::seal_proof(seal_proof).map_err(bad)?,
             comm_d: Commitment(bytes32("comm_d", &comm_d).map_err(bad)?),
@@ -103,8 +108,10 @@ impl Api {
         let ((ticket, ticket_epoch), (seed, seed_epoch)) =
             sector.ticket.zip(sector.seed).ok_or_else(|| missing("ticket or seed"))?;
         let Sector { seal_proof, pieces, data, proof, .. } = sector;
-        let PieceData { data_bytes, digest, name } =
-            data.unwrap_or(PieceData { data_bytes: 0, digest: [0; 32], name: String::new() });
+        let data_bytes = data.as_ref().map_or(0, SectorData::data_bytes);
+        let data_digest = data.as_ref().map(|data| data.digest.to_vec()).unwrap_or_default();
+        let mut data_pieces: Vec<v1::DataPiece> = data.into_iter().flat_map(|d| d.pieces).map(data_piece).collect();
+        let data_name = if data_pieces.len() == 1 { data_pieces.remove(0).name } else { String::new() };
         Ok(v1::SectorRecord {
             miner: self.about.miner,
             number,
@@ -117,9 +124,10 @@ impl Api {
             seed_epoch: seed_epoch.0,
             pieces: pieces.into_iter().map(v1::Piece::from).collect(),
             data_bytes,
-            data_digest: if data_bytes == 0 { vec![] } else { digest.to_vec() },
-            data_name: name,
+            data_digest,
+            data_name,
             proof,
+            data_pieces,
         })
     }
 }

@@ -3,6 +3,7 @@
 use sp_net::status::to_status;
 use sp_proto::convert::bytes32;
 use sp_proto::v1;
+use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::Request;
 use sp_sched_core::model::Sector;
@@ -11,16 +12,16 @@ use sp_types::{ErrorCode, SectorState, TaskKind};
 use tonic::Status;
 
 use super::{Api, REQUEST_LIMIT, unexpected};
-use crate::wire::failure_message;
+use crate::wire::{failure_message, sector_piece};
 
 /// Longest name of a piece, bytes: it is kept in the sector's row and printed in tables.
 const NAME_BYTES_MAX: usize = 1024;
 
 impl Api {
     pub(super) async fn on_add_piece(&self, request: v1::AddPieceRequest) -> Result<v1::AddPieceReply, Status> {
-        let v1::AddPieceRequest { data_bytes, data_digest, name, priority } = request;
-        let digest = checked_piece(&name, &data_digest)?;
-        let reply = self.ask(Request::AddPiece { data_bytes, digest, name, priority }, REQUEST_LIMIT).await?;
+        let v1::AddPieceRequest { data_bytes, data_digest, name, priority, pieces } = request;
+        let data = checked_data(v1::DataPiece { data_bytes, data_digest, name }, pieces)?;
+        let reply = self.ask(Request::AddPiece { data, priority }, REQUEST_LIMIT).await?;
         match reply {
             Reply::Sectors(sectors) if sectors.len() == 1 => Ok(v1::AddPieceReply { sector: sectors[0] }),
             other => Err(unexpected(&other)),
@@ -67,8 +68,9 @@ impl Api {
         let at_rest = matches!(sector.state, SectorState::Proving | SectorState::Available);
         let reply = v1::GetPieceReply {
             miner: self.about.miner,
-            data_bytes: data.data_bytes,
+            data_bytes: data.data_bytes(),
             data_digest: data.digest.to_vec(),
+            pieces: data.placed(sector.stored_pieces()).into_iter().map(sector_piece).collect(),
             ..v1::GetPieceReply::default()
         };
         Ok(match copy.and_then(|(root, _, sources)| Some((root, sources.into_iter().next()?))) {
@@ -95,13 +97,29 @@ impl Api {
     }
 }
 
-/// The digest of a piece that is offered, its name checked as well.
-pub(super) fn checked_piece(name: &str, digest: &[u8]) -> Result<[u8; 32], Status> {
+/// Data that is offered: one piece, or several that are it together.
+pub(super) fn checked_data(all: v1::DataPiece, pieces: Vec<v1::DataPiece>) -> Result<SectorData, Status> {
+    let all = checked_piece(all)?;
+    if pieces.is_empty() {
+        return Ok(SectorData::one(all));
+    }
+    let pieces = pieces.into_iter().map(checked_piece).collect::<Result<_, _>>()?;
+    let data = SectorData { digest: all.digest, pieces };
+    if data.data_bytes() != all.data_bytes {
+        let message = format!("the pieces have {} bytes, {} are announced", data.data_bytes(), all.data_bytes);
+        return Err(to_status(ErrorCode::BadRequest, message));
+    }
+    Ok(data)
+}
+
+fn checked_piece(piece: v1::DataPiece) -> Result<PieceData, Status> {
+    let v1::DataPiece { data_bytes, data_digest, name } = piece;
     if name.len() > NAME_BYTES_MAX {
         let message = format!("the name has {} bytes, the limit is {NAME_BYTES_MAX}", name.len());
         return Err(to_status(ErrorCode::BadRequest, message));
     }
-    bytes32("data_digest", digest).map_err(|e| to_status(ErrorCode::BadRequest, e.to_string()))
+    let digest = bytes32("data_digest", &data_digest).map_err(|e| to_status(ErrorCode::BadRequest, e.to_string()))?;
+    Ok(PieceData { data_bytes, digest, name })
 }
 
 /// Is the sector being unsealed?

@@ -7,15 +7,15 @@ use sp_sched_core::event::Request;
 use sp_types::{ErrorCode, RegisteredUpdateProof};
 use tonic::Status;
 
-use super::pieces::checked_piece;
+use super::pieces::checked_data;
 use super::{Api, REQUEST_LIMIT, moved, unexpected, unknown_sector};
 use crate::rows;
 
 impl Api {
     pub(super) async fn on_snap_sector(&self, request: v1::SnapSectorRequest) -> Result<v1::SectorStateReply, Status> {
-        let v1::SnapSectorRequest { number: sector, data_bytes, data_digest, name, priority } = request;
-        let digest = checked_piece(&name, &data_digest)?;
-        let request = Request::Snap { sector, data_bytes, digest, name, priority };
+        let v1::SnapSectorRequest { number: sector, data_bytes, data_digest, name, priority, pieces } = request;
+        let data = checked_data(v1::DataPiece { data_bytes, data_digest, name }, pieces)?;
+        let request = Request::Snap { sector, data, priority };
         moved(&self.ask(request, REQUEST_LIMIT).await?)
     }
 

@@ -2,7 +2,8 @@
 
 use sp_proto::convert::{WireError, bytes32, file_kind, seal_proof, store_id, task_kind};
 use sp_proto::v1;
-use sp_sched_core::model::{DATA_PRIORITY, LogEntry, PieceData, Sector, SectorFile, Trouble, UnixMs};
+use sp_sched_core::data::{PieceData, SectorData};
+use sp_sched_core::model::{DATA_PRIORITY, LogEntry, Sector, SectorFile, Trouble, UnixMs};
 use sp_types::{ChainEpoch, Commitment, DeadlineIndex, PartitionIndex, PieceInfo, SectorState};
 
 use super::{RowError, number_in, numbered, parse, sector_state, update};
@@ -153,14 +154,28 @@ pub(super) fn optional_commitment(field: &'static str, bytes: &[u8]) -> Result<O
     if bytes.is_empty() { Ok(None) } else { bytes32(field, bytes).map(|b| Some(Commitment(b))) }
 }
 
-pub(super) fn encode_data(data: PieceData) -> v1::StoredPieceData {
-    let PieceData { data_bytes, digest, name } = data;
-    v1::StoredPieceData { data_bytes, digest: digest.to_vec(), name }
+/// One piece is the row as it always was.
+pub(super) fn encode_data(data: SectorData) -> v1::StoredPieceData {
+    let (data_bytes, SectorData { digest, mut pieces }) = (data.data_bytes(), data);
+    let name = if pieces.len() == 1 { pieces.remove(0).name } else { String::new() };
+    let piece = |piece: PieceData| {
+        let PieceData { data_bytes, digest, name } = piece;
+        v1::StoredPiece { data_bytes, digest: digest.to_vec(), name }
+    };
+    let pieces = pieces.into_iter().map(piece).collect();
+    v1::StoredPieceData { data_bytes, digest: digest.to_vec(), name, pieces }
 }
 
-pub(super) fn decode_data(stored: v1::StoredPieceData) -> Result<PieceData, WireError> {
-    let v1::StoredPieceData { data_bytes, digest, name } = stored;
-    Ok(PieceData { data_bytes, digest: bytes32("data.digest", &digest)?, name })
+pub(super) fn decode_data(stored: v1::StoredPieceData) -> Result<SectorData, WireError> {
+    let v1::StoredPieceData { data_bytes, digest, name, pieces } = stored;
+    let digest = bytes32("data.digest", &digest)?;
+    if pieces.is_empty() {
+        return Ok(SectorData::one(PieceData { data_bytes, digest, name }));
+    }
+    let piece = |v1::StoredPiece { data_bytes, digest, name }| {
+        Ok(PieceData { data_bytes, digest: bytes32("data.pieces.digest", &digest)?, name })
+    };
+    Ok(SectorData { digest, pieces: pieces.into_iter().map(piece).collect::<Result<_, WireError>>()? })
 }
 
 fn encode_beacon((value, epoch): ([u8; 32], ChainEpoch)) -> v1::StoredBeacon {

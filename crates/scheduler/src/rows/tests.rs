@@ -3,9 +3,10 @@
 use proptest::collection::vec;
 use proptest::option::of;
 use proptest::prelude::*;
+use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::model::{
-    Attempt, AttemptState, Counters, FenceRow, LogEntry, OutputSlot, PieceData, Pin, RowChange, Rows, Sector,
-    SectorFile, Task, Trouble, UnixMs, Update,
+    Attempt, AttemptState, Counters, FenceRow, LogEntry, OutputSlot, Pin, RowChange, Rows, Sector, SectorFile, Task,
+    Trouble, UnixMs, Update,
 };
 use sp_state::Memory;
 use sp_types::{
@@ -51,12 +52,20 @@ fn piece() -> impl Strategy<Value = PieceInfo> {
     (7_u32..40, commitment()).prop_map(|(log, commitment)| PieceInfo { padded_bytes: 1 << log, commitment })
 }
 
-fn data() -> impl Strategy<Value = PieceData> {
+fn piece_data() -> impl Strategy<Value = PieceData> {
     (any::<u64>(), any::<[u8; 32]>(), text()).prop_map(|(data_bytes, digest, name)| PieceData {
         data_bytes,
         digest,
         name,
     })
+}
+
+fn data() -> impl Strategy<Value = SectorData> {
+    let several = (any::<[u8; 32]>(), prop::collection::vec(piece_data(), 2..4));
+    prop_oneof![
+        piece_data().prop_map(SectorData::one),
+        several.prop_map(|(digest, pieces)| SectorData { digest, pieces }),
+    ]
 }
 
 fn file() -> impl Strategy<Value = SectorFile> {
@@ -332,7 +341,7 @@ fn rows_of_a_newer_build_or_another_cluster_are_refused() {
 fn rows_of_version_1_are_read_and_raised() {
     let state = Memory::new();
     open(&state, Schema { version: 1, ..owner() }).expect("new");
-    let data = sp_proto::v1::StoredPieceData { data_bytes: 9, digest: vec![1; 32], name: "f".into() };
+    let data = sp_proto::v1::StoredPieceData { data_bytes: 9, digest: vec![1; 32], name: "f".into(), pieces: vec![] };
     let stored = |number, state, data| sp_proto::v1::StoredSector {
         number,
         seal_proof: 5,

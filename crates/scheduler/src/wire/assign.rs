@@ -4,7 +4,7 @@ use sp_proto::v1;
 use sp_proto::v1::{assign::Params, worker_command::Body};
 use sp_sched_core::effect::{Assignment, InputFile, TaskParams};
 use sp_sched_core::model::OutputSlot;
-use sp_types::{AttemptId, Commitment, FileKind, GpuShare, PieceInfo, RegisteredSealProof, SessionId};
+use sp_types::{AttemptId, Commitment, FileKind, GpuShare, PieceInfo, RegisteredSealProof, SectorSize, SessionId};
 
 use super::post::post_sector;
 
@@ -32,7 +32,7 @@ pub(crate) fn assign(miner: u64, assignment: Assignment) -> v1::WorkerCommand {
         seal_proof: seal_proof.id(),
         inputs: inputs.into_iter().map(input).collect(),
         outputs: outputs.into_iter().map(output).collect(),
-        params: Some(task_params(params)),
+        params: Some(task_params(params, seal_proof.size)),
         time_limit_ms,
         hold,
         gpus: gpus.into_iter().map(Into::into).collect(),
@@ -90,11 +90,18 @@ fn output(slot: OutputSlot) -> v1::Output {
     v1::Output { kind: v1::FileKind::from(kind) as i32, store: store.to_string(), reserved_bytes }
 }
 
-fn task_params(params: TaskParams) -> Params {
+fn task_params(params: TaskParams, size: SectorSize) -> Params {
     match params {
-        TaskParams::AddPiece { data_bytes, data_digest, ticket, padded_bytes } => {
-            let data_digest = data_digest.map(|d| d.to_vec()).unwrap_or_default();
-            Params::AddPiece(v1::AddPieceParams { data_bytes, data_digest, ticket, padded_bytes })
+        TaskParams::Pledge => {
+            Params::AddPiece(v1::AddPieceParams { padded_bytes: size.bytes(), ..v1::AddPieceParams::default() })
+        }
+        TaskParams::AddPiece { data_bytes, data_digest, ticket, pieces } => {
+            let padded_bytes = pieces.first().map_or(0, |(_, padded_bytes)| *padded_bytes);
+            let piece = |(data_bytes, padded_bytes)| v1::PieceToPack { data_bytes, padded_bytes };
+            // One piece is said as it always was, so that a worker of the minor before this one packs it, too.
+            let pieces = if pieces.len() > 1 { pieces.into_iter().map(piece).collect() } else { vec![] };
+            let data_digest = data_digest.to_vec();
+            Params::AddPiece(v1::AddPieceParams { data_bytes, data_digest, ticket, padded_bytes, pieces })
         }
         TaskParams::PreCommit1 { ticket, pieces } => {
             Params::PreCommit1(v1::PreCommit1Params { ticket: ticket.to_vec(), pieces: pieces_to_wire(pieces) })

@@ -20,8 +20,8 @@ pub(crate) use register::{Admission, BadRenewal, registration, renewal};
 pub(crate) use results::task_result;
 pub(crate) use verify::{verify_post, verify_seal, verify_update, verify_warm};
 pub(crate) use views::{
-    explanation, finished, job, replica, replica_count, resource_row, sector_status, sector_summary, state_count,
-    worker_status,
+    data_piece, explanation, finished, job, replica, replica_count, resource_row, sector_piece, sector_status,
+    sector_summary, state_count, worker_status,
 };
 
 use sp_proto::convert::WireError;

@@ -2,6 +2,7 @@
 
 use sp_proto::convert::{ReplicaInfo, resource_row_to_wire};
 use sp_proto::v1;
+use sp_sched_core::data::{PieceData, PlacedPiece, SectorData};
 use sp_sched_core::model::{Finished, LogEntry, Sector, UnixMs, Update};
 use sp_sched_core::view::{Explanation, JobView, ResourceView, Verdict, Where, WorkerView};
 use sp_types::{
@@ -191,7 +192,7 @@ pub(crate) fn sector_summary(sector: &Sector, waiting: String, now: UnixMs) -> v
         number: sector.number,
         state: sector.state.to_string(),
         seal_proof: sector.seal_proof.id(),
-        data_bytes: sector.stored_data().map_or(0, |d| d.data_bytes),
+        data_bytes: sector.stored_data().map_or(0, SectorData::data_bytes),
         comm_r: bytes(sector.present_comm_r()),
         deadline: sector.location.map(|(deadline, _)| deadline.0),
         partition: sector.location.map(|(_, partition)| partition.0),
@@ -214,7 +215,7 @@ fn bytes(commitment: Option<Commitment>) -> Vec<u8> {
 /// Everything about a sector.
 pub(crate) fn sector_status(sector: &Sector, waiting: String, now: UnixMs, with_log: bool) -> v1::SectorStatusReply {
     let beacon = |value: Option<([u8; 32], ChainEpoch)>| value.map(|(v, _)| v.to_vec()).unwrap_or_default();
-    let pieces = sector.accepted_update().map_or(&sector.pieces, |update| &update.pieces);
+    let (data, pieces) = (sector.stored_data(), sector.stored_pieces());
     v1::SectorStatusReply {
         summary: Some(sector_summary(sector, waiting, now)),
         comm_d: bytes(sector.present_comm_d()),
@@ -225,11 +226,24 @@ pub(crate) fn sector_status(sector: &Sector, waiting: String, now: UnixMs, with_
         proof: sector.proof.clone(),
         pieces: pieces.iter().map(|p| (*p).into()).collect(),
         log: if with_log { sector.log.iter().cloned().map(log_entry).collect() } else { vec![] },
-        piece_name: sector.stored_data().map(|data| data.name.clone()).unwrap_or_default(),
+        piece_name: data.map(SectorData::name).unwrap_or_default(),
         update: sector.update.as_ref().map(|update| sector_update(sector.comm_r, update)),
         failed: sector.trouble.counts.iter().map(|(s, n)| state_count(*s, *n)).collect(),
         stale_ms: 0,
+        data_pieces: data.into_iter().flat_map(|data| data.placed(pieces)).map(sector_piece).collect(),
     }
+}
+
+/// A piece as its operator has it.
+pub(crate) fn data_piece(piece: PieceData) -> v1::DataPiece {
+    let PieceData { data_bytes, digest, name } = piece;
+    v1::DataPiece { data_bytes, data_digest: digest.to_vec(), name }
+}
+
+/// A piece in its sector.
+pub(crate) fn sector_piece(piece: PlacedPiece) -> v1::SectorPiece {
+    let PlacedPiece { data, offset, sealed } = piece;
+    v1::SectorPiece { data: Some(data_piece(data)), offset, sealed: sealed.map(Into::into) }
 }
 
 /// A state and how many, or how often.
@@ -240,8 +254,8 @@ pub(crate) fn state_count(state: SectorState, count: u32) -> v1::StateCount {
 fn sector_update(comm_r_old: Option<Commitment>, update: &Update) -> v1::SectorUpdate {
     let Update { data, pieces, comm_d, comm_r, proof: _, accepted } = update;
     v1::SectorUpdate {
-        piece_name: data.name.clone(),
-        data_bytes: data.data_bytes,
+        piece_name: data.name(),
+        data_bytes: data.data_bytes(),
         pieces: pieces.iter().map(|p| (*p).into()).collect(),
         comm_r_old: bytes(comm_r_old),
         comm_r_new: bytes(*comm_r),

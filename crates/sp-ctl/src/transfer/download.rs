@@ -23,8 +23,10 @@ const BREAKS_MAX: u32 = 5;
 pub(crate) struct Download<'a> {
     pub(crate) number: u64,
     pub(crate) path: &'a Path,
-    /// Of the data; not empty unless the data is.
+    /// Of the data of the sector; not empty.
     pub(crate) range: Range<u64>,
+    /// BLAKE2s-256 of what is to come; none for a part of a piece.
+    pub(crate) digest: Option<Vec<u8>>,
 }
 
 impl Download<'_> {
@@ -33,7 +35,7 @@ impl Download<'_> {
     }
 }
 
-/// Gets the piece that `piece` announces. A broken transfer goes on where it stopped, from whom the scheduler then names.
+/// Gets it from the copy that `piece` names. A broken transfer goes on where it stopped, from whom the scheduler then names.
 pub(crate) async fn receive(
     scheduler: &mut Scheduler,
     download: &Download<'_>,
@@ -61,8 +63,8 @@ pub(crate) async fn receive(
         }
     }
     bar.finish_and_clear();
-    if download.range == (0..piece.data_bytes) {
-        aside.check(&piece.data_digest)?;
+    if let Some(digest) = &download.digest {
+        aside.check(digest)?;
     }
     aside.publish()
 }
@@ -128,7 +130,7 @@ impl Aside {
         Ok(())
     }
 
-    /// Compares what has come, which is all of the data.
+    /// Compares what has come, which is all of a piece.
     fn check(&mut self, expected: &[u8]) -> Result<(), CommandError> {
         let digest = self.digest.finalize();
         if expected.is_empty() && self.received_bytes > 0 {

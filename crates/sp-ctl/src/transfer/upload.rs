@@ -1,11 +1,10 @@
 //! Sends a piece to the worker that waits for it: resumes where it broke, starts anew on another attempt's ticket.
 
-use std::io::{Read, Seek, SeekFrom};
+use std::io::Read;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use futures_util::stream;
 use indicatif::ProgressBar;
 use sp_proto::v1::{GetUploadReply, GetUploadRequest, UploadPart, UploadStatusReply, UploadStatusRequest};
@@ -135,7 +134,7 @@ async fn send(url: &str, ticket: &str, source: &Source, bar: &ProgressBar) -> Re
     outcome.map_err(|cause| SendFailure { received_bytes, cause })
 }
 
-/// The rest of the file as a stream of parts. A file that cannot be read any more ends the stream early: the worker
+/// The rest of the data as a stream of parts. A file that cannot be read any more ends the stream early: the worker
 /// then reports less than was announced.
 fn parts(
     source: &Source,
@@ -144,26 +143,23 @@ fn parts(
     sent: Arc<AtomicU64>,
     bar: ProgressBar,
 ) -> Result<impl futures_util::Stream<Item = UploadPart> + Send + use<>, CommandError> {
-    let shown = source.path.display();
-    let mut file = std::fs::File::open(&source.path).with_context(|| format!("cannot open {shown}"))?;
-    file.seek(SeekFrom::Start(offset)).with_context(|| format!("cannot read {shown}"))?;
-    let file = file.take(source.size_bytes.saturating_sub(offset));
+    let bytes = source.read_from(offset)?;
     // The first message names the ticket and the offset; the data follows in messages of its own.
     let first = UploadPart { ticket: ticket.to_owned(), offset, ..UploadPart::default() };
-    Ok(stream::unfold((Some(first), file), move |(first, mut file)| {
+    Ok(stream::unfold((Some(first), bytes), move |(first, mut bytes)| {
         let (sent, bar) = (Arc::clone(&sent), bar.clone());
         async move {
             if let Some(first) = first {
-                return Some((first, (None, file)));
+                return Some((first, (None, bytes)));
             }
             let mut data = Vec::with_capacity(PART_BYTES);
-            let read = file.by_ref().take(PART_BYTES as u64).read_to_end(&mut data).ok()?;
+            let read = bytes.by_ref().take(PART_BYTES as u64).read_to_end(&mut data).ok()?;
             if read == 0 {
                 return None;
             }
             let all = sent.fetch_add(read as u64, Ordering::Relaxed) + read as u64;
             bar.set_position(all);
-            Some((UploadPart { data: data.into(), ..UploadPart::default() }, (None, file)))
+            Some((UploadPart { data: data.into(), ..UploadPart::default() }, (None, bytes)))
         }
     }))
 }

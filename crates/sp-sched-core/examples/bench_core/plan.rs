@@ -1,8 +1,9 @@
 //! The sectors of a measurement: in which state, on whose store; and the rows and facts that say so.
 
+use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::effect::Effect;
 use sp_sched_core::event::{Event, Request, RequestId};
-use sp_sched_core::model::{Counters, PieceData, RowChange, Rows, Sector, SectorFile, Task, UnixMs};
+use sp_sched_core::model::{Counters, RowChange, Rows, Sector, SectorFile, Task, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
     ChainEpoch, Commitment, DeadlineIndex, FileKind, PartitionIndex, PieceInfo, ReplicaId, SectorId, SectorState,
@@ -142,7 +143,7 @@ fn sector_row(template: &Sector, number: u64, planned: &Planned) -> Sector {
     sector.files = files_of(task).iter().map(file).collect();
     if has_data(number) {
         let name = format!("piece-{number}.car");
-        sector.data = Some(PieceData { data_bytes: 30 << 30, digest: [5; 32], name });
+        sector.data = Some(data([5; 32], name));
     }
     if task == TaskKind::AddPiece {
         return sector;
@@ -189,4 +190,9 @@ pub(crate) fn facts(number: u64, planned: Planned, store: &StoreId) -> impl Iter
         size_bytes: size_of(*kind),
         primary: true,
     })
+}
+
+/// Data that fills nearly a sector.
+pub(crate) fn data(digest: [u8; 32], name: String) -> SectorData {
+    SectorData::one(PieceData { data_bytes: 30 << 30, digest, name })
 }

@@ -35,7 +35,7 @@ fn output(assignment: &Assignment) -> TaskOutput {
     let comm_d = plan::commitment(1, assignment.sector);
     let comm_r: Commitment = plan::commitment(2, assignment.sector);
     match &assignment.params {
-        TaskParams::AddPiece { .. } => {
+        TaskParams::Pledge | TaskParams::AddPiece { .. } => {
             TaskOutput::AddPiece { pieces: vec![PieceInfo { padded_bytes: SIZE.bytes(), commitment: comm_d }], comm_d }
         }
         TaskParams::PreCommit1 { .. } => TaskOutput::PreCommit1 { phase1: vec![9; 256], comm_d },

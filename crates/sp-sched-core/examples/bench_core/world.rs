@@ -194,12 +194,7 @@ impl World {
         let id = self.last_request;
         let request = match id % 2 {
             0 => Request::Pledge { count: 1, priority: None },
-            _ => Request::AddPiece {
-                data_bytes: 30 << 30,
-                digest: [6; 32],
-                name: format!("new-{id}.car"),
-                priority: None,
-            },
+            _ => Request::AddPiece { data: plan::data([6; 32], format!("new-{id}.car")), priority: None },
         };
         self.step(Kind::NewTask, Event::Request(RequestId(id), request));
     }

@@ -1,6 +1,7 @@
 //! Any events in any order: the laws hold after every step, and the same events give the same effects.
 
 use proptest::prelude::*;
+use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::effect::Effect;
 use sp_sched_core::event::{
     ChainReply, Event, Failure, Phase, Progress, Registration, Request, RequestId, StoreFact, TaskDone, TaskOutput,
@@ -157,16 +158,17 @@ fn store_fact() -> impl Strategy<Value = Event> {
     })
 }
 
+fn data(sizes: &[u64]) -> SectorData {
+    let piece = |bytes: &u64| PieceData { data_bytes: *bytes, digest: [1; 32], name: "f".to_owned() };
+    SectorData { digest: [1; 32], pieces: sizes.iter().map(piece).collect() }
+}
+
 fn request() -> impl Strategy<Value = Request> {
     let randomness = Randomness::new([3; 32]);
     prop_oneof![
         (0u32..3).prop_map(|count| Request::Pledge { count, priority: None }),
-        (0u64..3000).prop_map(|n| Request::AddPiece {
-            data_bytes: n,
-            digest: [1; 32],
-            name: "f".to_owned(),
-            priority: None
-        }),
+        prop::collection::vec(0u64..2100, 0..4)
+            .prop_map(|sizes| Request::AddPiece { data: data(&sizes), priority: None }),
         (0u64..4).prop_map(|sector| Request::Unseal { sector }),
         (0u64..4).prop_map(|sector| Request::ReleaseUnsealed { sector }),
         operator_request(),
@@ -182,7 +184,7 @@ fn operator_request() -> impl Strategy<Value = Request> {
     let states: Vec<SectorState> = SectorState::ALL.to_vec();
     let snap = |(sector, data_bytes)| {
         let (digest, name) = ([2; 32], "g".to_owned());
-        Request::Snap { sector, data_bytes, digest, name, priority: None }
+        Request::Snap { sector, data: SectorData::one(PieceData { data_bytes, digest, name }), priority: None }
     };
     prop_oneof![
         3 => (0u64..3, 1u64..2_000).prop_map(snap),

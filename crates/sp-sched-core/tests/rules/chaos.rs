@@ -1,6 +1,7 @@
 //! Everything goes wrong for a while, from a seed; then it stops, and every sector must be Proving in bounded time.
 
 use proptest::prelude::*;
+use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::event::Request;
 use sp_types::{TaskKind, WorkerId};
 
@@ -25,7 +26,10 @@ fn cluster(seed: u64) -> World {
         world.add_worker("w3", with(&[first, second].concat()), |w| (w.builtin, w.uses.1) = (true, !apart));
     }
     world.answer(Request::Pledge { count: 2, priority: None });
-    world.answer(Request::AddPiece { data_bytes: 1000, digest: [1; 32], name: "piece".to_owned(), priority: None });
+    world.answer(Request::AddPiece {
+        data: SectorData::one(PieceData { data_bytes: 1000, digest: [1; 32], name: "piece".to_owned() }),
+        priority: None,
+    });
     world
 }
 

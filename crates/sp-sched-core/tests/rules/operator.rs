@@ -1,5 +1,6 @@
 //! What operators do to sectors: limits and priorities on intake, FinalizeEarly, remove, force, retry.
 
+use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::Request;
 use sp_sched_core::model::UnixMs;
@@ -21,7 +22,10 @@ fn pledge(count: u32) -> Request {
 }
 
 fn piece() -> Request {
-    Request::AddPiece { data_bytes: 2000, digest: [9; 32], name: "cat.jpg".to_owned(), priority: None }
+    Request::AddPiece {
+        data: SectorData::one(PieceData { data_bytes: 2000, digest: [9; 32], name: "cat.jpg".to_owned() }),
+        priority: None,
+    }
 }
 
 fn refusal(world: &mut World, request: Request) -> (ErrorCode, String) {

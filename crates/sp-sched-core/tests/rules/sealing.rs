@@ -1,5 +1,6 @@
 //! Sealing from pledge to Proving over two workers, without and with trouble.
 
+use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Failure, Request, TaskResult};
 use sp_sched_core::model::UnixMs;
@@ -18,7 +19,10 @@ fn two_workers(world: &mut World) -> (WorkerId, WorkerId) {
 }
 
 fn piece() -> Request {
-    Request::AddPiece { data_bytes: 2000, digest: [9; 32], name: "cat.jpg".to_owned(), priority: None }
+    Request::AddPiece {
+        data: SectorData::one(PieceData { data_bytes: 2000, digest: [9; 32], name: "cat.jpg".to_owned() }),
+        priority: None,
+    }
 }
 
 fn three_sectors(world: &mut World) {
@@ -120,7 +124,10 @@ fn bad_requests_change_nothing() {
     world.answer(Request::Pledge { count: 1, priority: None });
     let before = world.database.clone();
     let randomness = sp_types::Randomness::new([1; 32]);
-    let add = |data_bytes| Request::AddPiece { data_bytes, digest: [0; 32], name: "f".to_owned(), priority: None };
+    let add = |data_bytes| Request::AddPiece {
+        data: SectorData::one(PieceData { data_bytes, digest: [0; 32], name: "f".to_owned() }),
+        priority: None,
+    };
     let abort = |id: &str| Request::Abort { id: id.to_owned(), reason: String::new() };
     let deadline = |n| sp_types::DeadlineIndex(n);
     for (request, code, text) in [

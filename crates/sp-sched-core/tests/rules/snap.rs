@@ -1,5 +1,6 @@
 //! Updates of sealed sectors: data in place of zeros, with PoSt going on, and everything that may come between.
 
+use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::effect::{PostReply, Reply};
 use sp_sched_core::event::Request;
 use sp_sched_core::model::UnixMs;
@@ -27,7 +28,7 @@ fn updatable(seed: u64) -> World {
 
 fn snap() -> Request {
     let (digest, name) = ([8; 32], "dog.jpg".to_owned());
-    Request::Snap { sector: 0, data_bytes: 1500, digest, name, priority: None }
+    Request::Snap { sector: 0, data: SectorData::one(PieceData { data_bytes: 1500, digest, name }), priority: None }
 }
 
 fn updated(world: &World) -> bool {
@@ -77,7 +78,7 @@ fn an_available_sector_takes_data_and_is_proven_all_the_while() {
     let update = sector.update.as_ref().unwrap();
     assert_eq!((sector.comm_r, sector.present_comm_r()), (Some(old), update.comm_r));
     assert_eq!((sector.priority, update.proof.as_slice(), update.pieces.len()), (1024, &b"good"[..], 1));
-    assert_eq!(sector.stored_data().map(|d| d.name.as_str()), Some("dog.jpg"));
+    assert_eq!(sector.stored_data().map(|d| d.name()), Some("dog.jpg".to_owned()));
     assert_eq!(proven(&mut world), update.comm_r.unwrap());
     assert_eq!(world.core().upload(0), Some(UploadView::Accepted));
     world.run_for(100_000);
@@ -276,12 +277,19 @@ fn lost_files_of_an_update_are_made_again() {
 #[test]
 fn requests_that_make_no_sense_change_nothing() {
     let mut world = updatable(10);
-    let piece = Request::AddPiece { data_bytes: 2000, digest: [9; 32], name: "cat.jpg".to_owned(), priority: None };
+    let piece = Request::AddPiece {
+        data: SectorData::one(PieceData { data_bytes: 2000, digest: [9; 32], name: "cat.jpg".to_owned() }),
+        priority: None,
+    };
     world.answer(piece);
     assert!(world.run_until(600_000, |w| w.state(1) == SectorState::Proving), "{}", world.describe());
     let of = |sector, data_bytes, tag| {
         let name = "f".to_owned();
-        Request::Snap { sector, data_bytes, digest: [tag; 32], name, priority: None }
+        Request::Snap {
+            sector,
+            data: SectorData::one(PieceData { data_bytes, digest: [tag; 32], name }),
+            priority: None,
+        }
     };
     for (request, code, text) in [
         (of(0, 0, 1), ErrorCode::EmptyPiece, "empty"),
@@ -319,7 +327,11 @@ fn force_never_loses_an_update_that_counts_and_leaves_nothing_of_one_that_does_n
     assert!(world.run_until(600_000, proving), "{}", world.describe());
     world.answer(force(SectorState::Available));
     let name = "cat.jpg".to_owned();
-    world.answer(Request::Snap { sector: 0, data_bytes: 99, digest: [7; 32], name, priority: None });
+    world.answer(Request::Snap {
+        sector: 0,
+        data: SectorData::one(PieceData { data_bytes: 99, digest: [7; 32], name }),
+        priority: None,
+    });
     assert!(world.run_until(600_000, updated), "{}", world.describe());
     for kind in [TaskKind::ReplicaUpdate, TaskKind::ProveReplicaUpdate1] {
         let runs: u32 = world.workers.values().filter_map(|w| w.computed.get(&(kind, 0))).sum();
@@ -330,7 +342,7 @@ fn force_never_loses_an_update_that_counts_and_leaves_nothing_of_one_that_does_n
         let (code, message) = refusal(&mut world, force(state));
         assert_eq!(code, ErrorCode::WrongState, "{state}: {message}");
     }
-    assert_eq!(world.database.sectors[&0].stored_data().map(|d| d.name.as_str()), Some("cat.jpg"));
+    assert_eq!(world.database.sectors[&0].stored_data().map(|d| d.name()), Some("cat.jpg".to_owned()));
 }
 
 #[test]

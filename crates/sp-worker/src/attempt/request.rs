@@ -7,7 +7,8 @@ use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::task_done::Output;
 use sp_proto::v1::{
-    ExecAddPiece, ExecCommit1, ExecCommit2, ExecFinalize, ExecPreCommit1, ExecPreCommit2, ExecRequest, ExecUnseal,
+    AddPieceParams, ExecAddPiece, ExecCommit1, ExecCommit2, ExecFinalize, ExecPreCommit1, ExecPreCommit2, ExecRequest,
+    ExecUnseal, PieceToPack,
 };
 use sp_types::{ErrorCode, FileKind, TaskKind};
 
@@ -29,13 +30,19 @@ pub(super) fn request(assignment: &Assignment, files: &Files) -> Result<ExecRequ
     })
 }
 
+/// What the upload is made of; nothing of a pledge.
+fn pieces_to_pack(params: &AddPieceParams) -> Vec<PieceToPack> {
+    let AddPieceParams { data_bytes, padded_bytes, ref pieces, .. } = *params;
+    let only = PieceToPack { data_bytes, padded_bytes };
+    if pieces.is_empty() && data_bytes > 0 { vec![only] } else { pieces.clone() }
+}
+
 fn op(assignment: &Assignment, files: &Files) -> Result<Op, Failure> {
     Ok(match &assignment.params {
         Params::AddPiece(p) => Op::AddPiece(ExecAddPiece {
             source: files.upload.as_deref().map_or_else(|| Ok(String::new()), text)?,
-            data_bytes: p.data_bytes,
-            padded_bytes: p.padded_bytes,
             unsealed: files.output(FileKind::Unsealed)?,
+            pieces: pieces_to_pack(p),
         }),
         Params::PreCommit1(p) => Op::PreCommit1(ExecPreCommit1 {
             ticket: p.ticket.clone(),

@@ -41,8 +41,8 @@ async fn a_detached_path_leaves_index_and_list_and_keeps_its_files() {
 
     // Waits for its piece, so that it works there as long as the test likes.
     let mut waiting = pledge("5.1", &store);
-    let upload =
-        v1::AddPieceParams { data_bytes: 100, ticket: "t".into(), data_digest: vec![1; 32], padded_bytes: 2048 };
+    let (ticket, data_digest) = ("t".to_owned(), vec![1; 32]);
+    let upload = v1::AddPieceParams { data_bytes: 100, ticket, data_digest, padded_bytes: 2048, pieces: vec![] };
     waiting.params = Some(Params::AddPiece(upload));
     fakes.assign(waiting).await;
     eventually("the attempt", || (!fakes.said.progress.lock().unwrap().is_empty()).then_some(())).await;

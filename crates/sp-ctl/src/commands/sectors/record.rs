@@ -1,7 +1,7 @@
 //! The record of a sector as JSON: what its files do not tell. `sectors export` writes it, `sectors import` reads it.
 
 use serde::{Deserialize, Serialize};
-use sp_proto::v1::{Piece, SectorRecord};
+use sp_proto::v1::{DataPiece, Piece, SectorRecord};
 
 use crate::error::{CommandError, Exit};
 
@@ -25,6 +25,17 @@ pub(super) struct Record {
     data_digest: String,
     data_name: String,
     proof: String,
+    /// The data is several pieces. Not written where it is one, as records of before.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    data_pieces: Vec<DataPieceRecord>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DataPieceRecord {
+    data_bytes: u64,
+    data_digest: String,
+    name: String,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -51,9 +62,15 @@ impl From<SectorRecord> for Record {
             data_digest,
             data_name,
             proof,
+            data_pieces,
         } = wire;
         let piece =
             |Piece { padded_bytes, commitment }| PieceRecord { padded_bytes, commitment: hex::encode(commitment) };
+        let data_piece = |DataPiece { data_bytes, data_digest, name }| DataPieceRecord {
+            data_bytes,
+            data_digest: hex::encode(data_digest),
+            name,
+        };
         Self {
             miner,
             sector: number,
@@ -69,6 +86,7 @@ impl From<SectorRecord> for Record {
             data_digest: hex::encode(data_digest),
             data_name,
             proof: hex::encode(proof),
+            data_pieces: data_pieces.into_iter().map(data_piece).collect(),
         }
     }
 }
@@ -85,6 +103,10 @@ impl Record {
         let piece = |p: &PieceRecord| {
             Ok(Piece { padded_bytes: p.padded_bytes, commitment: bytes("pieces.commitment", &p.commitment)? })
         };
+        let data_piece = |p: &DataPieceRecord| {
+            let data_digest = bytes("data_pieces.data_digest", &p.data_digest)?;
+            Ok(DataPiece { data_bytes: p.data_bytes, data_digest, name: p.name.clone() })
+        };
         Ok(SectorRecord {
             miner: self.miner,
             number: self.sector,
@@ -100,6 +122,7 @@ impl Record {
             data_digest: bytes("data_digest", &self.data_digest)?,
             data_name: self.data_name.clone(),
             proof: bytes("proof", &self.proof)?,
+            data_pieces: self.data_pieces.iter().map(data_piece).collect::<Result<_, CommandError>>()?,
         })
     }
 }
@@ -125,10 +148,15 @@ mod tests {
             data_digest: vec![6; 32],
             data_name: "a.bin".into(),
             proof: vec![7; 192],
+            data_pieces: vec![],
         };
         let json = serde_json::to_string(&Record::from(wire.clone())).unwrap();
         let read: Record = serde_json::from_str(&json).unwrap();
         assert_eq!(read.to_wire().unwrap(), wire);
+        let piece = |name: &str| DataPiece { data_bytes: 500, data_digest: vec![8; 32], name: name.into() };
+        let several = SectorRecord { data_pieces: vec![piece("a"), piece("b")], ..wire };
+        let read = serde_json::to_string(&Record::from(several.clone())).unwrap();
+        assert_eq!(serde_json::from_str::<Record>(&read).unwrap().to_wire().unwrap(), several);
         assert!(serde_json::from_str::<Record>(&json.replace("\"seed\"", "\"sead\"")).is_err());
         let bad: Record = serde_json::from_str(&json.replace(&"01".repeat(32), "zz")).unwrap();
         assert!(bad.to_wire().unwrap_err().line().contains("comm_r"));

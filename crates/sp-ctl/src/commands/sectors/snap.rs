@@ -1,10 +1,10 @@
-//! `sectors snap N FILE`: puts a file in place of the zeros of an Available sector.
+//! `sectors snap N FILE..`: puts files in place of the zeros of an Available sector.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
-use sp_proto::v1::{SectorSummary, SnapSectorRequest};
+use sp_proto::v1::{DataPiece, SectorSummary, SnapSectorRequest};
 use sp_types::SectorState;
 
 use super::wait::wait_for;
@@ -13,16 +13,17 @@ use crate::error::CommandError;
 use crate::output;
 use crate::transfer::{Source, Upload, send_until_accepted};
 
-/// Put a file in place of the zeros of an Available sector (SnapDeals).
+/// Put files in place of the zeros of an Available sector, a piece each (SnapDeals).
 ///
 /// Returns when the sector's worker has the data; the update goes on without this command, and the sector is proven as
-/// it was until the update is accepted. Given again with the same file it goes on where it was broken off.
+/// it was until the update is accepted. Given again with the same files it goes on where it was broken off.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Snap {
     /// Sector number; it must be Available (see `mark-for-update`).
     number: u64,
-    /// The file.
-    file: PathBuf,
+    /// The files, in the order in which they come to lie in the sector.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
     /// Of the sector's tasks from now on; higher goes first [default: 1024].
     #[arg(long, allow_negative_numbers = true)]
     priority: Option<i64>,
@@ -44,13 +45,13 @@ struct Snapped {
 
 impl Snap {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
-        let Self { number, file, priority, wait, timeout } = self;
-        let source = Source::open(&file)?;
+        let Self { number, files, priority, wait, timeout } = self;
+        let source = Source::open(&files)?;
         let mut scheduler = context.scheduler().await?;
-        let (data_bytes, data_digest) = (source.size_bytes, source.digest.to_vec());
-        let ask = SnapSectorRequest { number, data_bytes, data_digest, name: source.name(), priority };
+        let (DataPiece { data_bytes, data_digest, name }, pieces) = source.announced();
+        let ask = SnapSectorRequest { number, data_bytes, data_digest, name, priority, pieces };
         let mut state = scheduler.snap_sector(request(ask)).await?.into_inner().state;
-        output::note(&format!("sector {number} is waiting for {}", file.display()));
+        output::note(&format!("sector {number} is waiting for {}", source.describe()));
         let upload = Upload { source: &source, sector: number, stall_limit: timeout };
         send_until_accepted(&mut scheduler, &upload).await?;
         if wait {
@@ -58,8 +59,8 @@ impl Snap {
         }
         let snapped = Snapped { sector: number, data_bytes, data_digest: hex::encode(source.digest), state };
         context.show(&snapped, |_| match wait {
-            true => format!("Sector {number} proves its update with {}\n", file.display()),
-            false => format!("Sector {number} is being updated with {}\n", file.display()),
+            true => format!("Sector {number} proves its update with {}\n", source.describe()),
+            false => format!("Sector {number} is being updated with {}\n", source.describe()),
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sp_proto::v1::{Piece, SectorStatusReply, SectorStatusRequest, SectorUpdate};
+use sp_proto::v1::{DataPiece, Piece, SectorPiece, SectorStatusReply, SectorStatusRequest, SectorUpdate};
 
 use super::history::LogRow;
 use super::list::SectorRow;
@@ -39,6 +39,7 @@ struct Page {
     proof: String,
     piece_name: String,
     pieces: Vec<PieceRow>,
+    data_pieces: Vec<DataPieceRow>,
     update: Option<UpdateRow>,
     failed: BTreeMap<String, u32>,
     log: Vec<LogRow>,
@@ -50,6 +51,20 @@ struct Page {
 struct PieceRow {
     padded_bytes: u64,
     commitment: String,
+}
+
+/// One of the pieces that its operator added.
+#[derive(Debug, Serialize)]
+struct DataPieceRow {
+    name: String,
+    /// Empty until AP is accepted.
+    cid: String,
+    data_bytes: u64,
+    data_digest: String,
+    /// 0 until AP is accepted.
+    padded_bytes: u64,
+    /// Where it begins in the data of the sector.
+    offset: u64,
 }
 
 /// Data that takes, or has taken, the place of the sector's zeros.
@@ -90,6 +105,7 @@ impl Page {
             proof: hex::encode(reply.proof),
             piece_name: reply.piece_name,
             pieces: reply.pieces.into_iter().map(PieceRow::from).collect(),
+            data_pieces: reply.data_pieces.into_iter().map(DataPieceRow::from).collect(),
             update: reply.update.map(UpdateRow::from),
             failed: reply.failed.into_iter().map(|count| (count.state, count.count)).collect(),
             log: reply.log.into_iter().map(LogRow::from).collect(),
@@ -105,6 +121,15 @@ fn landed(done: bool) -> &'static str {
 impl From<Piece> for PieceRow {
     fn from(piece: Piece) -> Self {
         Self { padded_bytes: piece.padded_bytes, commitment: hex::encode(piece.commitment) }
+    }
+}
+
+impl From<SectorPiece> for DataPieceRow {
+    fn from(SectorPiece { data, offset, sealed }: SectorPiece) -> Self {
+        let DataPiece { data_bytes, data_digest, name } = data.unwrap_or_default();
+        let cid = sealed.as_ref().map(|piece| unsealed_cid(&piece.commitment)).unwrap_or_default();
+        let padded_bytes = sealed.map_or(0, |piece| piece.padded_bytes);
+        Self { name, cid, data_bytes, data_digest: hex::encode(data_digest), padded_bytes, offset }
     }
 }
 
@@ -134,8 +159,8 @@ fn text(page: &Page, proof: bool) -> String {
     }
     // Deals are made on a chain; what lies in the sector is its piece.
     text += "Deals:\t\t[]\n";
-    if !page.piece_name.is_empty() {
-        text += &format!("Piece:\t\t{}\n", page.piece_name);
+    for DataPieceRow { name, cid, data_bytes, .. } in &page.data_pieces {
+        text += &format!("Piece:\t\t{name} ({data_bytes} bytes) {cid}\n");
     }
     for PieceRow { padded_bytes, commitment } in &page.pieces {
         text += &format!("\t\t{padded_bytes} {commitment}\n");

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use sp_proto::v1::{GetPieceReply, GetPieceRequest, UnsealSectorRequest};
+use sp_proto::v1::{DataPiece, GetPieceReply, GetPieceRequest, SectorPiece, UnsealSectorRequest};
 
 use crate::context::{Context, Scheduler, request};
 use crate::error::{CommandError, Exit};
+use crate::layout::unsealed_cid;
 use crate::output;
 use crate::transfer::{Download, receive};
 
@@ -23,8 +24,11 @@ pub(crate) struct Unseal {
     /// comes into being on a worker.
     #[arg(long, short, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Only the data from this byte on. The worker compares what it reads with the digests of its file; only the data as
-    /// a whole can be compared with what was added, too.
+    /// Which piece, by its CID or its name (see `sectors status`); needed where the sector holds several.
+    #[arg(long, value_name = "CID")]
+    piece: Option<String>,
+    /// Only the data from this byte on. The worker compares what it reads with the digests of its file; only a piece as a
+    /// whole can be compared with what was added, too.
     #[arg(long, value_name = "BYTES", requires = "output")]
     offset: Option<u64>,
     /// Only so many bytes.
@@ -38,6 +42,10 @@ pub(crate) struct Unseal {
 #[derive(Serialize)]
 struct Unsealed {
     sector: u64,
+    /// Of the piece; empty where none was chosen among several.
+    piece: String,
+    piece_cid: String,
+    /// Of the piece, or of all of them.
     data_bytes: u64,
     data_digest: String,
     output: Option<String>,
@@ -54,16 +62,21 @@ impl Unseal {
         let number = self.number;
         let mut scheduler = context.scheduler().await?;
         scheduler.unseal_sector(request(UnsealSectorRequest { number })).await?;
-        let piece = wait_for_copy(&mut scheduler, number, self.timeout).await?;
-        let range = self.range(piece.data_bytes)?;
-        let whole = range == (0..piece.data_bytes);
+        let copy = wait_for_copy(&mut scheduler, number, self.timeout).await?;
+        let Chosen { name, cid, offset, data_bytes, data_digest } = self.choose(&copy)?;
+        let range = self.range(data_bytes)?;
+        let whole = range == (0..data_bytes);
         if let Some(path) = &self.output {
-            receive(&mut scheduler, &Download { number, path, range: range.clone() }, piece.clone()).await?;
+            let digest = whole.then(|| data_digest.clone());
+            let of_sector = offset + range.start..offset + range.end;
+            receive(&mut scheduler, &Download { number, path, range: of_sector, digest }, copy).await?;
         }
         let unsealed = Unsealed {
             sector: number,
-            data_bytes: piece.data_bytes,
-            data_digest: hex::encode(&piece.data_digest),
+            piece: name,
+            piece_cid: cid,
+            data_bytes,
+            data_digest: hex::encode(&data_digest),
             output: self.output.as_ref().map(|path| path.display().to_string()),
             offset: range.start,
             written_bytes: self.output.as_ref().map_or(0, |_| range.end - range.start),
@@ -76,12 +89,37 @@ impl Unseal {
         context.show(&unsealed, |_| unsealed.text())
     }
 
+    /// The piece that is meant.
+    fn choose(&self, copy: &GetPieceReply) -> Result<Chosen, CommandError> {
+        let pieces: Vec<Chosen> = copy.pieces.iter().cloned().map(Chosen::from).collect();
+        let refuse = |why: String| {
+            let list = pieces.iter().map(|piece| format!("\n  {} {}", piece.cid, piece.name)).collect::<String>();
+            Err(CommandError::new(Exit::Usage, format!("{why}; its pieces are:{list}")))
+        };
+        match (&self.piece, &pieces[..]) {
+            (Some(wanted), _) => match pieces.iter().find(|p| p.cid == *wanted || p.name == *wanted) {
+                Some(piece) => Ok(piece.clone()),
+                None => refuse(format!("sector {} holds no piece {wanted}", self.number)),
+            },
+            (None, [only]) => Ok(only.clone()),
+            (None, [_, _, ..]) if self.output.is_some() => {
+                refuse(format!("sector {} holds {} pieces; choose one with --piece", self.number, pieces.len()))
+            }
+            (None, _) => Ok(Chosen {
+                data_bytes: copy.data_bytes,
+                data_digest: copy.data_digest.clone(),
+                ..Chosen::from(SectorPiece::default())
+            }),
+        }
+    }
+
     /// What of so many bytes of data is wanted.
     fn range(&self, data_bytes: u64) -> Result<Range<u64>, CommandError> {
         let start = self.offset.unwrap_or(0);
         let end = self.size.map_or(Some(data_bytes), |size| start.checked_add(size));
         let refuse = |what: String| {
-            let has = format!("sector {} holds {data_bytes} bytes of data", self.number);
+            let of = if self.piece.is_some() { "that piece of sector" } else { "sector" };
+            let has = format!("{of} {} holds {data_bytes} bytes of data", self.number);
             Err(CommandError::new(Exit::Usage, format!("{has}; {what}")))
         };
         match end {
@@ -91,6 +129,25 @@ impl Unseal {
             Some(_) => refuse(format!("nothing is asked for from byte {start} on")),
             None => refuse("what is asked for ends nowhere".to_owned()),
         }
+    }
+}
+
+/// A piece, and where it lies.
+#[derive(Debug, Clone)]
+struct Chosen {
+    name: String,
+    cid: String,
+    /// In the data of the sector.
+    offset: u64,
+    data_bytes: u64,
+    data_digest: Vec<u8>,
+}
+
+impl From<SectorPiece> for Chosen {
+    fn from(SectorPiece { data, offset, sealed }: SectorPiece) -> Self {
+        let DataPiece { data_bytes, data_digest, name } = data.unwrap_or_default();
+        let cid = sealed.map(|piece| unsealed_cid(&piece.commitment)).unwrap_or_default();
+        Self { name, cid, offset, data_bytes, data_digest }
     }
 }
 

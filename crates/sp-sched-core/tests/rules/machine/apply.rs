@@ -1,6 +1,7 @@
 //! The planned steps carried out in the simulated world, and what has to be true after each of them and in the end.
 
 use proptest_state_machine::StateMachineTest;
+use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Failure, Request, TaskDone, TaskOutput, TaskResult};
 use sp_sched_core::model::{Sector, SectorFile, WorkerRow};
@@ -124,8 +125,10 @@ impl Machine {
                 assert!(matches!(self.ask(Request::Pledge { count, priority: None }), Reply::Sectors(_)))
             }
             Step::Piece => {
-                let piece =
-                    Request::AddPiece { data_bytes: 1_000, digest: [1; 32], name: "piece".to_owned(), priority: None };
+                let piece = Request::AddPiece {
+                    data: SectorData::one(PieceData { data_bytes: 1_000, digest: [1; 32], name: "piece".to_owned() }),
+                    priority: None,
+                };
                 assert!(matches!(self.ask(piece), Reply::Sectors(_)));
             }
             Step::Unseal(sector) => drop(self.ask(Request::Unseal { sector })),

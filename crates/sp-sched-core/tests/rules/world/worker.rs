@@ -6,7 +6,7 @@ use sp_sched_core::effect::{Assignment, TaskParams};
 use sp_sched_core::event::{Event, Failure, Phase, Progress, Registration, TaskDone, TaskOutput, TaskResult};
 use sp_types::{
     AttemptId, Commitment, ErrorCode, FileKind, HostCapacity, HostId, PieceInfo, ReplicaId, ResourceTable, SectorId,
-    SessionId, TaskKind, WorkerId, WorkerLimits,
+    SessionId, TaskKind, WorkerId, WorkerLimits, with_fillers,
 };
 
 use super::outside::GOOD;
@@ -352,9 +352,8 @@ impl World {
         let comm = |tag: u8| Commitment([tag, number as u8].repeat(16).try_into().unwrap());
         let (comm_d, comm_r) = (comm(1), comm(2));
         let output = match &assignment.params {
-            TaskParams::AddPiece { .. } => {
-                TaskOutput::AddPiece { pieces: vec![PieceInfo { padded_bytes: 2048, commitment: comm_d }], comm_d }
-            }
+            TaskParams::Pledge => TaskOutput::AddPiece { pieces: packed(&[], comm_d), comm_d },
+            TaskParams::AddPiece { pieces, .. } => TaskOutput::AddPiece { pieces: packed(pieces, comm_d), comm_d },
             TaskParams::PreCommit1 { .. } => TaskOutput::PreCommit1 { phase1: vec![1], comm_d },
             TaskParams::PreCommit2 { .. } => TaskOutput::PreCommit2 { comm_r, comm_d },
             TaskParams::Commit2 | TaskParams::ProveReplicaUpdate2 { .. } => TaskOutput::Proof { proof },
@@ -392,4 +391,11 @@ fn root_of(attempt: AttemptId, kind: FileKind) -> [u8; 32] {
     root[..8].copy_from_slice(&attempt.task.0.to_le_bytes());
     root[8..12].copy_from_slice(&attempt.number.to_le_bytes());
     root
+}
+
+/// The pieces of a sector that holds these, all with one commitment.
+fn packed(pieces: &[(u64, u64)], commitment: Commitment) -> Vec<PieceInfo> {
+    let padded: Vec<u64> = pieces.iter().map(|(_, padded)| *padded).collect();
+    let sizes = with_fillers(&padded, 2048).expect("the core packs only what fits");
+    sizes.into_iter().map(|padded_bytes| PieceInfo { padded_bytes, commitment }).collect()
 }
