@@ -1,7 +1,7 @@
 //! Requests of the sealing pipeline, AP to UNS, and reads out of unsealed files.
 
 use std::fs::{self, File};
-use std::io::BufReader;
+use std::io::{self, BufReader};
 use std::path::Path;
 
 use proofs_core::stages::{self, SealCommitments, SectorContext};
@@ -43,6 +43,11 @@ pub(crate) fn add_piece(context: &SectorContext, op: &ExecAddPiece) -> Result<Ou
 pub(crate) fn pre_commit_1(context: &SectorContext, op: &ExecPreCommit1) -> Result<Outcome, Refused> {
     let (sealed, cache) = (Path::new(&op.sealed), Path::new(&op.cache));
     let ticket = bytes32("ticket", &op.ticket)?;
+    if !stages::pc1_goes_on(cache) {
+        clear(sealed)?;
+        clear(cache)?;
+        clear(&stages::pc1_journal(cache))?;
+    }
     let done = stages::pc1(context, ticket, &pieces(&op.pieces)?, Path::new(&op.unsealed), sealed, cache)?;
     sync_tree(sealed)?;
     sync_tree(cache)?;
@@ -108,6 +113,18 @@ pub(crate) fn read_piece(op: &ExecReadPiece) -> Result<Outcome, Refused> {
 
 pub(crate) fn pieces(wire: &[Piece]) -> Result<Vec<PieceInfo>, WireError> {
     wire.iter().cloned().map(PieceInfo::try_from).collect()
+}
+
+/// Removes what an earlier run of the same attempt left in its work directory.
+fn clear(path: &Path) -> Result<(), Refused> {
+    let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => {
+            let message = format!("{} of an earlier run cannot be removed: {e}", path.display());
+            Err(Refused::new(ErrorCode::ExecutorFailed, message))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// What C1 or PR1 wrote.

@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use sp_sectors::{Disk, read_all};
+use sp_sectors::{Disk, read_all, remove_any};
 
 /// Longest file of a fake stage.
 const FILE_BYTES_MAX: u64 = 8 << 20;
@@ -16,6 +16,8 @@ pub(super) enum Step {
     Create(PathBuf, Vec<u8>),
     Overwrite(PathBuf, Vec<u8>),
     Remove(PathBuf),
+    /// Whatever is there.
+    Clear(PathBuf),
 }
 
 impl Step {
@@ -25,6 +27,7 @@ impl Step {
             Self::Create(path, bytes) => disk.create_new(path)?.write_at(bytes, 0),
             Self::Overwrite(path, bytes) => disk.open_write(path)?.write_at(bytes, 0),
             Self::Remove(path) => disk.remove_file(path),
+            Self::Clear(path) => remove_any(disk, path),
         }
     }
 }

@@ -117,7 +117,9 @@ fn pre_commit_1(disk: &dyn Disk, request: &ExecRequest, op: &ExecPreCommit1) -> 
     let piece = op.pieces.first().map(|p| p.commitment.clone()).unwrap_or_default();
     expect("the unsealed file", &comm_d, &piece)?;
     let (seal, cache) = (seal(request, &op.ticket, &comm_d), Path::new(&op.cache));
-    let mut steps = vec![Step::Create((&op.sealed).into(), seal.labelled()), Step::MakeDir(cache.to_owned())];
+    // The worker leaves what an earlier run of the attempt has made.
+    let mut steps = vec![Step::Clear((&op.sealed).into()), Step::Clear(cache.to_owned())];
+    steps.extend([Step::Create((&op.sealed).into(), seal.labelled()), Step::MakeDir(cache.to_owned())]);
     let files = LAYERS.into_iter().chain([T_AUX]);
     steps.extend(files.map(|name| Step::Create(cache.join(name), seal.cache_file(name))));
     let phase1 = [op.ticket.clone(), comm_d.clone()].concat();

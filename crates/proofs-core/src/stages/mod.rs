@@ -45,7 +45,7 @@ pub use error::StageError;
 pub use finalize::{finalize, finalize_replica_update};
 pub use p_aux::comm_r_of_cache;
 pub use parameters::{require_post_parameters, require_seal_parameters, require_update_parameters};
-pub use pc1::{Pc1Output, Pc1Sector, pc1, pc1_group, pc1_journal};
+pub use pc1::{Pc1Output, Pc1Sector, pc1, pc1_goes_on, pc1_group, pc1_journal};
 pub use pc2::{SealCommitments, pc2};
 pub use pr1::prove_replica_update_1;
 pub use pr2::prove_replica_update_2;

@@ -116,6 +116,11 @@ pub fn pc1_journal(cache: &Path) -> PathBuf {
     cache.with_file_name(name)
 }
 
+/// Would a PC1 that fills `cache` go on with what an earlier one left there? If not, it wants an empty place.
+pub fn pc1_goes_on(cache: &Path) -> bool {
+    provider() == Ok(Provider::Ours) && pc1_journal(cache).exists()
+}
+
 /// A sector with everything but its layers.
 struct Prepared<'a> {
     sector: &'a Pc1Sector<'a>,

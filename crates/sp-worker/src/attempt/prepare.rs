@@ -7,7 +7,7 @@ use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use sp_proto::v1;
 use sp_sectors::{CopyMode, Disk, Store, WorkDir, remove_any};
-use sp_types::{ErrorCode, FileKind, SectorId};
+use sp_types::{ErrorCode, FileKind, SectorId, TaskKind};
 
 use super::request::text;
 use super::{Attempt, fetch};
@@ -85,10 +85,13 @@ pub(super) async fn prepare(node: &Node, attempt: &Attempt) -> Result<Files, Fai
 }
 
 /// What an earlier run of this attempt left behind must not be taken for an output. In-place outputs are not touched:
-/// whatever brings them checks what is there.
+/// whatever brings them checks what is there. Nor are those of PC1, which is hours of work: its executor goes on with the
+/// layers that it finds sound, and clears what it cannot go on with.
 async fn clear_leftovers(node: &Node, attempt: &Attempt, files: &Files) -> Result<(), Failure> {
+    let goes_on = attempt.assignment.task == TaskKind::PreCommit1;
     let in_place = |kind: &FileKind| attempt.assignment.inputs.iter().any(|input| input.kind == *kind);
-    let made = files.outputs.iter().filter(|(kind, _)| !in_place(kind)).map(|(_, path)| path.clone());
+    let stays = |kind: &FileKind| goes_on || in_place(kind);
+    let made = files.outputs.iter().filter(|(kind, _)| !stays(kind)).map(|(_, path)| path.clone());
     let scratch = files.work_root.as_ref().map(|root| root.join(SCRATCH));
     let paths: Vec<PathBuf> = made.chain(scratch).collect();
     let disk = node.disk.clone();
