@@ -89,6 +89,10 @@ fn cleaned_up(cluster: &Cluster, nobodys: &Path) {
     let found = unclaimed();
     assert_eq!((&found[0]["sector"], &found[0]["kinds"][0]), (&Value::from(7), &Value::from("Sealed")), "{found}");
     cluster.ctl_json(&["sectors", "pin", "7", "--reason", "evidence"]).unwrap();
+    cluster.ctl_json(&["sectors", "pin", "0"]).unwrap();
+    let shown = cluster.ctl(&["sectors", "status", "0"]).unwrap();
+    assert!(String::from_utf8_lossy(&shown.stdout).contains("\nPinned:\t\tyes"), "{shown:?}");
+    cluster.ctl_json(&["sectors", "unpin", "0"]).unwrap();
     let approve = ["storage", "cleanup", "7", "--really-do-it"];
     let kept = cluster.ctl(&approve).unwrap();
     assert!(!kept.status.success() && String::from_utf8_lossy(&kept.stderr).contains("pinned (evidence)"), "{kept:?}");

@@ -17,6 +17,11 @@ impl Core {
         self.pins.values()
     }
 
+    /// The pin of a sector.
+    pub fn pin_of(&self, sector: u64) -> Option<&Pin> {
+        self.pins.get(&sector)
+    }
+
     /// Pins a sector; asked again it changes the reason.
     pub(crate) fn pin(&mut self, sector: u64, reason: String) -> Result<Reply, Refused> {
         if reason.len() > REASON_MAX {

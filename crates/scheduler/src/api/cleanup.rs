@@ -3,12 +3,12 @@
 use sp_net::status::to_status;
 use sp_proto::v1;
 use sp_sched_core::event::Request;
-use sp_sched_core::model::Pin;
 use sp_sched_core::view::Unclaimed;
 use sp_types::{ErrorCode, StoreId};
 use tonic::Status;
 
 use super::{Api, REQUEST_LIMIT, moved};
+use crate::wire::pin;
 
 impl Api {
     pub(super) async fn on_list_unclaimed(
@@ -52,11 +52,6 @@ impl Api {
         let pins = self.look(|core, _| core.pins().cloned().collect::<Vec<_>>()).await?;
         Ok(v1::ListPinsReply { pins: pins.into_iter().map(pin).collect() })
     }
-}
-
-fn pin(pin: Pin) -> v1::Pin {
-    let Pin { sector, reason, at } = pin;
-    v1::Pin { sector, reason, since_unix_ms: at.0 }
 }
 
 fn unclaimed(found: Unclaimed) -> v1::UnclaimedSector {

@@ -51,15 +51,17 @@ impl Api {
         let v1::SectorStatusRequest { number, log } = request;
         let look = move |core: &Core, now| {
             let sector = core.sector(number)?;
-            Some(wire::sector_status(sector, core.waiting_for(number, now), now, log))
+            let status = wire::sector_status(sector, core.waiting_for(number, now), now, log);
+            Some(v1::SectorStatusReply { pin: core.pin_of(number).cloned().map(wire::pin), ..status })
         };
         let found = match self.status(look).await? {
             Seen::Now(found) => found,
             Seen::Before(_, stale_ms) => {
-                let (row, now) =
-                    (self.read(move |state| rows::sector(state, number)).await?, UnixMs(self.env.clock.unix_ms()));
+                let read = move |state: &_| Ok((rows::sector(state, number)?, rows::pin(state, number)?));
+                let ((row, pin), now) = (self.read(read).await?, UnixMs(self.env.clock.unix_ms()));
+                let pin = pin.map(wire::pin);
                 let status = |s: Sector| wire::sector_status(&s, NO_ANSWER.to_owned(), now, log);
-                row.map(|sector| v1::SectorStatusReply { stale_ms, ..status(sector) })
+                row.map(|sector| v1::SectorStatusReply { stale_ms, pin, ..status(sector) })
             }
         };
         found.ok_or_else(|| unknown_sector(number))

@@ -15,7 +15,7 @@ mod update;
 mod worker;
 
 use prost::Message;
-use sp_sched_core::model::{RowChange, Rows, Sector, Task};
+use sp_sched_core::model::{Pin, RowChange, Rows, Sector, Task};
 use sp_state::{Batch, State, StateError};
 use sp_types::TaskId;
 
@@ -117,6 +117,13 @@ pub(crate) fn sector(state: &dyn State, number: u64) -> Result<Option<Sector>, R
     let key = sector::key(number);
     let value = state.get(&key).map_err(|e| RowError::new(readable(&key), e))?;
     value.map(|value| sector::decode(&key, &value)).transpose()
+}
+
+/// The pin of a sector as it is durable.
+pub(crate) fn pin(state: &dyn State, number: u64) -> Result<Option<Pin>, RowError> {
+    let key = pin::key(number);
+    let value = state.get(&key).map_err(|e| RowError::new(readable(&key), e))?;
+    value.map(|value| pin::decode(&key, &value)).transpose()
 }
 
 /// One sealing task as it is durable.

@@ -3,7 +3,7 @@
 use sp_proto::convert::{ReplicaInfo, resource_row_to_wire};
 use sp_proto::v1;
 use sp_sched_core::data::{PieceData, PlacedPiece, SectorData};
-use sp_sched_core::model::{Finished, LogEntry, Sector, UnixMs, Update};
+use sp_sched_core::model::{Finished, LogEntry, Pin, Sector, UnixMs, Update};
 use sp_sched_core::view::{Explanation, JobView, ResourceView, Verdict, Where, WorkerView};
 use sp_types::{
     ChainEpoch, Commitment, FileKind, RegisteredSealProof, ReplicaId, SectorState, StoreId, TaskId, TaskKind,
@@ -230,8 +230,16 @@ pub(crate) fn sector_status(sector: &Sector, waiting: String, now: UnixMs, with_
         update: sector.update.as_ref().map(|update| sector_update(sector.comm_r, update)),
         failed: sector.trouble.counts.iter().map(|(s, n)| state_count(*s, *n)).collect(),
         stale_ms: 0,
+        // Whoever asks adds it: a sector does not know its pin.
+        pin: None,
         data_pieces: data.into_iter().flat_map(|data| data.placed(pieces)).map(sector_piece).collect(),
     }
+}
+
+/// A pin.
+pub(crate) fn pin(pin: Pin) -> v1::Pin {
+    let Pin { sector, reason, at } = pin;
+    v1::Pin { sector, reason, since_unix_ms: at.0 }
 }
 
 /// A piece as its operator has it.

@@ -42,6 +42,9 @@ struct Page {
     data_pieces: Vec<DataPieceRow>,
     update: Option<UpdateRow>,
     failed: BTreeMap<String, u32>,
+    pinned: bool,
+    /// Why it is pinned.
+    pin_reason: String,
     log: Vec<LogRow>,
     #[serde(skip)]
     cids: (String, String),
@@ -108,6 +111,8 @@ impl Page {
             data_pieces: reply.data_pieces.into_iter().map(DataPieceRow::from).collect(),
             update: reply.update.map(UpdateRow::from),
             failed: reply.failed.into_iter().map(|count| (count.state, count.count)).collect(),
+            pinned: reply.pin.is_some(),
+            pin_reason: reply.pin.map(|pin| pin.reason).unwrap_or_default(),
             log: reply.log.into_iter().map(LogRow::from).collect(),
         }
     }
@@ -167,6 +172,9 @@ fn text(page: &Page, proof: bool) -> String {
     }
     if let Some(update) = &page.update {
         text += &update_text(update);
+    }
+    if page.pinned {
+        text += &format!("Pinned:\t\tyes {}\n", page.pin_reason);
     }
     text += &format!("Retries:\t{}\n", row.failures);
     for (state, count) in &page.failed {

@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use sp_proto::v1::{
-    CleanUpSectorRequest, FindStorageRequest, ListUnclaimedRequest, SectorStatusReply, SectorStatusRequest,
-    UnclaimedSector,
+    CleanUpSectorRequest, FindStorageRequest, ListUnclaimedRequest, SectorStatusRequest, SectorSummary, UnclaimedSector,
 };
 use sp_types::{ByteSize, SectorState};
 
@@ -61,13 +60,16 @@ struct Swept {
 impl Cleanup {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let mut scheduler = context.scheduler().await?;
-        let rows = unclaimed(&mut scheduler).await?;
-        if self.numbers.is_empty() && !self.all {
-            return context.show(&rows, |_| text(&rows));
-        }
-        let numbers = match self.all {
-            true => rows.iter().filter(|row| !row.pinned).map(|row| row.sector).collect(),
-            false => self.numbers.clone(),
+        let numbers = match (self.all, self.numbers.is_empty()) {
+            (false, true) => {
+                let rows = unclaimed(&mut scheduler).await?;
+                return context.show(&rows, |_| text(&rows));
+            }
+            (false, false) => self.numbers.clone(),
+            (true, _) => {
+                let rows = unclaimed(&mut scheduler).await?;
+                rows.iter().filter(|row| !row.pinned).map(|row| row.sector).collect()
+            }
         };
         said_so(self.really_do_it, || "`sp-ctl storage cleanup` shows what would be deleted".to_owned())?;
         let mut swept = Vec::new();
@@ -93,25 +95,38 @@ async fn unclaimed(scheduler: &mut Scheduler) -> Result<Vec<Row>, CommandError> 
 async fn wait(scheduler: &mut Scheduler, sector: u64, limit: Duration) -> Result<String, CommandError> {
     let (mut last, mut since) = (usize::MAX, Instant::now());
     loop {
-        let ask = SectorStatusRequest { number: sector, ..SectorStatusRequest::default() };
-        let SectorStatusReply { summary, .. } = scheduler.sector_status(request(ask)).await?.into_inner();
-        let summary = summary.unwrap_or_default();
-        if summary.state == SectorState::Removed.to_string() {
-            return Ok(summary.state);
-        }
-        let found = scheduler.find_storage(request(FindStorageRequest { sector })).await?.into_inner();
-        let left = found.replicas.len();
-        if left < last {
-            output::note(&format!("sector {sector}: {left} files are still to be deleted"));
-            (last, since) = (left, Instant::now());
-        }
-        if since.elapsed() > limit || summary.state == SectorState::RemoveFailed.to_string() {
-            let text = format!("{left} files of sector {sector} are still there: {}", summary.last_error);
+        let (why, given_up) = match look(scheduler, sector).await {
+            Ok((summary, _)) if summary.state == SectorState::Removed.to_string() => return Ok(summary.state),
+            Ok((summary, left)) => {
+                if left < last {
+                    output::note(&format!("sector {sector}: {left} files are still to be deleted"));
+                    (last, since) = (left, Instant::now());
+                }
+                (summary.last_error, summary.state == SectorState::RemoveFailed.to_string())
+            }
+            // The scheduler or the index may be starting again; what was asked for is durable.
+            Err(failure) if failure.may_pass() => (failure.line(), false),
+            Err(failure) => return Err(failure),
+        };
+        if given_up || since.elapsed() > limit {
+            let left = if last == usize::MAX { "the".to_owned() } else { last.to_string() };
+            let text = format!("{left} files of sector {sector} are still there: {why}");
             return Err(CommandError::new(Exit::Unavailable, text)
                 .hint("their paths may be away: the scheduler deletes them as soon as it can, without this command"));
         }
         tokio::time::sleep(POLL_INTERVAL).await;
     }
+}
+
+/// How the sector stands, and how many files of it are known.
+async fn look(scheduler: &mut Scheduler, sector: u64) -> Result<(SectorSummary, usize), CommandError> {
+    let ask = SectorStatusRequest { number: sector, ..SectorStatusRequest::default() };
+    let summary = scheduler.sector_status(request(ask)).await?.into_inner().summary.unwrap_or_default();
+    if summary.state == SectorState::Removed.to_string() {
+        return Ok((summary, 0));
+    }
+    let found = scheduler.find_storage(request(FindStorageRequest { sector })).await?.into_inner();
+    Ok((summary, found.replicas.len()))
 }
 
 impl From<UnclaimedSector> for Row {
