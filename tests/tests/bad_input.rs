@@ -176,6 +176,26 @@ fn services_refuse_to_run_with_too_few_files() {
 }
 
 #[test]
+fn no_service_listens_anywhere_but_on_loopback() {
+    let dir = tempfile::tempdir().unwrap();
+    let nowhere = ["--scheduler", "http://127.0.0.1:1", "--index", "http://127.0.0.1:1"];
+    let services = [
+        ("sp-storage-index", vec![]),
+        ("sp-scheduler", nowhere[2..].to_vec()),
+        ("sp-sealing-worker", [&nowhere[..], &["--no-default"]].concat()),
+        ("sp-post-worker", [&nowhere[..], &["--windowpost"]].concat()),
+    ];
+    for (binary, more) in services {
+        let data = dir.path().join(binary).display().to_string();
+        let args = ["run", "--data-dir", &data, "--network", "dev", "--listen", "0.0.0.0:0"];
+        let (code, text) = refused(binary, &[&args[..], &more].concat(), &[]);
+        assert_ne!(code, 0, "{binary}");
+        assert!(text.contains("no listener without authentication"), "{binary} says why: {text}");
+        assert!(text.contains("use a loopback address"), "{binary} says what to do: {text}");
+    }
+}
+
+#[test]
 fn configurations_that_contradict_themselves_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data").display().to_string();

@@ -11,7 +11,7 @@ const LINES_MEDIAN_MAX: usize = 200;
 const UNSAFE_ALLOWED: [&str; 3] = ["proofs-core/src/kernels", "proofs-core/src/backend", "proofs-core/src/params"];
 
 /// A name in backticks is a path of the repository if it begins with one of these.
-const TOP: [&str; 5] = ["crates/", "proto/", "tests/", "sim/", ".ci/"];
+const TOP: [&str; 7] = ["crates/", "proto/", "tests/", "sim/", ".ci/", "docker/", "deploy/"];
 
 struct Source {
     path: String,
