@@ -32,7 +32,7 @@ pub enum NetError {
     NoTls(String),
     /// Development mode listens on loopback only.
     #[error(
-        "refusing to listen on {0}: no listener without authentication, and development mode has none; \
+        "refusing to listen on {0}: no listener without authentication, and machines cannot be enrolled yet; \
          use a loopback address such as 127.0.0.1:{port}", port = .0.port()
     )]
     NotLoopback(SocketAddr),

@@ -14,7 +14,7 @@ use sp_proto::v1::{self, AttemptPhase, TaskDone, TaskResult};
 use sp_sectors::{Output as Made, Store};
 use sp_types::{ErrorCode, FileKind, ReplicaInfo, StoreId, TaskClass};
 
-use super::{Attempt, prepare, request};
+use super::{Attempt, give_up, prepare, request};
 use crate::executor::{Answer, Job};
 use crate::failure::Failure;
 use crate::ledger::LedgerError;
@@ -130,7 +130,7 @@ async fn seal(node: &Node, attempt: &Attempt, spent: &mut Spent) -> Result<Outpu
         return Err(Failure::new(ErrorCode::BadRequest, message));
     }
     let started = node.env.clock.monotonic();
-    let files = prepare::prepare(node, attempt).await?;
+    let files = give_up::while_nothing_is_lost(node, attempt, prepare::prepare(node, attempt)).await?;
     let ready = node.env.clock.monotonic();
     crash_point(CrashPoint::WorkerFetched);
     if attempt.is_held() {
@@ -139,7 +139,7 @@ async fn seal(node: &Node, attempt: &Attempt, spent: &mut Spent) -> Result<Outpu
             attempt.released().await;
             Ok(())
         };
-        attempt.unless_stopped(released).await?;
+        give_up::while_nothing_is_lost(node, attempt, attempt.unless_stopped(released)).await?;
         crash_point(CrashPoint::WorkerReleased);
     }
     let began = node.env.clock.monotonic();
@@ -157,7 +157,8 @@ async fn seal(node: &Node, attempt: &Attempt, spent: &mut Spent) -> Result<Outpu
         cancel: attempt.cancel.clone(),
         gpus: attempt.gpus(),
     };
-    let Answer { outcome, peak_memory_bytes } = node.executor.run(job).await?;
+    let running = async { Ok(node.executor.run(job).await?) };
+    let Answer { outcome, peak_memory_bytes } = give_up::while_it_computes(node, attempt, running).await?;
     let (fetch_ms, compute_ms) = (ready.since_ms(started), node.env.clock.monotonic().since_ms(began));
     *spent = Spent { fetch_ms, compute_ms, peak_memory_bytes };
     request::output_of(outcome)

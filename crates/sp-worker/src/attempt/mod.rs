@@ -2,6 +2,7 @@
 
 mod drive;
 mod fetch;
+mod give_up;
 mod prepare;
 mod request;
 mod snap;

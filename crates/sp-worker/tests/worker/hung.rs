@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use sp_sectors::Store;
 
-use super::paths::second_path;
+use super::paths::{second_path, trouble};
 use super::*;
 use crate::support::HangingDisk;
 
@@ -45,6 +45,24 @@ async fn a_task_whose_files_are_elsewhere_goes_on() {
     done(&fakes.result("5.1").await);
     assert!(began.elapsed() < SOON, "{:?}", began.elapsed());
     disk.hang(false);
+}
+
+/// Its task runs elsewhere, and the call that hangs is left behind.
+#[tokio::test]
+async fn an_attempt_that_cannot_begin_on_its_path_is_given_up() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    let (disk, second) = with_second_path(&fakes, &mut machine).await;
+    disk.hang(true);
+    fakes.assign(pledge("5.1", &second)).await;
+    let failure = failed(&fakes.result("5.1").await).clone();
+    assert!(failure.code == "SP-UNAVAILABLE" && failure.message.contains("/more is put aside"), "{failure:?}");
+    assert_eq!(machine.executor.starts("AP"), 0);
+    // When the path is back it works again.
+    disk.hang(false);
+    trouble(&fakes, &second, str::is_empty).await;
+    fakes.assign(pledge("6.1", &second)).await;
+    done(&fakes.result("6.1").await);
 }
 
 #[tokio::test]

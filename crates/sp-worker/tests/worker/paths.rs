@@ -26,7 +26,7 @@ pub(super) async fn second_path(fakes: &Fakes) -> String {
     store
 }
 
-async fn trouble(fakes: &Fakes, store: &str, wanted: impl Fn(&str) -> bool) -> String {
+pub(super) async fn trouble(fakes: &Fakes, store: &str, wanted: impl Fn(&str) -> bool) -> String {
     let error = || fakes.said.health.lock().unwrap().get(store).map(|health| health.error.clone());
     eventually("news of the store", || error().filter(|error| wanted(error))).await
 }
