@@ -130,7 +130,7 @@ async fn seal(node: &Node, attempt: &Attempt, spent: &mut Spent) -> Result<Outpu
         return Err(Failure::new(ErrorCode::BadRequest, message));
     }
     let started = node.env.clock.monotonic();
-    let files = give_up::while_nothing_is_lost(node, attempt, prepare::prepare(node, attempt)).await?;
+    let files = give_up::while_it_prepares(node, attempt, prepare::prepare(node, attempt)).await?;
     let ready = node.env.clock.monotonic();
     crash_point(CrashPoint::WorkerFetched);
     if attempt.is_held() {
@@ -139,7 +139,7 @@ async fn seal(node: &Node, attempt: &Attempt, spent: &mut Spent) -> Result<Outpu
             attempt.released().await;
             Ok(())
         };
-        give_up::while_nothing_is_lost(node, attempt, attempt.unless_stopped(released)).await?;
+        give_up::while_it_prepares(node, attempt, attempt.unless_stopped(released)).await?;
         crash_point(CrashPoint::WorkerReleased);
     }
     let began = node.env.clock.monotonic();
