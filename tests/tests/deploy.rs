@@ -192,5 +192,6 @@ fn answer(tool: &[&str], args: &[&str]) -> Option<String> {
 
 /// Straight to stderr: what a test that passes prints is hidden.
 fn skipped(what: &str) {
-    writeln!(std::io::stderr(), "SKIPPED: {what}").unwrap();
+    let mut stderr = std::io::stderr().lock();
+    writeln!(stderr, "SKIPPED: {what}").unwrap();
 }
