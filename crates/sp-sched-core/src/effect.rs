@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, GpuShare, PieceInfo, PostProof, Randomness,
+    AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, FileLock, GpuShare, PieceInfo, PostProof, Randomness,
     RegisteredSealProof, ReplicaId, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 use crate::event::RequestId;
-use crate::model::{FenceRow, FileLock, OutputSlot, RowChange, UnixMs};
+use crate::model::{FenceRow, OutputSlot, RowChange, UnixMs};
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,23 +3,14 @@
 //! The index keeps the locks of attempts and refuses what is in conflict; here a task does not even ask before what is in
 //! its way has ended. At most one task of each kind works on a sector, so whoever waits comes to it.
 
-use sp_types::{FileKindSet, TaskId, TaskKind};
+use sp_types::{FileKindSet, FileLock, TaskId, TaskKind};
 
 use crate::core::Core;
 use crate::effect::Effect;
 use crate::explain::Refusal;
-use crate::model::{Attempt, AttemptState, FileLock, OutputSlot, Task};
+use crate::model::{Attempt, AttemptState, OutputSlot, Task};
 use crate::place::{Need, names};
 use crate::sector::output_kinds;
-
-impl FileLock {
-    /// Files because of which two tasks may not have these at once.
-    fn contested(self, other: Self) -> FileKindSet {
-        let both = |a: FileKindSet, b: FileKindSet| a.iter().filter(move |kind| b.contains(*kind));
-        let (writes, reads) = (both(self.write, other.write), both(self.read, other.write));
-        both(self.write, other.read).chain(writes).chain(reads).collect()
-    }
-}
 
 impl Core {
     /// Does anything that works on the sector, or is bound to, stand in the way of the task?

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, FileKindSet, GpuShare, HostId, PartitionIndex,
-    PieceInfo, RegisteredSealProof, SectorState, StoreId, TaskId, TaskKind, WorkerId,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, GpuShare, HostId, PartitionIndex, PieceInfo,
+    RegisteredSealProof, SectorState, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 use crate::data::SectorData;
@@ -306,15 +306,6 @@ pub struct OutputSlot {
     pub store: StoreId,
     /// Bytes reserved.
     pub reserved_bytes: u64,
-}
-
-/// What an attempt does with the files of its sector.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct FileLock {
-    /// Files that it only reads.
-    pub read: FileKindSet,
-    /// Files that it makes or replaces.
-    pub write: FileKindSet,
 }
 
 /// Every attempt of the task up to this number has ended.

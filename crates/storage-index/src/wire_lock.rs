@@ -2,9 +2,9 @@
 
 use sp_proto::convert::{WireError, required};
 use sp_proto::v1;
-use sp_types::{AttemptId, SectorId};
+use sp_types::{AttemptId, FileLock, SectorId};
 
-use crate::core::{Lock, Modes};
+use crate::core::Lock;
 use crate::wire::invalid;
 use crate::wire_query::{kinds, kinds_to_wire};
 
@@ -15,12 +15,12 @@ pub(crate) fn wanted(
     read: &[i32],
     write: &[i32],
 ) -> Result<Option<Lock>, WireError> {
-    let modes = Modes { read: kinds(read)?, write: kinds(write)? };
+    let modes = FileLock { read: kinds(read)?, write: kinds(write)? };
     Ok((!modes.is_empty()).then_some(Lock { attempt, sector, modes, since_unix_ms: 0 }))
 }
 
 pub(crate) fn info(lock: Lock) -> v1::LockInfo {
-    let Lock { attempt, sector, modes: Modes { read, write }, since_unix_ms } = lock;
+    let Lock { attempt, sector, modes: FileLock { read, write }, since_unix_ms } = lock;
     v1::LockInfo {
         attempt: Some(attempt.into()),
         miner: sector.miner,

@@ -4,8 +4,8 @@ use sp_proto::convert::{ReplicaInfo, WireError, required, store_id};
 use sp_proto::v1;
 use sp_proto::v1::{index_fact, index_scheduler_message::Body};
 use sp_sched_core::event::{Event, Failure, StoreFact};
-use sp_sched_core::model::{FenceRow, FileLock, OutputSlot};
-use sp_types::{AttemptId, FileKindSet, ReplicaId, WorkerId};
+use sp_sched_core::model::{FenceRow, OutputSlot};
+use sp_types::{AttemptId, FileKindSet, FileLock, ReplicaId, WorkerId};
 
 use super::{failure, invalid};
 

@@ -1,6 +1,6 @@
 //! Locks in the index: durable, listed, all or nothing with space, and ended with their attempts.
 
-use sp_types::{FileKind, FileKindSet, TaskId};
+use sp_types::{FileKind, FileKindSet, FileLock, TaskId};
 
 use super::tests::*;
 use super::*;
@@ -9,7 +9,7 @@ fn wish(id: &str, is_write: bool, items: Vec<ReserveItem>, is_presented: bool) -
     let kinds = FileKindSet::of(&[FileKind::Sealed, FileKind::Cache]);
     let (read, write) = if is_write { (FileKindSet::EMPTY, kinds) } else { (kinds, FileKindSet::EMPTY) };
     let attempt = attempt(id);
-    let lock = Lock { attempt, sector: SECTOR, modes: Modes { read, write }, since_unix_ms: 5 };
+    let lock = Lock { attempt, sector: SECTOR, modes: FileLock { read, write }, since_unix_ms: 5 };
     FromScheduler::Reserve(Wish { attempt, items, lock: Some(lock), is_presented })
 }
 

@@ -10,17 +10,10 @@
 
 use std::collections::BTreeMap;
 
-use sp_types::{AttemptId, FileKindSet, SectorId, TaskId};
+use sp_types::{AttemptId, FileLock, SectorId, TaskId};
 
 /// Locks of all attempts.
 const LOCKS_MAX: usize = 200_000;
-
-/// What is locked of a sector, and how. A kind in both is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
-pub(crate) struct Modes {
-    pub(crate) read: FileKindSet,
-    pub(crate) write: FileKindSet,
-}
 
 /// Why a lock is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,7 +33,7 @@ pub(crate) enum Why {
 pub(crate) struct Lock {
     pub(crate) attempt: AttemptId,
     pub(crate) sector: SectorId,
-    pub(crate) modes: Modes,
+    pub(crate) modes: FileLock,
     /// Milliseconds since the Unix epoch.
     pub(crate) since_unix_ms: u64,
 }
@@ -54,31 +47,6 @@ pub(crate) struct Locks {
     /// Only what is presented is granted.
     presenting: bool,
 }
-
-// === impl Modes ===
-
-impl Modes {
-    pub(crate) fn is_empty(self) -> bool {
-        self.read.is_empty() && self.write.is_empty()
-    }
-
-    /// May two tasks not have these at once?
-    fn conflicts(self, other: Self) -> bool {
-        self.write.meets(other.write) || self.write.meets(other.read) || self.read.meets(other.write)
-    }
-
-    /// Is everything of the other in this one?
-    fn covers(self, other: Self) -> bool {
-        other.write.without(self.write).is_empty() && other.read.without(self.read).without(self.write).is_empty()
-    }
-
-    fn joined(self, other: Self) -> Self {
-        let join = |a: FileKindSet, b: FileKindSet| a.iter().chain(b.iter()).collect();
-        Self { read: join(self.read, other.read), write: join(self.write, other.write) }
-    }
-}
-
-// === impl Locks ===
 
 impl Locks {
     /// The state was lost: nothing is granted until [`Self::open`] but what is presented.
@@ -106,7 +74,7 @@ impl Locks {
         }
         let held = self.of_sector(wanted.sector);
         let task = wanted.attempt.task;
-        let against = |lock: &&Lock| lock.attempt.task != task && lock.modes.conflicts(wanted.modes);
+        let against = |lock: &&Lock| lock.attempt.task != task && !lock.modes.contested(wanted.modes).is_empty();
         if let Some(other) = held.iter().find(against) {
             return Some(Why::Taken(other.attempt));
         }

@@ -1,7 +1,7 @@
 //! Locks: the table of modes, attempts of one task, and random sequences held to the rules.
 
 use proptest::prelude::*;
-use sp_types::{AttemptId, FileKind, FileKindSet, SectorId, TaskId};
+use sp_types::{AttemptId, FileKind, FileKindSet, FileLock, SectorId, TaskId};
 
 use super::locks::*;
 
@@ -12,15 +12,15 @@ fn attempt(text: &str) -> AttemptId {
     text.parse().unwrap()
 }
 
-fn modes(read: &[FileKind], write: &[FileKind]) -> Modes {
-    Modes { read: FileKindSet::of(read), write: FileKindSet::of(write) }
+fn modes(read: &[FileKind], write: &[FileKind]) -> FileLock {
+    FileLock { read: FileKindSet::of(read), write: FileKindSet::of(write) }
 }
 
-fn reads() -> Modes {
+fn reads() -> FileLock {
     modes(&[FileKind::Sealed, FileKind::Cache], &[])
 }
 
-fn writes() -> Modes {
+fn writes() -> FileLock {
     modes(&[], &[FileKind::Sealed])
 }
 
@@ -34,11 +34,11 @@ fn ask_for(locks: &mut Locks, lock: Lock, is_presented: bool) -> Result<(), Why>
     }
 }
 
-fn ask(locks: &mut Locks, id: &str, sector: SectorId, modes: Modes) -> Result<(), Why> {
+fn ask(locks: &mut Locks, id: &str, sector: SectorId, modes: FileLock) -> Result<(), Why> {
     ask_for(locks, Lock { attempt: attempt(id), sector, modes, since_unix_ms: 1 }, false)
 }
 
-fn present(locks: &mut Locks, id: &str, modes: Modes) -> Result<(), Why> {
+fn present(locks: &mut Locks, id: &str, modes: FileLock) -> Result<(), Why> {
     ask_for(locks, Lock { attempt: attempt(id), sector: SECTOR, modes, since_unix_ms: 1 }, true)
 }
 
@@ -67,7 +67,7 @@ fn reads_share_and_writes_exclude() {
         let expected = if is_free { Ok(()) } else { taken("1.1") };
         assert_eq!(asked("2.1", SECTOR, wanted), expected, "{held:?} {wanted:?}");
         assert_eq!(asked("1.2", SECTOR, wanted), Ok(()), "the same task");
-        let elsewhere = Modes { read: shifted(wanted.read), write: shifted(wanted.write) };
+        let elsewhere = FileLock { read: shifted(wanted.read), write: shifted(wanted.write) };
         assert_eq!(asked("2.1", SECTOR, elsewhere), Ok(()), "another kind");
         assert_eq!(asked("2.1", OTHER, wanted), Ok(()), "another sector");
     }
@@ -125,7 +125,7 @@ fn after_a_loss_only_what_is_presented_is_granted_until_it_opens() {
 
 #[derive(Debug, Clone)]
 enum Step {
-    Lock(AttemptId, SectorId, Modes, bool),
+    Lock(AttemptId, SectorId, FileLock, bool),
     Unlock(AttemptId),
     Fence(TaskId, u32),
     Restart,
@@ -137,10 +137,10 @@ fn any_attempt() -> impl Strategy<Value = AttemptId> {
     (1..4u64, 1..4u32).prop_map(|(task, number)| AttemptId { task: TaskId(task), number })
 }
 
-fn any_modes() -> impl Strategy<Value = Modes> {
+fn any_modes() -> impl Strategy<Value = FileLock> {
     let kinds = [FileKind::Unsealed, FileKind::Sealed, FileKind::Cache];
     let set = move || proptest::sample::subsequence(kinds.to_vec(), 0..3).prop_map(FileKindSet::from_iter);
-    (set(), set()).prop_map(|(read, write)| Modes { read, write }).prop_filter("locks nothing", |m| !m.is_empty())
+    (set(), set()).prop_map(|(read, write)| FileLock { read, write }).prop_filter("locks nothing", |m| !m.is_empty())
 }
 
 fn step() -> impl Strategy<Value = Step> {

@@ -30,8 +30,8 @@ use catalogue::Catalogue;
 pub(crate) use choose::{AllocStore, Allocate, Allocated, Fetch, Find, FoundStore, PathUse};
 use deletes::Deletes;
 use fences::Fences;
+pub(crate) use locks::Lock;
 use locks::Locks;
-pub(crate) use locks::{Lock, Modes};
 pub(crate) use model::{
     ConnId, DeclareEnd, Effect, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReplicaCounts, ReserveItem,
     RowChange, Settings, StoreFact, Stored, ToWorker, Wish, WorkerHello,

@@ -7,10 +7,10 @@ use prost::Message;
 use sp_proto::v1;
 use sp_sectors::Filters;
 use sp_state::Memory;
-use sp_types::{AttemptId, FileKind, FileKindSet, ReplicaId, ReplicaInfo, SectorId, StoreId, TaskId};
+use sp_types::{AttemptId, FileKind, FileKindSet, FileLock, ReplicaId, ReplicaInfo, SectorId, StoreId, TaskId};
 
 use super::*;
-use crate::core::{Lock, Modes, Place, ReserveItem, Settings};
+use crate::core::{Lock, Place, ReserveItem, Settings};
 
 fn all(state: &dyn State, cluster: &str) -> Result<Vec<Stored>, RowError> {
     let mut rows = Vec::new();
@@ -64,7 +64,7 @@ prop_compose! {
         read in proptest::option::of(any_kind()),
     ) -> Lock {
         let attempt = AttemptId { task: TaskId(attempt.0), number: attempt.1 };
-        let modes = Modes { read: read.into_iter().collect(), write: FileKindSet::of(&[write]) };
+        let modes = FileLock { read: read.into_iter().collect(), write: FileKindSet::of(&[write]) };
         Lock { attempt, sector, modes, since_unix_ms: since }
     }
 }

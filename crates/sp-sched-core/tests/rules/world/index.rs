@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sp_sched_core::event::{Event, Failure, StoreFact};
-use sp_sched_core::model::{FenceRow, FileLock, OutputSlot};
-use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaId, StoreId, TaskId, WorkerId};
+use sp_sched_core::model::{FenceRow, OutputSlot};
+use sp_types::{AttemptId, ErrorCode, FileKind, FileLock, ReplicaId, StoreId, TaskId, WorkerId};
 
 use super::{Happening, World};
 
