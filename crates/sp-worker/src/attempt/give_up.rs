@@ -15,7 +15,7 @@ use crate::node::Node;
 /// How often it is looked whether a path was put aside; looking asks nothing of the path.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
-/// How long what has been fetched waits for a path: a stall of seconds must not cost a transfer of hours.
+/// How long what has been fetched or uploaded waits for a path: a stall of seconds must not cost a transfer of hours.
 const FETCHING_WAITS: Duration = Duration::from_secs(60);
 
 /// How long an executor may go on without a path that it works on: a server that starts again is worth the wait, and
@@ -25,13 +25,14 @@ const COMPUTING_WAITS: Duration = Duration::from_secs(5 * 60);
 /// What was asked to stop has this long to do so before it is left behind.
 const STOP_WITHIN: Duration = Duration::from_secs(5);
 
-/// While it prepares: ends with a failure when one of its paths is put aside, at once if it fetches nothing.
+/// While it prepares: ends with a failure when one of its paths is put aside, at once if nothing is brought.
 pub(super) async fn while_it_prepares<T>(
     node: &Node,
     attempt: &Attempt,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let limit = if attempt.assignment.inputs.is_empty() { Duration::ZERO } else { FETCHING_WAITS };
+    let brings_nothing = attempt.assignment.inputs.is_empty() && attempt.upload.is_none();
+    let limit = if brings_nothing { Duration::ZERO } else { FETCHING_WAITS };
     unless_away_for(node, attempt, limit, work).await
 }
 
