@@ -347,6 +347,7 @@ async fn files_of_sectors_that_nobody_knows_are_counted_and_found() {
         root: vec![7; 32],
         size_bytes: 2048,
         primary: true,
+        origin: 0,
     };
     index.declare(foreign.clone());
     let operators = &mut scheduler.operators;

@@ -1,7 +1,7 @@
 //! Conversions between wire messages and `sp-types`. An unknown enum value is refused as unknown, never read as zero.
 
 use sp_types::{
-    AttemptId, Commitment, FileKind, GpuDevice, GpuId, GpuShare, HostCapacity, PieceInfo, RegisteredSealProof,
+    AttemptId, Commitment, FileKind, GpuDevice, GpuId, GpuShare, HostCapacity, Origin, PieceInfo, RegisteredSealProof,
     ReplicaId, ResourceRow, SectorId, SectorSize, StoreId, TaskId, TaskKind, WorkerLimits,
 };
 
@@ -141,7 +141,7 @@ impl TryFrom<v1::Piece> for PieceInfo {
 pub use sp_types::ReplicaInfo;
 
 impl From<ReplicaInfo> for v1::Replica {
-    fn from(ReplicaInfo { id, size_bytes, primary }: ReplicaInfo) -> Self {
+    fn from(ReplicaInfo { id, size_bytes, primary, origin }: ReplicaInfo) -> Self {
         let ReplicaId { sector: SectorId { miner, number }, kind, store, root } = id;
         Self {
             miner,
@@ -151,6 +151,7 @@ impl From<ReplicaInfo> for v1::Replica {
             root: if root == [0; 32] { vec![] } else { root.to_vec() },
             size_bytes,
             primary,
+            origin: origin.map_or(0, Origin::get),
         }
     }
 }
@@ -158,11 +159,11 @@ impl From<ReplicaInfo> for v1::Replica {
 impl TryFrom<v1::Replica> for ReplicaInfo {
     type Error = WireError;
     fn try_from(message: v1::Replica) -> Result<Self, WireError> {
-        let v1::Replica { miner, sector, kind, store, root, size_bytes, primary } = message;
+        let v1::Replica { miner, sector, kind, store, root, size_bytes, primary, origin } = message;
         let root = if root.is_empty() { [0; 32] } else { bytes32("root", &root)? };
         let sector = SectorId { miner, number: sector };
         let id = ReplicaId { sector, kind: file_kind(kind)?, store: store_id(&store)?, root };
-        Ok(Self { id, size_bytes, primary })
+        Ok(Self { id, size_bytes, primary, origin: Origin::new(origin) })
     }
 }
 

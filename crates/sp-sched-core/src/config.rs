@@ -1,8 +1,9 @@
 //! Settings of the scheduler, all of them plain values.
 
 use crate::assigner::Assigner;
+use crate::model::UnixMs;
 use serde::{Deserialize, Serialize};
-use sp_types::{AttemptId, RegisteredSealProof, ResourceTable, SectorSize, TaskKind};
+use sp_types::{AttemptId, Origin, RegisteredSealProof, ResourceTable, SectorSize, TaskKind};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -185,6 +186,15 @@ impl Config {
     pub(crate) fn orphan_wait_ms(&self, worked_ms: u64) -> u64 {
         let part = worked_ms / 100 * self.orphan_wait_percent;
         part.max(self.orphan_wait_min_ms).min(self.orphan_wait_max_ms)
+    }
+
+    /// Whose the files of a sector are that is made now. That no sector of its number had it before holds also for a state
+    /// that was lost or is an older copy: the time is another one then.
+    pub(crate) fn origin_of(&self, number: u64, made: UnixMs) -> Option<Origin> {
+        let mut params = blake2s_simd::Params::new();
+        let name = [number.to_le_bytes(), made.0.to_le_bytes()].concat();
+        let hash = params.key(&self.ticket_secret).personal(b"sp-origi").hash_length(8).hash(&name);
+        hash.as_bytes().try_into().map(u64::from_le_bytes).ok().and_then(Origin::new)
     }
 
     /// What an uploader must show to this attempt: a keyed BLAKE2s, 32 hex digits.

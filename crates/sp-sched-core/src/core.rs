@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::control::Asides;
 use crate::effect::Effect;
 use crate::event::{Event, RequestId, TaskDone};
-use crate::facts::Facts;
+use crate::facts::{Facts, Replica};
 use crate::groups::Filling;
 use crate::homes::Homes;
 use crate::learn::Learned;
@@ -279,7 +279,9 @@ impl Core {
             Event::IndexLost => self.facts.lose(),
             Event::Store(fact) => self.on_store(fact),
             Event::StoreGone(id) => self.facts.drop_store(&id),
-            Event::Replica { id, size_bytes, primary } => self.on_replica(id, size_bytes, primary),
+            Event::Replica { id, size_bytes, primary, origin } => {
+                self.on_replica(id, Replica { size_bytes, primary, origin });
+            }
             Event::ReplicaGone(id) => self.on_replica_gone(&id),
             Event::DeleteFailed { id, failure } => self.on_delete_failed(&id, &failure),
             Event::Reserved { attempt, refused } => self.on_reserved(attempt, refused),

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, FileLock, GpuShare, PieceInfo, PostProof, Randomness,
-    RegisteredSealProof, ReplicaId, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+    AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, FileLock, GpuShare, Origin, PieceInfo, PostProof,
+    Randomness, RegisteredSealProof, ReplicaId, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 use crate::event::RequestId;
@@ -128,6 +128,8 @@ pub struct Assignment {
     pub task: TaskKind,
     /// Sector (the first one for PoSt).
     pub sector: u64,
+    /// Whose its outputs are, of the sectors that have had this number.
+    pub origin: Option<Origin>,
     /// Registered seal proof of it.
     pub seal_proof: RegisteredSealProof,
     /// Files it reads, with holders, best first.

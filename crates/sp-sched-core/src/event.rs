@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, HostCapacity, HostId, PieceInfo, Randomness,
-    ReplicaId, ResourceTable, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, Filters, HostCapacity, HostId, Origin, PieceInfo,
+    Randomness, ReplicaId, ResourceTable, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 use crate::data::SectorData;
@@ -52,8 +52,14 @@ pub enum Event {
     Store(StoreFact),
     /// A store is gone.
     StoreGone(StoreId),
-    /// A replica exists.
-    Replica { id: ReplicaId, size_bytes: u64, primary: bool },
+    /// A replica exists. Its origin says which of the sectors of its number it was made for.
+    Replica {
+        id: ReplicaId,
+        size_bytes: u64,
+        primary: bool,
+        #[serde(default)]
+        origin: Option<Origin>,
+    },
     /// A replica is gone.
     ReplicaGone(ReplicaId),
     /// The index could not delete a replica.
@@ -242,10 +248,15 @@ pub struct StoreFact {
     pub unhealthy_reason: String,
     /// Workers that have it attached, with their data planes.
     pub holders: Vec<(WorkerId, String)>,
-    /// If not empty, only these kinds may be put here.
-    pub allow_types: Vec<String>,
-    /// These kinds may not.
-    pub deny_types: Vec<String>,
+    /// What may be put here.
+    #[serde(flatten)]
+    pub filters: Filters,
+    /// Groups that it belongs to as a place that files are fetched to for sealing.
+    #[serde(default)]
+    pub groups: Vec<String>,
+    /// Groups to whose paths its files may be fetched for sealing; empty: to any.
+    #[serde(default)]
+    pub allow_to: Vec<String>,
 }
 
 /// The chain's answers.

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{FileKind, ReplicaId, SectorState, StoreId, TaskKind, WorkerId};
+use sp_types::{FileKind, Origin, ReplicaId, SectorState, StoreId, TaskKind, WorkerId};
 
 use crate::core::Core;
 use crate::effect::Effect;
@@ -39,6 +39,7 @@ struct Copied {
 pub(crate) struct Replica {
     pub(crate) size_bytes: u64,
     pub(crate) primary: bool,
+    pub(crate) origin: Option<Origin>,
 }
 
 impl Facts {
@@ -164,16 +165,14 @@ impl StoreFact {
     pub(crate) fn held_by(&self, worker: &WorkerId) -> bool {
         self.holders.iter().any(|(w, _)| w == worker)
     }
-
-    /// May files of this kind be put here? Lotus's filters; the kind `vanilla` is ours and knows none.
-    pub(crate) fn allows(&self, kind: FileKind) -> bool {
-        let named = |list: &[String]| list.iter().any(|name| name == kind.name());
-        kind == FileKind::Vanilla
-            || ((self.allow_types.is_empty() || named(&self.allow_types)) && !named(&self.deny_types))
-    }
 }
 
 impl Core {
+    /// May files of this kind of our sectors be put there?
+    pub(crate) fn may_lie_on(&self, store: &StoreFact, kind: FileKind) -> bool {
+        store.filters.refusal(self.config.miner, kind).is_none()
+    }
+
     pub(crate) fn on_index_back(&mut self) {
         self.facts.complete();
         self.note_all_read();
@@ -200,14 +199,14 @@ impl Core {
         self.dirty.workers.extend(self.workers.keys().cloned());
     }
 
-    pub(crate) fn on_replica(&mut self, id: ReplicaId, size_bytes: u64, primary: bool) {
+    pub(crate) fn on_replica(&mut self, id: ReplicaId, replica: Replica) {
         if id.sector.miner == self.config.miner {
             self.untidy.insert(id.sector.number);
             self.dirty_sector(id.sector.number);
             if self.facts.connected {
-                self.note_read(id.sector.number, id.kind, id.root, size_bytes);
+                self.note_read(&id, replica);
             }
-            self.facts.put_replica(id, Replica { size_bytes, primary });
+            self.facts.put_replica(id, replica);
         }
     }
 

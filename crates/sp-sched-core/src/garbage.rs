@@ -167,7 +167,9 @@ impl Core {
 
     fn garbage_of(&self, sector: &Sector) -> Garbage {
         let mut garbage = Garbage::default();
-        let replicas = self.facts.replicas(sector.number).map(|(id, _)| id);
+        // What another sector of this number has left is none of its business: it may be all that there is of that one.
+        let owned = self.facts.replicas(sector.number).filter(|(_, replica)| sector.has_say_over(replica.origin));
+        let replicas = owned.map(|(id, _)| id);
         if sector.state.is_gone() {
             // The operator has decided. That holds for stores that come back later, too.
             garbage.replicas.extend(replicas.map(|id| (id.clone(), "its sector is removed")));

@@ -98,7 +98,7 @@ impl Core {
 
     fn has_home(&self, sector: &Sector, kind: FileKind) -> bool {
         let wanted = self.wanted_home(sector, kind);
-        wanted.is_some() || self.facts.stores().any(|store| store.is_home_of(kind) && store.is_usable())
+        wanted.is_some() || self.facts.stores().any(|store| self.keeps(store, kind) && store.is_usable())
     }
 
     /// Has it files elsewhere than on the path that an operator has named? Whether they can go there changes with the path.
@@ -110,12 +110,12 @@ impl Core {
 
     /// The path that an operator has named for the sector's files, as long as it can take this kind.
     pub(crate) fn wanted_home(&self, sector: &Sector, kind: FileKind) -> Option<&StoreFact> {
-        self.facts.store(sector.home.as_ref()?).filter(|store| store.is_home_of(kind) && store.is_usable())
+        self.facts.store(sector.home.as_ref()?).filter(|store| self.keeps(store, kind) && store.is_usable())
     }
 
     /// Is this a good place for the sector's finished files of this kind?
     pub(crate) fn is_home(&self, sector: &Sector, kind: FileKind, store: &StoreFact) -> bool {
-        self.wanted_home(sector, kind).map_or(store.is_home_of(kind), |wanted| wanted.id == store.id)
+        self.wanted_home(sector, kind).map_or(self.keeps(store, kind), |wanted| wanted.id == store.id)
     }
 
     // === what operators ask for ===
@@ -125,7 +125,7 @@ impl Core {
         let sector = self.resting_sector(number)?;
         let store = self.movable_to(&id)?;
         let here = |file: &SectorFile| self.facts.replicas_of(number, file).any(|(r, _)| r.store == id);
-        let (taken, refused): (Vec<_>, Vec<_>) = sector.files.iter().partition(|file| store.is_home_of(file.kind));
+        let (taken, refused): (Vec<_>, Vec<_>) = sector.files.iter().partition(|file| self.keeps(store, file.kind));
         if taken.is_empty() {
             let kinds = names(refused.iter().map(|file| file.kind));
             let message = format!("the filters of path {id} take none of the sector's files: {kinds}");
@@ -253,16 +253,14 @@ impl Core {
         }
     }
 
+    /// Do finished files of this kind belong there? What a proof is made of is never one: it goes with the proof, or stays
+    /// where it is when an operator has put the sector past it.
+    pub(crate) fn keeps(&self, store: &StoreFact, kind: FileKind) -> bool {
+        store.can_store && kind != FileKind::Vanilla && self.may_lie_on(store, kind)
+    }
+
     fn has_some(&self, sector: &Sector, store: &StoreId) -> bool {
         sector.files.iter().any(|f| self.facts.replicas_of(sector.number, f).any(|(id, _)| id.store == *store))
-    }
-}
-
-impl StoreFact {
-    /// Do finished files of this kind belong here? What a proof is made of is never one: it goes with the proof, or stays
-    /// where it is when an operator has put the sector past it.
-    pub(crate) fn is_home_of(&self, kind: FileKind) -> bool {
-        self.can_store && self.allows(kind) && kind != FileKind::Vanilla
     }
 }
 

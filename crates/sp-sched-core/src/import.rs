@@ -2,12 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 use sp_types::{
-    ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, PieceInfo, RegisteredSealProof, SectorState,
+    ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, PieceInfo, RegisteredSealProof, ReplicaId, SectorState,
 };
 
 use crate::core::Core;
 use crate::data::SectorData;
 use crate::effect::Reply;
+use crate::facts::Replica;
 use crate::model::{Sector, SectorFile};
 use crate::requests::Refused;
 
@@ -70,6 +71,9 @@ impl Core {
         let files = self.foreign_files(number)?;
         let partition = self.free_partition(deadline);
         let mut sector = Sector::new(number, self.config.seal_proof(), None, None, self.now);
+        // Its files may be our own, of before a state was lost.
+        let sealed = self.facts.replicas(number).find(|(id, _)| id.kind == FileKind::Sealed);
+        sector.origin = sealed.and_then(|(_, replica)| replica.origin);
         (sector.comm_r, sector.files, sector.location) = (Some(comm_r), files, Some((deadline, partition)));
         if let Some(SectorRecord { seal_proof, comm_d, ticket, seed, pieces, data, proof }) = record {
             if seal_proof.size != self.config.sector_size {
@@ -133,22 +137,24 @@ impl Core {
         let unread = |s: &&Sector| s.files.iter().any(|file| file.root == UNREAD);
         let numbers: Vec<u64> = self.sectors.values().filter(unread).map(|s| s.number).collect();
         for number in numbers {
-            let found: Vec<_> = self.facts.replicas(number).map(|(id, r)| (id.kind, id.root, r.size_bytes)).collect();
-            let still_unread = |kind| found.iter().any(|(k, root, _)| *k == kind && *root == UNREAD);
-            for (kind, root, size_bytes) in found.iter().copied().filter(|(kind, ..)| !still_unread(*kind)) {
-                self.note_read(number, kind, root, size_bytes);
+            let found: Vec<_> = self.facts.replicas(number).map(|(id, replica)| (id.clone(), *replica)).collect();
+            let still_unread = |kind| found.iter().any(|(id, _)| id.kind == kind && id.root == UNREAD);
+            for (id, replica) in found.iter().filter(|(id, _)| !still_unread(id.kind)) {
+                self.note_read(id, *replica);
             }
         }
     }
 
     /// A file that came with a path has been read whole for the first time: from now on it is known by its root.
-    pub(crate) fn note_read(&mut self, number: u64, kind: FileKind, root: [u8; 32], size_bytes: u64) {
-        let unread = |sector: &Sector| sector.is_at_rest() && sector.file(kind).is_some_and(|file| file.root == UNREAD);
-        if root == UNREAD || !self.sectors.get(&number).is_some_and(unread) {
+    pub(crate) fn note_read(&mut self, id: &ReplicaId, replica: Replica) {
+        let (number, kind) = (id.sector.number, id.kind);
+        let waits = |sector: &Sector| sector.is_at_rest() && sector.origin == replica.origin;
+        let unread = |sector: &Sector| sector.file(kind).is_some_and(|file| file.root == UNREAD);
+        if id.root == UNREAD || !self.sectors.get(&number).is_some_and(|sector| waits(sector) && unread(sector)) {
             return;
         }
         if let Some(file) = self.sector_mut(number).and_then(|s| s.files.iter_mut().find(|file| file.kind == kind)) {
-            (file.root, file.size_bytes) = (root, size_bytes);
+            (file.root, file.size_bytes) = (id.root, replica.size_bytes);
         }
     }
 }

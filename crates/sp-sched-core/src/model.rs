@@ -1,10 +1,10 @@
 //! What the scheduler knows for good: sectors, tasks, attempts, fences. Each is one durable row.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, GpuShare, HostId, PartitionIndex, PieceInfo,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, GpuShare, HostId, Origin, PartitionIndex, PieceInfo,
     RegisteredSealProof, SectorState, StoreId, TaskId, TaskKind, WorkerId,
 };
 
@@ -78,6 +78,13 @@ pub struct Sector {
     pub proving_since: Option<UnixMs>,
     /// The last 1,000 log entries.
     pub log: Vec<LogEntry>,
+    /// Whose files are its own. None: those of which it is not known whose they are (it was taken over with a Lotus path,
+    /// or is older than that).
+    #[serde(default)]
+    pub origin: Option<Origin>,
+    /// Origins of other sectors of its number whose files an operator has let go.
+    #[serde(default)]
+    pub let_go: BTreeSet<Option<Origin>>,
 }
 
 /// Data that takes the place of a sealed CC sector's zeros (SnapDeals).

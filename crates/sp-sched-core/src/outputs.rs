@@ -1,13 +1,13 @@
 //! Where a task's outputs go: one store of its worker for everything that it makes, as Lotus has it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{ByteSize, FileKind, StoreId, TaskKind, WorkerId};
+use sp_types::{ByteSize, FileKind, StoreId, TaskKind, WorkerId, may_be_fetched};
 
 use crate::core::Core;
 use crate::event::StoreFact;
 use crate::explain::Refusal;
-use crate::model::{OutputSlot, Sector};
+use crate::model::{OutputSlot, Sector, SectorFile};
 use crate::pipeline::output_kinds;
 use crate::place::{Need, names};
 
@@ -52,8 +52,9 @@ impl<'a> Room<'a> {
             (is_preferred(s), u128::from(free) * u128::from(s.weight), free, s.id.clone())
         };
         let store = clean.max_by_key(rank).map(|s| s.id.clone());
-        store
-            .ok_or_else(|| Refusal::new("leftover", "old files of the sector are still being deleted there".to_owned()))
+        store.ok_or_else(|| {
+            Refusal::new("leftover", "files of its number that do not count are in the way there".to_owned())
+        })
     }
 }
 
@@ -63,7 +64,7 @@ impl Core {
         sector: &Sector,
         need: &Need,
         worker: &WorkerId,
-        fetched_bytes: u64,
+        missing: &[&SectorFile],
     ) -> Result<Vec<OutputSlot>, Refusal> {
         let (kind, proof) = need.class;
         let kinds = output_kinds(kind);
@@ -83,16 +84,18 @@ impl Core {
             false => kind.sealing_bytes(proof.size.bytes()),
         };
         // What has to be fetched lies in the work directory of the same store meanwhile.
+        let fetched_bytes: u64 = missing.iter().map(|f| f.size_bytes).sum();
         let total = kinds.iter().map(|k| bytes(*k)).sum::<u64>() + fetched_bytes;
         let usable = |s: &&StoreFact| match in_place {
             true => self.holds_all(need, &s.id),
-            false => s.can_seal && kinds.iter().all(|k| s.allows(*k)),
+            false => s.can_seal && kinds.iter().all(|k| self.may_lie_on(s, *k)),
         };
         let healthy: Vec<&StoreFact> = own.into_iter().filter(usable).filter(|s| s.healthy).collect();
         if healthy.is_empty() {
             let text = format!("no healthy store that takes {}", names(kinds.iter().copied()));
             return Err(Refusal::new("store", text));
         }
+        let healthy = self.in_groups(need.sector, missing, healthy)?;
         let in_the_way = |id: &StoreId| self.has_leftover(sector, kinds, id);
         let best = Room::of(self).best(healthy, total, |_| false, in_the_way);
         let store = best.map_err(|refusal| {
@@ -105,6 +108,32 @@ impl Core {
             reserved_bytes: bytes(*kind) + if at == 0 { fetched_bytes } else { 0 },
         });
         Ok(slots.collect())
+    }
+
+    /// Those of the stores that the missing files may be fetched to, by the AllowTo of the paths that hold them.
+    fn in_groups<'a>(
+        &self,
+        sector: u64,
+        missing: &[&SectorFile],
+        stores: Vec<&'a StoreFact>,
+    ) -> Result<Vec<&'a StoreFact>, Refusal> {
+        // What a proof is made of is ours, and Lotus has no groups for it.
+        let bound = missing.iter().filter(|file| file.kind != FileKind::Vanilla);
+        let lists = |file: &&SectorFile| -> Vec<&[String]> {
+            let holders = self.facts.replicas_of(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
+            holders.map(|store| store.allow_to.as_slice()).collect()
+        };
+        let allow_to: Vec<_> = bound.clone().map(|file| lists(file)).collect();
+        let (may, others): (Vec<_>, Vec<_>) =
+            stores.into_iter().partition(|store| may_be_fetched(&store.groups, &allow_to));
+        if may.is_empty() && !others.is_empty() {
+            let groups: BTreeSet<&str> = allow_to.iter().flatten().copied().flatten().map(String::as_str).collect();
+            let (kinds, groups) = (names(bound.map(|f| f.kind)), groups.into_iter().collect::<Vec<_>>().join(", "));
+            let text =
+                format!("{kinds} may be fetched to paths of the groups {groups} only (AllowTo), and it has none");
+            return Err(Refusal::new("group", text));
+        }
+        Ok(may)
     }
 
     /// Space that was asked for or promised and that the store's figures cannot know of yet.

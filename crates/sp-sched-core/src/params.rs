@@ -42,6 +42,7 @@ impl Core {
             attempt: id,
             task: task.kind,
             sector: task.sector,
+            origin: sector.origin,
             seal_proof: sector.seal_proof,
             inputs: files.iter().map(|f| self.input_file(task.sector, f, &attempt.worker)).collect(),
             outputs: attempt.outputs.clone(),

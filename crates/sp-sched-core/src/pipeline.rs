@@ -20,7 +20,9 @@ impl Core {
         self.counters.next_sector = number.saturating_add(1);
         self.out.counters = true;
         let what = data.as_ref().map_or("CC sector".to_owned(), SectorData::describe);
-        self.sectors.insert(number, Sector::new(number, self.config.seal_proof(), data, priority, self.now));
+        let mut sector = Sector::new(number, self.config.seal_proof(), data, priority, self.now);
+        sector.origin = self.config.origin_of(number, self.now);
+        self.sectors.insert(number, sector);
         self.log(number, "created".to_owned(), what);
         self.drive(number);
         number

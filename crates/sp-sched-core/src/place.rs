@@ -378,7 +378,7 @@ impl Core {
         };
         Ok(Candidate {
             worker: id.clone(),
-            outputs: self.choose_outputs(sector, need, id, missing_bytes)?,
+            outputs: self.choose_outputs(sector, need, id, &missing)?,
             failures: self.failures_on(task.id, id),
             builtin: worker.reg.builtin,
             cost: score.saturating_add(fetch_ms as u64).saturating_add(self.apart_ms(need, worker)),

@@ -150,6 +150,7 @@ impl Core {
             attempt,
             task: job.kind.task(),
             sector: first.0,
+            origin: None,
             seal_proof: first.2,
             inputs: part
                 .sectors

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sp_types::{ErrorCode, SectorState};
+use sp_types::{ErrorCode, ReplicaId, SectorState};
 
 use crate::core::Core;
 use crate::effect::Reply;
@@ -51,16 +51,22 @@ impl Core {
     /// The last replica is gone.
     pub(crate) fn finish_removal(&mut self, number: u64) {
         let removing = |s: &Sector| matches!(s.state, SectorState::Removing | SectorState::RemoveFailed);
-        if !self.sectors.get(&number).is_some_and(removing) || self.facts.replicas(number).next().is_some() {
+        if !self.sectors.get(&number).is_some_and(removing) || self.to_be_deleted(number).next().is_some() {
             return;
         }
         self.recover(number);
         self.advance(number, SectorState::Removed, None, "no replica is known any more");
     }
 
+    /// Replicas that go with a sector that is removed.
+    fn to_be_deleted(&self, number: u64) -> impl Iterator<Item = &ReplicaId> {
+        let goes = move |origin| self.sectors.get(&number).is_some_and(|sector| sector.has_say_over(origin));
+        self.facts.replicas(number).filter(move |(_, replica)| goes(replica.origin)).map(|(id, _)| id)
+    }
+
     pub(crate) fn removal_text(&self, number: u64) -> String {
-        let stores: BTreeSet<String> = self.facts.replicas(number).map(|(id, _)| id.store.to_string()).collect();
-        let count = self.facts.replicas(number).count();
+        let stores: BTreeSet<String> = self.to_be_deleted(number).map(|id| id.store.to_string()).collect();
+        let count = self.to_be_deleted(number).count();
         match (self.facts.connected, count) {
             (false, _) => "the index is away: deletes wait for it".to_owned(),
             (true, 0) => String::new(),

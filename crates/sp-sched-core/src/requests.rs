@@ -1,11 +1,12 @@
 //! What operators ask for: checked whole before anything changes, and answered exactly once.
 
-use sp_types::{AttemptId, DeadlineIndex, ErrorCode, FileKind, Randomness, SectorState, TaskId, TaskKind};
+use sp_types::{AttemptId, DeadlineIndex, ErrorCode, FileKind, Randomness, ReplicaId, SectorState, TaskId, TaskKind};
 
 use crate::core::Core;
 use crate::data::SectorData;
 use crate::effect::{Effect, Reply};
 use crate::event::{Request, RequestId};
+use crate::facts::Replica;
 use crate::model::Sector;
 use crate::post_job::{PostKind, PostSector};
 
@@ -154,7 +155,8 @@ impl Core {
         if sector.is_updated() && !self.knows(sector, FileKind::Sealed) {
             return refuse("has no replica of before its update: without it the unsealed copy is all there is to read");
         }
-        let copies = self.facts.replicas(number).filter(|(id, _)| id.kind == FileKind::Unsealed).count();
+        let goes = |id: &ReplicaId, r: &Replica| id.kind == FileKind::Unsealed && sector.has_say_over(r.origin);
+        let copies = self.facts.replicas(number).filter(|(id, replica)| goes(id, replica)).count();
         let replicas = u32::try_from(copies).unwrap_or(u32::MAX);
         self.end_moves(number);
         if let Some(sector) = self.sector_mut(number) {

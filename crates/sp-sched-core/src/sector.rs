@@ -1,6 +1,8 @@
 //! What a sector's row says by itself: which work its state asks for, which files count, what it proves.
 
-use sp_types::{Commitment, FileKind, PieceInfo, RegisteredSealProof, SectorState, TaskKind};
+use std::collections::BTreeSet;
+
+use sp_types::{Commitment, FileKind, Origin, PieceInfo, RegisteredSealProof, SectorState, TaskKind};
 
 use crate::data::SectorData;
 use crate::effect::ChainCall;
@@ -56,6 +58,8 @@ impl Sector {
             proving_since: None,
             home: None,
             log: Vec::new(),
+            origin: None,
+            let_go: BTreeSet::new(),
         }
     }
 
@@ -64,6 +68,11 @@ impl Sector {
     /// The file of this kind that counts.
     pub(crate) fn file(&self, kind: FileKind) -> Option<&SectorFile> {
         self.files.iter().find(|f| f.kind == kind)
+    }
+
+    /// May files of this origin be deleted once they do not count? Others are of another sector of its number.
+    pub(crate) fn has_say_over(&self, origin: Option<Origin>) -> bool {
+        self.origin == origin || self.let_go.contains(&origin)
     }
 
     pub(crate) fn drop_files(&mut self, kinds: &[FileKind]) {

@@ -125,7 +125,7 @@ pub struct JobView {
     pub last_error: String,
 }
 
-/// Files on paths of a sector that the scheduler does not know.
+/// Files on paths that belong to no sector that the scheduler knows.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Unclaimed {
     /// The sector that they say they are of.
@@ -136,6 +136,8 @@ pub struct Unclaimed {
     pub stores: Vec<(StoreId, u64)>,
     /// An operator keeps them.
     pub pin: Option<Pin>,
+    /// There is a sector of this number, and they were not made for it.
+    pub is_of_another: bool,
 }
 
 /// Where piece bytes of a sector are wanted.

@@ -2,11 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{AttemptId, ChainEpoch, DeadlineIndex, FileKind, ReplicaId, SectorState, StoreId, TaskKind, WorkerId};
+use sp_types::{
+    AttemptId, ChainEpoch, DeadlineIndex, FileKind, ReplicaId, ReplicaInfo, SectorState, StoreId, TaskKind, WorkerId,
+};
 
 use crate::core::{Core, Live};
 use crate::effect::ChainCall;
 use crate::event::{Phase, Progress, StoreFact};
+use crate::facts::Replica;
 use crate::model::{Attempt, AttemptState, Sector, Task, UnixMs};
 use crate::place::Binding;
 use crate::post_job::{Part, PostJob};
@@ -301,9 +304,13 @@ impl Core {
         self.facts.stores()
     }
 
-    /// Every replica of a sector with its length, and whether it is a primary copy.
-    pub fn replicas_of(&self, number: u64) -> Vec<(ReplicaId, u64, bool)> {
-        self.facts.replicas(number).map(|(id, r)| (id.clone(), r.size_bytes, r.primary)).collect()
+    /// Every replica of a sector.
+    pub fn replicas_of(&self, number: u64) -> Vec<ReplicaInfo> {
+        let info = |(id, replica): (&ReplicaId, &Replica)| {
+            let Replica { size_bytes, primary, origin } = *replica;
+            ReplicaInfo { id: id.clone(), size_bytes, primary, origin }
+        };
+        self.facts.replicas(number).map(info).collect()
     }
 
     /// Sectors of which a file that counts lies on this store and, as far as is known, nowhere else.

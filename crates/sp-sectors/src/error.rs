@@ -64,6 +64,16 @@ pub enum StoreError {
         /// Root that was asked for, hex.
         wanted: String,
     },
+    /// What is there was made for another sector of this number.
+    #[error(
+        "{kind} of {sector} in this store was made for another sector of this number: it is not replaced; see `sp-ctl storage cleanup`"
+    )]
+    OfAnother {
+        /// Whose number it bears.
+        sector: SectorId,
+        /// Which file.
+        kind: FileKind,
+    },
     /// The replica has no file of this name.
     #[error("{kind} of {sector} has no file `{name}`")]
     NoSuchFile {

@@ -10,7 +10,6 @@
 
 mod disk;
 mod error;
-mod filters;
 mod layout;
 mod manifest;
 mod receiver;
@@ -22,7 +21,6 @@ pub use disk::{
     remove_any, write_whole,
 };
 pub use error::StoreError;
-pub use filters::Filters;
 pub use layout::Layout;
 pub use manifest::{
     CHUNK_BYTES, FILE_BYTES_MAX, FILES_MAX, HEAD_BYTES_MAX, Manifest, ManifestError, ManifestFile, ManifestHead,

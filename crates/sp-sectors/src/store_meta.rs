@@ -4,11 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Deserializer, Serialize};
-use sp_types::{ByteSize, StoreId};
+use sp_types::{ByteSize, Filters, StoreId};
 
 use crate::disk::{Disk, exists, read_all, write_whole};
 use crate::error::{Doing, StoreError};
-use crate::filters::Filters;
 
 const JSON_BYTES_MAX: u64 = 16 << 20;
 

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::fmt;
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU64;
 use std::str::FromStr;
 use std::sync::Arc;
 
@@ -198,6 +199,40 @@ pub struct ReplicaId {
     pub root: [u8; 32],
 }
 
+/// Which of the sectors that have had a number a file was made for; written as 16 hex digits.
+///
+/// A scheduler that has lost its state, or got back an older one, gives numbers out again that files on paths which are
+/// away bear already. Whoever deletes by number and kind alone would take those for leftovers of the new sector.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Origin(NonZeroU64);
+
+impl Origin {
+    /// From a random number; 0 stands for no origin.
+    pub fn new(number: u64) -> Option<Self> {
+        NonZeroU64::new(number).map(Self)
+    }
+
+    /// As a number, never 0.
+    pub fn get(self) -> u64 {
+        self.0.get()
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:016x}", self.0)
+    }
+}
+
+impl FromStr for Origin {
+    type Err = BadId;
+    fn from_str(text: &str) -> Result<Self, BadId> {
+        let is_plain = text.len() == 16 && text.bytes().all(|b| b.is_ascii_hexdigit());
+        let number = u64::from_str_radix(text, 16).ok().filter(|_| is_plain);
+        number.and_then(Self::new).ok_or_else(|| BadId { what: "origin", text: text.to_owned() })
+    }
+}
+
 /// A replica with what is known of it besides its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaInfo {
@@ -207,11 +242,25 @@ pub struct ReplicaInfo {
     pub size_bytes: u64,
     /// True for the copy that counts, false for a copy made for a task.
     pub primary: bool,
+    /// Whose file it is; none: it came with a Lotus path, or was made by a build that wrote none.
+    pub origin: Option<Origin>,
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_origin_is_read_as_it_is_written() {
+        for number in [1, 0xABC, u64::MAX] {
+            let origin = Origin::new(number).unwrap();
+            assert_eq!(origin.to_string().parse(), Ok(origin));
+        }
+        assert_eq!(Origin::new(0), None);
+        for text in ["", "1", "0000000000000000", "000000000000000g", "+00000000000000a", "00000000000000001"] {
+            assert!(text.parse::<Origin>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn ids_sort_as_their_texts_do() {

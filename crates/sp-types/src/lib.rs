@@ -10,6 +10,7 @@ mod error_code;
 mod file_kind;
 mod file_lock;
 mod ids;
+mod path_rules;
 mod phase;
 mod piece;
 mod proof;
@@ -24,7 +25,8 @@ pub use chain::{ChainEpoch, DeadlineIndex, PartitionIndex, Randomness};
 pub use error_code::{ErrorCode, Fault};
 pub use file_kind::{FileKind, FileKindSet, UnknownFileKind};
 pub use file_lock::FileLock;
-pub use ids::{AttemptId, BadId, GpuId, HostId, ReplicaId, ReplicaInfo, SessionId, StoreId, TaskId, WorkerId};
+pub use ids::{AttemptId, BadId, GpuId, HostId, Origin, ReplicaId, ReplicaInfo, SessionId, StoreId, TaskId, WorkerId};
+pub use path_rules::{Filters, may_be_fetched};
 pub use phase::Phase;
 pub use piece::{PieceInfo, fillers, padded_for, starts, with_fillers};
 pub use proof::{

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use sp_proto::convert::{self, WireError, bytes32, required};
 use sp_proto::v1;
-use sp_types::{AttemptId, FileKind, GpuShare, RegisteredSealProof, SectorId, StoreId, TaskKind};
+use sp_types::{AttemptId, FileKind, GpuShare, Origin, RegisteredSealProof, SectorId, StoreId, TaskKind};
 
 use crate::options::TIME_LIMIT_LONGEST;
 
@@ -23,6 +23,8 @@ pub(crate) struct Assignment {
     pub(crate) hold: bool,
     /// GPUs that it computes on; while it holds, those come with that word.
     pub(crate) gpus: Vec<GpuShare>,
+    /// Whose the outputs are, among the sectors that have had this number.
+    pub(crate) origin: Option<Origin>,
 }
 
 /// A file that the task reads.
@@ -65,6 +67,7 @@ impl Assignment {
             hold,
             gpus,
             group: _,
+            origin,
         } = wire;
         let time_limit = match time_limit_ms {
             0 => TIME_LIMIT_LONGEST,
@@ -81,6 +84,7 @@ impl Assignment {
             time_limit,
             hold,
             gpus: gpu_shares(gpus)?,
+            origin: Origin::new(origin),
         })
     }
 

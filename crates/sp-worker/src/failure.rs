@@ -80,6 +80,7 @@ impl From<StoreError> for Failure {
             | StoreError::AlreadyStore(_)
             | StoreError::NotAStore(_)
             | StoreError::Filtered { .. }
+            | StoreError::OfAnother { .. }
             | StoreError::ReadOnly => ErrorCode::BadRequest,
             StoreError::Manifest(ManifestError::Differs { .. } | ManifestError::Root { .. }) => {
                 ErrorCode::DigestMismatch

@@ -1,7 +1,7 @@
 //! A door for measurements: the core alone, without service, network and disk. Nobody else has business here.
 
 use sp_env::Monotonic;
-use sp_sectors::Filters;
+use sp_types::Filters;
 use sp_types::{FileKind, FileKindSet, ReplicaInfo, SectorId, StoreId, WorkerId};
 
 use crate::core::{

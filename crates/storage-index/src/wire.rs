@@ -2,7 +2,7 @@
 
 use sp_proto::convert::{WireError, file_kind, required, store_id};
 use sp_proto::v1::{self, index_fact, index_scheduler_message, index_worker_command, index_worker_message};
-use sp_sectors::Filters;
+use sp_types::Filters;
 use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, TaskId, WorkerId};
 
 use crate::core::{

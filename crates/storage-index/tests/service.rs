@@ -227,6 +227,7 @@ fn replica(root: u8) -> v1::Replica {
         root: vec![root; 32],
         size_bytes: 2048,
         primary: true,
+        origin: 9,
     }
 }
 

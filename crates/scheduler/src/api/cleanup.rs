@@ -55,12 +55,13 @@ impl Api {
 }
 
 fn unclaimed(found: Unclaimed) -> v1::UnclaimedSector {
-    let Unclaimed { sector, kinds, stores, pin: pinned } = found;
+    let Unclaimed { sector, kinds, stores, pin: pinned, is_of_another } = found;
     let bytes = |(store, size_bytes): (StoreId, u64)| v1::UnclaimedBytes { store: store.to_string(), size_bytes };
     v1::UnclaimedSector {
         sector,
         kinds: kinds.into_iter().map(|kind| v1::FileKind::from(kind) as i32).collect(),
         stores: stores.into_iter().map(bytes).collect(),
         pin: pinned.map(pin),
+        is_of_another,
     }
 }

@@ -78,7 +78,7 @@ impl Api {
         let look = move |core: &Core, _| {
             let here = |sector: &&Sector| {
                 let mut replicas = core.replicas_of(sector.number).into_iter();
-                stores.is_empty() || replicas.any(|(id, ..)| stores.contains(id.store.as_str()))
+                stores.is_empty() || replicas.any(|replica| stores.contains(replica.id.store.as_str()))
             };
             let known = core.sectors().filter(|sector| sector.comm_d.is_some() || sector.comm_r.is_some());
             known.filter(here).take(COMMITMENTS_MAX).map(|sector| commitments_of(miner, sector)).collect()

@@ -39,10 +39,7 @@ impl Api {
         // A path may hold files of sectors that nobody here knows, for example one that came from Lotus.
         let look = move |core: &Core, _| (core.sector(sector).is_some(), core.replicas_of(sector));
         let (known, replicas) = match self.status(look).await? {
-            Seen::Now((known, replicas)) => {
-                let replica = |(id, size_bytes, primary)| wire::replica(id, size_bytes, primary);
-                (known, replicas.into_iter().map(replica).collect())
-            }
+            Seen::Now((known, replicas)) => (known, replicas.into_iter().map(v1::Replica::from).collect()),
             Seen::Before(..) => {
                 let asked = self.index.ask_sector(self.about.miner, sector).await;
                 let v1::FindSectorReply { replicas } = asked.map_err(|reason| self.no_index(&reason))?;

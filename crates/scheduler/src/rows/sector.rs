@@ -4,7 +4,7 @@ use sp_proto::convert::{WireError, bytes32, file_kind, seal_proof, store_id, tas
 use sp_proto::v1;
 use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::model::{DATA_PRIORITY, LogEntry, Sector, SectorFile, Trouble, UnixMs};
-use sp_types::{ChainEpoch, Commitment, DeadlineIndex, PartitionIndex, PieceInfo, SectorState};
+use sp_types::{ChainEpoch, Commitment, DeadlineIndex, Origin, PartitionIndex, PieceInfo, SectorState};
 
 use super::{RowError, number_in, numbered, parse, sector_state, update};
 
@@ -39,6 +39,8 @@ pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
         created,
         proving_since,
         log,
+        origin,
+        let_go,
     } = sector;
     let Trouble { counts, invalid_proofs, steps_back, resume, retry_at } = trouble;
     let count = |(state, count): (&SectorState, &u32)| v1::StoredStateCount {
@@ -73,6 +75,8 @@ pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
         resume: resume.map_or(v1::StoredSectorState::Unspecified, sector_state::encode) as i32,
         retry_unix_ms: retry_at.map(|t| t.0),
         home: home.as_ref().map(ToString::to_string).unwrap_or_default(),
+        origin: encode_origin(*origin),
+        let_go: let_go.iter().copied().map(encode_origin).collect(),
     }
 }
 
@@ -110,6 +114,8 @@ fn from_stored(stored: v1::StoredSector) -> Result<Sector, WireError> {
         resume,
         retry_unix_ms,
         home,
+        origin,
+        let_go,
     } = stored;
     let counts =
         failed.into_iter().map(|v1::StoredStateCount { state, count }| Ok((sector_state::decode(state)?, count)));
@@ -147,7 +153,13 @@ fn from_stored(stored: v1::StoredSector) -> Result<Sector, WireError> {
         created: UnixMs(created_unix_ms),
         proving_since: proving_since_unix_ms.map(UnixMs),
         log: log.into_iter().map(decode_log).collect::<Result<_, _>>()?,
+        origin: Origin::new(origin),
+        let_go: let_go.into_iter().map(Origin::new).collect(),
     })
+}
+
+fn encode_origin(origin: Option<Origin>) -> u64 {
+    origin.map_or(0, Origin::get)
 }
 
 pub(super) fn optional_commitment(field: &'static str, bytes: &[u8]) -> Result<Option<Commitment>, WireError> {

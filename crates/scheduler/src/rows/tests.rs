@@ -10,8 +10,8 @@ use sp_sched_core::model::{
 };
 use sp_state::Memory;
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, GpuId, GpuShare, HostId, PartitionIndex, PieceInfo,
-    RegisteredSealProof, SectorSize, SectorState, StoreId, TaskId, TaskKind, WorkerId,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, GpuId, GpuShare, HostId, Origin, PartitionIndex,
+    PieceInfo, RegisteredSealProof, SectorSize, SectorState, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 use super::*;
@@ -125,8 +125,9 @@ fn sector() -> impl Strategy<Value = Sector> {
     let chain = (of(commitment()), of(commitment()), of(beacon()), of(beacon()), of(any::<i64>()));
     let made = (vec(any::<u8>(), 0..9), vec(any::<u8>(), 0..9), of((any::<u32>(), any::<u32>())), vec(file(), 0..3));
     let life = (any::<u32>(), text(), any::<u64>(), of(any::<u64>()), vec(log_entry(), 0..3));
-    let more = (any::<i64>(), of(update()), trouble(), of(id()));
-    (what, chain, made, life, more).prop_map(|(what, chain, made, life, (priority, update, trouble, home))| {
+    let whose = (any::<u64>(), proptest::collection::btree_set(any::<u64>(), 0..3));
+    let more = (any::<i64>(), of(update()), trouble(), of(id()), whose);
+    (what, chain, made, life, more).prop_map(|(what, chain, made, life, (priority, update, trouble, home, whose))| {
         let (number, seal_proof, state, data, pieces) = what;
         let (comm_d, comm_r, ticket, seed, seed_epoch) = chain;
         let (phase1, proof, location, files) = made;
@@ -155,6 +156,8 @@ fn sector() -> impl Strategy<Value = Sector> {
             created: UnixMs(created),
             proving_since: proving_since.map(UnixMs),
             log,
+            origin: Origin::new(whose.0),
+            let_go: whose.1.into_iter().map(Origin::new).collect(),
         }
     })
 }

@@ -4,7 +4,9 @@ use sp_proto::v1;
 use sp_proto::v1::{assign::Params, worker_command::Body};
 use sp_sched_core::effect::{Assignment, InputFile, TaskParams};
 use sp_sched_core::model::OutputSlot;
-use sp_types::{AttemptId, Commitment, FileKind, GpuShare, PieceInfo, RegisteredSealProof, SectorSize, SessionId};
+use sp_types::{
+    AttemptId, Commitment, FileKind, GpuShare, Origin, PieceInfo, RegisteredSealProof, SectorSize, SessionId,
+};
 
 use super::post::post_sector;
 
@@ -22,8 +24,20 @@ pub(crate) fn registered(
 
 /// A task for it.
 pub(crate) fn assign(miner: u64, assignment: Assignment) -> v1::WorkerCommand {
-    let Assignment { attempt, task, sector, seal_proof, inputs, outputs, params, time_limit_ms, hold, gpus, group } =
-        assignment;
+    let Assignment {
+        attempt,
+        task,
+        sector,
+        origin,
+        seal_proof,
+        inputs,
+        outputs,
+        params,
+        time_limit_ms,
+        hold,
+        gpus,
+        group,
+    } = assignment;
     command(Body::Assign(v1::Assign {
         attempt: Some(attempt.into()),
         task: v1::TaskKind::from(task) as i32,
@@ -37,6 +51,7 @@ pub(crate) fn assign(miner: u64, assignment: Assignment) -> v1::WorkerCommand {
         hold,
         gpus: gpus.into_iter().map(Into::into).collect(),
         group: group.into_iter().map(Into::into).collect(),
+        origin: origin.map_or(0, Origin::get),
     }))
 }
 

@@ -5,7 +5,7 @@ use sp_proto::v1;
 use sp_proto::v1::{index_fact, index_scheduler_message::Body};
 use sp_sched_core::event::{Event, Failure, StoreFact};
 use sp_sched_core::model::{FenceRow, OutputSlot};
-use sp_types::{AttemptId, FileKindSet, FileLock, ReplicaId, WorkerId};
+use sp_types::{AttemptId, FileKindSet, FileLock, Filters, ReplicaId, WorkerId};
 
 use super::{failure, invalid};
 
@@ -24,14 +24,14 @@ pub(crate) fn fact_event(miner: u64, fact: v1::IndexFact) -> Result<Option<Event
         index_fact::Body::Store(fact) => Event::Store(store_fact(fact)?),
         index_fact::Body::StoreGone(v1::StoreGone { store }) => Event::StoreGone(store_id(&store)?),
         index_fact::Body::Replica(replica) => {
-            let ReplicaInfo { id, size_bytes, primary } = replica.try_into()?;
+            let ReplicaInfo { id, size_bytes, primary, origin } = replica.try_into()?;
             if id.sector.miner != miner {
                 return Ok(None);
             }
-            Event::Replica { id, size_bytes, primary }
+            Event::Replica { id, size_bytes, primary, origin }
         }
         index_fact::Body::ReplicaGone(replica) => {
-            let ReplicaInfo { id, size_bytes: _, primary: _ } = replica.try_into()?;
+            let ReplicaInfo { id, size_bytes: _, primary: _, origin: _ } = replica.try_into()?;
             if id.sector.miner != miner {
                 return Ok(None);
             }
@@ -54,12 +54,12 @@ fn store_fact(message: v1::StoreFact) -> Result<StoreFact, WireError> {
         can_seal,
         can_store,
         max_storage_bytes: _,
-        groups: _,
-        allow_to: _,
+        groups,
+        allow_to,
         allow_types,
         deny_types,
-        allow_miners: _,
-        deny_miners: _,
+        allow_miners,
+        deny_miners,
         local_path: _,
         health: _,
     } = required("store", store)?;
@@ -75,8 +75,9 @@ fn store_fact(message: v1::StoreFact) -> Result<StoreFact, WireError> {
         healthy,
         unhealthy_reason,
         holders: holders.into_iter().map(holder).collect::<Result<_, WireError>>()?,
-        allow_types,
-        deny_types,
+        filters: Filters { allow_types, deny_types, allow_miners, deny_miners },
+        groups,
+        allow_to,
     })
 }
 
@@ -126,7 +127,7 @@ pub(crate) fn release(attempt: AttemptId) -> v1::IndexSchedulerMessage {
 
 /// Has a replica deleted; `request` rises.
 pub(crate) fn delete_replica(request: u64, replica: ReplicaId, reason: String) -> v1::IndexSchedulerMessage {
-    let replica = ReplicaInfo { id: replica, size_bytes: 0, primary: false };
+    let replica = ReplicaInfo { id: replica, size_bytes: 0, primary: false, origin: None };
     message(Body::Delete(v1::DeleteReplica { request, replica: Some(replica.into()), reason }))
 }
 

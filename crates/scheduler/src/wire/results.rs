@@ -28,7 +28,7 @@ pub(crate) fn task_result(message: v1::TaskResult) -> Result<TaskResult, WireErr
 fn task_done(message: v1::TaskDone) -> Result<TaskDone, WireError> {
     let v1::TaskDone { replicas, output } = message;
     let replica = |message| {
-        let ReplicaInfo { id, size_bytes, primary: _ } = ReplicaInfo::try_from(message)?;
+        let ReplicaInfo { id, size_bytes, primary: _, origin: _ } = ReplicaInfo::try_from(message)?;
         Ok((id, size_bytes))
     };
     Ok(TaskDone {

@@ -1,13 +1,11 @@
 //! Views of the core for operators.
 
-use sp_proto::convert::{ReplicaInfo, resource_row_to_wire};
+use sp_proto::convert::resource_row_to_wire;
 use sp_proto::v1;
 use sp_sched_core::data::{PieceData, PlacedPiece, SectorData};
 use sp_sched_core::model::{Finished, LogEntry, Pin, Sector, UnixMs, Update};
 use sp_sched_core::view::{Explanation, JobView, ResourceView, Verdict, Where, WorkerView};
-use sp_types::{
-    ChainEpoch, Commitment, FileKind, RegisteredSealProof, ReplicaId, SectorState, StoreId, TaskId, TaskKind,
-};
+use sp_types::{ChainEpoch, Commitment, FileKind, RegisteredSealProof, SectorState, StoreId, TaskId, TaskKind};
 
 /// A worker as `sp-ctl workers` shows it.
 pub(crate) fn worker_status(view: WorkerView) -> v1::WorkerStatus {
@@ -306,9 +304,4 @@ pub(crate) fn finished(finished: Finished) -> v1::FinishedAttempt {
 /// Replicas of a kind on a store.
 pub(crate) fn replica_count(((store, kind), count): ((StoreId, FileKind), u64)) -> v1::ReplicaCount {
     v1::ReplicaCount { store: store.to_string(), kind: v1::FileKind::from(kind) as i32, count }
-}
-
-/// A replica as the core knows it.
-pub(crate) fn replica(id: ReplicaId, size_bytes: u64, primary: bool) -> v1::Replica {
-    ReplicaInfo { id, size_bytes, primary }.into()
 }

@@ -352,6 +352,7 @@ impl Scheduler for Cluster {
             kinds: vec![FileKind::Sealed as i32, FileKind::Cache as i32],
             stores: vec![UnclaimedBytes { store: "near".into(), size_bytes: 4096 }],
             pin,
+            is_of_another: false,
         };
         let pin = Pin { sector: 6, reason: "evidence".into(), since_unix_ms: 1_000 };
         answer(ListUnclaimedReply { sectors: vec![of(5, None), of(6, Some(pin))] })

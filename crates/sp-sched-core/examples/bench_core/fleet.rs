@@ -2,7 +2,7 @@
 
 use sp_sched_core::event::{Registration, StoreFact};
 use sp_types::{
-    GpuDevice, GpuId, HostCapacity, HostId, ResourceTable, SectorSize, SessionId, StoreId, TaskKind, WorkerId,
+    Filters, GpuDevice, GpuId, HostCapacity, HostId, ResourceTable, SectorSize, SessionId, StoreId, TaskKind, WorkerId,
     WorkerLimits,
 };
 
@@ -144,8 +144,9 @@ impl Site {
             healthy: true,
             unhealthy_reason: String::new(),
             holders: vec![(self.worker(), self.data_url())],
-            allow_types: Vec::new(),
-            deny_types: Vec::new(),
+            filters: Filters::default(),
+            groups: vec![],
+            allow_to: vec![],
         }
     }
 }

@@ -189,6 +189,7 @@ pub(crate) fn facts(number: u64, planned: Planned, store: &StoreId) -> impl Iter
         id: replica(number, *kind, store.clone(), 0),
         size_bytes: size_of(*kind),
         primary: true,
+        origin: None,
     })
 }
 

@@ -10,9 +10,9 @@ use sp_sched_core::event::{
 use sp_sched_core::model::{Rows, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, GpuDevice, GpuId, HostCapacity, HostId,
-    PieceInfo, Randomness, ReplicaId, ResourceTable, SectorId, SectorSize, SectorState, SessionId, StoreId, TaskId,
-    TaskKind, WorkerId, WorkerLimits,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, Filters, GpuDevice, GpuId, HostCapacity,
+    HostId, PieceInfo, Randomness, ReplicaId, ResourceTable, SectorId, SectorSize, SectorState, SessionId, StoreId,
+    TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 const SEALING: [TaskKind; 12] = [
@@ -152,8 +152,9 @@ fn store_fact() -> impl Strategy<Value = Event> {
             healthy,
             unhealthy_reason: String::new(),
             holders: vec![(worker(n), format!("http://{n}"))],
-            allow_types: vec![],
-            deny_types: vec![],
+            filters: Filters::default(),
+            groups: vec![],
+            allow_to: vec![],
         })
     })
 }
@@ -245,7 +246,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::IndexLost),
         3 => store_fact(),
         1 => (0u8..3).prop_map(|n| Event::StoreGone(store(n))),
-        3 => replica().prop_map(|id| Event::Replica { id, size_bytes: 10, primary: true }),
+        3 => replica().prop_map(|id| Event::Replica { id, size_bytes: 10, primary: true, origin: None }),
         1 => replica().prop_map(Event::ReplicaGone),
         1 => replica().prop_map(|id| Event::DeleteFailed {
             id,

@@ -2,7 +2,7 @@
 
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Import, Request};
-use sp_types::{Commitment, DeadlineIndex, ErrorCode, FileKind, ReplicaId, SectorId, SectorState, TaskKind};
+use sp_types::{Commitment, DeadlineIndex, ErrorCode, FileKind, Origin, ReplicaId, SectorId, SectorState, TaskKind};
 
 use crate::desk::{Desk, GIB, SIZE, lotus_machine, store};
 
@@ -13,7 +13,7 @@ fn id(number: u64, kind: FileKind, name: &str) -> ReplicaId {
 
 fn lies(desk: &mut Desk, number: u64, kind: FileKind, name: &str) {
     let size_bytes = if kind == FileKind::Cache { GIB } else { SIZE.bytes() };
-    desk.step(Event::Replica { id: id(number, kind, name), size_bytes, primary: true });
+    desk.step(Event::Replica { id: id(number, kind, name), size_bytes, primary: true, origin: None });
 }
 
 /// Two paths; on them sealed file and cache of sector 7, and a sealed file of sector 2. Nobody knows either.
@@ -127,5 +127,73 @@ fn a_pin_keeps_files_until_it_is_taken_off() {
     assert_eq!(refusal(desk.ask(Request::Unpin { sector: 7 })).0, ErrorCode::NotFound);
     assert_eq!(desk.ask(Request::Remove { sector: 7 }), Reply::Moved(SectorState::Removing));
     assert_eq!(refusal(pin(&mut desk, 7, "too late")).0, ErrorCode::WrongState);
+    assert_eq!(desk.deletes.len(), 2);
+}
+
+/// A proven sector 0 with its files on a; then comes b, with files that another sector 0 has left.
+fn two_sectors_of_one_number() -> (Desk, [ReplicaId; 2]) {
+    let mut desk = Desk::new(|_| {}, &[SectorState::Proving]);
+    for name in ["a", "b"] {
+        desk.join(name, &[TaskKind::Fetch], lotus_machine());
+    }
+    desk.index(&["a", "b"], &[(0, "a")]);
+    let others = [FileKind::Sealed, FileKind::Cache].map(|kind| id(0, kind, "b"));
+    for id in others.clone() {
+        desk.step(Event::Replica { id, size_bytes: GIB, primary: true, origin: Origin::new(0xBEEF) });
+    }
+    (desk, others)
+}
+
+#[test]
+fn files_of_an_earlier_sector_of_the_number_are_not_taken_for_leftovers() {
+    let (mut desk, _) = two_sectors_of_one_number();
+    desk.pass(600_000, &["a", "b"]);
+    assert_eq!(desk.deletes, [], "they may be all that is left of it");
+    let found = desk.core.unclaimed();
+    assert_eq!((unclaimed(&desk), found[0].is_of_another), (vec![0], true));
+    assert_eq!(found[0].stores, [(store("b"), 2 * GIB)]);
+    // The sector's own leftovers go as ever.
+    let own = ReplicaId { root: [99; 32], ..id(0, FileKind::Sealed, "b") };
+    desk.step(Event::ReplicaGone(id(0, FileKind::Sealed, "b")));
+    desk.appears(own.clone(), GIB);
+    assert_eq!(desk.deletes, [own]);
+}
+
+#[test]
+fn they_outlive_the_sector_and_go_when_an_operator_says_so() {
+    let (mut desk, others) = two_sectors_of_one_number();
+    assert_eq!(desk.ask(Request::Remove { sector: 0 }), Reply::Moved(SectorState::Removing));
+    let own = std::mem::take(&mut desk.deletes);
+    assert!(!own.is_empty() && own.iter().all(|id| id.store == store("a")), "{own:?}");
+    own.into_iter().for_each(|id| desk.step(Event::ReplicaGone(id)));
+    assert_eq!(desk.core.sector(0).map(|s| s.state), Some(SectorState::Removed));
+    assert_eq!((unclaimed(&desk), desk.deletes.len()), (vec![0], 0));
+    assert_eq!(desk.ask(Request::CleanUp { sector: 0 }), Reply::Moved(SectorState::Removed));
+    assert_eq!(desk.deletes, others);
+    // The word is durable.
+    desk.restart();
+    desk.deletes.clear();
+    desk.index(&["a", "b"], &[]);
+    let fact = |id: &ReplicaId, origin| Event::Replica { id: id.clone(), size_bytes: GIB, primary: true, origin };
+    desk.step(fact(&others[0], Origin::new(0xBEEF)));
+    assert_eq!(desk.deletes, others[..1]);
+    desk.step(fact(&others[1], Origin::new(0xCAFE)));
+    assert_eq!((desk.deletes.len(), unclaimed(&desk)), (1, vec![0]), "a third one's are another matter");
+}
+
+#[test]
+fn an_imported_sector_is_whose_its_files_are() {
+    let mut desk = leftovers();
+    let origin = Origin::new(0xBEEF);
+    for (kind, name) in [(FileKind::Sealed, "a"), (FileKind::Cache, "b")] {
+        let id = id(5, kind, name);
+        let size_bytes = if kind == FileKind::Cache { GIB } else { SIZE.bytes() };
+        desk.step(Event::Replica { id, size_bytes, primary: true, origin });
+    }
+    let import = Import { number: 5, comm_r: Commitment([1; 32]), deadline: DeadlineIndex(3), record: None };
+    assert_eq!(desk.ask(Request::Import(Box::new(import))), Reply::Moved(SectorState::Proving));
+    assert_eq!(desk.core.sector(5).and_then(|sector| sector.origin), origin);
+    assert_eq!(unclaimed(&desk), [2, 7]);
+    assert_eq!(desk.ask(Request::Remove { sector: 5 }), Reply::Moved(SectorState::Removing));
     assert_eq!(desk.deletes.len(), 2);
 }

@@ -5,7 +5,7 @@ use sp_sched_core::event::{Event, Request, StoreFact};
 use sp_sched_core::model::UnixMs;
 use sp_sched_core::view::WorkerView;
 use sp_types::SectorState::{Packing, PreCommit1, PreCommit2};
-use sp_types::{ErrorCode, FileKind, HostCapacity, HostId, ResourceTable, SessionId, TaskId, TaskKind};
+use sp_types::{ErrorCode, FileKind, Filters, HostCapacity, HostId, ResourceTable, SessionId, TaskId, TaskKind};
 
 use crate::desk::{self, Desk, GIB, SIZE, lotus_machine};
 use crate::world::{Role, World};
@@ -74,8 +74,9 @@ fn space_of_an_attempt_whose_lease_ends_is_given_back_once() {
         healthy: true,
         unhealthy_reason: String::new(),
         holders: holders.to_vec(),
-        allow_types: vec![],
-        deny_types: vec![],
+        filters: Filters::default(),
+        groups: vec![],
+        allow_to: vec![],
     }));
     desk.step(Event::IndexSnapshotEnd);
     let one = table("AP_32G_MAX_CONCURRENT", "1");

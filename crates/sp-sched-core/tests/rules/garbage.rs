@@ -13,7 +13,7 @@ fn sealed(desk: &Desk, name: &str) -> ReplicaId {
 }
 
 fn appears(desk: &mut Desk, id: ReplicaId) {
-    desk.step(Event::Replica { id, size_bytes: GIB, primary: true });
+    desk.appears(id, GIB);
 }
 
 fn lost_index(desk: &mut Desk, holders: &[(u64, &str)]) {

@@ -115,7 +115,7 @@ fn files_go_beside_those_that_are_at_home_and_filters_are_kept() {
     desk.join("c", GET, lotus_machine());
     let cache = replica(&desk, 0, FileKind::Cache, "b");
     desk.attach_with("b", "b", |fact| (fact.can_seal, fact.can_store) = (false, false));
-    desk.step(Event::Replica { id: cache, size_bytes: GIB, primary: true });
+    desk.appears(cache, GIB);
     // c has the more room, b has the cache already.
     desk.attach_with("b", "b", |fact| fact.can_seal = false);
     desk.attach_with("c", "c", |fact| (fact.can_seal, fact.available_bytes) = (false, 900_000 * GIB));
@@ -124,8 +124,8 @@ fn files_go_beside_those_that_are_at_home_and_filters_are_kept() {
     assert_eq!(moves(&desk), [(FileKind::Sealed, "store-b".to_owned())]);
 
     let mut desk = sealed_on_a(Proving, |_| {});
-    desk.attach_with("b", "b", |fact| (fact.can_seal, fact.deny_types) = (false, vec!["sealed".to_owned()]));
-    desk.attach_with("b", "b2", |fact| (fact.can_seal, fact.allow_types) = (false, vec!["sealed".to_owned()]));
+    desk.attach_with("b", "b", |fact| (fact.can_seal, fact.filters.deny_types) = (false, vec!["sealed".to_owned()]));
+    desk.attach_with("b", "b2", |fact| (fact.can_seal, fact.filters.allow_types) = (false, vec!["sealed".to_owned()]));
     desk.pass(100, &["a", "b"]);
     // What it keeps is on its way already when b2 comes; the rest follows.
     assert_eq!(moves(&desk), [(FileKind::Cache, "store-b".to_owned())]);
@@ -226,7 +226,7 @@ fn an_operator_moves_a_sector_and_it_stays_where_he_has_put_it() {
     assert_eq!(move_to(&mut desk, "b"), Reply::Moving { files: 0 });
     // A copy elsewhere is one too many, though the path of `a` stores as well.
     let copy = replica(&desk, 0, FileKind::Sealed, "a");
-    desk.step(Event::Replica { id: copy.clone(), size_bytes: GIB, primary: true });
+    desk.appears(copy.clone(), GIB);
     desk.pass(60_000, &["a", "b"]);
     assert_eq!(desk.deletes.last(), Some(&copy));
     desk.restart();
@@ -275,7 +275,7 @@ fn moves_that_cannot_be_are_refused_with_the_reason() {
     let (code, message) = refused("b", &|fact| fact.available_bytes = GIB);
     assert_eq!(code, ErrorCode::NoSpace);
     assert!(message.contains("take 2 GiB") && message.contains("has 1 GiB left"), "{message}");
-    let (code, message) = refused("b", &|fact| fact.allow_types = vec!["unsealed".to_owned()]);
+    let (code, message) = refused("b", &|fact| fact.filters.allow_types = vec!["unsealed".to_owned()]);
     assert!(code == ErrorCode::WrongState && message.ends_with("sealed, cache"), "{message}");
     let mut desk = Desk::new(|_| {}, &[sp_types::SectorState::PreCommit2]);
     desk.join("a", &[], lotus_machine());

@@ -15,7 +15,7 @@ fn id(kind: FileKind, name: &str, root: [u8; 32]) -> ReplicaId {
 
 fn lies(desk: &mut Desk, kind: FileKind, name: &str, root: [u8; 32]) {
     let size_bytes = if kind == FileKind::Cache { GIB } else { SIZE.bytes() };
-    desk.step(Event::Replica { id: id(kind, name, root), size_bytes, primary: true });
+    desk.step(Event::Replica { id: id(kind, name, root), size_bytes, primary: true, origin: None });
 }
 
 /// A path of Lotus with one finished sector.
@@ -83,7 +83,7 @@ fn what_cannot_be_proven_is_not_taken_over() {
     assert!(refused(&mut desk).1.contains("updated sectors cannot be imported yet"));
     let mut desk = lotus_path();
     let sealed = id(FileKind::Sealed, "a", UNREAD);
-    desk.step(Event::Replica { id: sealed, size_bytes: 2048, primary: true });
+    desk.step(Event::Replica { id: sealed, size_bytes: 2048, primary: true, origin: None });
     assert!(refused(&mut desk).1.contains("has 2048 bytes"));
     let mut desk = lotus_path();
     desk.step(Event::IndexLost);

@@ -18,6 +18,7 @@ mod homes;
 mod import;
 mod machine;
 mod operator;
+mod paths;
 mod phases;
 mod placement;
 mod proving;

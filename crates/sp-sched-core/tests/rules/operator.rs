@@ -214,7 +214,8 @@ fn replicas_that_turn_up_later_are_deleted_too() {
     assert!(world.run_until(10_000, |w| w.state(0) == SectorState::Removed));
     // A disk that nobody knew of is attached.
     world.index.replicas.insert(replica.clone(), 2048);
-    world.tell(sp_sched_core::event::Event::Replica { id: replica, size_bytes: 2048, primary: true });
+    let fact = world.replica_fact(replica, 2048);
+    world.tell(fact);
     world.run_for(1_000);
     assert!(world.index.of_sector(0).is_empty(), "{worker}");
 }

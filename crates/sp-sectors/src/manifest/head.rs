@@ -1,7 +1,7 @@
 //! The head of a manifest: at most 1 KiB of JSON per replica, enough to list a store without reading the lists.
 
 use serde::{Deserialize, Serialize};
-use sp_types::{AttemptId, FileKind};
+use sp_types::{AttemptId, FileKind, Origin};
 
 use super::{Manifest, ManifestError};
 
@@ -23,6 +23,8 @@ pub struct ManifestHead {
     pub file_count: u32,
     /// The attempt that made it; none for a file that came with a Lotus path.
     pub made_by: Option<AttemptId>,
+    /// Which of the sectors that have had the number it was made for; none: as for `made_by`, or an older build made it.
+    pub origin: Option<Origin>,
     /// The copy that counts.
     pub primary: bool,
 }
@@ -36,6 +38,8 @@ struct Wire {
     file_count: u32,
     #[serde(default)]
     made_by: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    origin: Option<String>,
     primary: bool,
 }
 
@@ -45,14 +49,15 @@ struct Version {
 }
 
 impl ManifestHead {
-    /// The head of a manifest.
-    pub fn of(manifest: &Manifest, made_by: Option<AttemptId>, primary: bool) -> Self {
+    /// The head of a manifest that nobody is said to have made.
+    pub fn of(manifest: &Manifest, primary: bool) -> Self {
         Self {
             kind: manifest.kind(),
             root: manifest.root(),
             size_bytes: manifest.size_bytes(),
             file_count: manifest.files().len() as u32,
-            made_by,
+            made_by: None,
+            origin: None,
             primary,
         }
     }
@@ -66,6 +71,7 @@ impl ManifestHead {
             size_bytes: self.size_bytes,
             file_count: self.file_count,
             made_by: self.made_by.map(|a| a.to_string()),
+            origin: self.origin.map(|o| o.to_string()),
             primary: self.primary,
         };
         serde_json::to_vec(&wire).expect("plain structs always serialise")
@@ -87,12 +93,14 @@ impl ManifestHead {
             return Err(ManifestError::Junk("a root of zero stands for no root"));
         }
         let made_by = wire.made_by.map(|a| a.parse()).transpose().map_err(|_| ManifestError::Junk("made_by"))?;
+        let origin = wire.origin.map(|o| o.parse()).transpose().map_err(|_| ManifestError::Junk("origin"))?;
         Ok(Self {
             kind: wire.kind.parse().map_err(|_| ManifestError::Junk("kind"))?,
             root,
             size_bytes: wire.size_bytes,
             file_count: wire.file_count,
             made_by,
+            origin,
             primary: wire.primary,
         })
     }

@@ -120,11 +120,12 @@ proptest! {
     }
 
     #[test]
-    fn heads_round_trip(root in any::<[u8; 32]>(), size_bytes in any::<u64>(), primary in any::<bool>(), task in any::<u64>()) {
+    fn heads_round_trip(root in any::<[u8; 32]>(), size_bytes in any::<u64>(), primary in any::<bool>(), task in any::<u64>(), origin in any::<u64>()) {
         prop_assume!(root != [0; 32]);
         let made_by = Some(sp_types::AttemptId { task: sp_types::TaskId(task), number: u32::MAX });
         for kind in FileKind::ALL {
-            let head = ManifestHead { kind, root, size_bytes, file_count: u32::MAX, made_by, primary };
+            let origin = sp_types::Origin::new(origin);
+            let head = ManifestHead { kind, root, size_bytes, file_count: u32::MAX, made_by, origin, primary };
             let bytes = head.encode();
             prop_assert!(bytes.len() as u64 <= HEAD_BYTES_MAX);
             prop_assert_eq!(ManifestHead::decode(&bytes), Ok(head));

@@ -222,7 +222,8 @@ impl Receiver {
         match self.stock.iter().map(|stock| lock(stock).missing).sum() {
             0 => {
                 let kind = self.kind();
-                Ok(Output { sector: self.sector, kind, primary: false, manifest: Some(self.manifest.clone()) })
+                let manifest = Some(self.manifest.clone());
+                Ok(Output { sector: self.sector, kind, primary: false, origin: None, manifest })
             }
             missing => Err(ReceiveError::Incomplete(missing)),
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use sp_env::{CrashPoint, crash_point};
-use sp_types::{AttemptId, FileKind, ReplicaInfo, SectorId};
+use sp_types::{AttemptId, FileKind, Origin, ReplicaInfo, SectorId};
 
 use super::journal::Switch;
 use super::{Store, WorkDir};
@@ -20,14 +20,20 @@ pub struct Output {
     pub kind: FileKind,
     /// The copy that counts, or a copy for a task.
     pub primary: bool,
+    /// Which of the sectors that have had the number it is for; none: not known.
+    pub origin: Option<Origin>,
     /// Its manifest, if its bytes have been checked against it just now (a fetch); none: it is digested.
     pub manifest: Option<Manifest>,
 }
 
 impl Output {
-    /// A primary replica that an attempt has made.
+    /// A primary replica that an attempt has made, of no known origin.
     pub fn made(sector: SectorId, kind: FileKind) -> Self {
-        Self { sector, kind, primary: true, manifest: None }
+        Self { sector, kind, primary: true, origin: None, manifest: None }
+    }
+
+    fn head(&self, manifest: &Manifest, attempt: AttemptId) -> ManifestHead {
+        ManifestHead { made_by: Some(attempt), origin: self.origin, ..ManifestHead::of(manifest, self.primary) }
     }
 }
 
@@ -66,9 +72,10 @@ impl Store {
             if let Some(reason) = filters.refusal(sector.miner, kind) {
                 return Err(StoreError::Filtered { sector, kind, reason });
             }
+            self.check_place(output)?;
             let manifest = self.save_output(&work, output)?;
-            infos.push(self.info_of(sector, &ManifestHead::of(&manifest, Some(attempt), output.primary)));
-            ready.push((sector, kind, manifest.root()));
+            infos.push(self.info_of(sector, &output.head(&manifest, attempt)));
+            ready.push((output, manifest.root()));
         }
         if !ready.is_empty() {
             self.sync_parent(&self.layout().work(attempt))?;
@@ -78,12 +85,23 @@ impl Store {
         Ok(infos)
     }
 
-    fn switch(&self, attempt: AttemptId, ready: &[(SectorId, FileKind, [u8; 32])]) -> Result<(), StoreError> {
+    /// What was made for another sector of this number may be all that is left of it.
+    fn check_place(&self, output: &Output) -> Result<(), StoreError> {
+        let Output { sector, kind, .. } = *output;
+        match self.head(sector, kind)?.and_then(|head| head.origin) {
+            Some(origin) if output.origin != Some(origin) => Err(StoreError::OfAnother { sector, kind }),
+            _ => Ok(()),
+        }
+    }
+
+    fn switch(&self, attempt: AttemptId, ready: &[(&Output, [u8; 32])]) -> Result<(), StoreError> {
         let _switch = self.switch_write()?;
         // Another publish may have failed half-way since.
         self.settle()?;
         let mut switches = Vec::new();
-        for &(sector, kind, root) in ready {
+        for &(output, root) in ready {
+            self.check_place(output)?;
+            let Output { sector, kind, .. } = *output;
             let work = self.layout().work_replica(attempt, sector, kind);
             let id = self.disk().metadata(&work).doing("read", &work)?.id;
             let replaces = self.head(sector, kind)?.map(|head| head.root);
@@ -130,7 +148,7 @@ impl Store {
         }
         self.sync_parent(&path)?;
         let (head, list) = self.new_manifest(work.attempt(), sector, kind);
-        let head_bytes = ManifestHead::of(&manifest, Some(work.attempt()), output.primary).encode();
+        let head_bytes = output.head(&manifest, work.attempt()).encode();
         for (path, bytes) in [(&list, manifest.encode_list()), (&head, head_bytes)] {
             if let Some(dir) = path.parent() {
                 make_dirs(self.disk(), dir).doing("create", dir)?;

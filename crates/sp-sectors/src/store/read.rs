@@ -80,7 +80,7 @@ impl Store {
     ) -> Result<ReplicaInfo, StoreError> {
         let kind = manifest.kind();
         let path = self.layout().replica(sector, kind);
-        let head = ManifestHead::of(manifest, None, self.meta().can_store);
+        let head = ManifestHead::of(manifest, self.meta().can_store);
         if !self.writable() {
             return Ok(self.info_of(sector, &head));
         }

@@ -51,7 +51,7 @@ impl Store {
 
     pub(super) fn info_of(&self, sector: SectorId, head: &ManifestHead) -> ReplicaInfo {
         let id = self.id_of(sector, head.kind, head.root);
-        ReplicaInfo { id, size_bytes: head.size_bytes, primary: head.primary }
+        ReplicaInfo { id, size_bytes: head.size_bytes, primary: head.primary, origin: head.origin }
     }
 
     /// Is there something of this kind at the replica's place?
@@ -72,7 +72,7 @@ impl Store {
             return Ok(Some(self.info_of(sector, &head)));
         }
         let (id, size_bytes) = (self.id_of(sector, kind, [0; 32]), self.foreign_bytes(sector, kind)?);
-        Ok(Some(ReplicaInfo { id, size_bytes, primary: self.meta().can_store }))
+        Ok(Some(ReplicaInfo { id, size_bytes, primary: self.meta().can_store, origin: None }))
     }
 
     /// Length of a replica without a manifest.

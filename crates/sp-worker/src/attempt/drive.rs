@@ -196,9 +196,10 @@ async fn publish_and_declare(
         let not_attached = || Failure::new(ErrorCode::NotFound, format!("store {store} is not attached any more"));
         // Also when it is put aside: hours of work are not given up before it was tried.
         let opened = node.stores.opened(&store).ok_or_else(not_attached)?;
-        let (id, sector) = (assignment.attempt, assignment.sector);
+        let (id, sector, origin) = (assignment.attempt, assignment.sector, assignment.origin);
         let brought = attempt.brought().clone();
-        let output = |kind: FileKind| Made { manifest: brought.get(&kind).cloned(), ..Made::made(sector, kind) };
+        let output =
+            |kind: FileKind| Made { origin, manifest: brought.get(&kind).cloned(), ..Made::made(sector, kind) };
         let outputs: Vec<_> = kinds.into_iter().map(output).collect();
         let publishing = opened.clone();
         replicas.extend(node.env.blocking(move || publishing.publish_outputs(id, &outputs)).await?);

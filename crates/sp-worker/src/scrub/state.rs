@@ -191,7 +191,7 @@ mod tests {
     fn info(number: u64, kind: FileKind, root: u8) -> ReplicaInfo {
         let sector = SectorId { miner: 1000, number };
         let id = ReplicaId { sector, kind, store: StoreId::new("a").unwrap(), root: [root; 32] };
-        ReplicaInfo { id, size_bytes: 100, primary: true }
+        ReplicaInfo { id, size_bytes: 100, primary: true, origin: None }
     }
 
     fn result(info: &ReplicaInfo, check: ScrubCheck, outcome: ScrubOutcome, checked_unix_ms: u64) -> v1::ScrubResult {

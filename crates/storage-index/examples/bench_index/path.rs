@@ -50,6 +50,7 @@ fn fill(root: &Path, store: &Store, sectors: u64) -> Result<(), Box<dyn Error>> 
             }
             let info = replica(store.id(), number, kind);
             let head = ManifestHead {
+                origin: None,
                 kind,
                 root: info.id.root,
                 size_bytes: info.size_bytes,

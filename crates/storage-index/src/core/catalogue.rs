@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use sp_types::{FileKind, ReplicaId, ReplicaInfo, SectorId, StoreId};
+use sp_types::{FileKind, Origin, ReplicaId, ReplicaInfo, SectorId, StoreId};
 
 use super::model::{Place, ReplicaCounts};
 
@@ -24,6 +24,7 @@ struct Held {
     size_bytes: u64,
     /// The turn in which it was named last.
     named: u64,
+    origin: Option<Origin>,
     store: StoreKey,
     /// The low bits of the sector's number.
     low: u8,
@@ -35,7 +36,7 @@ struct Held {
 /// The miner, and the high bits of the sectors' numbers.
 type Page = (u64, u64);
 
-const _: () = assert!(size_of::<Held>() <= 56, "there are millions of them");
+const _: () = assert!(size_of::<Held>() <= 64, "there are millions of them");
 
 /// What lies on one store.
 #[derive(Debug)]
@@ -73,6 +74,11 @@ impl Held {
         FileKind::ALL[usize::from(self.kind)]
     }
 
+    /// What a declaration says of what lies at its place.
+    fn says(&self) -> ([u8; 32], u64, Option<Origin>, bool) {
+        (self.root, self.size_bytes, self.origin, self.primary)
+    }
+
     fn order(&self) -> (u8, u8, StoreKey) {
         (self.low, self.kind, self.store)
     }
@@ -97,13 +103,14 @@ fn sector_at((miner, high): Page, low: u8) -> SectorId {
 impl Catalogue {
     /// Takes a replica, named in this turn.
     pub(super) fn put(&mut self, replica: &ReplicaInfo, turn: u64) -> Put {
-        let ReplicaInfo { id: ReplicaId { sector, kind, store, root }, size_bytes, primary } = replica;
+        let ReplicaInfo { id: ReplicaId { sector, kind, store, root }, size_bytes, primary, origin } = replica;
         let store = self.key_of(store);
         let (page, low) = place_of(*sector);
         let held = Held {
             root: *root,
             size_bytes: *size_bytes,
             named: turn,
+            origin: *origin,
             store,
             low,
             kind: kind_index(*kind),
@@ -114,7 +121,7 @@ impl Catalogue {
             Ok(at) => {
                 let before = std::mem::replace(&mut on_page[at], held);
                 let now = &on_page[at];
-                let same = (before.root, before.size_bytes, before.primary) == (now.root, now.size_bytes, now.primary);
+                let same = before.says() == now.says();
                 if same { Put::Known } else { Put::Changed(Some(self.info(*sector, &before))) }
             }
             Err(at) => {
@@ -261,7 +268,7 @@ impl Catalogue {
     fn info(&self, sector: SectorId, held: &Held) -> ReplicaInfo {
         let store = self.stores[held.store.0 as usize].id.clone();
         let id = ReplicaId { sector, kind: held.kind(), store, root: held.root };
-        ReplicaInfo { id, size_bytes: held.size_bytes, primary: held.primary }
+        ReplicaInfo { id, size_bytes: held.size_bytes, primary: held.primary, origin: held.origin }
     }
 }
 
@@ -288,11 +295,11 @@ mod tests {
     }
 
     prop_compose! {
-        fn replica()(number in proptest::sample::select(&SECTORS[..]), kind in 0..3usize, at in 0..4u8, root in 0..2u8, primary in any::<bool>())
+        fn replica()(number in proptest::sample::select(&SECTORS[..]), kind in 0..3usize, at in 0..4u8, root in 0..2u8, primary in any::<bool>(), origin in 0..3u64)
             -> ReplicaInfo {
             let sector = SectorId { miner: 1000, number };
             let id = ReplicaId { sector, kind: FileKind::ALL[kind], store: store(at), root: [root; 32] };
-            ReplicaInfo { id, size_bytes: u64::from(root), primary }
+            ReplicaInfo { id, size_bytes: u64::from(root), primary, origin: Origin::new(origin) }
         }
     }
 

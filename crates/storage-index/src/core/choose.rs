@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use sp_types::{ByteSize, FileKind, FileKindSet, ReplicaInfo, SectorId, StoreId, WorkerId};
+use sp_types::{ByteSize, FileKind, FileKindSet, ReplicaInfo, SectorId, StoreId, WorkerId, may_be_fetched};
 
 use super::{Core, Settings, Store};
 
@@ -130,12 +130,9 @@ pub(super) fn rank<'a>(store: &Candidate<'a>) -> impl Ord + use<'a> {
     (std::cmp::Reverse((product, *available_bytes)), id)
 }
 
-/// May the files be fetched to the store? It must take all that is there; `allow_to` has, for every kind, the lists of
-/// its holders, and one of them must let it go there. An empty list lets everybody fetch.
+/// May the files be fetched to the store? It must take all that is there.
 fn may_fetch(store: &Candidate<'_>, fetch: &Allocate, allow_to: &[Vec<&[String]>]) -> bool {
-    let named = |list: &[String]| list.iter().any(|group| store.settings.groups.contains(group));
-    let lets_go = |lists: &Vec<&[String]>| lists.iter().any(|list| list.is_empty() || named(list));
-    refusal(store, fetch).is_none() && allow_to.iter().all(lets_go)
+    refusal(store, fetch).is_none() && may_be_fetched(&store.settings.groups, allow_to)
 }
 
 impl Core {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::locks::Lock;
 use sp_env::Monotonic;
-use sp_sectors::Filters;
+use sp_types::Filters;
 use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, TaskId, WorkerId};
 
 /// One connection to this service, worker or scheduler. Never reused.

@@ -1,8 +1,8 @@
 //! The rules, event by event.
 
 use super::*;
-use sp_sectors::Filters;
 use sp_state::{Memory, State};
+use sp_types::Filters;
 use sp_types::{AttemptId, FileKind, ReplicaId, TaskId, WorkerId};
 
 pub(super) const W1: ConnId = ConnId(1);
@@ -41,7 +41,7 @@ pub(super) fn health(available: u64, used: u64) -> Health {
 
 pub(super) fn replica(store: &str, kind: FileKind, root: u8) -> ReplicaInfo {
     let id = ReplicaId { sector: SECTOR, kind, store: store_id(store), root: [root; 32] };
-    ReplicaInfo { id, size_bytes: 2048, primary: true }
+    ReplicaInfo { id, size_bytes: 2048, primary: true, origin: None }
 }
 
 pub(super) fn hello(worker: &str) -> WorkerHello {

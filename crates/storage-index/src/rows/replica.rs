@@ -5,7 +5,7 @@
 
 use prost::Message;
 use sp_proto::v1;
-use sp_types::{FileKind, ReplicaInfo, SectorId, StoreId};
+use sp_types::{FileKind, Origin, ReplicaInfo, SectorId, StoreId};
 
 use super::RowError;
 use crate::core::Place;
@@ -38,6 +38,7 @@ pub(super) fn encode(info: &ReplicaInfo) -> Vec<u8> {
         root: info.id.root.to_vec(),
         size_bytes: info.size_bytes,
         primary: info.primary,
+        origin: info.origin.map_or(0, Origin::get),
     };
     replica.encode_to_vec()
 }

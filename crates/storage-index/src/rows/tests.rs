@@ -5,9 +5,9 @@ use std::collections::BTreeSet;
 use proptest::prelude::*;
 use prost::Message;
 use sp_proto::v1;
-use sp_sectors::Filters;
 use sp_state::Memory;
-use sp_types::{AttemptId, FileKind, FileKindSet, FileLock, ReplicaId, ReplicaInfo, SectorId, StoreId, TaskId};
+use sp_types::Filters;
+use sp_types::{AttemptId, FileKind, FileKindSet, FileLock, Origin, ReplicaId, ReplicaInfo, SectorId, StoreId, TaskId};
 
 use super::*;
 use crate::core::{Lock, Place, ReserveItem, Settings};
@@ -33,9 +33,9 @@ fn any_kind() -> impl Strategy<Value = FileKind> {
 prop_compose! {
     fn any_replica()(
         sector in any_sector(), kind in any_kind(), store in any_store(), root in any::<[u8; 32]>(),
-        size_bytes in any::<u64>(), primary in any::<bool>(),
+        size_bytes in any::<u64>(), primary in any::<bool>(), origin in any::<u64>(),
     ) -> ReplicaInfo {
-        ReplicaInfo { id: ReplicaId { sector, kind, store, root }, size_bytes, primary }
+        ReplicaInfo { id: ReplicaId { sector, kind, store, root }, size_bytes, primary, origin: Origin::new(origin) }
     }
 }
 
@@ -143,6 +143,7 @@ fn replicas_of_version_1_are_kept_as_version_2_has_them() {
         },
         size_bytes: number,
         primary: number.is_multiple_of(2),
+        origin: None,
     };
     let replicas: Vec<_> = (0..PAGE as u64 + 10).map(replica).collect();
     let state = Memory::new();

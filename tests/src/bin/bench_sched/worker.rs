@@ -173,6 +173,7 @@ impl LightWorker {
             root: vec![assign.task as u8; 32],
             size_bytes: 2048,
             primary: true,
+            origin: assign.origin,
         };
         let replicas: Vec<_> = assign.outputs.iter().map(replica).collect();
         replicas.iter().for_each(|r| self.shared.index.declare(r.clone()));

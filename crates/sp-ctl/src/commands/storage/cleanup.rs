@@ -19,7 +19,7 @@ const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
 /// Show files on storage paths that belong to no sector of this cluster, and delete those of the sectors that you name.
 /// Nothing is deleted unasked: they may be sectors that were never imported (`sp-ctl sectors import`), or all that is
-/// left of a lost data directory. What you keep can be pinned with `sp-ctl sectors pin`.
+/// left of a lost data directory, even where a sector has their number now. What you keep can be pinned with `sp-ctl sectors pin`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Cleanup {
     /// Sectors whose files are to go.
@@ -39,7 +39,7 @@ pub(crate) struct Cleanup {
     timeout: Duration,
 }
 
-/// A sector that nobody knows, as `--json` prints it.
+/// Files that nobody claims and that bear one number, as `--json` prints them.
 #[derive(Debug, Serialize)]
 struct Row {
     sector: u64,
@@ -48,6 +48,8 @@ struct Row {
     stores: Vec<String>,
     pinned: bool,
     reason: String,
+    /// There is a sector of this number now, and they were made for another one.
+    of_another: bool,
 }
 
 /// A sector whose files go, as `--json` prints it.
@@ -78,10 +80,15 @@ impl Cleanup {
             let state = scheduler.clean_up_sector(request(ask)).await?.into_inner().state;
             swept.push(Swept { sector, state });
         }
-        for row in swept.iter_mut().filter(|row| !self.no_wait && row.state != SectorState::Removed.to_string()) {
+        // Only a sector that goes with them says when they are gone.
+        let removing = [SectorState::Removing, SectorState::RemoveFailed].map(|state| state.to_string());
+        for row in swept.iter_mut().filter(|row| !self.no_wait && removing.contains(&row.state)) {
             row.state = wait(&mut scheduler, row.sector, self.timeout).await?;
         }
-        let line = |row: &Swept| format!("Sector {} is {}\n", row.sector, row.state);
+        let line = |row: &Swept| match removing.contains(&row.state) || row.state == SectorState::Removed.to_string() {
+            true => format!("Sector {} is {}\n", row.sector, row.state),
+            false => format!("Sector {} stays {}; what was not its own is being deleted\n", row.sector, row.state),
+        };
         context.show(&swept, |_| swept.iter().map(line).collect())
     }
 }
@@ -131,7 +138,7 @@ async fn look(scheduler: &mut Scheduler, sector: u64) -> Result<(SectorSummary, 
 
 impl From<UnclaimedSector> for Row {
     fn from(found: UnclaimedSector) -> Self {
-        let UnclaimedSector { sector, kinds, stores, pin } = found;
+        let UnclaimedSector { sector, kinds, stores, pin, is_of_another } = found;
         Self {
             sector,
             kinds: kinds.into_iter().map(kind_label).collect(),
@@ -139,6 +146,7 @@ impl From<UnclaimedSector> for Row {
             stores: stores.into_iter().map(|on| on.store).collect(),
             pinned: pin.is_some(),
             reason: pin.map(|pin| pin.reason).unwrap_or_default(),
+            of_another: is_of_another,
         }
     }
 }
@@ -154,7 +162,14 @@ fn text(rows: &[Row]) -> String {
     };
     let line = |row: &Row| {
         let size = ByteSize(row.size_bytes).to_string();
-        vec![row.sector.to_string(), row.kinds.join(","), size, row.stores.join(","), pin(row)]
+        let star = if row.of_another { "*" } else { "" };
+        vec![format!("{}{star}", row.sector), row.kinds.join(","), size, row.stores.join(","), pin(row)]
     };
-    layout::table(&["Sector", "Files", "Size", "Paths", "Kept"], &rows.iter().map(line).collect::<Vec<_>>())
+    let table =
+        layout::table(&["Sector", "Files", "Size", "Paths", "Kept"], &rows.iter().map(line).collect::<Vec<_>>());
+    let remark = match rows.iter().any(|row| row.of_another) {
+        true => "* made for another sector, of before the one that has this number now\n",
+        false => "",
+    };
+    table + remark
 }

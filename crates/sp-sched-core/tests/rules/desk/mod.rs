@@ -11,8 +11,9 @@ use sp_sched_core::event::{
 use sp_sched_core::model::{Counters, Pin, RowChange, Rows, Sector, SectorFile, Task, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, HostCapacity, HostId, PartitionIndex, ReplicaId,
-    ResourceTable, SectorId, SectorSize, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, Filters, HostCapacity, HostId, Origin, PartitionIndex,
+    ReplicaId, ResourceTable, SectorId, SectorSize, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+    WorkerLimits,
 };
 
 pub const GIB: u64 = 1 << 30;
@@ -109,6 +110,8 @@ pub fn sector(number: u64, state: SectorState, config: &Config) -> Sector {
         created: UnixMs(0),
         proving_since: None,
         log: vec![],
+        origin: Origin::new(number + 1),
+        let_go: Default::default(),
     }
 }
 
@@ -306,8 +309,9 @@ impl Desk {
             healthy: true,
             unhealthy_reason: String::new(),
             holders: vec![(worker(holder), format!("http://{holder}"))],
-            allow_types: vec![],
-            deny_types: vec![],
+            filters: Filters::default(),
+            groups: vec![],
+            allow_to: vec![],
         };
         change(&mut fact);
         self.step(Event::Store(fact));
@@ -322,10 +326,16 @@ impl Desk {
             for file in files {
                 let sector = SectorId { miner: 1000, number: *number };
                 let id = ReplicaId { sector, kind: file.kind, store: store(name), root: file.root };
-                self.step(Event::Replica { id, size_bytes: file.size_bytes, primary: true });
+                self.appears(id, file.size_bytes);
             }
         }
         self.step(Event::IndexSnapshotEnd);
+    }
+
+    /// The index tells of a file of the sector that has its number.
+    pub fn appears(&mut self, id: ReplicaId, size_bytes: u64) {
+        let origin = self.core.sector(id.sector.number).and_then(|sector| sector.origin);
+        self.step(Event::Replica { id, size_bytes, primary: true, origin });
     }
 
     /// A heartbeat that says what the host has now.
@@ -405,7 +415,7 @@ impl Desk {
         };
         let replicas: Vec<_> = assignment.outputs.iter().map(|o| (replica(o.kind, &o.store), GIB)).collect();
         for (id, size_bytes) in replicas.clone() {
-            self.step(Event::Replica { id, size_bytes, primary: true });
+            self.appears(id, size_bytes);
         }
         let comm = Commitment([1; 32]);
         let pieces = vec![sp_types::PieceInfo { padded_bytes: SIZE.bytes(), commitment: comm }];

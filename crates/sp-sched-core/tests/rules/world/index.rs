@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sp_sched_core::event::{Event, Failure, StoreFact};
 use sp_sched_core::model::{FenceRow, OutputSlot};
-use sp_types::{AttemptId, ErrorCode, FileKind, FileLock, ReplicaId, StoreId, TaskId, WorkerId};
+use sp_types::{AttemptId, ErrorCode, FileKind, FileLock, Filters, ReplicaId, StoreId, TaskId, WorkerId};
 
 use super::{Happening, World};
 
@@ -93,8 +93,9 @@ impl World {
             healthy: w.up,
             unhealthy_reason: if w.up { String::new() } else { "its worker is away".to_owned() },
             holders: if w.up { vec![(worker.clone(), format!("http://{worker}"))] } else { vec![] },
-            allow_types: vec![],
-            deny_types: vec![],
+            filters: Filters::default(),
+            groups: vec![],
+            allow_to: vec![],
         }
     }
 
@@ -112,7 +113,8 @@ impl World {
         let workers: Vec<WorkerId> = self.workers.keys().cloned().collect();
         workers.iter().for_each(|w| self.tell_store(w));
         for (id, size_bytes) in self.index.replicas.clone() {
-            self.tell(Event::Replica { id, size_bytes, primary: true });
+            let fact = self.replica_fact(id, size_bytes);
+            self.tell(fact);
         }
         self.tell(Event::IndexSnapshotEnd);
     }
@@ -149,6 +151,12 @@ impl World {
         self.tell(Event::Reserved { attempt, refused: refused.then(failure) });
     }
 
+    /// Whatever lies there was made for the sector that has the number.
+    pub fn replica_fact(&self, id: ReplicaId, size_bytes: u64) -> Event {
+        let origin = self.database.sectors.get(&id.sector.number).and_then(|sector| sector.origin);
+        Event::Replica { id, size_bytes, primary: true, origin }
+    }
+
     /// A replica appears, in place of one of the same kind on the same store. False: the attempt has ended.
     pub fn publish(&mut self, attempt: AttemptId, id: ReplicaId, size_bytes: u64) -> bool {
         if self.index.has_ended(attempt) {
@@ -164,7 +172,8 @@ impl World {
             }
         }
         self.index.replicas.insert(id.clone(), size_bytes);
-        self.tell_if_connected(Event::Replica { id, size_bytes, primary: true });
+        let fact = self.replica_fact(id, size_bytes);
+        self.tell_if_connected(fact);
         true
     }
 
@@ -176,7 +185,8 @@ impl World {
             if self.index.replicas.remove(&new).is_some() {
                 self.tell_if_connected(Event::ReplicaGone(new));
                 self.index.replicas.insert(old.clone(), size_bytes);
-                self.tell_if_connected(Event::Replica { id: old, size_bytes, primary: true });
+                let fact = self.replica_fact(old, size_bytes);
+                self.tell_if_connected(fact);
             }
         }
     }

@@ -49,6 +49,7 @@ impl Store {
                 id: self.id_of(sector, kind, [0; 32]),
                 size_bytes: self.foreign_bytes(sector, kind).unwrap_or(0),
                 primary: self.meta().can_store,
+                origin: None,
             },
         }
     }

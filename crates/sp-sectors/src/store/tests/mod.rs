@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
-use sp_types::{AttemptId, FileKind, ReplicaId, ReplicaInfo, SectorId, StoreId};
+use sp_types::{AttemptId, FileKind, Origin, ReplicaId, ReplicaInfo, SectorId, StoreId};
 
 use super::*;
 use crate::disk::{MemDisk, read_all, remove_any};
@@ -109,6 +109,27 @@ fn a_newer_replica_takes_the_place_of_the_old() {
     // A second call, after a crash say, changes nothing.
     assert_eq!(store.publish(attempt("2.1"), &OUTPUTS).unwrap(), new);
     assert!(matches!(store.publish(attempt("9.1"), &OUTPUTS), Err(StoreError::NoOutput { .. })));
+}
+
+#[test]
+fn what_another_sector_of_the_number_has_left_is_not_replaced() {
+    let disk = MemDisk::default();
+    let store = new_store(&disk);
+    let outputs = |origin| OUTPUTS.map(|(sector, kind)| Output { origin, ..Output::made(sector, kind) });
+    let make = |id: &str, origin: Option<Origin>| {
+        make_outputs(&disk, &store, attempt(id), id.as_bytes()[0]);
+        store.publish_outputs(attempt(id), &outputs(origin))
+    };
+    let (first, second) = (Origin::new(1), Origin::new(2));
+    // What bears no origin is replaced as ever: an older build has made it.
+    make("1.1", None).unwrap();
+    let made = make("2.1", first).unwrap();
+    assert!(made.iter().all(|info| info.origin == first));
+    for other in [second, None] {
+        assert!(matches!(make("3.1", other), Err(StoreError::OfAnother { .. })));
+        assert_eq!(store.replicas().unwrap(), made);
+    }
+    make("4.1", first).unwrap();
 }
 
 #[test]

@@ -1,9 +1,13 @@
-//! Which sectors and kinds may be placed on a store. Filters restrict placing, never reading.
+//! What may be put on a storage path, and from which paths it may be fetched there: the lists of a `sectorstore.json`
+//! with Lotus's meaning. They restrict placing, never reading.
 
-use sp_types::FileKind;
+use serde::{Deserialize, Serialize};
+
+use crate::FileKind;
 
 /// The filter lists of a `sectorstore.json`, as written there.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Filters {
     /// If not empty, only these kinds.
     pub allow_types: Vec<String>,
@@ -41,6 +45,13 @@ impl Filters {
         let miners = self.allow_miners.iter().chain(&self.deny_miners).filter(|m| miner_id(m).is_none());
         types.chain(miners).map(String::as_str).collect()
     }
+}
+
+/// May files be fetched to a path of these groups? `allow_to` has, for every file, the AllowTo lists of the paths that
+/// hold it: one of them must let it go there, and an empty list lets it go anywhere.
+pub fn may_be_fetched(groups: &[String], allow_to: &[Vec<&[String]>]) -> bool {
+    let named = |list: &[String]| list.iter().any(|group| groups.contains(group));
+    allow_to.iter().all(|lists| lists.iter().any(|list| list.is_empty() || named(list)))
 }
 
 /// The actor id of an id address: `t01000` or `f01000` is 1000.
