@@ -113,6 +113,13 @@ pub enum StoreError {
     Manifest(#[from] ManifestError),
 }
 
+impl StoreError {
+    /// The file system refused to be written: it is mounted read-only, or has made itself so after a fault.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem)
+    }
+}
+
 /// Adds what was being done, and where, to an I/O error.
 pub(crate) trait Doing<T> {
     /// `doing` is a verb: "read", "rename".

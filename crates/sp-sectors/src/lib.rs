@@ -28,7 +28,7 @@ pub use manifest::{
 };
 pub use receiver::{Chunk, Missing, ReceiveError, Receiver, Shared, share};
 pub use store::{
-    CopyMode, Deleted, Output, ReplicaFile, Scrub, ScrubFault, ScrubReason, ScrubStep, Scrubbed, Seen, Store,
+    CopyMode, Deleted, Listed, Output, ReplicaFile, Scrub, ScrubFault, ScrubReason, ScrubStep, Scrubbed, Seen, Store,
     StoreStat, Stray, WorkDir,
 };
 pub use store_meta::{KnownPaths, LocalPath, StorageConfig, StoreMeta};

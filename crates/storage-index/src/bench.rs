@@ -1,8 +1,7 @@
 //! A door for measurements: the core alone, without service, network and disk. Nobody else has business here.
 
 use sp_env::Monotonic;
-use sp_types::Filters;
-use sp_types::{FileKind, FileKindSet, ReplicaInfo, SectorId, StoreId, WorkerId};
+use sp_types::{FileKind, FileKindSet, Filters, ReplicaInfo, SectorId, StoreId, WorkerId};
 
 use crate::core::{
     Allocate, ConnId, Core, DeclareEnd, Fetch, Find, FromWorker, Health, PathUse, ReplicaCounts, Settings, Timing,
@@ -52,7 +51,7 @@ impl Bare {
 
     /// It has declared all of the path.
     pub fn declare_end(&mut self, conn: u64, store: StoreId) {
-        self.say(conn, FromWorker::DeclareEnd(DeclareEnd { store, keep_missing: false, request: 0 }));
+        self.say(conn, FromWorker::DeclareEnd(DeclareEnd { store, keep_missing: false, request: 0, unread: vec![] }));
     }
 
     /// Replicas of a sector.

@@ -2,12 +2,11 @@
 
 use sp_proto::convert::{WireError, file_kind, required, store_id};
 use sp_proto::v1::{self, index_fact, index_scheduler_message, index_worker_command, index_worker_message};
-use sp_types::Filters;
-use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, TaskId, WorkerId};
+use sp_types::{AttemptId, ErrorCode, FileKind, Filters, ReplicaInfo, SectorId, StoreId, TaskId, WorkerId};
 
 use crate::core::{
-    DeclareEnd, Fact, FromScheduler, FromWorker, Health, Refusal, ReserveItem, Settings, StoreFact, ToWorker, Wish,
-    WorkerHello,
+    DeclareEnd, Fact, FromScheduler, FromWorker, Health, Place, Refusal, ReserveItem, Settings, StoreFact, ToWorker,
+    Wish, WorkerHello,
 };
 
 use crate::wire_lock;
@@ -129,8 +128,10 @@ pub(crate) fn from_worker(message: v1::IndexWorkerMessage) -> Result<FromWorker,
         Body::Declare(v1::Declare { request, replicas: list, attempt }) => {
             FromWorker::Declare { request, replicas: replicas(list)?, attempt: attempt.map(AttemptId::from) }
         }
-        Body::DeclareEnd(v1::DeclareEnd { store, keep_missing, request }) => {
-            FromWorker::DeclareEnd(DeclareEnd { store: store_id(&store)?, keep_missing, request })
+        Body::DeclareEnd(v1::DeclareEnd { store, keep_missing, request, unread }) => {
+            let unread =
+                unread.into_iter().map(|at| Ok(Place::of(&at.try_into()?))).collect::<Result<_, WireError>>()?;
+            FromWorker::DeclareEnd(DeclareEnd { store: store_id(&store)?, keep_missing, request, unread })
         }
         Body::Detach(v1::Detach { store, request }) => FromWorker::Detach { store: store_id(&store)?, request },
         Body::Undeclare(list) => FromWorker::Undeclare(replicas(list.replicas)?),

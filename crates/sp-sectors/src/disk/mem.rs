@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Disk, DiskFile, DiskLock, Entry, Metadata, Sharing, Space};
@@ -48,6 +48,8 @@ struct State {
     clones_supported: bool,
     /// Bytes of a file that cannot be read.
     bad: BTreeMap<u64, Range<u64>>,
+    /// Below it nothing can be changed.
+    read_only: Option<PathBuf>,
 }
 
 #[derive(Clone, Hash)]
@@ -108,6 +110,7 @@ impl MemDisk {
             exchange_supported: true,
             clones_supported: true,
             bad: BTreeMap::new(),
+            read_only: None,
         })))
     }
 
@@ -129,6 +132,11 @@ impl MemDisk {
     /// Behaves like a file system whose files cannot share blocks.
     pub fn without_clones(&self) {
         self.state().clones_supported = false;
+    }
+
+    /// Behaves below this path as a file system that is mounted read-only; none: nowhere.
+    pub fn set_read_only(&self, below: Option<&Path>) {
+        self.state().read_only = below.map(Path::to_owned);
     }
 
     /// Another disk that is like this one at this moment.
@@ -166,6 +174,13 @@ impl MemDisk {
         Ok(state)
     }
 
+    /// The same for a call that changes names there.
+    fn change_call(&self, path: &Path) -> io::Result<MutexGuard<'_, State>> {
+        let state = self.call()?;
+        state.may_change(path)?;
+        Ok(state)
+    }
+
     fn free(&self) -> u64 {
         let state = self.state();
         state.capacity_bytes.saturating_sub(state.used_bytes())
@@ -178,6 +193,13 @@ impl MemDisk {
 }
 
 impl State {
+    fn may_change(&self, path: &Path) -> io::Result<()> {
+        match &self.read_only {
+            Some(below) if path.starts_with(below) => Err(io::ErrorKind::ReadOnlyFilesystem.into()),
+            _ => Ok(()),
+        }
+    }
+
     fn names(&self, dir: u64) -> Option<&BTreeMap<String, u64>> {
         match self.nodes.get(&dir)? {
             Node::Dir { names, .. } => Some(names),
@@ -364,6 +386,7 @@ impl Disk for MemDisk {
             at = match found {
                 Some(node) => node,
                 None => {
+                    state.may_change(path)?;
                     let node = state.add(Node::Dir { names: BTreeMap::new(), durable: BTreeMap::new() });
                     state.change(vec![(at, part.to_owned(), Some(node))]);
                     node
@@ -380,13 +403,13 @@ impl Disk for MemDisk {
     }
 
     fn open_write(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let mut state = self.call()?;
+        let mut state = self.change_call(path)?;
         let node = state.find(path)?;
         if state.is_dir(node) { Err(wrong_kind(path)) } else { Ok(self.handle(&mut state, node, true)) }
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let mut state = self.call()?;
+        let mut state = self.change_call(path)?;
         let (dir, name) = state.place(path)?;
         if state.find(path).is_ok() {
             return Err(exists(path));
@@ -408,7 +431,7 @@ impl Disk for MemDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.call()?;
+        let mut state = self.change_call(to)?;
         if state.find(to).is_ok() {
             return Err(exists(to));
         }
@@ -419,7 +442,7 @@ impl Disk for MemDisk {
     }
 
     fn replace(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.call()?;
+        let mut state = self.change_call(to)?;
         let (node, (from_dir, from_name), (to_dir, to_name)) =
             (state.find(from)?, state.place(from)?, state.place(to)?);
         if state.find(to).is_ok_and(|there| state.is_dir(there)) {
@@ -430,7 +453,7 @@ impl Disk for MemDisk {
     }
 
     fn exchange(&self, a: &Path, b: &Path) -> io::Result<()> {
-        let mut state = self.call()?;
+        let mut state = self.change_call(b)?;
         if !state.exchange_supported {
             return Err(io::ErrorKind::Unsupported.into());
         }
@@ -441,7 +464,7 @@ impl Disk for MemDisk {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.call()?;
+        let mut state = self.change_call(path)?;
         let (node, (dir, name)) = (state.find(path)?, state.place(path)?);
         if state.is_dir(node) {
             return Err(wrong_kind(path));
@@ -451,7 +474,7 @@ impl Disk for MemDisk {
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
-        let mut state = self.call()?;
+        let mut state = self.change_call(path)?;
         let (node, (dir, name)) = (state.find(path)?, state.place(path)?);
         if !state.is_dir(node) {
             return Err(wrong_kind(path));
@@ -478,7 +501,7 @@ impl Disk for MemDisk {
     }
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.call()?;
+        let mut state = self.change_call(to)?;
         if state.find(to).is_ok() {
             return Err(exists(to));
         }
@@ -491,7 +514,7 @@ impl Disk for MemDisk {
     }
 
     fn copy(&self, from: &Path, to: &Path) -> io::Result<()> {
-        let mut state = self.call()?;
+        let mut state = self.change_call(to)?;
         if state.find(to).is_ok() {
             return Err(exists(to));
         }
@@ -511,7 +534,10 @@ impl Disk for MemDisk {
     }
 
     /// One process at a time has this disk.
-    fn lock(&self, _: &Path, _: Sharing) -> io::Result<DiskLock> {
+    fn lock(&self, path: &Path, sharing: Sharing) -> io::Result<DiskLock> {
+        if sharing == Sharing::Alone {
+            self.state().may_change(path)?;
+        }
         Ok(Box::new(()))
     }
 

@@ -31,8 +31,10 @@ impl Store {
             let place = self.layout().replica(sector, kind);
             match self.check_root(replica) {
                 Ok(_) => {
+                    let gone_bytes = self.bytes_at(sector, kind)?;
                     remove_any(self.disk(), &trash).doing("remove", &trash)?;
                     self.disk().rename(&place, &trash).doing("rename", &place)?;
+                    self.count(0, gone_bytes);
                 }
                 // A delete that failed after this step is finished: what it did may not be durable.
                 Err(StoreError::Missing { .. }) if self.was_half_deleted(replica)? => {}

@@ -29,6 +29,7 @@ pub use delete::Deleted;
 pub use observe::{Seen, Stray};
 pub use publish::Output;
 pub use read::ReplicaFile;
+pub use scan::Listed;
 pub use scrub::{Scrub, ScrubFault, ScrubReason, ScrubStep, Scrubbed};
 pub use work::{CopyMode, WorkDir};
 
@@ -49,7 +50,7 @@ struct Inner {
     /// Held for writing while a replica and its manifest change places, for reading while both are opened; and with it a
     /// lock on a file, against other processes.
     switch: RwLock<()>,
-    /// Bytes of all replicas at the last scan; none after a change.
+    /// Bytes of all replicas: as of the last scan, with what came and went by this process since. None before it.
     used_bytes: Mutex<Option<u64>>,
     /// Something has come to its place, or will, that nobody names: its publish failed after it was certain, or its
     /// attempt ended before it was declared.
@@ -119,8 +120,10 @@ impl Store {
         keep: &BTreeSet<AttemptId>,
     ) -> Result<Self, StoreError> {
         let store = Self::opened(disk, path, owner, false)?;
-        if store.writable() {
-            store.make_ready(keep)?;
+        match if store.writable() { store.make_ready(keep) } else { Ok(()) } {
+            // What lies there can still be read.
+            Err(error) if error.is_read_only() => store.list_anew(),
+            ready => ready?,
         }
         Ok(store)
     }
@@ -148,6 +151,7 @@ impl Store {
 
     /// Is the store still where it was, and can it be written if it may be? An unmounted disk leaves an empty directory
     /// behind, which must not be taken for a store that has lost everything. A full disk is no fault: its space says so.
+    /// Nor is one that has become read-only: [`StoreError::is_read_only`], and what lies there can still be read.
     pub fn probe(&self) -> Result<(), StoreError> {
         self.meta_on_disk()?;
         if !self.writable() {
@@ -206,7 +210,7 @@ impl Store {
         self.layout().replica(sector, kind)
     }
 
-    /// Space, and what the replicas use of it as of the last scan or change.
+    /// Space, and what the replicas use of it: as of the last scan, with what this process has changed since.
     pub fn stat(&self) -> Result<StoreStat, StoreError> {
         let root = self.layout().root();
         let known = *self.used();
@@ -237,9 +241,16 @@ impl Store {
         self.0.used_bytes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// For every change of the replicas. Forgets what they use.
+    /// Replicas of so many bytes have come, and others have gone. Listing a store takes minutes where it is large, so
+    /// the figure is carried along.
+    fn count(&self, came_bytes: u64, gone_bytes: u64) {
+        if let Some(used) = &mut *self.used() {
+            *used = used.saturating_add(came_bytes).saturating_sub(gone_bytes);
+        }
+    }
+
+    /// For every change of the replicas.
     fn switch_write(&self) -> Result<Switching<'_>, StoreError> {
-        *self.used() = None;
         // The lock guards files, not memory: a panic while it was held is settled by the journal.
         let inside = Inside::Writes(self.0.switch.write().unwrap_or_else(PoisonError::into_inner));
         Ok(Switching { _outside: self.lock_file(Sharing::Alone)?, _inside: inside })

@@ -63,7 +63,7 @@ impl Store {
         let mut seen = Vec::new();
         for info in self.to_scrub()? {
             let (sector, kind) = (info.id.sector, info.id.kind);
-            let bad_head = self.head(sector, kind).err().map(|error| error.to_string());
+            let bad_head = self.head_on_disk(sector, kind).err().map(|error| error.to_string());
             let there_bytes = match self.has_data(sector, kind)? {
                 true => self.foreign_bytes(sector, kind).ok(),
                 false => None,

@@ -75,7 +75,7 @@ impl Store {
             self.check_place(output)?;
             let manifest = self.save_output(&work, output)?;
             infos.push(self.info_of(sector, &output.head(&manifest, attempt)));
-            ready.push((output, manifest.root()));
+            ready.push((output, manifest));
         }
         if !ready.is_empty() {
             self.sync_parent(&self.layout().work(attempt))?;
@@ -94,22 +94,25 @@ impl Store {
         }
     }
 
-    fn switch(&self, attempt: AttemptId, ready: &[(&Output, [u8; 32])]) -> Result<(), StoreError> {
+    fn switch(&self, attempt: AttemptId, ready: &[(&Output, Manifest)]) -> Result<(), StoreError> {
         let _switch = self.switch_write()?;
         // Another publish may have failed half-way since.
         self.settle()?;
-        let mut switches = Vec::new();
-        for &(output, root) in ready {
+        let (mut switches, mut came_bytes, mut gone_bytes) = (Vec::new(), 0, 0);
+        for (output, manifest) in ready {
             self.check_place(output)?;
-            let Output { sector, kind, .. } = *output;
+            let Output { sector, kind, .. } = **output;
             let work = self.layout().work_replica(attempt, sector, kind);
             let id = self.disk().metadata(&work).doing("read", &work)?.id;
             let replaces = self.head(sector, kind)?.map(|head| head.root);
-            switches.push(Switch { sector, kind, id, root, replaces });
+            switches.push(Switch { sector, kind, id, root: manifest.root(), replaces });
+            came_bytes += manifest.size_bytes();
+            gone_bytes += self.bytes_at(sector, kind)?;
         }
         let done = self.write_record(attempt, &switches).and_then(|()| self.carry_out(attempt, &switches));
-        if done.is_err() {
-            self.list_anew();
+        match done {
+            Ok(()) => self.count(came_bytes, gone_bytes),
+            Err(_) => self.list_anew(),
         }
         done
     }

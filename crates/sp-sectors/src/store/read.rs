@@ -162,9 +162,14 @@ impl Store {
     }
 
     pub(super) fn read_list(&self, sector: SectorId, head: &ManifestHead) -> Result<Manifest, StoreError> {
-        let path = self.layout().list(sector, head.kind, &head.root);
+        self.list_of(sector, head.kind, &head.root)
+    }
+
+    /// The list that is named after this root.
+    pub(super) fn list_of(&self, sector: SectorId, kind: FileKind, root: &[u8; 32]) -> Result<Manifest, StoreError> {
+        let path = self.layout().list(sector, kind, root);
         let bytes = read_all(self.disk(), &path, LIST_BYTES_MAX).doing("read", &path)?;
         let damaged = |e: ManifestError| StoreError::Damaged { path, reason: e.to_string() };
-        Manifest::decode_list(head.kind, &head.root, &bytes).map_err(damaged)
+        Manifest::decode_list(kind, root, &bytes).map_err(damaged)
     }
 }

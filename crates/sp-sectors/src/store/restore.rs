@@ -19,13 +19,14 @@ impl Store {
         self.check_writable()?;
         let _switch = self.switch_write()?;
         self.settle()?;
-        let (mut switches, mut infos) = (Vec::new(), Vec::new());
+        let (mut switches, mut infos, mut gone_bytes) = (Vec::new(), Vec::new(), 0);
         let replaced = self.replaced_by(attempt)?.into_iter().filter(|(_, kind)| !counting.contains(kind));
         for (sector, kind) in replaced {
             let standing = self.head(sector, kind)?.filter(|head| head.made_by == Some(attempt));
             let is_there = self.has_data(sector, kind)?;
-            let Some(replaces) = standing.filter(|_| is_there).map(|head| head.root) else { continue };
-            if let Some((switch, head)) = self.ready_to_return(attempt, sector, kind, replaces)? {
+            let Some(standing) = standing.filter(|_| is_there) else { continue };
+            if let Some((switch, head)) = self.ready_to_return(attempt, sector, kind, standing.root)? {
+                gone_bytes += standing.size_bytes;
                 infos.push(self.info_of(sector, &head));
                 switches.push(switch);
             }
@@ -37,7 +38,9 @@ impl Store {
         let done = self.write_record(attempt, &switches).and_then(|()| self.carry_out(attempt, &switches));
         // Whoever restores may die before it has named them.
         self.list_anew();
-        done.map(|()| infos)
+        done?;
+        self.count(infos.iter().map(|info| info.size_bytes).sum(), gone_bytes);
+        Ok(infos)
     }
 
     /// What the attempt has put in the place of something that it keeps, and that stands there still: whoever ends the

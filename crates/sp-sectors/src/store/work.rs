@@ -50,7 +50,8 @@ impl Store {
     pub fn work_attempts(&self) -> Result<Vec<AttemptId>, StoreError> {
         let dir = self.layout().work_dir();
         let mut own = Vec::new();
-        for entry in self.disk().list(&dir).doing("list", &dir)? {
+        // A read-only path may have come without it.
+        for entry in there(self.disk().list(&dir)).doing("list", &dir)?.unwrap_or_default() {
             if let Ok(attempt) = entry.name.parse()
                 && !self.is_others(attempt)?
             {

@@ -73,10 +73,10 @@ async fn within_limit(node: &Node, attempt: &Attempt) -> Result<TaskResult, Fail
         } => {}
     }
     attempt.cancel.cancel();
-    // Bounded: what it waits for ends with the token, the executor is killed.
-    match steps.await {
-        Ok(result) => Ok(result),
-        Err(_) => {
+    // What it waits for ends with the token, the executor is killed; only a call on a path that hangs does not end.
+    match node.env.timeout(give_up::STOP_WITHIN, steps).await {
+        Ok(Ok(result)) => Ok(result),
+        _ => {
             let message = format!("not finished within its limit of {} s", limit.as_secs());
             Err(Failure::new(ErrorCode::TimedOut, message))
         }

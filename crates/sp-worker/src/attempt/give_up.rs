@@ -23,7 +23,7 @@ const FETCHING_WAITS: Duration = Duration::from_secs(60);
 const COMPUTING_WAITS: Duration = Duration::from_secs(5 * 60);
 
 /// What was asked to stop has this long to do so before it is left behind.
-const STOP_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const STOP_WITHIN: Duration = Duration::from_secs(5);
 
 /// While it prepares: ends with a failure when one of its paths is put aside, at once if nothing is brought.
 pub(super) async fn while_it_prepares<T>(
@@ -63,13 +63,12 @@ async fn unless_away_for<T>(
     Err(Failure::new(ErrorCode::Unavailable, reason))
 }
 
-/// Returns when one of the paths that it writes to has been put aside for so long, with the reason.
+/// Returns when one of the paths that it works on has been put aside for so long, with the reason.
 async fn away_for(node: &Node, attempt: &Attempt, limit: Duration) -> String {
-    let outputs: Vec<String> = attempt.assignment.outputs.iter().map(|output| output.store.to_string()).collect();
     let mut since = None;
     loop {
         node.env.clock.sleep(LOOK_EVERY).await;
-        let Some(reason) = node.stores.away(&outputs) else {
+        let Some(reason) = node.stores.away(&attempt.stores()) else {
             since = None;
             continue;
         };

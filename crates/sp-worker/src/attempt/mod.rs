@@ -7,14 +7,14 @@ mod prepare;
 mod request;
 mod snap;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use sp_proto::v1;
 use sp_sectors::Manifest;
-use sp_types::{AttemptId, FileKind, GpuShare};
+use sp_types::{AttemptId, FileKind, GpuShare, StoreId};
 use tokio_util::sync::CancellationToken;
 
 use crate::assignment::Assignment;
@@ -51,6 +51,9 @@ pub(crate) struct Attempt {
     brought: Mutex<BTreeMap<FileKind, Manifest>>,
     /// The upload that it waits for.
     pub(crate) upload: Option<Arc<Upload>>,
+    /// Stores of this worker that it works on: its outputs', those of inputs that are read where they lie, and what it
+    /// fetches from.
+    on: Mutex<BTreeSet<String>>,
 }
 
 struct Progress {
@@ -66,7 +69,9 @@ impl Attempt {
         if !assignment.hold {
             released.cancel();
         }
+        let outputs = assignment.outputs.iter().map(|output| output.store.to_string());
         Self {
+            on: Mutex::new(outputs.collect()),
             gpus: Mutex::new(assignment.gpus.clone()),
             assignment,
             cancel: CancellationToken::new(),
@@ -86,6 +91,15 @@ impl Attempt {
 
     pub(crate) fn id(&self) -> AttemptId {
         self.assignment.attempt
+    }
+
+    fn works_on(&self, store: &StoreId) {
+        self.on.lock().unwrap_or_else(PoisonError::into_inner).insert(store.to_string());
+    }
+
+    /// Stores of this worker without which it cannot go on.
+    fn stores(&self) -> Vec<String> {
+        self.on.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Is something of what it makes to lie in the store?

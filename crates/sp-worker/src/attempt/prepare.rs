@@ -114,12 +114,14 @@ async fn bring(
     let changed = sector == attempt.assignment.sector && works.contains_key(&kind);
     let local = local(node, input).await;
     if let (false, Some(store)) = (changed, local.first()) {
+        attempt.works_on(store.id());
         return Ok((kind, store.replica_path(sector, kind)));
     }
     let work = match works.get(&kind).or_else(|| works.values().next()) {
         Some(work) => work.clone(),
         None => any_work(node, attempt).await?,
     };
+    attempt.works_on(work.store().id());
     let same_store = local.iter().any(|store| store.id() == work.store().id());
     let path = match changed && same_store {
         true => take_copy(node, input, work).await?,
@@ -147,8 +149,7 @@ pub(super) fn replica_id(sector: SectorId, input: &Input, store: &Store) -> sp_t
 
 /// A work directory for a task without outputs: C2 has to put what it fetches somewhere.
 async fn any_work(node: &Node, attempt: &Attempt) -> Result<WorkDir, Failure> {
-    let writable = node.stores.all().into_iter().find(Store::writable);
-    let store = writable.ok_or_else(|| {
+    let store = node.stores.roomiest().ok_or_else(|| {
         let message = "the inputs lie elsewhere and this worker has no store to fetch them to; attach one";
         Failure::new(ErrorCode::NoSpace, message)
     })?;

@@ -142,13 +142,13 @@ async fn read_again(node: &Arc<Node>, attached: &Attached, drop_missing: bool) -
         return Err(Failure::new(ErrorCode::Unavailable, message));
     };
     let (scanned, meta) = (store.clone(), (*store.meta()).clone());
-    let replicas = node.env.blocking(move || scanned.replicas()).await?;
-    let found = replicas.len() as u64;
+    let listed = node.env.blocking(move || scanned.list()).await?;
+    let found = listed.replicas.len() as u64;
     let (request, acknowledged) = node.index.store_request();
-    let end = v1::DeclareEnd { store: store.id().to_string(), keep_missing: !drop_missing, request };
+    let end = v1::DeclareEnd { store: store.id().to_string(), keep_missing: !drop_missing, request, unread: vec![] };
     let attach = tell::attached(meta, &attached.root, checked.health.unwrap_or_default());
     let first = crate::index::message(v1::index_worker_message::Body::Attach(attach));
-    for message in [first].into_iter().chain(tell::declarations(node, replicas, end)) {
+    for message in [first].into_iter().chain(tell::declarations(node, listed, end)) {
         sender.send(message).await.map_err(|_| closed())?;
     }
     let missing = acknowledged.wait(&node.env).await?;

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
+use sp_env::Monotonic;
 use sp_net::Env;
 use sp_sectors::{Disk, KnownPaths, LocalPath, StorageConfig, Store, StoreError, StoreMeta, StoreStat, exists};
 use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId};
@@ -63,6 +64,10 @@ struct Attached {
     looking: bool,
     /// What lies there has to be declared anew.
     stale: bool,
+    /// When it was declared last.
+    declared: Option<Monotonic>,
+    /// It should be one that can be written, and its file system refuses.
+    read_only: bool,
 }
 
 impl Stores {
@@ -119,6 +124,17 @@ impl Stores {
     pub(crate) fn all(&self) -> Vec<Store> {
         let usable = |attached: &Attached| attached.store.clone().filter(|_| attached.trouble.is_none());
         self.list().iter().filter_map(usable).collect()
+    }
+
+    /// Of those that can be written now the one with the most room, one for sealing if there is any.
+    pub(crate) fn roomiest(&self) -> Option<Store> {
+        let list = self.list();
+        let usable = list.iter().filter(|attached| attached.trouble.is_none() && !attached.read_only);
+        let stores = usable.filter_map(|attached| Some((attached.store.as_ref()?, attached.stat.as_ref())));
+        let room = |(store, stat): &(&Store, Option<&StoreStat>)| {
+            (store.meta().can_seal, stat.map_or(0, |stat| stat.fs_available_bytes))
+        };
+        stores.filter(|(store, _)| store.writable()).max_by_key(room).map(|(store, _)| store.clone())
     }
 
     /// The one with this id, or why it cannot be used.
@@ -253,7 +269,8 @@ impl Stores {
 impl Attached {
     fn new(listed: String, root: PathBuf) -> Self {
         let (store, known, stat, trouble) = (None, None, None, None);
-        Self { listed, root, store, known, stat, trouble, looking: false, stale: true }
+        let (looking, stale, declared, read_only) = (false, true, None, false);
+        Self { listed, root, store, known, stat, trouble, looking, stale, declared, read_only }
     }
 
     fn id(&self) -> Option<String> {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
+use sp_env::Monotonic;
 use sp_net::Env;
 use sp_proto::v1;
 use sp_sectors::{Store, StoreError, StoreStat};
@@ -21,6 +22,13 @@ pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Opening a path may take longer: it reads every manifest head.
 const OPEN_WITHIN: Duration = Duration::from_secs(30);
+
+/// How often what lies in a path is declared anew though nothing is known to have changed: what other hosts have
+/// published in a shared path since is counted by then, at the latest.
+const DECLARE_EVERY: Duration = Duration::from_secs(60 * 60);
+
+/// What is said of a path whose files can be read all the same.
+const READ_ONLY: &str = "its file system is read-only: what lies there is read, and nothing new is put there";
 
 /// What a look at a path found.
 pub(crate) struct Checked {
@@ -52,7 +60,7 @@ pub(crate) async fn open_all(env: &Env, stores: &Arc<Stores>, keep: &BTreeSet<At
 pub(crate) async fn check(env: &Env, stores: &Arc<Stores>, root: &Path, keep: &BTreeSet<AttemptId>) -> Checked {
     let opened = stores.seen(root).is_some_and(|attached| attached.store.is_some());
     look(env, stores, root, keep, if opened { ANSWER_WITHIN } else { OPEN_WITHIN }).await;
-    stores.checked(root)
+    stores.checked(root, env.clock.monotonic())
 }
 
 async fn look(env: &Env, stores: &Arc<Stores>, root: &Path, keep: &BTreeSet<AttemptId>, within: Duration) {
@@ -102,16 +110,19 @@ impl Stores {
             Some(store) => Ok(store.clone()),
         };
         match found.and_then(|store| probe(&store).map(|found| (store, found))) {
-            Ok((store, (stat, late))) => self.is_well(root, store, stat, late),
+            Ok((store, found)) => self.is_well(root, store, found),
             Err(error) => self.put_aside(root, error.to_string()),
         }
     }
 
-    fn is_well(&self, root: &Path, store: Store, stat: StoreStat, late: bool) {
+    fn is_well(&self, root: &Path, store: Store, Found { stat, late, read_only }: Found) {
         let meta = (*store.meta()).clone();
         let news = self.change(root, |attached| {
             if attached.trouble.take().is_some() {
                 tracing::info!(path = %root.display(), store = %store.id(), "a storage path is well again");
+            }
+            if std::mem::replace(&mut attached.read_only, read_only) != read_only {
+                tracing::warn!(path = %root.display(), read_only, "a storage path can be written, or no more");
             }
             attached.stale |= late || attached.store.is_none();
             (attached.store, attached.stat) = (Some(store), Some(stat));
@@ -125,11 +136,12 @@ impl Stores {
     }
 
     /// How the path is as of the last look. Takes the mark of what has to be declared.
-    fn checked(&self, root: &Path) -> Checked {
+    fn checked(&self, root: &Path, now: Monotonic) -> Checked {
         let Some(attached) = self.seen(root) else { return Checked { health: None, stale: false } };
-        let stale = attached.stale && attached.trouble.is_none() && attached.store.is_some();
+        let is_due = attached.declared.is_none_or(|at| now.since_ms(at) >= DECLARE_EVERY.as_millis() as u64);
+        let stale = (attached.stale || is_due) && attached.trouble.is_none() && attached.store.is_some();
         if stale {
-            self.change(root, |attached| attached.stale = false);
+            self.change(root, |attached| (attached.stale, attached.declared) = (false, Some(now)));
         }
         let health = attached.id().map(|store| match (&attached.trouble, &attached.stat) {
             (None, Some(stat)) => v1::StoreHealth {
@@ -137,7 +149,7 @@ impl Stores {
                 capacity_bytes: stat.capacity_bytes,
                 fs_available_bytes: stat.fs_available_bytes,
                 used_bytes: stat.used_bytes,
-                error: String::new(),
+                error: if attached.read_only { READ_ONLY.to_owned() } else { String::new() },
                 work: stat.work.iter().map(|(attempt, size_bytes)| written(*attempt, *size_bytes)).collect(),
             },
             (trouble, _) => {
@@ -153,9 +165,20 @@ fn written(attempt: AttemptId, size_bytes: u64) -> v1::AttemptBytes {
     v1::AttemptBytes { attempt: Some(attempt.into()), size_bytes }
 }
 
-/// Is it there, how full is it, and has something come to its place that no attempt has declared?
-fn probe(store: &Store) -> Result<(StoreStat, bool), StoreError> {
-    store.probe()?;
-    let late = store.settle_late()?;
-    Ok((store.stat()?, late))
+/// What a look finds at a path that answers.
+struct Found {
+    stat: StoreStat,
+    /// Something has come to its place that no attempt has declared.
+    late: bool,
+    /// It should be one that can be written, and cannot.
+    read_only: bool,
+}
+
+fn probe(store: &Store) -> Result<Found, StoreError> {
+    let read_only = match store.probe() {
+        Err(error) if error.is_read_only() => true,
+        other => other.map(|()| false)?,
+    };
+    let late = if read_only { false } else { store.settle_late()? };
+    Ok(Found { stat: store.stat()?, late, read_only })
 }

@@ -3,12 +3,13 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use sp_env::{CrashPoint, crash_point};
 use sp_proto::v1::index_worker_message::Body;
 use sp_proto::v1::{self, IndexWorkerMessage};
-use sp_sectors::{Store, StoreMeta};
-use sp_types::ReplicaInfo;
+use sp_sectors::{Listed, Store, StoreMeta};
+use sp_types::{FileKind, ReplicaInfo, SectorId};
 use tokio::sync::mpsc::{Sender, error::SendError};
 
 use super::{Checked, Stores, check};
@@ -32,8 +33,10 @@ pub(crate) async fn tell_all(node: &Arc<Node>, sender: &Sender<IndexWorkerMessag
 /// Looks at every path and says how it is. With `attach` each is attached first.
 pub(crate) async fn tell_again(node: &Arc<Node>, sender: &Sender<IndexWorkerMessage>, attach: bool) -> Told {
     let (roots, keep) = (node.stores.roots(), node.kept());
-    let checks = roots.iter().map(|root| check(&node.env, &node.stores, root, &keep));
-    for (root, checked) in roots.iter().zip(join_all(checks).await) {
+    let looks = roots.iter().map(async |root| (root, check(&node.env, &node.stores, root, &keep).await));
+    // Each is told of when it has answered: what a slow one is late with is no news of the others.
+    let mut looks: FuturesUnordered<_> = looks.collect();
+    while let Some((root, checked)) = looks.next().await {
         tell(node, root, checked, sender, attach).await?;
     }
     Ok(())
@@ -89,10 +92,10 @@ async fn tidy(node: &Node, store: &Store) {
 async fn declare(node: &Node, store: Store, sender: &Sender<IndexWorkerMessage>) {
     tidy(node, &store).await;
     let (scanned, id) = (store.clone(), store.id().to_string());
-    match node.env.blocking(move || scanned.replicas()).await {
-        Ok(replicas) => {
+    match node.env.blocking(move || scanned.list()).await {
+        Ok(listed) => {
             let end = v1::DeclareEnd { store: id, ..Default::default() };
-            for message in declarations(node, replicas, end) {
+            for message in declarations(node, listed, end) {
                 crash_point(CrashPoint::WorkerMidDeclare);
                 if sender.send(message).await.is_err() {
                     return;
@@ -108,7 +111,14 @@ async fn declare(node: &Node, store: Store, sender: &Sender<IndexWorkerMessage>)
 }
 
 /// A declaration in messages.
-pub(crate) fn declarations(node: &Node, replicas: Vec<ReplicaInfo>, end: v1::DeclareEnd) -> Vec<IndexWorkerMessage> {
+pub(crate) fn declarations(node: &Node, listed: Listed, end: v1::DeclareEnd) -> Vec<IndexWorkerMessage> {
+    let Listed { replicas, unread } = listed;
+    let at = |(SectorId { miner, number: sector }, kind): (SectorId, FileKind)| {
+        let kind = v1::FileKind::from(kind) as i32;
+        v1::Replica { miner, sector, kind, store: end.store.clone(), ..Default::default() }
+    };
+    let unread = unread.into_iter().map(at).collect();
+    let end = v1::DeclareEnd { unread, ..end };
     let part = |part: &[ReplicaInfo]| {
         let replicas = part.iter().cloned().map(v1::Replica::from).collect();
         message(Body::Declare(v1::Declare { request: node.index.next_request(), replicas, attempt: None }))

@@ -195,7 +195,7 @@ async fn declare(address: SocketAddr, plan: Plan, worker: usize) -> Result<Sessi
                 let replicas = replicas.by_ref().take(DECLARED_AT_ONCE).collect();
                 send(Body::Declare(v1::Declare { request, replicas, attempt: None })).await?;
             }
-            let end = v1::DeclareEnd { store: store_id(store).to_string(), keep_missing: false, request: 0 };
+            let end = v1::DeclareEnd { store: store_id(store).to_string(), ..Default::default() };
             send(Body::DeclareEnd(end)).await?;
         }
         // The last one says when all of them are acknowledged: they are answered in order.

@@ -1,7 +1,6 @@
 //! Lotus's own scenarios of finding and allocating, and what we do better.
 
-use sp_types::Filters;
-use sp_types::{FileKind, FileKindSet};
+use sp_types::{FileKind, FileKindSet, Filters};
 
 use super::tests::*;
 use super::*;

@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use super::locks::Lock;
 use sp_env::Monotonic;
-use sp_types::Filters;
-use sp_types::{AttemptId, ErrorCode, FileKind, ReplicaInfo, SectorId, StoreId, TaskId, WorkerId};
+use sp_types::{AttemptId, ErrorCode, FileKind, Filters, ReplicaInfo, SectorId, StoreId, TaskId, WorkerId};
 
 /// One connection to this service, worker or scheduler. Never reused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -122,6 +121,8 @@ pub(crate) struct DeclareEnd {
     pub(crate) keep_missing: bool,
     /// 0: no answer is wanted.
     pub(crate) request: u64,
+    /// Nobody can say what lies at these places; something does.
+    pub(crate) unread: Vec<Place>,
 }
 
 /// What a worker is told.

@@ -55,12 +55,12 @@ impl Core {
     /// The worker has named everything in the store: what nobody has named since it began is gone, unless it is to stay
     /// known.
     pub(super) fn declare_end(&mut self, conn: ConnId, end: &DeclareEnd) {
-        let DeclareEnd { store, keep_missing, request } = end;
+        let DeclareEnd { store, keep_missing, request, unread } = end;
         let begun = self.workers.get_mut(&conn).and_then(|worker| worker.declaring.remove(store));
         // Nothing was begun: of two declarations at once, the first end has settled it.
         let missing = begun.map_or(vec![], |begun| self.replicas.not_named_since(store, begun));
         if !keep_missing {
-            missing.iter().for_each(|place| self.drop_replica(place));
+            missing.iter().filter(|place| !unread.contains(place)).for_each(|place| self.drop_replica(place));
         }
         self.acknowledge_store(conn, *request, missing.len());
     }

@@ -2,8 +2,7 @@
 
 use super::*;
 use sp_state::{Memory, State};
-use sp_types::Filters;
-use sp_types::{AttemptId, FileKind, ReplicaId, TaskId, WorkerId};
+use sp_types::{AttemptId, FileKind, Filters, ReplicaId, TaskId, WorkerId};
 
 pub(super) const W1: ConnId = ConnId(1);
 const W2: ConnId = ConnId(2);
@@ -49,7 +48,7 @@ pub(super) fn hello(worker: &str) -> WorkerHello {
 }
 
 fn end(store: &str) -> DeclareEnd {
-    DeclareEnd { store: store_id(store), keep_missing: false, request: 0 }
+    DeclareEnd { store: store_id(store), keep_missing: false, request: 0, unread: vec![] }
 }
 
 pub(super) fn attempt(text: &str) -> AttemptId {

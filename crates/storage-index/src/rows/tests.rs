@@ -6,8 +6,9 @@ use proptest::prelude::*;
 use prost::Message;
 use sp_proto::v1;
 use sp_state::Memory;
-use sp_types::Filters;
-use sp_types::{AttemptId, FileKind, FileKindSet, FileLock, Origin, ReplicaId, ReplicaInfo, SectorId, StoreId, TaskId};
+use sp_types::{
+    AttemptId, FileKind, FileKindSet, FileLock, Filters, Origin, ReplicaId, ReplicaInfo, SectorId, StoreId, TaskId,
+};
 
 use super::*;
 use crate::core::{Lock, Place, ReserveItem, Settings};

@@ -19,6 +19,7 @@ const STEP_BYTES: u64 = 64 << 20;
 
 impl Fetching<'_> {
     pub(super) async fn bring_local(&self, store: &Store) -> Result<Manifest, Failure> {
+        self.attempt.works_on(store.id());
         let replica = replica_id(self.input.sector, self.input, store);
         // A move changes nothing in what it brings; every other task may.
         let link = self.attempt.assignment.task == TaskKind::Fetch;
