@@ -36,6 +36,9 @@ sp_worker::worker_settings! {
         /// Take AP: write pieces into sectors [default: true]
         #[arg(long, env = "SP_SEALING_WORKER_ADDPIECE", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         addpiece: bool,
+        /// Take DC: compute commitments of pieces that are in no sector [default: as --addpiece]
+        #[arg(long, env = "SP_SEALING_WORKER_DATA_CID", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        data_cid: bool,
         /// Take PC1: label the layers [default: true]
         #[arg(long, env = "SP_SEALING_WORKER_PRECOMMIT1", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         precommit1: bool,
@@ -113,7 +116,10 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
 /// The tasks that are switched on, and those that every sealing worker takes.
 fn tasks(settings: &Settings) -> Vec<TaskKind> {
     let default = !settings.no_default.unwrap_or(false);
+    // As in Lotus: who packs pieces can say what they come to.
+    let data_cid = settings.data_cid.or(settings.addpiece);
     let optional = [
+        (data_cid, TaskKind::DataCid),
         (settings.addpiece, TaskKind::AddPiece),
         (settings.precommit1, TaskKind::PreCommit1),
         (settings.precommit2, TaskKind::PreCommit2),
@@ -163,6 +169,7 @@ fn lotus() -> anyhow::Result<Settings> {
         no_swap: flag("NO_SWAP")?,
         parallel_fetch_limit: lotus_value(PREFIX, "PARALLEL_FETCH_LIMIT")?,
         addpiece: flag("ADDPIECE")?,
+        data_cid: flag("DATA_CID")?,
         precommit1: flag("PRECOMMIT1")?,
         precommit2: flag("PRECOMMIT2")?,
         commit: flag("COMMIT")?,
@@ -199,12 +206,14 @@ mod tests {
     fn task_flags_switch_on_and_off() {
         let always = ["C1", "FIN", "PR1", "FRU", "GET"];
         let with = |tasks: &[&'static str]| [tasks, &always].concat();
-        assert_eq!(chosen(&[]), with(&["AP", "PC1", "PC2", "C2", "UNS", "RU", "PR2", "GSK"]));
+        assert_eq!(chosen(&[]), with(&["DC", "AP", "PC1", "PC2", "C2", "UNS", "RU", "PR2", "GSK"]));
         let off = ["--addpiece=false", "--commit=false", "--prove-replica-update2=false"];
         assert_eq!(chosen(&off), with(&["PC1", "PC2", "UNS", "RU", "GSK"]));
         assert_eq!(chosen(&["--no-default", "--precommit1"]), with(&["PC1"]));
+        assert_eq!(chosen(&["--no-default", "--data-cid"]), with(&["DC"]));
+        assert_eq!(chosen(&["--no-default", "--addpiece", "--data-cid=false"]), with(&["AP"]));
         let snap = ["--no-default", "--addpiece=true", "--replica-update", "--regen-sector-key"];
-        assert_eq!(chosen(&snap), with(&["AP", "RU", "GSK"]));
+        assert_eq!(chosen(&snap), with(&["DC", "AP", "RU", "GSK"]));
         assert!(ALWAYS.iter().all(|task| task.always_on()));
     }
 

@@ -1,4 +1,4 @@
-//! `sectors add` and `sectors unseal` against a data port that breaks transfers and damages bytes.
+//! `sectors add`, `sectors unseal` and `sealing data-cid` against a data port that breaks transfers and damages bytes.
 // Tests run real processes on the real disk.
 #![allow(clippy::unwrap_used, clippy::disallowed_methods)]
 
@@ -29,6 +29,30 @@ async fn an_upload_goes_on_where_it_broke() {
         assert!(state.received == data);
         assert_eq!(state.calls.iter().filter(|call| *call == "UploadPiece").count(), 2);
     });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_commitment_is_asked_for_again_when_the_scheduler_has_forgotten_it() {
+    let cluster = Cluster::start().await;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("piece");
+    let data = bytes(3 * MIB + 17);
+    std::fs::write(&file, &data).unwrap();
+    cluster.with(|state| (state.forgets, state.break_after) = (true, Some(MIB)));
+    let ran = cluster.ctl(&["sealing", "data-cid", file.to_str().unwrap()]).await;
+    assert_eq!(ran.code, 0, "{}", ran.err);
+    assert_eq!(ran.out, "baga6ea4seaqaobyha4dqobyha4dqobyha4dqobyha4dqobyha4dqobyha4dqoby   4194304\n");
+    assert!(ran.err.contains("has forgotten the task"), "{}", ran.err);
+    let count = |calls: &[String], verb: &str| calls.iter().filter(|call| *call == verb).count();
+    cluster.with(|state| {
+        assert!(state.received == data);
+        assert_eq!((count(&state.calls, "DataCid"), count(&state.calls, "UploadPiece")), (2, 2));
+        assert_eq!(state.aborted, ["9"], "nothing of the first one is left");
+    });
+    let refused = ("DataCid", (tonic::Code::InvalidArgument, "SP-BAD-REQUEST", "3000 bytes are no padded size"));
+    cluster.with(|state| state.failures.extend([refused]));
+    let ran = cluster.ctl(&["sealing", "data-cid", file.to_str().unwrap(), "3000"]).await;
+    assert!(ran.code == 2 && ran.err.contains("no padded size"), "{}: {}", ran.code, ran.err);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -65,6 +65,7 @@ fn dispatch(options: Options, request: &ExecRequest) -> Result<Outcome, Refused>
     let op = request.op.as_ref().ok_or(WireError::Missing("op"))?;
     match op {
         Op::AddPiece(op) => sealing::add_piece(&context(request)?, op),
+        Op::DataCid(op) => sealing::data_cid(op),
         Op::PreCommit1(op) => sealing::pre_commit_1(&context(request)?, op),
         Op::PreCommit2(op) => sealing::pre_commit_2(&context(request)?, op),
         Op::Commit1(op) => sealing::commit_1(&context(request)?, op),

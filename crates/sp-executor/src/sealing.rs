@@ -1,14 +1,14 @@
-//! Requests of the sealing pipeline, AP to UNS, and reads out of unsealed files.
+//! Requests of the sealing pipeline, AP to UNS, DC beside it, and reads out of unsealed files.
 
 use std::fs::{self, File};
 use std::io::{self, BufReader};
 use std::path::Path;
 
 use proofs_core::stages::{self, SealCommitments, SectorContext};
-use sp_proto::convert::{WireError, bytes32};
+use sp_proto::convert::{WireError, bytes32, required};
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{
-    AddPieceOutput, ExecAddPiece, ExecCommit1, ExecCommit2, ExecFinalize, ExecPreCommit1, ExecPreCommit2,
+    AddPieceOutput, ExecAddPiece, ExecCommit1, ExecCommit2, ExecDataCid, ExecFinalize, ExecPreCommit1, ExecPreCommit2,
     ExecReadPiece, ExecUnseal, NoOutput, Piece, PieceToPack, PreCommit1Output, PreCommit2Output, ProofOutput,
 };
 use sp_types::{Commitment, ErrorCode, PieceInfo};
@@ -38,6 +38,14 @@ pub(crate) fn add_piece(context: &SectorContext, op: &ExecAddPiece) -> Result<Ou
     sync_tree(out)?;
     let pieces = pieces.into_iter().map(Piece::from).collect();
     Ok(Outcome::AddPiece(AddPieceOutput { pieces, comm_d: comm_d.0.to_vec() }))
+}
+
+pub(crate) fn data_cid(op: &ExecDataCid) -> Result<Outcome, Refused> {
+    let ExecDataCid { source, piece } = op;
+    let PieceToPack { data_bytes, padded_bytes } = required("piece", piece.as_ref())?;
+    let mut source = BufReader::with_capacity(1 << 20, open("DC", source)?);
+    let piece = stages::data_cid(&mut source, *data_bytes, *padded_bytes)?;
+    Ok(Outcome::DataCid(piece.into()))
 }
 
 pub(crate) fn pre_commit_1(context: &SectorContext, op: &ExecPreCommit1) -> Result<Outcome, Refused> {

@@ -71,7 +71,7 @@ impl Core {
         live.asked = now;
         let Some((sector, outputs, lock)) = self.attempt(id).and_then(|a| {
             let task = self.tasks.get(&id.task)?;
-            Some((task.sector, a.outputs.clone(), self.lock_of_attempt(a)))
+            Some((task.sector.unwrap_or_default(), a.outputs.clone(), self.lock_of_attempt(a)))
         }) else {
             return;
         };
@@ -198,9 +198,7 @@ impl Core {
         let sent = self.live.remove(&id).is_some_and(|l| l.sent.is_some());
         self.raise_fence(id.task);
         self.release_uncovered(id);
-        if let Some(task) = self.tasks.get(&id.task) {
-            self.untidy.insert(task.sector);
-        }
+        self.untidy.extend(self.tasks.get(&id.task).and_then(|task| task.sector));
         self.dirty.tasks.insert(id.task);
         let hears = self.hears(&attempt.worker);
         Some((attempt.worker, sent && hears))
@@ -249,7 +247,7 @@ impl Core {
         self.dirty.relief |= task.kind == TaskKind::PreCommit2;
         self.hints.remove(&id);
         self.out.tasks.insert(id);
-        self.untidy.insert(task.sector);
+        self.untidy.extend(task.sector);
         if let Some(fence) = self.fences.get(&id) {
             self.over.insert((fence.since, id));
         }
@@ -323,7 +321,7 @@ impl Core {
     /// Is everybody there who should have the task's inputs? If not, that one cannot read them proves nothing.
     fn all_holders_there(&self, id: TaskId) -> bool {
         let Some(task) = self.tasks.get(&id) else { return false };
-        let Some(sector) = self.sectors.get(&task.sector) else { return false };
+        let Some(sector) = self.sector_of(task) else { return false };
         let files = self.inputs_of(sector, task.kind).unwrap_or_default();
         self.facts.connected
             && files.iter().all(|f| {
@@ -332,11 +330,10 @@ impl Core {
             })
     }
 
-    /// A stored task that its sector does not ask for is of no use to anybody.
+    /// A stored task that its sector does not ask for is of no use to anybody; nor is a DC of before a restart.
     pub(crate) fn drop_unwanted_tasks(&mut self) {
-        let wanted = |task: &Task| self.sectors.get(&task.sector).is_some_and(|s| s.wants(task.kind));
-        let unwanted: Vec<TaskId> = self.tasks.values().filter(|t| !wanted(t)).map(|t| t.id).collect();
-        unwanted.into_iter().for_each(|id| self.end_task(id, None, "its sector does not need it any more"));
+        let unwanted: Vec<TaskId> = self.tasks.values().filter(|t| !self.is_wanted(t)).map(|t| t.id).collect();
+        unwanted.into_iter().for_each(|id| self.end_task(id, None, "nobody needs it any more"));
     }
 
     pub(crate) fn postpone(&mut self, id: TaskId, wait_ms: u64, reason: String) {

@@ -8,6 +8,7 @@ use crate::account::HostAccount;
 use crate::chain::ChainWait;
 use crate::config::Config;
 use crate::control::Asides;
+use crate::data_cid::DataCid;
 use crate::effect::Effect;
 use crate::event::{Event, RequestId, TaskDone};
 use crate::facts::{Facts, Replica};
@@ -47,6 +48,7 @@ pub struct Core {
     pub(crate) facts: Facts,
     pub(crate) chain: BTreeMap<u64, ChainWait>,
     pub(crate) posts: BTreeMap<RequestId, PostJob>,
+    pub(crate) data_cids: BTreeMap<TaskId, DataCid>,
     pub(crate) untidy: BTreeSet<u64>,
     pub(crate) homes: Homes,
     pub(crate) partitions: Partitions,
@@ -218,6 +220,7 @@ impl Core {
             facts: Facts::default(),
             chain: BTreeMap::new(),
             posts: BTreeMap::new(),
+            data_cids: BTreeMap::new(),
             untidy: BTreeSet::new(),
             homes: Homes::default(),
             partitions: Partitions::default(),
@@ -297,7 +300,7 @@ impl Core {
         for task in self.tasks.values() {
             self.lookup.add_task(task);
             self.dirty.tasks.insert(task.id);
-            self.classes.extend(self.sectors.get(&task.sector).map(|s| (task.kind, s.seal_proof)));
+            self.classes.extend(self.class_of(task));
             let reserving = task.attempts.iter().filter(|a| a.state == AttemptState::Reserving);
             for slot in reserving.flat_map(|a| &a.outputs) {
                 *self.asked.entry(slot.store.clone()).or_default() += slot.reserved_bytes;

@@ -160,7 +160,7 @@ impl Core {
         let part = |gpus: &[GpuShare]| gpus.iter().find(|gpu| gpu.id == *id).map(|gpu| gpu.share);
         let sealing = self.lookup.on_host(host).filter(|id| self.computes(id)).filter_map(|attempt| {
             let (attempt, task) = (self.attempt(attempt)?, self.tasks.get(&attempt.task)?);
-            Some(format!("{} of sector {}, task {}: {:.2}", task.kind, task.sector, task.id, part(&attempt.gpus)?))
+            Some(format!("{} of {}, task {}: {:.2}", task.kind, self.subject_of(task), task.id, part(&attempt.gpus)?))
         });
         let tries = self.posts.values().flat_map(|job| job.running()).filter(|(_, run)| run.host == *host);
         let proving = tries.filter_map(|(kind, run)| Some(format!("{kind}: {:.2}", part(&run.gpus)?)));

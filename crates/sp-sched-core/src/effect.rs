@@ -6,6 +6,7 @@ use sp_types::{
     Randomness, RegisteredSealProof, ReplicaId, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
 };
 
+use crate::data_cid::DataCidState;
 use crate::event::RequestId;
 use crate::model::{FenceRow, OutputSlot, RowChange, UnixMs};
 
@@ -61,6 +62,10 @@ pub enum Reply {
     Failed { code: ErrorCode, message: String },
     /// Sectors that were made (pledge, add).
     Sectors(Vec<u64>),
+    /// DataCid: its task, and the padded size of the piece.
+    DataCid { task: TaskId, padded_bytes: u64 },
+    /// GetDataCid.
+    DataCidState(DataCidState),
     /// Unseal: true when an unsealed copy exists already.
     Unsealing { ready: bool },
     /// ReleaseUnsealed: replicas whose deletion was ordered.
@@ -126,7 +131,7 @@ pub struct Assignment {
     pub attempt: AttemptId,
     /// Kind.
     pub task: TaskKind,
-    /// Sector (the first one for PoSt).
+    /// Sector (the first one for PoSt; 0 for DC, which is about none).
     pub sector: u64,
     /// Whose its outputs are, of the sectors that have had this number.
     pub origin: Option<Origin>,
@@ -170,6 +175,8 @@ pub enum TaskParams {
     Pledge,
     /// AP of an upload of `data_bytes`. `pieces`: length and padded size of each, in the order of the upload.
     AddPiece { data_bytes: u64, data_digest: [u8; 32], ticket: String, pieces: Vec<(u64, u64)> },
+    /// DC.
+    DataCid { data_bytes: u64, data_digest: [u8; 32], ticket: String, padded_bytes: u64 },
     /// PC1.
     PreCommit1 { ticket: [u8; 32], pieces: Vec<PieceInfo> },
     /// PC2.

@@ -6,7 +6,7 @@ use sp_types::{
     Randomness, ReplicaId, ResourceTable, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
-use crate::data::SectorData;
+use crate::data::{PieceData, SectorData};
 pub use crate::import::{Import, SectorRecord};
 pub use sp_types::Phase;
 
@@ -83,6 +83,10 @@ pub enum Request {
     Pledge { count: u32, priority: Option<i64> },
     /// Make a sector of pieces.
     AddPiece { data: SectorData, priority: Option<i64> },
+    /// Compute the commitment of a piece that is for no sector, padded to this size or to the smallest that holds it.
+    DataCid { data: PieceData, padded_bytes: Option<u64> },
+    /// How far the commitment of a piece is, for whoever waits for it.
+    GetDataCid { task: TaskId },
     /// Put pieces in place of the zeros of an Available sector. Asked again with the same pieces it changes nothing.
     Snap { sector: u64, data: SectorData, priority: Option<i64> },
     /// Make a proven CC sector Available for an update.
@@ -223,6 +227,8 @@ pub enum TaskOutput {
     PreCommit2 { comm_r: Commitment, comm_d: Commitment },
     /// RU.
     ReplicaUpdate { comm_r: Commitment, comm_d: Commitment },
+    /// DC.
+    DataCid(PieceInfo),
     /// C2, PR2. Counts only after the verifier's yes.
     Proof { proof: Vec<u8> },
     /// WDP, WNP, check. The proof counts only after the verifier's yes.

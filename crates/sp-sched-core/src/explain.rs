@@ -127,7 +127,8 @@ impl Core {
         let run_ms = self.learned.expected_ms(class.0, class.1.size, &worker.reg.host);
         let samples = self.learned.duration(class.0, class.1.size, &worker.reg.host).map_or(0, |e| e.samples);
         let missing: Vec<_> = need.into_iter().flat_map(|n| &n.inputs).collect();
-        let missing: Vec<_> = missing.into_iter().filter(|f| !self.holds(&worker.reg.worker, task.sector, f)).collect();
+        let number = task.sector.unwrap_or_default();
+        let missing: Vec<_> = missing.into_iter().filter(|f| !self.holds(&worker.reg.worker, number, f)).collect();
         let refusal = need.and_then(|need| self.refusal(task, need, worker));
         Verdict {
             worker: worker.reg.worker.clone(),
@@ -137,7 +138,7 @@ impl Core {
             expected_ms: run_ms as u64,
             samples,
             missing_bytes: missing.iter().map(|f| f.size_bytes).sum(),
-            fetch_ms: self.fetch_ms(task.sector, &missing, &worker.reg.host) as u64,
+            fetch_ms: self.fetch_ms(number, &missing, &worker.reg.host) as u64,
             failures: self.failures_on(task.id, &worker.reg.worker),
             code: refusal.as_ref().map_or("", |r| r.code),
             amounts: refusal.as_ref().and_then(|r| r.amounts),

@@ -184,7 +184,7 @@ impl Core {
         let removing = self.sectors.values().filter(|s| s.state.is_gone() && s.state != SectorState::Removed);
         self.untidy.extend(removing.map(|s| s.number));
         let moves = self.tasks.values().filter(|t| t.kind == TaskKind::Fetch);
-        self.untidy.extend(moves.map(|t| t.sector));
+        self.untidy.extend(moves.filter_map(|t| t.sector));
         for fence in self.fences.values() {
             self.out.push(Effect::Fence(fence.row));
         }

@@ -33,7 +33,7 @@ impl Core {
         let finished = Finished {
             attempt: tried.attempt,
             kind: job.kind.task(),
-            sector: part.sectors.first().map_or(0, |(number, ..)| *number),
+            sector: part.sectors.first().map(|(number, ..)| *number),
             worker: tried.worker.clone(),
             worker_name: self.worker_name(&tried.worker),
             queued: job.started,

@@ -31,8 +31,8 @@ impl Core {
             check!(Law::L5, ends_before_live(ended, lowest), "task {id}: ended up to {ended}, {lowest:?} lives");
             let room = bounded(task.attempts.len(), self.config.attempts_limit);
             check!(Law::L12, room, "task {id} has {} attempts", task.attempts.len());
-            let wanted = self.sectors.get(&task.sector).is_some_and(|s| s.wants(task.kind));
-            check!(Law::L2, wanted, "task {id} ({}) of sector {} is not wanted any more", task.kind, task.sector);
+            let of = task.sector;
+            check!(Law::L2, self.is_wanted(task), "task {id} ({}) of sector {of:?} is not wanted any more", task.kind);
             let known = task.attempts.iter().all(|a| self.live.contains_key(&a.id));
             check!(Law::L5, known, "task {id} has an attempt that memory has forgotten");
         }
@@ -45,6 +45,7 @@ impl Core {
         let attempts: usize = self.tasks.values().map(|t| t.attempts.len()).sum();
         check!(Law::L5, self.live.len() == attempts, "{} attempts in memory, {attempts} in rows", self.live.len());
         check!(Law::L12, self.sectors.values().all(|s| bounded(s.log.len(), 1_000)), "a sector's log is too long");
+        check!(Law::L12, self.data_cids_are_bounded(), "{} commitments are asked for", self.data_cids.len());
         let fences = self.fences.keys().filter(|id| !self.tasks.contains_key(id)).count();
         check!(Law::L12, bounded(fences, self.config.fences_limit), "{fences} fences of tasks that are over");
     }

@@ -5,10 +5,11 @@
 //!
 //! `core` holds the state and takes events apart; `queue`, `place` and `account` decide who gets what; `attempts` and
 //! `results` are the life of a task given away; `pipeline`, `recover`, `snap` and `remove` are the life of a sector;
-//! `post` is the other scheduler.
+//! `post` is the other scheduler, `data_cid` the one kind of task that is about no sector.
 #![forbid(unsafe_code)]
 
 pub mod data;
+pub mod data_cid;
 pub mod effect;
 pub mod event;
 pub mod model;

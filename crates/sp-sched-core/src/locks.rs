@@ -15,7 +15,8 @@ use crate::sector::output_kinds;
 impl Core {
     /// Does anything that works on the sector, or is bound to, stand in the way of the task?
     pub(crate) fn may_lock(&self, task: &Task, need: &Need) -> Result<(), Refusal> {
-        let others = self.tasks_of(task.sector).filter(|other| other.id != task.id);
+        let others =
+            task.sector.into_iter().flat_map(|number| self.tasks_of(number)).filter(|other| other.id != task.id);
         let mut wanted = None;
         for other in others {
             let Some(theirs) = self.lock_held_by(other) else { continue };
@@ -45,7 +46,8 @@ impl Core {
         let granted = granted.filter(|(_, attempt)| attempt.state == AttemptState::Granted);
         let present = |(task, attempt): (&Task, &Attempt)| {
             let (outputs, lock) = (attempt.outputs.clone(), self.lock_of_attempt(attempt));
-            Effect::Reserve { attempt: attempt.id, sector: task.sector, outputs, lock, presented: true }
+            let sector = task.sector.unwrap_or_default();
+            Effect::Reserve { attempt: attempt.id, sector, outputs, lock, presented: true }
         };
         let all: Vec<Effect> = granted.map(present).collect();
         all.into_iter().for_each(|effect| self.out.push(effect));
@@ -54,7 +56,7 @@ impl Core {
 
     /// A task of the sector has let go of its files: others may have waited for them.
     pub(crate) fn wake_others(&mut self, id: TaskId) {
-        let Some(sector) = self.tasks.get(&id).map(|task| task.sector) else { return };
+        let Some(sector) = self.tasks.get(&id).and_then(|task| task.sector) else { return };
         let others: Vec<TaskId> = self.tasks_of(sector).map(|t| t.id).filter(|other| *other != id).collect();
         self.dirty.tasks.extend(others.into_iter().filter(|other| !self.bound.contains_key(other)));
     }
@@ -69,7 +71,7 @@ impl Core {
     }
 
     fn lock_for(&self, task: &Task, outputs: FileKindSet) -> FileLock {
-        let inputs = match (task.kind, self.sectors.get(&task.sector)) {
+        let inputs = match (task.kind, self.sector_of(task)) {
             // A move takes what it brings.
             (TaskKind::Fetch, _) => outputs,
             (kind, Some(sector)) => FileKindSet::of(sector.input_kinds(kind)),

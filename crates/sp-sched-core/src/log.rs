@@ -17,7 +17,8 @@ impl Core {
     /// A log entry about an attempt: `PC1 orphaned`.
     pub(crate) fn log_attempt(&mut self, id: AttemptId, what: &str, message: &str) {
         let Some(task) = self.tasks.get(&id.task) else { return };
-        let (number, event) = (task.sector, format!("{} {what}", task.kind));
+        let Some(number) = task.sector else { return };
+        let event = format!("{} {what}", task.kind);
         let entry = LogEntry { event, message: message.to_owned(), ..self.entry_of(id) };
         self.log_entry(number, entry);
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use sp_types::{AttemptId, HostId, TaskId, WorkerId};
 
 use crate::core::Core;
-use crate::model::{Attempt, Task};
+use crate::model::{Attempt, Sector, Task};
 
 /// The indexes. Whoever changes the rows of tasks changes them here.
 #[derive(Debug, Clone, Default)]
@@ -29,15 +29,19 @@ pub(crate) fn drop_from<K: Ord, V: Ord>(map: &mut BTreeMap<K, BTreeSet<V>>, key:
 
 impl Lookup {
     pub(crate) fn add_task(&mut self, task: &Task) {
-        self.by_sector.entry(task.sector).or_default().push(task.id);
+        if let Some(sector) = task.sector {
+            self.by_sector.entry(sector).or_default().push(task.id);
+        }
         task.attempts.iter().for_each(|a| self.add_attempt(a));
     }
 
     pub(crate) fn drop_task(&mut self, task: &Task) {
-        if let Some(ids) = self.by_sector.get_mut(&task.sector) {
+        if let Some(sector) = task.sector
+            && let Some(ids) = self.by_sector.get_mut(&sector)
+        {
             ids.retain(|id| *id != task.id);
             if ids.is_empty() {
-                self.by_sector.remove(&task.sector);
+                self.by_sector.remove(&sector);
             }
         }
         task.attempts.iter().for_each(|a| self.drop_attempt(a));
@@ -91,6 +95,19 @@ impl Lookup {
 }
 
 impl Core {
+    /// The sector of a task; none where it is gone, and where the task is about none.
+    pub(crate) fn sector_of(&self, task: &Task) -> Option<&Sector> {
+        self.sectors.get(&task.sector?)
+    }
+
+    /// Is the task still of use to somebody?
+    pub(crate) fn is_wanted(&self, task: &Task) -> bool {
+        match task.sector {
+            Some(_) => self.sector_of(task).is_some_and(|sector| sector.wants(task.kind)),
+            None => self.data_cid_is_wanted(task.id),
+        }
+    }
+
     /// Tasks of a sector, oldest first.
     pub(crate) fn tasks_of(&self, sector: u64) -> impl Iterator<Item = &Task> {
         self.lookup.task_ids(sector).filter_map(|id| self.tasks.get(&id))

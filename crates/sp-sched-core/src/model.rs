@@ -149,15 +149,15 @@ pub struct LogEntry {
     pub message: String,
 }
 
-/// A unit of work of a sector that is durable (PoSt work lives in memory: it is asked for again).
+/// A unit of work that is durable (PoSt work lives in memory: it is asked for again).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Task {
     /// Id.
     pub id: TaskId,
     /// Kind.
     pub kind: TaskKind,
-    /// Sector.
-    pub sector: u64,
+    /// Sector; none for DC, which is about a piece that is in none.
+    pub sector: Option<u64>,
     /// Higher goes first.
     pub priority: i64,
     /// When it was queued.
@@ -175,6 +175,22 @@ pub struct Task {
 }
 
 impl Task {
+    /// One that is queued now.
+    pub(crate) fn new(id: TaskId, kind: TaskKind, sector: Option<u64>, priority: i64, now: UnixMs) -> Self {
+        Self {
+            id,
+            kind,
+            sector,
+            priority,
+            queued: now,
+            not_before: now,
+            attempts: Vec::new(),
+            last_number: 0,
+            failures: 0,
+            last_error: String::new(),
+        }
+    }
+
     /// For a row that was just read: the machine's clock may have been set back since it was written, and a wait of
     /// seconds must not become one of hours by that.
     pub(crate) fn fit_clock(&mut self, now: UnixMs, longest_wait_ms: u64) {
@@ -199,7 +215,7 @@ pub struct Attempt {
     pub outputs: Vec<OutputSlot>,
     /// When it was made.
     pub created: UnixMs,
-    /// What an uploader must show (AP of data only).
+    /// What an uploader must show (AP of data and DC only).
     pub upload_ticket: String,
     /// It brings its inputs and waits for room before it computes.
     pub held: bool,
@@ -216,8 +232,8 @@ pub struct Finished {
     pub attempt: AttemptId,
     /// Kind of its task.
     pub kind: TaskKind,
-    /// Sector (the first one for PoSt).
-    pub sector: u64,
+    /// Sector (the first one for PoSt); none for DC.
+    pub sector: Option<u64>,
     /// Who had it.
     pub worker: WorkerId,
     /// Name of it.

@@ -7,7 +7,7 @@ use sp_types::{ByteSize, FileKind, StoreId, TaskKind, WorkerId, may_be_fetched};
 use crate::core::Core;
 use crate::event::StoreFact;
 use crate::explain::Refusal;
-use crate::model::{OutputSlot, Sector, SectorFile};
+use crate::model::{OutputSlot, Sector, SectorFile, Task};
 use crate::pipeline::output_kinds;
 use crate::place::{Need, names};
 
@@ -59,7 +59,21 @@ impl<'a> Room<'a> {
 }
 
 impl Core {
-    pub(crate) fn choose_outputs(
+    /// Where the task may write on this worker.
+    pub(crate) fn outputs_for(
+        &self,
+        task: &Task,
+        need: &Need,
+        worker: &WorkerId,
+        missing: &[&SectorFile],
+    ) -> Result<Vec<OutputSlot>, Refusal> {
+        let Some(number) = task.sector else { return self.room_for_upload(task.id, worker) };
+        let sector = self.sectors.get(&number);
+        let sector = sector.ok_or_else(|| Refusal::new("gone", "its sector is gone".to_owned()))?;
+        self.choose_outputs(sector, need, worker, missing)
+    }
+
+    fn choose_outputs(
         &self,
         sector: &Sector,
         need: &Need,
@@ -71,30 +85,24 @@ impl Core {
         if kinds.is_empty() && kind != TaskKind::Fetch {
             return Ok(Vec::new());
         }
-        let own: Vec<&StoreFact> = self.facts.store_ids_of(worker).filter_map(|id| self.facts.store(id)).collect();
-        if own.is_empty() {
-            return Err(Refusal::new("store", "has no store".to_owned()));
-        }
         if kind == TaskKind::Fetch {
-            return self.choose_homes(sector, need, own);
+            return self.choose_homes(sector, need, self.own_stores(worker)?);
         }
         let in_place = trims(kind);
         let bytes = |kind: FileKind| match in_place {
             true => kind.finalized_bytes(proof.size.bytes()),
             false => kind.sealing_bytes(proof.size.bytes()),
         };
-        // What has to be fetched lies in the work directory of the same store meanwhile.
-        let fetched_bytes: u64 = missing.iter().map(|f| f.size_bytes).sum();
+        // What has to be fetched, or is uploaded, lies in the work directory of the same store meanwhile.
+        let uploaded_bytes =
+            if kind == TaskKind::AddPiece { sector.upload().map(|(data, _)| data.data_bytes()) } else { None };
+        let fetched_bytes = missing.iter().map(|f| f.size_bytes).sum::<u64>() + uploaded_bytes.unwrap_or(0);
         let total = kinds.iter().map(|k| bytes(*k)).sum::<u64>() + fetched_bytes;
-        let usable = |s: &&StoreFact| match in_place {
+        let usable = |s: &StoreFact| match in_place {
             true => self.holds_all(need, &s.id),
             false => s.can_seal && kinds.iter().all(|k| self.may_lie_on(s, *k)),
         };
-        let healthy: Vec<&StoreFact> = own.into_iter().filter(usable).filter(|s| s.healthy).collect();
-        if healthy.is_empty() {
-            let text = format!("no healthy store that takes {}", names(kinds.iter().copied()));
-            return Err(Refusal::new("store", text));
-        }
+        let healthy = self.healthy_stores(worker, kinds, usable)?;
         let healthy = self.in_groups(need.sector, missing, healthy)?;
         let in_the_way = |id: &StoreId| self.has_leftover(sector, kinds, id);
         let best = Room::of(self).best(healthy, total, |_| false, in_the_way);
@@ -134,6 +142,27 @@ impl Core {
             return Err(Refusal::new("group", text));
         }
         Ok(may)
+    }
+
+    fn own_stores(&self, worker: &WorkerId) -> Result<Vec<&StoreFact>, Refusal> {
+        let own: Vec<&StoreFact> = self.facts.store_ids_of(worker).filter_map(|id| self.facts.store(id)).collect();
+        if own.is_empty() { Err(Refusal::new("store", "has no store".to_owned())) } else { Ok(own) }
+    }
+
+    /// Stores of the worker that are well and of use for these kinds.
+    pub(crate) fn healthy_stores(
+        &self,
+        worker: &WorkerId,
+        kinds: &[FileKind],
+        is_usable: impl Fn(&StoreFact) -> bool,
+    ) -> Result<Vec<&StoreFact>, Refusal> {
+        let mut own = self.own_stores(worker)?;
+        own.retain(|store| store.healthy && is_usable(store));
+        if own.is_empty() {
+            let text = format!("no healthy store that takes {}", names(kinds.iter().copied()));
+            return Err(Refusal::new("store", text));
+        }
+        Ok(own)
     }
 
     /// Space that was asked for or promised and that the store's figures cannot know of yet.

@@ -4,13 +4,16 @@ use sp_types::{AttemptId, Commitment, FileKind, TaskId, TaskKind, WorkerId};
 
 use crate::core::Core;
 use crate::effect::{Assignment, InputFile, TaskParams};
-use crate::model::{Sector, SectorFile, Update};
+use crate::model::{Attempt, Sector, SectorFile, Task, Update};
 
 impl Core {
     /// Does the task wait for bytes that an operator sends?
     pub(crate) fn wants_upload(&self, id: TaskId) -> bool {
-        let Some(task) = self.tasks.get(&id).filter(|t| t.kind == TaskKind::AddPiece) else { return false };
-        self.sectors.get(&task.sector).is_some_and(|s| s.upload().is_some())
+        let Some(task) = self.tasks.get(&id) else { return false };
+        match task.kind {
+            TaskKind::AddPiece => self.sector_of(task).is_some_and(|s| s.upload().is_some()),
+            kind => kind == TaskKind::DataCid,
+        }
     }
 
     /// Files that the task reads: the roots that count. The error names the kind that the sector does not have.
@@ -31,27 +34,38 @@ impl Core {
         let gone = || "the task is gone".to_owned();
         let task = self.tasks.get(&id.task).ok_or_else(gone)?;
         let attempt = self.attempt(id).ok_or_else(gone)?;
-        let sector = self.sectors.get(&task.sector).ok_or_else(gone)?;
+        let (origin, seal_proof, inputs, params) = match task.sector {
+            None => (None, self.data_cid_proof(), Vec::new(), self.data_cid_params(task.id, &attempt.upload_ticket)?),
+            Some(_) => {
+                let sector = self.sector_of(task).ok_or_else(gone)?;
+                let params = self.task_params(sector, task.kind, &attempt.upload_ticket)?;
+                (sector.origin, sector.seal_proof, self.input_files(sector, task, attempt)?, params)
+            }
+        };
+        Ok(Assignment {
+            attempt: id,
+            task: task.kind,
+            sector: task.sector.unwrap_or_default(),
+            origin,
+            seal_proof,
+            inputs,
+            outputs: attempt.outputs.clone(),
+            params,
+            time_limit_ms: self.config.time_limit_ms(task.kind),
+            hold: attempt.held,
+            gpus: attempt.gpus.clone(),
+            group: attempt.group.clone(),
+        })
+    }
+
+    fn input_files(&self, sector: &Sector, task: &Task, attempt: &Attempt) -> Result<Vec<InputFile>, String> {
         let files = match task.kind {
             // Meanwhile other files may be where they do not belong.
             TaskKind::Fetch => attempt.outputs.iter().map(|o| sector.file(o.kind).cloned().ok_or(o.kind)).collect(),
             kind => self.inputs_of(sector, kind),
         };
         let files: Vec<SectorFile> = files.map_err(|kind| format!("the sector has no {kind} file"))?;
-        Ok(Assignment {
-            attempt: id,
-            task: task.kind,
-            sector: task.sector,
-            origin: sector.origin,
-            seal_proof: sector.seal_proof,
-            inputs: files.iter().map(|f| self.input_file(task.sector, f, &attempt.worker)).collect(),
-            outputs: attempt.outputs.clone(),
-            params: self.task_params(sector, task.kind, &attempt.upload_ticket)?,
-            time_limit_ms: self.config.time_limit_ms(task.kind),
-            hold: attempt.held,
-            gpus: attempt.gpus.clone(),
-            group: attempt.group.clone(),
-        })
+        Ok(files.iter().map(|f| self.input_file(sector.number, f, &attempt.worker)).collect())
     }
 
     fn task_params(&self, sector: &Sector, kind: TaskKind, upload_ticket: &str) -> Result<TaskParams, String> {

@@ -74,20 +74,8 @@ impl Core {
             return;
         }
         let priority = sector.priority;
-        let (id, now) = (self.next_task_id(), self.now);
-        let task = Task {
-            id,
-            kind,
-            sector: number,
-            priority,
-            queued: now,
-            not_before: now,
-            attempts: Vec::new(),
-            last_number: 0,
-            failures: 0,
-            last_error: String::new(),
-        };
-        self.add_task(task);
+        let id = self.next_task_id();
+        self.add_task(Task::new(id, kind, Some(number), priority, self.now));
     }
 
     /// Ends every task of the sector that its state does not ask for.

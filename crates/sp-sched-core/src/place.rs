@@ -42,6 +42,7 @@ impl Candidate {
 /// What a task needs in files, found out once for all workers.
 #[derive(Debug, Clone)]
 pub(crate) struct Need {
+    /// Of its inputs; says nothing where there are none.
     pub(crate) sector: u64,
     pub(crate) class: Class,
     pub(crate) inputs: Vec<SectorFile>,
@@ -317,7 +318,11 @@ impl Core {
 
     /// What the task reads, or why nobody can read it now.
     pub(crate) fn need(&self, task: &Task) -> Result<Need, String> {
-        let sector = self.sectors.get(&task.sector).ok_or("its sector is gone")?;
+        let Some(number) = task.sector else {
+            // Its data comes from its client.
+            return Ok(Need { sector: 0, class: (task.kind, self.data_cid_proof()), inputs: Vec::new() });
+        };
+        let sector = self.sectors.get(&number).ok_or("its sector is gone")?;
         let inputs = self.inputs_of(sector, task.kind).map_err(|kind| format!("the sector has no {kind} file"))?;
         if let Some(file) = inputs.iter().find(|f| !self.reachable(sector.number, f)) {
             return Err(format!("nobody who is connected has its {} file", file.kind));
@@ -370,7 +375,6 @@ impl Core {
         if worker.row.finish_pipelines && !missing.is_empty() {
             return Err(Refusal::new("cordoned", "is being drained: it fetches nothing more".to_owned()));
         }
-        let sector = self.sectors.get(&task.sector).ok_or_else(|| Refusal::new("gone", "its sector is gone".into()))?;
         let missing_bytes: u64 = missing.iter().map(|f| f.size_bytes).sum();
         let fetch_ms = match self.config.assigner {
             Assigner::Utilization if missing_bytes > 0 => self.fetch_ms(need.sector, &missing, &worker.reg.host),
@@ -378,7 +382,7 @@ impl Core {
         };
         Ok(Candidate {
             worker: id.clone(),
-            outputs: self.choose_outputs(sector, need, id, &missing)?,
+            outputs: self.outputs_for(task, need, id, &missing)?,
             failures: self.failures_on(task.id, id),
             builtin: worker.reg.builtin,
             cost: score.saturating_add(fetch_ms as u64).saturating_add(self.apart_ms(need, worker)),

@@ -17,7 +17,7 @@ pub(crate) type Rank = (bool, Reverse<i64>, i32, u64, TaskId);
 pub(crate) type Class = (TaskKind, RegisteredSealProof);
 
 pub(crate) fn rank(task: &Task) -> Rank {
-    (task.kind.order() >= 0, Reverse(task.priority), task.kind.order(), task.sector, task.id)
+    (task.kind.order() >= 0, Reverse(task.priority), task.kind.order(), task.sector.unwrap_or_default(), task.id)
 }
 
 /// C1 and its like never move data: they run where it lies.
@@ -127,7 +127,10 @@ impl Queue {
 impl Core {
     /// The class of a task; none when its sector is gone.
     pub(crate) fn class_of(&self, task: &Task) -> Option<Class> {
-        Some((task.kind, self.sectors.get(&task.sector)?.seal_proof))
+        match task.sector {
+            Some(number) => Some((task.kind, self.sectors.get(&number)?.seal_proof)),
+            None => Some((task.kind, self.data_cid_proof())),
+        }
     }
 
     /// Puts the task where it belongs: into the queue, behind a timer, or nowhere. True: it is in the queue.
@@ -167,7 +170,7 @@ impl Core {
 
     /// Stores that have an input of the task; whether one worker has them all is judged when it is offered to him.
     fn stores_of_inputs(&self, task: &Task) -> Vec<StoreId> {
-        let Some(sector) = self.sectors.get(&task.sector) else { return Vec::new() };
+        let Some(sector) = self.sector_of(task) else { return Vec::new() };
         let files = self.inputs_of(sector, task.kind).unwrap_or_default();
         let bound = files.iter().filter(|f| stays_with(task.kind, f.kind));
         let replicas = bound.flat_map(|file| self.facts.replicas_of(sector.number, file));
@@ -199,18 +202,7 @@ mod tests {
     use sp_types::TaskKind::*;
 
     fn task(id: u64, kind: TaskKind, sector: u64, priority: i64) -> Task {
-        Task {
-            id: TaskId(id),
-            kind,
-            sector,
-            priority,
-            queued: UnixMs(0),
-            not_before: UnixMs(0),
-            attempts: vec![],
-            last_number: 0,
-            failures: 0,
-            last_error: String::new(),
-        }
+        Task::new(TaskId(id), kind, Some(sector), priority, UnixMs(0))
     }
 
     fn sorted(mut tasks: Vec<Task>) -> Vec<TaskKind> {
@@ -235,6 +227,6 @@ mod tests {
         assert_eq!(sorted(all.clone()), [Fetch, Finalize, AddPiece, Commit1, Commit2, Commit2]);
         let mut tasks = all;
         tasks.sort_by_key(rank);
-        assert_eq!(tasks[4].sector, 1);
+        assert_eq!(tasks[4].sector, Some(1));
     }
 }

@@ -1,10 +1,11 @@
 //! What follows when a phase of a sector fails: again after a growing wait, a step back, or a stop for the operator.
 //! Nothing is ever removed because of a failure count.
 
-use sp_types::{FileKind, SectorState as S, TaskId, TaskKind};
+use sp_types::{ErrorCode, FileKind, SectorState as S, TaskId, TaskKind};
 
 use crate::attempts::LOST_INPUTS;
 use crate::core::Core;
+use crate::event::Failure;
 use crate::model::Sector;
 use crate::sector::is_aside;
 use crate::timers::Bell;
@@ -30,14 +31,14 @@ impl Core {
         let Some(task) = self.task_mut(id) else { return };
         task.failures = task.failures.saturating_add(1);
         let (kind, failures, number) = (task.kind, task.failures, task.sector);
-        if is_aside(kind) {
+        let Some(number) = number.filter(|_| !is_aside(kind)) else {
             // Files never stop belonging where they belong.
             match failures >= self.config.retry_limit && kind != TaskKind::Fetch {
                 true => self.give_up(id, &reason),
                 false => self.postpone(id, self.config.retry_wait_ms(failures), reason),
             }
             return;
-        }
+        };
         if input_failures >= LOST_INPUTS && self.go_back(id, &reason) {
             return;
         }
@@ -139,7 +140,7 @@ impl Core {
     /// was taken too often.
     pub(crate) fn go_back(&mut self, id: TaskId, reason: &str) -> bool {
         let Some(task) = self.tasks.get(&id) else { return false };
-        let Some(sector) = self.sectors.get(&task.sector) else { return false };
+        let Some(sector) = self.sector_of(task) else { return false };
         if sector.wanted_task() != Some(task.kind) || sector.trouble.steps_back >= self.config.go_back_limit {
             return false;
         }
@@ -172,16 +173,21 @@ impl Core {
         here(FileKind::Sealed) && here(FileKind::Cache)
     }
 
-    /// A task has failed for good: its sector waits for the operator. Work aside alone is given up without harm.
+    /// A task has failed for good: its sector waits for the operator. Work aside alone is given up without harm, and who
+    /// waits for a DC is told.
     pub(crate) fn give_up(&mut self, id: TaskId, reason: &str) {
         let Some(task) = self.tasks.get(&id).cloned() else { return };
         self.end_task(id, None, "its task was given up");
+        let Some(number) = task.sector else {
+            let failure = Failure { code: ErrorCode::ExecutorFailed, message: reason.to_owned() };
+            return self.answer_data_cid(id, Err(failure));
+        };
         if is_aside(task.kind) {
-            self.log(task.sector, format!("{} given up", task.kind), reason.to_owned());
+            self.log(number, format!("{} given up", task.kind), reason.to_owned());
             return;
         }
-        let failure = self.sectors.get(&task.sector).and_then(|s| s.at_work().fails_to());
-        self.stop(task.sector, failure.unwrap_or(S::FailedUnrecoverable), reason);
+        let failure = self.sectors.get(&number).and_then(|s| s.at_work().fails_to());
+        self.stop(number, failure.unwrap_or(S::FailedUnrecoverable), reason);
     }
 
     /// No more tries until an operator says so. Who is sealed stays in the failure state; nothing else changes for it.

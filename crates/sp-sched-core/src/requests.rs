@@ -21,6 +21,8 @@ impl Core {
         let answer = match request {
             Request::Pledge { count, priority } => self.pledge(count, priority).map(Some),
             Request::AddPiece { data, priority } => self.add_piece(data, priority).map(Some),
+            Request::DataCid { data, padded_bytes } => self.data_cid(data, padded_bytes).map(Some),
+            Request::GetDataCid { task } => self.get_data_cid(task).map(Some),
             Request::Snap { sector, data, priority } => self.snap(sector, data, priority).map(Some),
             Request::MarkForUpdate { sector } => self.mark_for_update(sector).map(Some),
             Request::AbortUpgrade { sector } => self.abort_upgrade(sector).map(Some),
@@ -189,7 +191,8 @@ impl Core {
         let Some(worker) = self.attempt(id).map(|a| a.worker.clone()) else { return self.abort_post(id.task, why) };
         let task = self.tasks.get(&id.task)?;
         let name = self.worker_name(&worker);
-        let description = format!("job {id}, task {}, sector {}, running on host {name}", task.kind, task.sector);
+        let of = self.subject_of(task);
+        let description = format!("job {id}, task {}, {of}, running on host {name}", task.kind);
         self.log_attempt(id, "aborted", why);
         self.end_attempt(id, why);
         *self.hints.entry(id.task).or_default().here.entry(worker).or_default() += 1;
@@ -199,15 +202,19 @@ impl Core {
 
     fn abort_task(&mut self, id: TaskId, why: &str) -> Option<String> {
         let Some(task) = self.tasks.get(&id) else { return self.abort_post(id, why) };
-        let (kind, number) = (task.kind, task.sector);
+        let (kind, of) = (task.kind, self.subject_of(task));
+        let Some(number) = task.sector else {
+            self.cancel_data_cid(id, why);
+            return Some(format!("job {id}, task {kind}, {of}"));
+        };
         if kind == TaskKind::Fetch {
             let wait_s = self.put_off_move(id, why).div_ceil(1_000);
-            return Some(format!("job {id}, task {kind}, sector {number}; it is tried again in {wait_s} s"));
+            return Some(format!("job {id}, task {kind}, {of}; it is tried again in {wait_s} s"));
         }
         self.give_up(id, why);
         let stopped = self.sectors.get(&number).filter(|s| s.is_stopped());
         let after = stopped.map(|s| format!("; its sector is {}, `sp-ctl sectors retry {number}` goes on", s.state));
-        Some(format!("job {id}, task {kind}, sector {number}{}", after.unwrap_or_default()))
+        Some(format!("job {id}, task {kind}, {of}{}", after.unwrap_or_default()))
     }
 
     fn abort_post(&mut self, task: TaskId, why: &str) -> Option<String> {

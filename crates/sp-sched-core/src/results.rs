@@ -89,6 +89,7 @@ impl Core {
         let fits = matches!(
             (kind, &done.output),
             (TaskKind::AddPiece, TaskOutput::AddPiece { .. })
+                | (TaskKind::DataCid, TaskOutput::DataCid(_))
                 | (TaskKind::PreCommit1, TaskOutput::PreCommit1 { .. })
                 | (TaskKind::PreCommit2, TaskOutput::PreCommit2 { .. })
                 | (TaskKind::Commit1 | TaskKind::Finalize | TaskKind::Unseal | TaskKind::Fetch, TaskOutput::None)
@@ -110,19 +111,23 @@ impl Core {
             return bad(ErrorCode::Internal, format!("the result of {kind} names other files than it makes"));
         }
         for (replica, _) in &done.replicas {
-            let own = replica.sector.miner == self.config.miner && replica.sector.number == task.sector;
+            let own = replica.sector.miner == self.config.miner && Some(replica.sector.number) == task.sector;
             let granted = attempt.outputs.iter().any(|o| o.kind == replica.kind && o.store == replica.store);
             if !own || !granted || replica.root == [0; 32] {
                 let message = format!("the result names {} on {}, which it was not given", replica.kind, replica.store);
                 return bad(ErrorCode::Internal, message);
             }
-            let counts = self.sectors.get(&task.sector).and_then(|s| s.file(replica.kind)).map(|f| f.root);
+            let counts = self.sector_of(task).and_then(|s| s.file(replica.kind)).map(|f| f.root);
             if kind == TaskKind::Fetch && counts != Some(replica.root) {
                 let message = format!("it brought another {} than the one that counts", replica.kind);
                 return bad(ErrorCode::DigestMismatch, message);
             }
         }
-        match self.contradiction(task.sector, &done.output) {
+        let contradiction = match task.sector {
+            Some(number) => self.contradiction(number, &done.output),
+            None => self.data_cid_contradiction(task.id, &done.output),
+        };
+        match contradiction {
             Some((code, message)) => bad(code, message),
             None => Ok(()),
         }
@@ -167,7 +172,11 @@ impl Core {
         let entry = self.entry_of(id);
         self.praise(&attempt.worker, kind);
         self.end_task(id.task, Some(id), "another attempt was first");
-        self.accept(sector, kind, done, &entry);
+        match (sector, done.output) {
+            (Some(number), output) => self.accept(number, kind, TaskDone { output, ..done }, &entry),
+            (None, TaskOutput::DataCid(piece)) => self.answer_data_cid(id.task, Ok(piece)),
+            (None, _) => {}
+        }
         self.acknowledge(&attempt.worker, id);
     }
 
@@ -210,14 +219,14 @@ impl Core {
     }
 
     fn update_to_verify(&self, id: AttemptId, proof: Vec<u8>) -> Result<UpdateToVerify, String> {
-        let sector = self.tasks.get(&id.task).and_then(|t| self.sectors.get(&t.sector)).ok_or("its sector is gone")?;
+        let sector = self.tasks.get(&id.task).and_then(|t| self.sector_of(t)).ok_or("its sector is gone")?;
         let (comm_r_old, comm_r_new, comm_d_new) = update_commitments(sector)?;
         let seal_proof = sector.seal_proof;
         Ok(UpdateToVerify { attempt: id, sector: sector.number, seal_proof, comm_r_old, comm_r_new, comm_d_new, proof })
     }
 
     fn seal_to_verify(&self, id: AttemptId, proof: Vec<u8>) -> Result<SealToVerify, String> {
-        let sector = self.tasks.get(&id.task).and_then(|t| self.sectors.get(&t.sector)).ok_or("its sector is gone")?;
+        let sector = self.tasks.get(&id.task).and_then(|t| self.sector_of(t)).ok_or("its sector is gone")?;
         Ok(SealToVerify {
             attempt: id,
             sector: sector.number,
@@ -243,7 +252,7 @@ impl Core {
             }
             Ok(false) => {
                 let message = "proof refused by the verifier".to_owned();
-                let number = self.tasks.get(&id.task).map(|t| t.sector);
+                let number = self.tasks.get(&id.task).and_then(|t| t.sector);
                 if let Some(sector) = number.and_then(|number| self.sector_mut(number)) {
                     sector.trouble.invalid_proofs = sector.trouble.invalid_proofs.saturating_add(1);
                 }

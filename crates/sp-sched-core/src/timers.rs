@@ -25,6 +25,8 @@ pub(crate) enum Bell {
     Workers,
     /// Something of PoSt.
     Posts,
+    /// Who waits for a DC may be gone.
+    DataCid(TaskId),
     /// A delete is to be ordered again.
     Deletes,
     /// Somebody is no longer put aside.
@@ -112,6 +114,7 @@ impl Core {
                     self.replan = true;
                 }
                 Bell::Again => self.replan = true,
+                Bell::DataCid(id) => self.data_cid_bell(id),
                 Bell::Asides => self.asides_bell(),
                 Bell::Groups => self.groups_bell(),
                 // They are looked at in every step.

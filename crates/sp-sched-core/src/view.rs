@@ -101,8 +101,8 @@ pub struct JobView {
     pub attempt: Option<AttemptId>,
     /// Kind.
     pub task: TaskKind,
-    /// Sector.
-    pub sector: u64,
+    /// Sector (the first one for PoSt); none for DC.
+    pub sector: Option<u64>,
     /// Worker.
     pub worker: Option<WorkerId>,
     /// Its name.
@@ -140,7 +140,7 @@ pub struct Unclaimed {
     pub is_of_another: bool,
 }
 
-/// Where piece bytes of a sector are wanted.
+/// Where the bytes of a piece are wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum UploadView {
     /// Nobody waits for them yet.
@@ -166,8 +166,8 @@ pub struct Explanation {
     pub task: TaskId,
     /// Its kind.
     pub kind: TaskKind,
-    /// Its sector.
-    pub sector: u64,
+    /// Its sector; none for DC.
+    pub sector: Option<u64>,
     /// Its priority.
     pub priority: i64,
     /// Since it was queued.

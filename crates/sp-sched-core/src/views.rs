@@ -207,7 +207,7 @@ impl Core {
             task_id: part.task,
             attempt: running.map(|t| t.attempt),
             task: job.kind.task(),
-            sector: part.sectors.first().map_or(0, |(n, ..)| *n),
+            sector: part.sectors.first().map(|(n, ..)| *n),
             worker: running.map(|t| t.worker.clone()),
             host_name: running.map(|t| self.worker_name(&t.worker)).unwrap_or_default(),
             state,
@@ -264,15 +264,19 @@ impl Core {
             return Some(UploadView::Accepted);
         }
         let task = self.tasks_of(number).find(|t| t.kind == TaskKind::AddPiece);
-        let ready = task.iter().flat_map(|t| &t.attempts).find(|a| self.takes_upload(a));
+        let detail = || format!("the sector is {}: {}", sector.state, sector.last_error);
+        Some(self.upload_of(task).unwrap_or_else(|| UploadView::NotYet { detail: detail() }))
+    }
+
+    /// Where the task wants the bytes of its piece, or what it waits for. None: there is no such task.
+    pub(crate) fn upload_of(&self, task: Option<&Task>) -> Option<UploadView> {
+        let task = task?;
+        let ready = task.attempts.iter().find(|a| self.takes_upload(a));
         let here = ready.and_then(|a| {
             let data_url = self.workers.get(&a.worker)?.reg.data_url.clone();
             Some(UploadView::Here { data_url, ticket: a.upload_ticket.clone() })
         });
-        let detail = || match task {
-            Some(task) => self.task_jobs(task, self.now).iter().map(job_text).collect::<Vec<_>>().join("; "),
-            None => format!("the sector is {}: {}", sector.state, sector.last_error),
-        };
+        let detail = || self.task_jobs(task, self.now).iter().map(job_text).collect::<Vec<_>>().join("; ");
         Some(here.unwrap_or_else(|| UploadView::NotYet { detail: detail() }))
     }
 

@@ -95,6 +95,9 @@ impl Assignment {
                 let digest = bytes32("data_digest", &piece.data_digest)?;
                 Ok(Some((piece.ticket.clone(), piece.data_bytes, digest)))
             }
+            v1::assign::Params::DataCid(v1::DataCidParams { data_bytes, data_digest, ticket, padded_bytes: _ }) => {
+                Ok(Some((ticket.clone(), *data_bytes, bytes32("data_digest", data_digest)?)))
+            }
             _ => Ok(None),
         }
     }

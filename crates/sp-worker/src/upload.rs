@@ -1,4 +1,4 @@
-//! Piece bytes on their way to an AP attempt: written into its work directory, resumable, believed when whole.
+//! Piece bytes on their way to an AP or DC attempt: written into its work directory, resumable, believed when whole.
 
 use std::collections::HashMap;
 use std::io;

@@ -1,6 +1,8 @@
 //! A whole worker among fakes: attempts from assignment to acknowledgement, over crashes at every step.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, unreachable_pub)]
 
+#[path = "worker/data_cid.rs"]
+mod data_cid;
 #[path = "worker/hung.rs"]
 mod hung;
 #[path = "worker/paths.rs"]

@@ -30,7 +30,7 @@ pub fn add_piece(
     existing: &[PieceInfo],
     out: &Path,
 ) -> Result<PieceInfo, StageError> {
-    check_piece_size(data_bytes, padded_bytes)?;
+    check_piece_size(STAGE, data_bytes, padded_bytes)?;
     let before = end_of(existing)?;
     let start = align(before, padded_bytes)?;
     let file = open_at_end(out, before)?;
@@ -98,20 +98,21 @@ pub(super) fn check_pieces(stage: &'static str, size: SectorSize, pieces: &[Piec
     Ok(())
 }
 
-fn check_piece_size(data_bytes: u64, padded_bytes: u64) -> Result<(), StageError> {
+/// Refuses sizes of which no piece is made. Gives the padded size that the data needs.
+pub(super) fn check_piece_size(stage: &'static str, data_bytes: u64, padded_bytes: u64) -> Result<u64, StageError> {
     if data_bytes == 0 {
-        return Err(StageError::EmptyPiece { stage: STAGE });
+        return Err(StageError::EmptyPiece { stage });
     }
     if !padded_bytes.is_power_of_two() || padded_bytes < MIN_PIECE_BYTES {
         let message =
             format!("a padded piece of {padded_bytes} bytes is no power of two of at least {MIN_PIECE_BYTES}");
-        return Err(StageError::bad_input(STAGE, message));
+        return Err(StageError::bad_input(stage, message));
     }
     match padded_for(data_bytes) {
-        Some(needed) if needed <= padded_bytes => Ok(()),
+        Some(needed) if needed <= padded_bytes => Ok(needed),
         _ => {
             let message = format!("{data_bytes} bytes of data do not fit into a padded piece of {padded_bytes} bytes");
-            Err(StageError::PieceTooLarge { stage: STAGE, message })
+            Err(StageError::PieceTooLarge { stage, message })
         }
     }
 }
@@ -173,9 +174,9 @@ fn write_piece(
 }
 
 /// Reads exactly so many bytes: a source that ends early is an error, not a shorter piece.
-struct Exactly<'a> {
-    source: &'a mut dyn Read,
-    rest: u64,
+pub(super) struct Exactly<'a> {
+    pub(super) source: &'a mut dyn Read,
+    pub(super) rest: u64,
 }
 
 impl Read for Exactly<'_> {

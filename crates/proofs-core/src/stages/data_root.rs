@@ -1,7 +1,7 @@
 //! The root of the binary SHA-256 tree over a padded data file: its data commitment, streamed, on all cores.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::Path;
 
 use rayon::prelude::*;
@@ -16,13 +16,18 @@ const LANE_BYTES: usize = 64 << 10;
 
 /// The commitment of the `size_bytes` (a power of two, at least 64) that `path` starts with.
 pub(super) fn data_root(stage: &'static str, path: &Path, size_bytes: u64) -> Result<Commitment, StageError> {
-    let cpu = Cpu::detect();
     let mut file = File::open(path).map_err(StageError::io(stage, path))?;
+    root_of_stream(&mut file, size_bytes).map_err(StageError::io(stage, path))
+}
+
+/// The commitment of the next `size_bytes` (a power of two, at least 64) of padded data.
+pub(super) fn root_of_stream(padded: &mut dyn Read, size_bytes: u64) -> io::Result<Commitment> {
+    let cpu = Cpu::detect();
     let block_bytes = size_bytes.min(BLOCK_BYTES as u64) as usize;
     let mut block = vec![0; block_bytes];
     let mut roots = Vec::new();
     for _ in 0..size_bytes / block_bytes as u64 {
-        file.read_exact(&mut block).map_err(StageError::io(stage, path))?;
+        padded.read_exact(&mut block)?;
         let lanes: Vec<[u8; 32]> = block.par_chunks(LANE_BYTES).map(|lane| root_of(cpu, lane)).collect();
         roots.push(root_of(cpu, lanes.as_flattened()));
     }

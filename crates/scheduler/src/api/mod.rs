@@ -2,6 +2,7 @@
 
 mod about;
 mod cleanup;
+mod data_cid;
 mod history;
 mod imports;
 mod jobs;
@@ -166,6 +167,8 @@ calls! {
     pledge_sectors(PledgeSectorsRequest) -> PledgeSectorsReply = on_pledge_sectors;
     add_piece(AddPieceRequest) -> AddPieceReply = on_add_piece;
     get_upload(GetUploadRequest) -> GetUploadReply = on_get_upload;
+    data_cid(DataCidRequest) -> DataCidReply = on_data_cid;
+    get_data_cid(GetDataCidRequest) -> GetDataCidReply = on_get_data_cid;
     list_sectors(ListSectorsRequest) -> ListSectorsReply = on_list_sectors;
     sector_status(SectorStatusRequest) -> SectorStatusReply = on_sector_status;
     sector_proof(SectorProofRequest) -> SectorProofReply = on_sector_proof;

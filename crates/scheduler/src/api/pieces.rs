@@ -112,7 +112,7 @@ pub(super) fn checked_data(all: v1::DataPiece, pieces: Vec<v1::DataPiece>) -> Re
     Ok(data)
 }
 
-fn checked_piece(piece: v1::DataPiece) -> Result<PieceData, Status> {
+pub(super) fn checked_piece(piece: v1::DataPiece) -> Result<PieceData, Status> {
     let v1::DataPiece { data_bytes, data_digest, name } = piece;
     if name.len() > NAME_BYTES_MAX {
         let message = format!("the name has {} bytes, the limit is {NAME_BYTES_MAX}", name.len());
@@ -124,7 +124,7 @@ fn checked_piece(piece: v1::DataPiece) -> Result<PieceData, Status> {
 
 /// Is the sector being unsealed?
 fn unseals(core: &sp_sched_core::Core, number: u64, now: sp_sched_core::model::UnixMs) -> bool {
-    core.jobs(now).iter().any(|job| (job.sector, job.task) == (number, TaskKind::Unseal))
+    core.jobs(now).iter().any(|job| (job.sector, job.task) == (Some(number), TaskKind::Unseal))
 }
 
 /// The reason of an unsealing that came to nothing, if that was the last that happened to it.

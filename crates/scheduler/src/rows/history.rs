@@ -10,7 +10,7 @@ use sp_sched_core::model::{Finished, Outcome, UnixMs};
 use sp_state::{Batch, State, StateError};
 use sp_types::{TaskKind, WorkerId};
 
-use super::{RowError, number_in, numbered, parse};
+use super::{RowError, number_in, numbered, parse, task::sector_of};
 
 const PREFIX: &[u8] = b"history/";
 /// Rows read at once.
@@ -87,7 +87,7 @@ impl Wanted {
         let named = |text: &String| {
             finished.worker_name == *text || (!text.is_empty() && finished.worker.as_str().starts_with(text.as_str()))
         };
-        self.sector.is_none_or(|sector| sector == finished.sector)
+        self.sector.is_none_or(|sector| Some(sector) == finished.sector)
             && self.kind.is_none_or(|kind| kind == finished.kind)
             && self.worker.as_ref().is_none_or(named)
     }
@@ -113,7 +113,7 @@ fn encode(finished: &Finished) -> v1::StoredFinished {
     v1::StoredFinished {
         attempt: Some((*attempt).into()),
         kind: v1::TaskKind::from(*kind) as i32,
-        sector: *sector,
+        sector: sector.unwrap_or_default(),
         worker: worker.to_string(),
         worker_name: worker_name.clone(),
         queued_unix_ms: queued.0,
@@ -142,10 +142,11 @@ fn from_stored(stored: v1::StoredFinished) -> Result<Finished, WireError> {
         outcome,
         reason,
     } = stored;
+    let kind = task_kind(kind)?;
     Ok(Finished {
         attempt: required("attempt", attempt)?.into(),
-        kind: task_kind(kind)?,
-        sector,
+        kind,
+        sector: sector_of(kind, sector),
         worker: WorkerId::new(worker).map_err(|e| invalid("worker", e))?,
         worker_name,
         queued: UnixMs(queued_unix_ms),
@@ -185,7 +186,7 @@ mod tests {
         Finished {
             attempt: AttemptId { task: TaskId(task), number: 2 },
             kind: if task.is_multiple_of(2) { TaskKind::PreCommit1 } else { TaskKind::Commit2 },
-            sector: task / 10,
+            sector: Some(task / 10),
             worker: WorkerId::new(format!("id-{}", task % 3)).unwrap(),
             worker_name: format!("worker-{}", task % 3),
             queued: UnixMs(task),

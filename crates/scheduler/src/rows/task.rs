@@ -4,7 +4,7 @@ use sp_proto::convert::{WireError, file_kind, required, store_id, task_kind};
 use sp_proto::v1;
 use sp_proto::v1::StoredAttemptState as Stored;
 use sp_sched_core::model::{Attempt, AttemptState, OutputSlot, Task, UnixMs};
-use sp_types::{HostId, TaskId, WorkerId};
+use sp_types::{HostId, TaskId, TaskKind, WorkerId};
 
 use super::{RowError, number_in, numbered, parse};
 
@@ -19,7 +19,7 @@ pub(super) fn encode(task: &Task) -> v1::StoredTask {
     v1::StoredTask {
         id: id.0,
         kind: v1::TaskKind::from(*kind) as i32,
-        sector: *sector,
+        sector: sector.unwrap_or_default(),
         priority: *priority,
         queued_unix_ms: queued.0,
         not_before_unix_ms: not_before.0,
@@ -48,10 +48,11 @@ fn from_stored(stored: v1::StoredTask) -> Result<Task, WireError> {
         failures,
         last_error,
     } = stored;
+    let kind = task_kind(kind)?;
     Ok(Task {
         id: TaskId(id),
-        kind: task_kind(kind)?,
-        sector,
+        kind,
+        sector: sector_of(kind, sector),
         priority,
         queued: UnixMs(queued_unix_ms),
         not_before: UnixMs(not_before_unix_ms),
@@ -60,6 +61,11 @@ fn from_stored(stored: v1::StoredTask) -> Result<Task, WireError> {
         failures,
         last_error,
     })
+}
+
+/// A stored sector number: of a kind that is about none it says nothing.
+pub(super) fn sector_of(kind: TaskKind, stored: u64) -> Option<u64> {
+    (kind != TaskKind::DataCid).then_some(stored)
 }
 
 fn encode_attempt(attempt: &Attempt) -> v1::StoredAttempt {

@@ -207,7 +207,7 @@ fn task() -> impl Strategy<Value = Task> {
         Task {
             id: TaskId(id),
             kind,
-            sector,
+            sector: (kind != TaskKind::DataCid).then_some(sector),
             priority,
             queued: UnixMs(queued),
             not_before: UnixMs(not_before),

@@ -118,6 +118,10 @@ fn task_params(params: TaskParams, size: SectorSize) -> Params {
             let data_digest = data_digest.to_vec();
             Params::AddPiece(v1::AddPieceParams { data_bytes, data_digest, ticket, padded_bytes, pieces })
         }
+        TaskParams::DataCid { data_bytes, data_digest, ticket, padded_bytes } => {
+            let data_digest = data_digest.to_vec();
+            Params::DataCid(v1::DataCidParams { data_bytes, data_digest, ticket, padded_bytes })
+        }
         TaskParams::PreCommit1 { ticket, pieces } => {
             Params::PreCommit1(v1::PreCommit1Params { ticket: ticket.to_vec(), pieces: pieces_to_wire(pieces) })
         }

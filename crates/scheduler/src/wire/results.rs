@@ -45,6 +45,7 @@ fn task_output(output: Output) -> Result<TaskOutput, WireError> {
             pieces: pieces.into_iter().map(PieceInfo::try_from).collect::<Result<_, _>>()?,
             comm_d: commitment("comm_d", &comm_d)?,
         },
+        Output::DataCid(piece) => TaskOutput::DataCid(piece.try_into()?),
         Output::PreCommit1(v1::PreCommit1Output { phase1, comm_d }) => {
             TaskOutput::PreCommit1 { phase1, comm_d: commitment("comm_d", &comm_d)? }
         }

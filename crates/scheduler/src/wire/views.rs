@@ -97,7 +97,7 @@ pub(crate) fn explanation(view: Explanation) -> v1::ExplainTaskReply {
     v1::ExplainTaskReply {
         task_id: task.0,
         task: v1::TaskKind::from(kind) as i32,
-        sector,
+        sector: sector.unwrap_or_default(),
         priority,
         waited_ms,
         place: place.to_owned(),
@@ -169,7 +169,7 @@ pub(crate) fn job(view: JobView) -> v1::Job {
         task_id: task_id.0,
         attempt: attempt.map_or(0, |a| a.number),
         task: v1::TaskKind::from(task) as i32,
-        sector,
+        sector: sector.unwrap_or_default(),
         worker_id: worker.map(|w| w.to_string()).unwrap_or_default(),
         host_name,
         state: state.to_owned(),
@@ -290,7 +290,7 @@ pub(crate) fn finished(finished: Finished) -> v1::FinishedAttempt {
     v1::FinishedAttempt {
         attempt: Some(attempt.into()),
         task: v1::TaskKind::from(kind) as i32,
-        sector,
+        sector: sector.unwrap_or_default(),
         worker_id: worker.to_string(),
         worker_name,
         queued_unix_ms: queued.0,

@@ -26,7 +26,8 @@ fn task_id(text: &str) -> Result<u64, String> {
 struct Explained {
     task_id: u64,
     task: String,
-    sector: u64,
+    /// None for DC.
+    sector: Option<u64>,
     priority: i64,
     waited_ms: u64,
     place: String,
@@ -74,7 +75,7 @@ impl From<ExplainTaskReply> for Explained {
         Self {
             task_id: reply.task_id,
             task: task_code(reply.task),
-            sector: reply.sector,
+            sector: layout::sector_of(reply.task, reply.sector),
             priority: reply.priority,
             waited_ms: reply.waited_ms,
             place: reply.place,
@@ -114,7 +115,8 @@ impl From<WorkerVerdict> for Verdict {
 /// Without the figures of the workers where they are not known.
 fn text(explained: &Explained, fresh: bool) -> String {
     let Explained { task_id, task, sector, priority, waited_ms, .. } = explained;
-    let mut text = format!("Task {task_id}: {task} of sector {sector}, priority {priority}\n");
+    let of = sector.map(|number| format!(" of sector {number}")).unwrap_or_default();
+    let mut text = format!("Task {task_id}: {task}{of}, priority {priority}\n");
     text += &format!("Queued for {}, {}\n", layout::go_duration(*waited_ms), place(explained));
     if !explained.general.is_empty() {
         text += &format!("Everywhere: {}\n", explained.general);

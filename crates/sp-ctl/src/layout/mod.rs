@@ -10,6 +10,7 @@ mod table;
 pub(crate) mod workers;
 
 use sp_proto::convert;
+use sp_types::TaskKind;
 
 pub(crate) use bar::{Filling, bar};
 pub(crate) use cid::{sealed_cid, unsealed_cid};
@@ -24,6 +25,17 @@ pub(crate) fn task_code(number: i32) -> String {
         Err(_) if number == 0 => String::new(),
         Err(_) => format!("task#{number}"),
     }
+}
+
+/// The sector of a task from the wire: DC is about none.
+pub(crate) fn sector_of(task: i32, sector: u64) -> Option<u64> {
+    let has_none = convert::task_kind(task).is_ok_and(|kind| kind == TaskKind::DataCid);
+    (!has_none).then_some(sector)
+}
+
+/// A sector in a column.
+pub(crate) fn sector_text(sector: Option<u64>) -> String {
+    sector.map_or_else(|| "-".to_owned(), |number| number.to_string())
 }
 
 /// Upstream's name of a registered seal proof.

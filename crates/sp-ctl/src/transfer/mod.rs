@@ -2,12 +2,14 @@
 
 mod download;
 mod progress;
+mod purpose;
 mod source;
 mod upload;
 
 use std::time::Duration;
 
 pub(crate) use download::{Download, receive};
+pub(crate) use purpose::Purpose;
 pub(crate) use source::Source;
 pub(crate) use upload::{Upload, send_until_accepted};
 

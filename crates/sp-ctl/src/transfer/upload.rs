@@ -7,20 +7,21 @@ use std::time::{Duration, Instant};
 
 use futures_util::stream;
 use indicatif::ProgressBar;
-use sp_proto::v1::{GetUploadReply, GetUploadRequest, UploadPart, UploadStatusReply, UploadStatusRequest};
+use sp_proto::v1::{Piece, UploadPart, UploadStatusReply, UploadStatusRequest};
 
 use super::progress::bytes_bar;
-use super::{PART_BYTES, STALL_LIMIT, Source};
+use super::purpose::Answer;
+use super::{PART_BYTES, Purpose, STALL_LIMIT, Source};
 use crate::context::{Scheduler, data_plane, request};
 use crate::error::{CommandError, Exit};
 
 const POLL_INTERVAL: Duration = Duration::from_millis(300);
 
-/// What to send, and for which sector.
+/// What to send, and for what.
 #[derive(Debug)]
 pub(crate) struct Upload<'a> {
     pub(crate) source: &'a Source,
-    pub(crate) sector: u64,
+    pub(crate) purpose: Purpose,
     /// Give up when nothing has moved for this long.
     pub(crate) stall_limit: Duration,
 }
@@ -33,28 +34,32 @@ struct Position {
     complete: bool,
 }
 
-/// Sends until the scheduler says that the piece is in the sector.
-pub(crate) async fn send_until_accepted(scheduler: &mut Scheduler, upload: &Upload<'_>) -> Result<(), CommandError> {
-    let bar = bytes_bar(&format!("sector {}", upload.sector), upload.source.size_bytes);
+/// Sends until the scheduler says that the piece is in the sector, or what it comes to.
+pub(crate) async fn send_until_accepted(
+    scheduler: &mut Scheduler,
+    upload: &Upload<'_>,
+) -> Result<Option<Piece>, CommandError> {
+    let purpose = upload.purpose;
+    let bar = bytes_bar(&purpose.to_string(), upload.source.size_bytes);
     let (mut position, mut moved, mut waiting) = (Position::default(), Instant::now(), String::from("no answer yet"));
     loop {
         match step(scheduler, upload, &mut position, &bar).await {
-            Ok(Step::Accepted) => {
+            Ok(Step::Accepted(piece)) => {
                 bar.finish_and_clear();
-                return Ok(());
+                return Ok(piece);
             }
             Ok(Step::Moved) => moved = Instant::now(),
             Ok(Step::Waiting(detail)) => waiting = detail,
             Err(failure) if failure.exit == Exit::Failed || failure.exit == Exit::NotFound => {
                 bar.abandon();
-                return Err(failure.context(format!("the piece of sector {} was not taken", upload.sector)));
+                return Err(failure.context(format!("the piece of {purpose} was not taken")));
             }
             Err(failure) => waiting = failure.line(),
         }
         if moved.elapsed() > upload.stall_limit {
             bar.abandon();
             let limit = humantime::format_duration(upload.stall_limit);
-            let text = format!("sector {}: nothing has moved for {limit}, last: {waiting}", upload.sector);
+            let text = format!("{purpose}: nothing has moved for {limit}, last: {waiting}");
             return Err(CommandError::new(Exit::Unavailable, text)
                 .hint("`sp-ctl sealing jobs --reasons` shows why no worker takes the piece"));
         }
@@ -63,7 +68,7 @@ pub(crate) async fn send_until_accepted(scheduler: &mut Scheduler, upload: &Uplo
 }
 
 enum Step {
-    Accepted,
+    Accepted(Option<Piece>),
     Moved,
     Waiting(String),
 }
@@ -74,23 +79,24 @@ async fn step(
     position: &mut Position,
     bar: &ProgressBar,
 ) -> Result<Step, CommandError> {
-    let ask = GetUploadRequest { sector: upload.sector };
-    let GetUploadReply { data_url, ticket, accepted, detail, failed } =
-        scheduler.get_upload(request(ask)).await?.into_inner();
-    if accepted {
-        return Ok(Step::Accepted);
-    }
-    if let Some(failure) = failed {
-        let mut failure = CommandError::from_failure(failure);
-        // The sector failed for good: whatever its code says of a second try does not hold here.
-        failure.exit = Exit::Failed;
-        return Err(failure);
-    }
-    if data_url.is_empty() {
-        return Ok(Step::Waiting(detail));
-    }
+    let (data_url, ticket) = match upload.purpose.ask(scheduler).await? {
+        Answer::Accepted(piece) => return Ok(Step::Accepted(piece)),
+        Answer::Waiting(detail) => return Ok(Step::Waiting(detail)),
+        Answer::Send { data_url, ticket } => (data_url, ticket),
+        Answer::Failed(failure) => {
+            let mut failure = CommandError::from_failure(failure);
+            // It failed for good: whatever its code says of a second try does not hold here.
+            failure.exit = Exit::Failed;
+            return Err(failure);
+        }
+    };
     // Whatever goes wrong at the data port may pass: the next answer of the scheduler may name another one.
-    let sent = send(&data_url, &ticket, upload.source, bar).await;
+    let sent = tokio::select! {
+        sent = send(&data_url, &ticket, upload.source, bar) => sent,
+        () = upload.purpose.elsewhere(scheduler, &ticket) => {
+            return Ok(Step::Waiting("the piece is not wanted there any more".to_owned()));
+        }
+    };
     let (received_bytes, complete, trouble) = match sent {
         Ok(UploadStatusReply { received_bytes, complete }) => (received_bytes, complete, None),
         Err(SendFailure { received_bytes, cause }) => (received_bytes, false, Some(cause)),
@@ -101,7 +107,7 @@ async fn step(
     match trouble {
         Some(cause) if !moved => Ok(Step::Waiting(cause.line())),
         _ if moved => Ok(Step::Moved),
-        _ => Ok(Step::Waiting(if detail.is_empty() { "the worker packs the piece".to_owned() } else { detail })),
+        _ => Ok(Step::Waiting("the worker is at work on the piece".to_owned())),
     }
 }
 

@@ -28,6 +28,10 @@ pub(crate) struct State {
     pub(crate) break_after: Option<usize>,
     /// Length and digest that sp-ctl announced.
     pub(crate) announced: Option<(u64, Vec<u8>)>,
+    /// The scheduler forgets the commitment that it is asked for, once.
+    pub(crate) forgets: bool,
+    /// Jobs that were aborted.
+    pub(crate) aborted: Vec<String>,
     /// Priority of the last request that has one.
     pub(crate) priority: Option<i64>,
     /// Data of the sector that can be unsealed.

@@ -74,7 +74,8 @@ impl Scheduler for Cluster {
     async fn abort_job(&self, ask: Request<AbortJobRequest>) -> Answer<AbortJobReply> {
         self.called("AbortJob")?;
         let AbortJobRequest { id, reason } = ask.into_inner();
-        assert_eq!(reason, "wrong file");
+        assert!(["wrong file", "its client has ended"].contains(&&*reason), "{reason}");
+        self.with(|state| state.aborted.push(id.clone()));
         answer(AbortJobReply { description: format!("job {id}, task C2, sector 3, running on host seal-b") })
     }
 
@@ -165,6 +166,32 @@ impl Scheduler for Cluster {
             state.priority = priority;
         });
         answer(AddPieceReply { sector: 3 })
+    }
+
+    async fn data_cid(&self, ask: Request<DataCidRequest>) -> Answer<DataCidReply> {
+        self.called("DataCid")?;
+        let DataCidRequest { data, padded_bytes } = ask.into_inner();
+        let DataPiece { data_bytes, data_digest, .. } = data.unwrap();
+        self.with(|state| state.announced = Some((data_bytes, data_digest)));
+        answer(DataCidReply { task_id: 9, padded_bytes: padded_bytes.max(1 << 22) })
+    }
+
+    async fn get_data_cid(&self, ask: Request<GetDataCidRequest>) -> Answer<GetDataCidReply> {
+        self.called("GetDataCid")?;
+        assert_eq!(ask.into_inner().task_id, 9);
+        if self.with(|state| std::mem::take(&mut state.forgets)) {
+            return Err(Status::not_found("there is no DC 9"));
+        }
+        let piece = Piece { padded_bytes: 1 << 22, commitment: vec![7; 32] };
+        answer(self.with(|state| {
+            let whole = state.announced.as_ref().is_some_and(|(size, _)| *size == state.received.len() as u64);
+            GetDataCidReply {
+                data_url: state.url.clone(),
+                ticket: TICKET.into(),
+                piece: whole.then_some(piece),
+                ..GetDataCidReply::default()
+            }
+        }))
     }
 
     async fn snap_sector(&self, ask: Request<SnapSectorRequest>) -> Answer<SectorStateReply> {

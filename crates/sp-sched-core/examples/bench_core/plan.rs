@@ -171,7 +171,7 @@ fn task_row(template: &Task, number: u64, kind: TaskKind) -> Task {
     let mut task = template.clone();
     task.id = TaskId(number + 1);
     task.kind = kind;
-    task.sector = number;
+    task.sector = Some(number);
     // As the pipeline has it: deals go before capacity.
     task.priority = if has_data(number) { 1024 } else { 0 };
     task

@@ -15,7 +15,8 @@ use sp_types::{
     TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
-const SEALING: [TaskKind; 12] = [
+const SEALING: [TaskKind; 13] = [
+    TaskKind::DataCid,
     TaskKind::AddPiece,
     TaskKind::PreCommit1,
     TaskKind::PreCommit2,
@@ -62,6 +63,7 @@ fn output() -> impl Strategy<Value = TaskOutput> {
     let pieces = vec![PieceInfo { padded_bytes: 2048, commitment: comm }];
     prop_oneof![
         Just(TaskOutput::None),
+        Just(TaskOutput::DataCid(pieces[0])),
         Just(TaskOutput::AddPiece { pieces, comm_d: comm }),
         Just(TaskOutput::PreCommit1 { phase1: vec![1], comm_d: comm }),
         Just(TaskOutput::PreCommit2 { comm_r: comm, comm_d: comm }),
@@ -170,6 +172,7 @@ fn request() -> impl Strategy<Value = Request> {
         (0u32..3).prop_map(|count| Request::Pledge { count, priority: None }),
         prop::collection::vec(0u64..2100, 0..4)
             .prop_map(|sizes| Request::AddPiece { data: data(&sizes), priority: None }),
+        data_cid_request(),
         (0u64..4).prop_map(|sector| Request::Unseal { sector }),
         (0u64..4).prop_map(|sector| Request::ReleaseUnsealed { sector }),
         operator_request(),
@@ -177,6 +180,16 @@ fn request() -> impl Strategy<Value = Request> {
         (0u32..3).prop_map(move |d| Request::ComputeWindowPost { deadline: DeadlineIndex(d), randomness }),
         (0u32..3).prop_map(move |d| Request::CheckDeadline { deadline: DeadlineIndex(d), randomness }),
         any::<u64>().prop_map(move |pick| Request::ComputeWinningPost { randomness, pick }),
+    ]
+}
+
+/// Commitments of pieces, asked for and asked about.
+fn data_cid_request() -> impl Strategy<Value = Request> {
+    let piece = |data_bytes| PieceData { data_bytes, digest: [1; 32], name: "f".to_owned() };
+    let padded = prop::option::of(prop::sample::select(vec![100u64, 128, 2048]));
+    prop_oneof![
+        2 => (0u64..2100, padded).prop_map(move |(bytes, padded_bytes)| Request::DataCid { data: piece(bytes), padded_bytes }),
+        3 => (0u64..8).prop_map(|task| Request::GetDataCid { task: TaskId(task) }),
     ]
 }
 

@@ -33,7 +33,7 @@ fn ended_as(world: &World, outcome: Outcome) -> Vec<&Finished> {
 fn what_is_done_is_in_it_once() {
     let world = sealed(2);
     let history = &world.database.history;
-    let done: BTreeSet<(u64, TaskKind)> = history.iter().map(|f| (f.sector, f.kind)).collect();
+    let done: BTreeSet<(Option<u64>, TaskKind)> = history.iter().map(|f| (f.sector, f.kind)).collect();
     assert_eq!((done.len(), history.len()), (12, 12));
     for finished in history {
         assert_eq!((finished.outcome, finished.reason.as_str()), (Outcome::Done, ""));
@@ -49,7 +49,7 @@ fn proofs_are_in_it_too() {
     world.run_for(100);
     world.answer(Request::ComputeWindowPost { deadline: DeadlineIndex(0), randomness: Randomness::new([9; 32]) });
     let last = world.database.history.last().unwrap();
-    assert_eq!((last.kind, last.sector, last.outcome), (TaskKind::GenerateWindowPost, 0, Outcome::Done));
+    assert_eq!((last.kind, last.sector, last.outcome), (TaskKind::GenerateWindowPost, Some(0), Outcome::Done));
 }
 
 #[test]

@@ -91,7 +91,10 @@ fn priorities_decide_who_goes_first_and_are_kept() {
     let mut order: Vec<u64> = (0..4).collect();
     order.sort_by_key(|n| packed(*n));
     assert_eq!(order, [2, 1, 0, 3]);
-    assert!(world.database.tasks.values().any(|t| (t.sector, t.priority) == (2, 2000)), "later tasks have it too");
+    assert!(
+        world.database.tasks.values().any(|t| (t.sector, t.priority) == (Some(2), 2000)),
+        "later tasks have it too"
+    );
 }
 
 // === options ===

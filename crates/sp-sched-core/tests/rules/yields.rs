@@ -86,7 +86,7 @@ fn sealing_makes_way_when_the_slack_is_gone_and_not_before() {
     assert_eq!((sector.failures, &sector.log.last().unwrap().event[..]), (0, "PC1 yielded"));
     let why = desk.why(one);
     assert!(why.contains("of work lost"), "{why}");
-    let task = desk.core.jobs(UnixMs(desk.now)).into_iter().find(|j| j.sector == one).unwrap().task_id;
+    let task = desk.core.jobs(UnixMs(desk.now)).into_iter().find(|j| j.sector == Some(one)).unwrap().task_id;
     let explained = desk.core.explain(task, UnixMs(desk.now)).unwrap();
     assert_eq!((explained.failures, explained.verdicts[0].code), (0, "proving"));
     let reason = &explained.verdicts[0].reason;

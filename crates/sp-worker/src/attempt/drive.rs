@@ -12,7 +12,7 @@ use sp_proto::v1::task_done::Output;
 use sp_proto::v1::task_result::Outcome;
 use sp_proto::v1::{self, AttemptPhase, TaskDone, TaskResult};
 use sp_sectors::{Output as Made, Store};
-use sp_types::{ErrorCode, FileKind, ReplicaInfo, StoreId, TaskClass};
+use sp_types::{ErrorCode, FileKind, ReplicaInfo, StoreId, TaskClass, TaskKind};
 
 use super::{Attempt, give_up, prepare, request};
 use crate::executor::{Answer, Job};
@@ -187,7 +187,9 @@ async fn publish_and_declare(
     let assignment = &attempt.assignment;
     attempt.set_phase(AttemptPhase::Publishing, "publishes what it made");
     let mut by_store: BTreeMap<StoreId, Vec<FileKind>> = BTreeMap::new();
-    for output in &assignment.outputs {
+    // DC makes nothing: its one output is room for what is uploaded.
+    let makes_files = assignment.task != TaskKind::DataCid;
+    for output in assignment.outputs.iter().filter(|_| makes_files) {
         by_store.entry(output.store.clone()).or_default().push(output.kind);
     }
     let mut replicas: Vec<ReplicaInfo> = Vec::new();

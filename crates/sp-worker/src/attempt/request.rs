@@ -7,8 +7,8 @@ use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::task_done::Output;
 use sp_proto::v1::{
-    AddPieceParams, ExecAddPiece, ExecCommit1, ExecCommit2, ExecFinalize, ExecPreCommit1, ExecPreCommit2, ExecRequest,
-    ExecUnseal, PieceToPack,
+    AddPieceParams, DataCidParams, ExecAddPiece, ExecCommit1, ExecCommit2, ExecDataCid, ExecFinalize, ExecPreCommit1,
+    ExecPreCommit2, ExecRequest, ExecUnseal, PieceToPack,
 };
 use sp_types::{ErrorCode, FileKind, TaskKind};
 
@@ -37,12 +37,20 @@ fn pieces_to_pack(params: &AddPieceParams) -> Vec<PieceToPack> {
     if pieces.is_empty() && data_bytes > 0 { vec![only] } else { pieces.clone() }
 }
 
+fn no_upload() -> Failure {
+    Failure::new(ErrorCode::BadRequest, "the assignment names no data")
+}
+
 fn op(assignment: &Assignment, files: &Files) -> Result<Op, Failure> {
     Ok(match &assignment.params {
         Params::AddPiece(p) => Op::AddPiece(ExecAddPiece {
             source: files.upload.as_deref().map_or_else(|| Ok(String::new()), text)?,
             unsealed: files.output(FileKind::Unsealed)?,
             pieces: pieces_to_pack(p),
+        }),
+        Params::DataCid(DataCidParams { data_bytes, padded_bytes, .. }) => Op::DataCid(ExecDataCid {
+            source: text(files.upload.as_deref().ok_or_else(no_upload)?)?,
+            piece: Some(PieceToPack { data_bytes: *data_bytes, padded_bytes: *padded_bytes }),
         }),
         Params::PreCommit1(p) => Op::PreCommit1(ExecPreCommit1 {
             ticket: p.ticket.clone(),
@@ -102,6 +110,7 @@ pub(super) fn output_of(outcome: Outcome) -> Result<Output, Failure> {
     match outcome {
         Outcome::None(none) => Ok(Output::None(none)),
         Outcome::AddPiece(output) => Ok(Output::AddPiece(output)),
+        Outcome::DataCid(piece) => Ok(Output::DataCid(piece)),
         Outcome::PreCommit1(output) => Ok(Output::PreCommit1(output)),
         Outcome::PreCommit2(output) => Ok(Output::PreCommit2(output)),
         Outcome::Proof(output) => Ok(Output::Proof(output)),

@@ -74,6 +74,7 @@ fn answer(request: &ExecRequest, handle: &mut impl FnMut(&ExecRequest) -> Result
 fn describe(request: &ExecRequest) -> Option<String> {
     let attempt = request.attempt.as_ref()?;
     let task = match request.op.as_ref()? {
+        Op::DataCid(_) => "DC",
         Op::AddPiece(_) => "AP",
         Op::PreCommit1(_) => "PC1",
         Op::PreCommit2(_) => "PC2",

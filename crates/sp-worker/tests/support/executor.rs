@@ -8,7 +8,7 @@ use sp_env::BoxFuture;
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{
-    AddPieceOutput, ExecVanilla, Failure, NoOutput, PreCommit2Output, ProofOutput, ReplicaUpdateOutput,
+    AddPieceOutput, ExecVanilla, Failure, NoOutput, Piece, PreCommit2Output, ProofOutput, ReplicaUpdateOutput,
 };
 use sp_sectors::{Disk, MemDisk, read_all};
 use sp_worker::executor::{Answer, ExecError, Executor, Job};
@@ -70,6 +70,7 @@ impl Executor for FakeExecutor {
 fn name(op: &Op) -> &'static str {
     match op {
         Op::AddPiece(_) => "AP",
+        Op::DataCid(_) => "DC",
         Op::PreCommit2(_) => "PC2",
         Op::Commit2(_) => "C2",
         Op::Vanilla(_) => "vanilla",
@@ -92,6 +93,11 @@ fn pretend(disk: &MemDisk, op: &Op) -> Outcome {
             };
             write(disk, &op.unsealed, &data);
             Outcome::AddPiece(AddPieceOutput { pieces: vec![], comm_d: vec![1; 32] })
+        }
+        Op::DataCid(op) => {
+            // The data itself, so that the test sees that it was there.
+            let data = read_all(disk, Path::new(&op.source), 1 << 20).unwrap();
+            Outcome::DataCid(Piece { padded_bytes: op.piece.unwrap().padded_bytes, commitment: data })
         }
         Op::PreCommit2(op) => {
             // In place, as upstream does.

@@ -33,7 +33,8 @@ struct Row {
     task_id: u64,
     attempt: u32,
     task: String,
-    sector: u64,
+    /// None for DC.
+    sector: Option<u64>,
     worker_id: String,
     worker: String,
     queued_unix_ms: u64,
@@ -74,7 +75,7 @@ impl From<FinishedAttempt> for Row {
             task_id: attempt.task,
             attempt: attempt.number,
             task: task_code(task),
-            sector,
+            sector: layout::sector_of(task, sector),
             worker_id,
             worker: worker_name,
             queued_unix_ms,
@@ -91,7 +92,7 @@ fn text(rows: &[Row]) -> String {
     let line = |row: &Row| {
         vec![
             row.id.clone(),
-            row.sector.to_string(),
+            layout::sector_text(row.sector),
             row.task.clone(),
             row.worker.clone(),
             layout::local_date_time(row.queued_unix_ms),

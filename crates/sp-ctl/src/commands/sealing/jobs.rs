@@ -22,7 +22,8 @@ struct JobRow {
     task_id: u64,
     attempt: u32,
     task: String,
-    sector: u64,
+    /// None for DC.
+    sector: Option<u64>,
     worker_id: String,
     host_name: String,
     state: String,
@@ -84,7 +85,7 @@ impl From<Job> for JobRow {
             task_id: job.task_id,
             attempt: job.attempt,
             task: task_code(job.task),
-            sector: job.sector,
+            sector: layout::sector_of(job.task, job.sector),
             worker_id: job.worker_id,
             host_name: job.host_name,
             state: job.state,
@@ -105,7 +106,7 @@ fn text(rows: &[JobRow], reasons: bool) -> String {
         let worker = if row.worker_id.is_empty() { "00000000" } else { &row.worker_id };
         table.push(vec![
             row.id.clone(),
-            row.sector.to_string(),
+            layout::sector_text(row.sector),
             worker.chars().take(8).collect(),
             row.host_name.clone(),
             row.task.clone(),

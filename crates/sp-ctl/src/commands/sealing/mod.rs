@@ -1,6 +1,7 @@
 //! `sealing`: the workers that seal and the jobs they do.
 
 mod abort;
+mod data_cid;
 mod history;
 mod jobs;
 mod priority;
@@ -24,6 +25,8 @@ pub(crate) enum Sealing {
     Abort(abort::Abort),
     /// Change the priority of a task.
     Priority(priority::Priority),
+    /// Compute the commitment of a file as a piece, without a sector.
+    DataCid(data_cid::DataCid),
     /// Print the scheduler's queue and windows as JSON.
     SchedDiag(sched_diag::SchedDiag),
 }
@@ -36,6 +39,7 @@ impl Sealing {
             Self::History(verb) => verb.run(context).await,
             Self::Abort(verb) => verb.run(context).await,
             Self::Priority(verb) => verb.run(context).await,
+            Self::DataCid(verb) => verb.run(context).await,
             Self::SchedDiag(verb) => verb.run(context).await,
         }
     }

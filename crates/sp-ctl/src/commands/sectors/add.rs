@@ -11,7 +11,7 @@ use super::wait::{state_of, wait_for};
 use crate::context::{Context, request};
 use crate::error::CommandError;
 use crate::output;
-use crate::transfer::{Source, Upload, send_until_accepted};
+use crate::transfer::{Purpose, Source, Upload, send_until_accepted};
 
 /// Make a sector out of files, a piece each: sends them to the worker that packs them.
 ///
@@ -55,7 +55,7 @@ impl Add {
         let ask = AddPieceRequest { data_bytes, data_digest, name, priority, pieces };
         let sector = scheduler.add_piece(request(ask)).await?.into_inner().sector;
         output::note(&format!("sector {sector} is waiting for {}", source.describe()));
-        let upload = Upload { source: &source, sector, stall_limit: timeout };
+        let upload = Upload { source: &source, purpose: Purpose::Sector(sector), stall_limit: timeout };
         send_until_accepted(&mut scheduler, &upload).await?;
         let proving = |summary: &SectorSummary| summary.state == SectorState::Proving.to_string();
         let state = match wait {

@@ -11,7 +11,7 @@ use super::wait::wait_for;
 use crate::context::{Context, request};
 use crate::error::CommandError;
 use crate::output;
-use crate::transfer::{Source, Upload, send_until_accepted};
+use crate::transfer::{Purpose, Source, Upload, send_until_accepted};
 
 /// Put files in place of the zeros of an Available sector, a piece each (SnapDeals).
 ///
@@ -52,7 +52,7 @@ impl Snap {
         let ask = SnapSectorRequest { number, data_bytes, data_digest, name, priority, pieces };
         let mut state = scheduler.snap_sector(request(ask)).await?.into_inner().state;
         output::note(&format!("sector {number} is waiting for {}", source.describe()));
-        let upload = Upload { source: &source, sector: number, stall_limit: timeout };
+        let upload = Upload { source: &source, purpose: Purpose::Sector(number), stall_limit: timeout };
         send_until_accepted(&mut scheduler, &upload).await?;
         if wait {
             state = wait_for(&mut scheduler, number, timeout, at_rest).await.and_then(|s| updated(&s))?;

@@ -119,7 +119,7 @@ fn task(id: u64, number: u64, kind: TaskKind) -> Task {
     Task {
         id: TaskId(id),
         kind,
-        sector: number,
+        sector: Some(number),
         priority: 0,
         queued: UnixMs(0),
         not_before: UnixMs(0),

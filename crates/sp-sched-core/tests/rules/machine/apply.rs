@@ -2,6 +2,7 @@
 
 use proptest_state_machine::StateMachineTest;
 use sp_sched_core::data::{PieceData, SectorData};
+use sp_sched_core::data_cid::DataCidState;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Failure, Request, TaskDone, TaskOutput, TaskResult};
 use sp_sched_core::model::{Sector, SectorFile, WorkerRow};
@@ -20,7 +21,7 @@ const REST_MS: u64 = 12 * 3_600_000;
 const SPACE: u64 = 1 << 20;
 const CORES: u32 = 3;
 
-const ALL: [TaskKind; 8] = [
+const ALL: [TaskKind; 9] = [
     TaskKind::AddPiece,
     TaskKind::PreCommit1,
     TaskKind::PreCommit2,
@@ -29,11 +30,14 @@ const ALL: [TaskKind; 8] = [
     TaskKind::Finalize,
     TaskKind::Unseal,
     TaskKind::Fetch,
+    TaskKind::DataCid,
 ];
 
 /// The world that the plan is carried out in.
 pub(crate) struct Machine {
     world: World,
+    /// Commitments that were asked for.
+    asked: Vec<TaskId>,
 }
 
 fn id(at: usize) -> WorkerId {
@@ -78,7 +82,7 @@ impl StateMachineTest for Machine {
             });
         }
         world.run_for(100);
-        Self { world }
+        Self { world, asked: Vec::new() }
     }
 
     fn apply(mut machine: Self, plan: &Plan, step: Step) -> Self {
@@ -131,6 +135,8 @@ impl Machine {
                 };
                 assert!(matches!(self.ask(piece), Reply::Sectors(_)));
             }
+            Step::DataCid => self.data_cid(),
+            Step::AskDataCid(pick) => self.ask_data_cid(pick),
             Step::Unseal(sector) => drop(self.ask(Request::Unseal { sector })),
             Step::Release(sector) => drop(self.ask(Request::ReleaseUnsealed { sector })),
             Step::WindowPost => {
@@ -220,6 +226,27 @@ impl Machine {
         for at in plan.host_of(at) {
             self.world.workers.get_mut(&id(at)).unwrap().cpus = cores;
         }
+    }
+
+    fn data_cid(&mut self) {
+        let data = PieceData { data_bytes: 1_000, digest: [1; 32], name: "file".to_owned() };
+        match self.ask(Request::DataCid { data, padded_bytes: None }) {
+            Reply::DataCid { task, padded_bytes: 1_024 } => self.asked.push(task),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// It is forgotten only if nobody has asked for a minute, or the scheduler has restarted.
+    fn ask_data_cid(&mut self, pick: usize) {
+        let Some(task) = picked(&self.asked, pick).copied() else { return };
+        let reply = self.ask(Request::GetDataCid { task });
+        match &reply {
+            Reply::DataCidState(DataCidState::Done(piece)) => assert_eq!(piece.padded_bytes, 1_024),
+            Reply::DataCidState(_) => {}
+            other => assert!(is_missed(other), "{other:?}"),
+        }
+        let open = matches!(&reply, Reply::DataCidState(DataCidState::Waiting { .. } | DataCidState::Upload { .. }));
+        assert!(open || !self.world.database.tasks.contains_key(&task), "{reply:?}");
     }
 
     fn attempts(&self) -> Vec<AttemptId> {
@@ -332,7 +359,7 @@ impl Machine {
             self.ask(Request::EnableTasks { worker, tasks: ALL[..3].to_vec(), enabled: true });
             self.ask(Request::EnableTasks {
                 worker: id(at).to_string(),
-                tasks: vec![TaskKind::Commit2],
+                tasks: vec![TaskKind::Commit2, TaskKind::DataCid],
                 enabled: true,
             });
         }

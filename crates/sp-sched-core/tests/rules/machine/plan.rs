@@ -17,7 +17,8 @@ const SECTORS: u64 = 8;
 /// Jumps of the clock in one sequence: together they stay below the day after which workers are forgotten.
 const JUMPS: u32 = 10;
 /// Kinds that operators may switch.
-const SWITCHED: [TaskKind; 4] = [TaskKind::AddPiece, TaskKind::PreCommit1, TaskKind::PreCommit2, TaskKind::Commit2];
+const SWITCHED: [TaskKind; 5] =
+    [TaskKind::AddPiece, TaskKind::PreCommit1, TaskKind::PreCommit2, TaskKind::Commit2, TaskKind::DataCid];
 
 /// A worker as the plan sees it.
 #[derive(Clone, Debug, Default)]
@@ -53,6 +54,10 @@ pub(crate) enum Step {
     Wait(u64),
     Pledge(u32),
     Piece,
+    /// Somebody wants to know what a file comes to.
+    DataCid,
+    /// One of those who wanted to know asks again.
+    AskDataCid(usize),
     Unseal(u64),
     Release(u64),
     WindowPost,
@@ -147,6 +152,8 @@ impl ReferenceStateMachine for Planner {
             2 => (4_000u64..90_000).prop_map(Step::Wait),
             4 => (1u32..3).prop_map(Step::Pledge),
             2 => Just(Step::Piece),
+            2 => Just(Step::DataCid),
+            3 => any::<usize>().prop_map(Step::AskDataCid),
             1 => (0..SECTORS).prop_map(Step::Unseal),
             1 => (0..SECTORS).prop_map(Step::Release),
             1 => Just(Step::WindowPost),

@@ -339,7 +339,8 @@ impl Model {
         assert!(attempt.host == seat.reg.host, "{id} is on {}, {worker} on {}", attempt.host, seat.reg.host);
         if let Some(row) = after.decided(worker) {
             assert!(!row.disabled.contains(&task.kind), "{} is disabled on {worker}", task.kind);
-            let finishes = row.finish_pipelines && task.kind != TaskKind::AddPiece;
+            let begins = matches!(task.kind, TaskKind::AddPiece | TaskKind::DataCid);
+            let finishes = row.finish_pipelines && !begins;
             assert!(!row.cordoned || finishes, "{worker} is cordoned and gets {id}");
         }
         let others = task.attempts.iter().filter(|a| a.id != id);
@@ -418,7 +419,8 @@ impl Model {
                 && a.outputs == given.outputs
         });
         assert!(durable, "{id} is sent to {worker}, but that is not durable");
-        let fits = after.task(id.task).is_some_and(|t| t.kind == given.task && t.sector == given.sector);
+        let fits =
+            after.task(id.task).is_some_and(|t| t.kind == given.task && t.sector.unwrap_or_default() == given.sector);
         assert!(fits, "{id} is sent as another task than it is");
     }
 

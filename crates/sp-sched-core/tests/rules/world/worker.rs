@@ -335,7 +335,9 @@ impl World {
     fn produce(&mut self, id: &WorkerId, assignment: &Assignment) -> Result<TaskDone, Failure> {
         let (attempt, number) = (assignment.attempt, assignment.sector);
         let mut replicas = Vec::new();
-        for slot in &assignment.outputs {
+        // DC makes nothing: its one output is room for what is uploaded.
+        let makes_files = assignment.task != TaskKind::DataCid;
+        for slot in assignment.outputs.iter().filter(|_| makes_files) {
             let sector = SectorId { miner: 1000, number };
             let brought = assignment.inputs.iter().find(|input| input.kind == slot.kind);
             let moves = assignment.task == TaskKind::Fetch;
@@ -354,6 +356,9 @@ impl World {
         let output = match &assignment.params {
             TaskParams::Pledge => TaskOutput::AddPiece { pieces: packed(&[], comm_d), comm_d },
             TaskParams::AddPiece { pieces, .. } => TaskOutput::AddPiece { pieces: packed(pieces, comm_d), comm_d },
+            TaskParams::DataCid { padded_bytes, .. } => {
+                TaskOutput::DataCid(PieceInfo { padded_bytes: *padded_bytes, commitment: comm_d })
+            }
             TaskParams::PreCommit1 { .. } => TaskOutput::PreCommit1 { phase1: vec![1], comm_d },
             TaskParams::PreCommit2 { .. } => TaskOutput::PreCommit2 { comm_r, comm_d },
             TaskParams::Commit2 | TaskParams::ProveReplicaUpdate2 { .. } => TaskOutput::Proof { proof },
