@@ -180,6 +180,10 @@ impl Session {
             }
             Body::AttachReply(reply) => Some(store_answered(driver::attached(reply))),
             Body::StoresChanged(reply) => Some(store_answered(driver::changed(reply))),
+            Body::StrayWork(work) => {
+                let work = wire::stray_work(work)?;
+                Some(Input::Event(Event::StrayWork { worker: self.worker.clone(), work }))
+            }
             Body::ScrubReport(report) => Some(store_answered(driver::scrubbed(report))),
         })
     }

@@ -286,6 +286,7 @@ impl Core {
                 self.on_replica(id, Replica { size_bytes, primary, origin });
             }
             Event::ReplicaGone(id) => self.on_replica_gone(&id),
+            Event::StrayWork { worker, work } => self.on_stray_work(worker, work),
             Event::DeleteFailed { id, failure } => self.on_delete_failed(&id, &failure),
             Event::Reserved { attempt, refused } => self.on_reserved(attempt, refused),
             Event::Verified { attempt, verdict } => self.on_verified(attempt, verdict),

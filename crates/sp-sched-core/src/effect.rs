@@ -43,6 +43,8 @@ pub enum Effect {
     Release(AttemptId),
     /// Have a replica deleted.
     DeleteReplica { replica: ReplicaId, reason: String },
+    /// Have a worker remove work of attempts of others, which are over.
+    SweepWork { worker: WorkerId, attempts: Vec<AttemptId> },
     /// Ask the verifier about a seal proof.
     VerifySeal(Box<SealToVerify>),
     /// Ask the verifier about an update proof.

@@ -62,6 +62,8 @@ pub enum Event {
     },
     /// A replica is gone.
     ReplicaGone(ReplicaId),
+    /// A worker has found work of others in its paths.
+    StrayWork { worker: WorkerId, work: Vec<(AttemptId, WorkerId)> },
     /// The index could not delete a replica.
     DeleteFailed { id: ReplicaId, failure: Failure },
     /// The index answered a reservation.

@@ -58,6 +58,7 @@ mod results;
 mod sector;
 mod slack;
 mod snap;
+mod stray;
 mod tables;
 mod timers;
 mod turn;

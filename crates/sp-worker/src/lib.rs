@@ -31,6 +31,7 @@ mod scrub;
 mod session;
 pub mod settings;
 mod stores;
+mod stray;
 mod upload;
 pub mod upstream_env;
 mod worker;

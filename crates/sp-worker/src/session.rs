@@ -20,7 +20,7 @@ use tonic::Streaming;
 use crate::assignment::gpu_shares;
 use crate::failure::Failure;
 use crate::node::{Fate, Node};
-use crate::{scrub, stores};
+use crate::{scrub, stores, stray};
 
 /// How long the scheduler may take to take a worker in.
 const REGISTER_WITHIN: Duration = Duration::from_secs(15);
@@ -63,7 +63,7 @@ async fn session(node: &Arc<Node>, backoff: &mut Backoff) -> Failure {
     }
     let keep: BTreeSet<AttemptId> = registered.keep.iter().copied().map(AttemptId::from).collect();
     node.keep_only(&presented, &keep).await;
-    node.outbox.open(sender);
+    node.outbox.open(sender, registered.protocol_minor);
     // What finished while it registered.
     for (_, result) in node.results().into_iter().filter(|(id, _)| !finished.contains_key(id)) {
         node.outbox.send_result(result).await;
@@ -194,6 +194,11 @@ async fn obey(node: &Arc<Node>, command: Command) {
                 obeying.outbox.send(Body::ScrubReport(report)).await;
             };
             node.env.tasks.spawn("scrub order", Box::pin(scrubbing));
+        }
+        Command::SweepWork(v1::SweepWork { attempts }) => {
+            let sweeping = node.clone();
+            let attempts = attempts.into_iter().map(AttemptId::from).collect();
+            node.env.tasks.spawn("sweep", Box::pin(async move { stray::sweep(&sweeping, attempts).await }));
         }
         Command::RedeclareStores(request) => {
             let reading = node.clone();

@@ -18,7 +18,7 @@ use crate::ledger::{Ledger, LedgerError};
 use crate::node::{Node, Parts};
 use crate::options::Options;
 use crate::stores::Stores;
-use crate::{attempt, data_plane, index, leftovers, renew, scrub, session, stores};
+use crate::{attempt, data_plane, index, leftovers, renew, scrub, session, stores, stray};
 
 /// File in the data directory with the worker's id.
 const ID_FILE: &str = "worker-id";
@@ -114,13 +114,15 @@ impl Worker {
             stop.await;
             farewell(&leaving).await;
         };
-        let (renewing, indexing, session, tidying) = (node.clone(), node.clone(), node.clone(), node.clone());
+        let (renewing, indexing, session, tidying, looking) =
+            (node.clone(), node.clone(), node.clone(), node.clone(), node.clone());
         let tasks = &node.env.tasks;
         let _background = [
             tasks.spawn_isolated("leases", Box::new(move || Box::pin(renew::run(renewing)))),
             tasks.spawn("index", Box::pin(index::run(indexing))),
             tasks.spawn("session", Box::pin(session::run(session))),
             tasks.spawn("leftovers", Box::pin(leftovers::run(tidying))),
+            tasks.spawn("stray work", Box::pin(stray::run(looking))),
         ]
         .map(StopOnDrop);
         scrub::take_up(&node);

@@ -114,6 +114,7 @@ impl Outputs {
                 self.deleting.insert(replica.clone(), self.last_delete);
                 self.tell_index(wire::delete_replica(self.last_delete, replica, reason));
             }
+            Effect::SweepWork { worker, attempts } => self.tell(worker, wire::sweep_work(&attempts)),
             Effect::VerifySeal(seal) => {
                 crash_point(CrashPoint::SchedulerBeforeVerify);
                 self.verify(wire::verify_seal(self.miner, *seal));

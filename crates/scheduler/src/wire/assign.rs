@@ -19,7 +19,8 @@ pub(crate) fn registered(
 ) -> v1::WorkerCommand {
     let keep = keep.iter().map(|a| (*a).into()).collect();
     let scheduler_session = scheduler_session.to_string();
-    command(Body::Registered(v1::Registered { lease_ms, heartbeat_ms, keep, scheduler_session }))
+    let protocol_minor = sp_proto::PROTOCOL_MINOR;
+    command(Body::Registered(v1::Registered { lease_ms, heartbeat_ms, keep, scheduler_session, protocol_minor }))
 }
 
 /// A task for it.
@@ -70,6 +71,12 @@ pub(crate) fn start(attempt: AttemptId, gpus: Vec<GpuShare>, group: Vec<AttemptI
     let gpus = gpus.into_iter().map(Into::into).collect();
     let group = group.into_iter().map(Into::into).collect();
     command(Body::Start(v1::Start { attempt: Some(attempt.into()), gpus, group }))
+}
+
+/// Remove what others have left.
+pub(crate) fn sweep_work(attempts: &[AttemptId]) -> v1::WorkerCommand {
+    let attempts = attempts.iter().map(|attempt| (*attempt).into()).collect();
+    command(Body::SweepWork(v1::SweepWork { attempts }))
 }
 
 /// Leave for good.

@@ -4,9 +4,9 @@ use sp_proto::convert::{ReplicaInfo, WireError, bytes32, required, task_kind};
 use sp_proto::v1;
 use sp_proto::v1::{task_done::Output, task_result::Outcome};
 use sp_sched_core::event::{TaskDone, TaskOutput, TaskResult};
-use sp_types::{Commitment, PieceInfo};
+use sp_types::{AttemptId, Commitment, PieceInfo, WorkerId};
 
-use super::failure;
+use super::{failure, invalid};
 
 /// A result from the wire. What the worker says of its own proofs is dropped here: nobody judges his own proof.
 pub(crate) fn task_result(message: v1::TaskResult) -> Result<TaskResult, WireError> {
@@ -23,6 +23,16 @@ pub(crate) fn task_result(message: v1::TaskResult) -> Result<TaskResult, WireErr
         compute_ms,
         peak_memory_bytes,
     })
+}
+
+/// Work of others that a worker has found.
+pub(crate) fn stray_work(message: v1::StrayWork) -> Result<Vec<(AttemptId, WorkerId)>, WireError> {
+    let v1::StrayWork { work } = message;
+    let stray = |v1::StrayAttempt { attempt, worker_id }| {
+        let owner = WorkerId::new(worker_id).map_err(|e| invalid("work.worker_id", e))?;
+        Ok((required("work.attempt", attempt)?.into(), owner))
+    };
+    work.into_iter().map(stray).collect()
 }
 
 fn task_done(message: v1::TaskDone) -> Result<TaskDone, WireError> {

@@ -261,6 +261,10 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0u8..3).prop_map(|n| Event::StoreGone(store(n))),
         3 => replica().prop_map(|id| Event::Replica { id, size_bytes: 10, primary: true, origin: None }),
         1 => replica().prop_map(Event::ReplicaGone),
+        1 => (0u8..3, 0u8..3, attempt()).prop_map(|(n, owner, attempt)| Event::StrayWork {
+            worker: worker(n),
+            work: vec![(attempt, worker(owner))],
+        }),
         1 => replica().prop_map(|id| Event::DeleteFailed {
             id,
             failure: Failure { code: ErrorCode::Unavailable, message: "read-only".to_owned() },

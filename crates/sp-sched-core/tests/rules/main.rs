@@ -25,6 +25,7 @@ mod placement;
 mod proving;
 mod sealing;
 mod snap;
+mod stray;
 mod tables;
 mod world;
 mod yields;

@@ -61,6 +61,20 @@ impl Store {
         Ok(own)
     }
 
+    /// The attempts of other workers that have left work here, and whose they are.
+    pub fn others_work(&self) -> Result<Vec<(AttemptId, String)>, StoreError> {
+        let dir = self.layout().owners_dir();
+        let mut others = Vec::new();
+        for entry in there(self.disk().list(&dir)).doing("list", &dir)?.unwrap_or_default() {
+            if let Ok(attempt) = entry.name.parse()
+                && let Some(owner) = self.owner_of(attempt)?.filter(|owner| *owner != self.0.owner)
+            {
+                others.push((attempt, owner));
+            }
+        }
+        Ok(others)
+    }
+
     /// Space that the attempts of this worker have taken in their work directories so far, bytes: what they have made or
     /// brought. Attempts that change their files meanwhile are counted as they are met.
     pub fn work_bytes(&self) -> Result<BTreeMap<AttemptId, u64>, StoreError> {

@@ -29,6 +29,7 @@ pub struct Said {
     pub replies: Mutex<Vec<v1::AttachReply>>,
     pub changes: Mutex<Vec<v1::StoresChanged>>,
     pub scrubs: Mutex<Vec<v1::ScrubReport>>,
+    pub stray: Mutex<Vec<v1::StrayAttempt>>,
     pub declared: Mutex<Vec<v1::Replica>>,
     pub attached: Mutex<Vec<v1::AttachedStore>>,
     pub detached: Mutex<Vec<v1::Detach>>,
@@ -135,8 +136,13 @@ impl Worker for FakeScheduler {
                     worker_message::Body::Register(register) => {
                         let keep = !said.keep_nothing.load(Ordering::SeqCst);
                         let keep = if keep { register.held.clone() } else { vec![] };
-                        let registered =
-                            v1::Registered { lease_ms: 15_000, heartbeat_ms: 100, keep, scheduler_session: "s".into() };
+                        let registered = v1::Registered {
+                            lease_ms: 15_000,
+                            heartbeat_ms: 100,
+                            keep,
+                            scheduler_session: "s".into(),
+                            protocol_minor: sp_proto::PROTOCOL_MINOR,
+                        };
                         let body = Some(worker_command::Body::Registered(registered));
                         sender.send(Ok(v1::WorkerCommand { body })).await.unwrap();
                         let finished = register.finished.clone();
@@ -155,6 +161,10 @@ impl Worker for FakeScheduler {
                     }
                     worker_message::Body::ScrubReport(report) => {
                         said.scrubs.lock().unwrap().push(report);
+                        vec![]
+                    }
+                    worker_message::Body::StrayWork(v1::StrayWork { work }) => {
+                        said.stray.lock().unwrap().extend(work);
                         vec![]
                     }
                     worker_message::Body::GoingAway(_) => vec![],

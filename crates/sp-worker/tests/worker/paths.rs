@@ -197,3 +197,66 @@ async fn what_was_replaced_on_a_path_that_is_away_comes_back_with_the_path() {
     clean(&machine).await;
     machine.store().verify(&sealed.id).unwrap();
 }
+
+#[tokio::test]
+async fn work_of_a_worker_that_is_gone_is_told_and_removed_when_the_scheduler_says_so() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &ALL);
+    let sealed = machine.publish(FileKind::Sealed, b"plaintext of the sector");
+    // Another worker has this path too. It has put its own in the place of what counts, and then its machine was lost.
+    let path = format!("{DATA_DIR}/storage");
+    let keep = std::collections::BTreeSet::new();
+    let disk: Arc<dyn Disk> = Arc::new(machine.disk.clone());
+    let theirs = sp_sectors::Store::open_as(disk, path.as_ref(), "lost", &keep).unwrap();
+    let attempt: sp_types::AttemptId = "9.1".parse().unwrap();
+    let work = theirs.work(attempt).unwrap();
+    machine.disk.create_new(&work.path(SECTOR, FileKind::Sealed)).unwrap().write_at(b"another", 0).unwrap();
+    theirs.publish(attempt, &[(SECTOR, FileKind::Sealed)]).unwrap();
+
+    fakes.said.ack_results.store(false, Ordering::SeqCst);
+    machine.start();
+    fakes.registered(1).await;
+    let stray = || fakes.said.stray.lock().unwrap().first().cloned();
+    let found = eventually("word of the other's work", stray).await;
+    assert_eq!((found.attempt, found.worker_id.as_str()), (Some(attempt.into()), "lost"));
+    assert!(machine.disk.metadata(format!("{path}/.sp/work/9.1").as_ref()).is_ok(), "nothing goes unasked");
+
+    fakes.command(Body::SweepWork(v1::SweepWork { attempts: vec![attempt.into()] })).await;
+    // What stands in the place of something is asked for first.
+    done(&fakes.result("9.1").await);
+    let attempt = Some(attempt.into());
+    fakes.command(Body::ResultAck(v1::ResultAck { attempt, refused: true, counting: vec![] })).await;
+    clean(&machine).await;
+    machine.store().verify(&sealed.id).unwrap();
+    let owners = machine.disk.list(format!("{path}/.sp/owners").as_ref()).unwrap();
+    assert!(owners.is_empty(), "{owners:?}");
+}
+
+#[tokio::test]
+async fn a_path_that_has_become_read_only_is_read_and_said_to_be_so() {
+    let fakes = Fakes::start().await;
+    let mut machine = Machine::new(&fakes, &[TaskKind::Fetch]);
+    let sealed = machine.publish(FileKind::Sealed, b"plaintext of the sector");
+    machine.start();
+    fakes.registered(1).await;
+    let more = second_path(&fakes).await;
+    let first = fakes.registered(2).await.stores.into_iter().find(|store| *store != more).unwrap();
+    let get = |id: &str, from: &ReplicaInfo, to: &str| {
+        let get = assign(id, TaskKind::Fetch, Params::Fetch(v1::FetchParams {}));
+        with_output(with_input(get, from, &[]), FileKind::Sealed, to)
+    };
+    fakes.assign(get("1.1", &sealed, &more)).await;
+    let moved = ReplicaInfo::try_from(done(&fakes.result("1.1").await).replicas[0].clone()).unwrap();
+    machine.store().delete(&sealed.id).unwrap();
+
+    machine.disk.set_read_only(Some("/more".as_ref()));
+    let why = trouble(&fakes, &more, |error| !error.is_empty()).await;
+    assert!(why.contains("read-only"), "{why}");
+    // Its files are still handed out.
+    fakes.assign(get("2.1", &moved, &first)).await;
+    done(&fakes.result("2.1").await);
+    machine.store().verify(&sealed.id).unwrap();
+
+    machine.disk.set_read_only(None);
+    trouble(&fakes, &more, str::is_empty).await;
+}

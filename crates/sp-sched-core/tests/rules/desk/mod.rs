@@ -38,6 +38,8 @@ pub struct Desk {
     pub reserved: Vec<AttemptId>,
     /// Deletes that were ordered; the index carries out none.
     pub deletes: Vec<ReplicaId>,
+    /// Work of workers that are gone that was ordered to be removed.
+    pub swept: Vec<AttemptId>,
     /// The index does not answer.
     pub silent: bool,
     requests: u64,
@@ -187,6 +189,7 @@ impl Desk {
             phases: BTreeMap::new(),
             reserved: vec![],
             deletes: vec![],
+            swept: vec![],
             silent: false,
             requests: 0,
             config,
@@ -248,6 +251,7 @@ impl Desk {
                 Effect::VerifyPost(post) => self.step(Event::Verified { attempt: post.attempt, verdict: Ok(true) }),
                 Effect::Stop { worker } => self.stopped.push(worker),
                 Effect::DeleteReplica { replica, .. } => self.deletes.push(replica),
+                Effect::SweepWork { attempts, .. } => self.swept.extend(attempts),
                 Effect::Reply(id, reply) => drop(self.replies.insert(id.0, reply)),
                 _ => {}
             }

@@ -307,6 +307,8 @@ impl World {
             Effect::Assign { worker, assignment } => self.assigned(&worker, *assignment),
             Effect::Start { worker, attempt, gpus: _, group: _ } => self.started(&worker, attempt),
             Effect::Stop { worker } => self.stopped(&worker),
+            // No worker here finds any.
+            Effect::SweepWork { .. } => {}
             Effect::Cancel { worker, attempt, reason: _ } | Effect::Yield { worker, attempt, reason: _ } => {
                 self.cancelled(&worker, attempt);
             }
