@@ -28,7 +28,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 pub struct Order {
     /// The seeds.
     pub seeds: Range<u64>,
-    /// No seed is begun after this long.
+    /// No seed is begun after this long, once there were enough.
     pub within: Option<Duration>,
     /// Threads; each runs one seed at a time.
     pub threads: usize,
@@ -60,6 +60,9 @@ pub struct Totals {
     /// Processor time.
     pub cpu: Duration,
 }
+
+/// A limit of time cuts no run short of so many seeds: fewer say nothing.
+const SEEDS_MIN: u64 = 100;
 
 /// What the threads of a run share.
 struct Shared<'a> {
@@ -140,7 +143,8 @@ impl Shared<'_> {
     }
 
     fn take(&self) -> Option<u64> {
-        if self.order.within.is_some_and(|limit| self.begun.elapsed() >= limit) {
+        let taken = self.next.load(Ordering::SeqCst).saturating_sub(self.order.seeds.start);
+        if taken >= SEEDS_MIN && self.order.within.is_some_and(|limit| self.begun.elapsed() >= limit) {
             return None;
         }
         let seed = self.next.fetch_add(1, Ordering::SeqCst);

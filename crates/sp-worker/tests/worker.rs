@@ -3,6 +3,8 @@
 
 #[path = "worker/data_cid.rs"]
 mod data_cid;
+#[path = "worker/hostile.rs"]
+mod hostile;
 #[path = "worker/hung.rs"]
 mod hung;
 #[path = "worker/paths.rs"]

@@ -16,7 +16,7 @@ use sp_worker::{Options, Worker};
 
 pub use executor::{FORGED, FakeExecutor, TREE_D};
 pub use hang::HangingDisk;
-pub use services::Fakes;
+pub use services::{Fakes, serve};
 
 /// A worker process: its disk outlives its runs.
 pub struct Machine {

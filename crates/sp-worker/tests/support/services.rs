@@ -108,7 +108,7 @@ impl Fakes {
     }
 }
 
-async fn serve(services: Services) -> String {
+pub async fn serve(services: Services) -> String {
     let env = Env::real();
     let server = Server::builder(&env, "fake", ([127, 0, 0, 1], 0).into()).bind().await.unwrap();
     let url = format!("http://{}", server.address());

@@ -22,7 +22,7 @@ pub(crate) struct Unseal {
     number: u64,
     /// Where to write the data; it appears there whole and checked, or not at all. Without it the unsealed copy only
     /// comes into being on a worker.
-    #[arg(long, short, value_name = "FILE")]
+    #[arg(long, visible_alias = "out", short, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Which piece, by its CID or its name (see `sectors status`); needed where the sector holds several.
     #[arg(long, value_name = "CID")]

@@ -4,7 +4,7 @@ use sp_net::{client, sized};
 use sp_proto::convert::{WireError, bytes32, required};
 use sp_proto::v1::data_plane_client::DataPlaneClient;
 use sp_proto::v1::{self, ReadManifestRequest};
-use sp_sectors::{FILES_MAX, Manifest, ManifestFile};
+use sp_sectors::{FILES_MAX, Manifest, ManifestError, ManifestFile};
 use sp_types::ErrorCode;
 
 use super::{Fetching, bounded};
@@ -53,5 +53,7 @@ pub(super) async fn read(fetching: &Fetching<'_>, source: &Source) -> Result<Man
     }
     let head = required("head", head)?;
     let root = if input.root == [0; 32] { bytes32("root", &head.root)? } else { input.root };
-    Ok(Manifest::with_root(input.kind, files, &root)?)
+    // Whatever is wrong with it: the source does not have what is asked for, and will not have it a moment later.
+    let lies = |error: ManifestError| Failure::new(ErrorCode::DigestMismatch, error.to_string());
+    Manifest::with_root(input.kind, files, &root).map_err(lies)
 }
