@@ -265,7 +265,10 @@ fn it_needs_room_on_a_path_that_takes_pieces() {
     assert_eq!(with(&|fact| fact.available_bytes = 999), "a: no store with 1000 B free for the upload");
     assert_eq!(with(&|fact| fact.can_seal = false), "a: no healthy store that takes piece");
     assert_eq!(with(&|fact| fact.healthy = false), "a: no healthy store that takes piece");
-    assert_eq!(with(&|fact| fact.filters.deny_types = vec!["piece".to_owned()]), "a: no healthy store that takes piece");
+    assert_eq!(
+        with(&|fact| fact.filters.deny_types = vec!["piece".to_owned()]),
+        "a: no healthy store that takes piece"
+    );
 }
 
 #[test]
