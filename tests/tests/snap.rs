@@ -63,8 +63,11 @@ fn another_cluster_takes_it_over(storage: &Path, records: &Path, proof: &Value, 
     let sealing = vec![("keeper".to_owned(), vec!["--no-local-storage".to_owned()])];
     let cluster = Cluster::start(Setup { sealing, window: vec!["prover".into()], ..Setup::default() }).unwrap();
     cluster.ctl_json(&["storage", "attach", "--worker", "keeper", &storage.display().to_string()]).unwrap();
-    // The path is attached before what lies in it is declared.
-    eventually(&cluster, "all to be seen", |cluster| Ok(kinds(&replicas(cluster)) == SNAPPED));
+    // The path is attached before what lies in it is declared; until then nobody has heard of the sector.
+    eventually(&cluster, "all to be seen", |cluster| {
+        let is_there = cluster.ctl_json(&["storage", "find", SECTOR]).is_ok();
+        Ok(is_there && kinds(&replicas(cluster)) == SNAPPED)
+    });
     let import = |flags: &[&str]| cluster.ctl_json(&[&["sectors", "import", SECTOR], flags].concat());
     let could = import(&["--dry-run"]).unwrap()[0].clone();
     assert_eq!((&could["updated"], &could["comm_r"]), (&true.into(), &proof["comm_r_new"]), "{could}");
