@@ -171,6 +171,9 @@ async fn another_worker_answers_for_the_update_that_it_holds() {
     assert_eq!(prover.executor.starts("check"), 2);
 }
 
+/// Files of a worker and their commitments.
+type Held<'a> = &'a [(FileKind, &'a [u8; 32])];
+
 /// What a worker says of the sector that it holds: the commitment and whether it is of an update, or why none.
 async fn examined(data_url: &str) -> Result<(Vec<u8>, bool), String> {
     let mut client = DataPlaneClient::connect(data_url.to_owned()).await.unwrap();
@@ -186,7 +189,7 @@ async fn an_updated_sector_is_known_by_its_update_alone() {
     assert_eq!(examined(&data_url).await, Ok((NEW.to_vec(), true)));
     assert_eq!(machine.executor.starts("vanilla"), 1, "the replica before it is not asked");
 
-    let holds: [(&[(FileKind, &[u8; 32])], _); 4] = [
+    let holds: [(Held<'_>, _); 4] = [
         (&[(FileKind::Sealed, &OLD), (FileKind::Cache, &OLD)], Ok((OLD.to_vec(), false))),
         (&[(FileKind::Update, &NEW), (FileKind::UpdateCache, &NEW)], Ok((NEW.to_vec(), true))),
         // What is left of the replica before the update is no word about the sector.
