@@ -1,5 +1,5 @@
 //! Snaps by real processes: new data in a sealed sector is proven, judged and read back, and an update that is dropped
-//! leaves nothing behind.
+//! leaves nothing behind. Another cluster takes the updated sector over like one of Lotus, proves it and reads it.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test of real processes")]
 
 use std::collections::BTreeSet;
@@ -15,6 +15,9 @@ const SECTOR: &str = "0";
 
 /// Longest that a whole proof may take on a busy machine.
 const PROOF_LIMIT: Duration = Duration::from_secs(600);
+
+/// What of an updated sector is there when its unsealed copy is not.
+const SNAPPED: [&str; 4] = ["Cache", "Sealed", "Update", "UpdateCache"];
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -45,7 +48,44 @@ fn a_sector_takes_new_data_and_an_update_that_is_dropped_leaves_nothing() {
     the_update_is_proven_at_its_deadline(&cluster, &proof["comm_r_new"]);
     the_data_comes_out_of_the_update(&cluster, &data);
     a_lost_sector_key_is_made_again(&mut cluster);
+    let records = cluster.dir().join("records.json");
+    std::fs::write(&records, cluster.ctl(&["sectors", "export", SECTOR]).unwrap().stdout).unwrap();
     assert_stores_are_whole(&mut cluster);
+    another_cluster_takes_it_over(&cluster.data_dir("seal-b").join("storage"), &records, &proof, &data);
+}
+
+/// A path as Lotus leaves it, and no unsealed copy: the data comes out of the update, by what its record tells.
+fn another_cluster_takes_it_over(storage: &Path, records: &Path, proof: &Value, data: &[Vec<u8>; 2]) {
+    std::fs::remove_dir_all(storage.join(".sp")).unwrap();
+    if storage.join("unsealed").exists() {
+        std::fs::remove_dir_all(storage.join("unsealed")).unwrap();
+    }
+    let sealing = vec![("keeper".to_owned(), vec!["--no-local-storage".to_owned()])];
+    let cluster = Cluster::start(Setup { sealing, window: vec!["prover".into()], ..Setup::default() }).unwrap();
+    cluster.ctl_json(&["storage", "attach", "--worker", "keeper", &storage.display().to_string()]).unwrap();
+    // The path is attached before what lies in it is declared; until then nobody has heard of the sector.
+    eventually(&cluster, "all to be seen", |cluster| {
+        let is_there = cluster.ctl_json(&["storage", "find", SECTOR]).is_ok();
+        Ok(is_there && kinds(&replicas(cluster)) == SNAPPED)
+    });
+    let import = |flags: &[&str]| cluster.ctl_json(&[&["sectors", "import", SECTOR], flags].concat());
+    let could = import(&["--dry-run"]).unwrap()[0].clone();
+    assert_eq!((&could["updated"], &could["comm_r"]), (&true.into(), &proof["comm_r_new"]), "{could}");
+    let mut stale: Value = serde_json::from_slice(&std::fs::read(records).unwrap()).unwrap();
+    stale[0].as_object_mut().unwrap().remove("update").unwrap();
+    let of_before = cluster.dir().join("stale.json");
+    std::fs::write(&of_before, stale.to_string()).unwrap();
+    let refused = import(&["--record", &of_before.display().to_string()]).unwrap_err();
+    assert!(format!("{refused:#}").contains("its record is of before"), "{refused:#}");
+    let imported = import(&["--record", &records.display().to_string()]).unwrap()[0].clone();
+    assert_eq!((&imported["state"], &imported["updated"]), (&"Proving".into(), &true.into()), "{imported}");
+    assert_eq!(cluster.ctl_json(&["sectors", "proof", SECTOR, "--update"]).unwrap(), *proof);
+    let seal = cluster.ctl_json(&["sectors", "proof", SECTOR]).unwrap();
+    assert_eq!(judge::verify("sp-verify", &seal).unwrap(), Some(0), "{seal}");
+    let exported = cluster.ctl(&["sectors", "export", SECTOR]).unwrap().stdout;
+    assert!(exported == std::fs::read(records).unwrap(), "another record came out than went in");
+    the_update_is_proven_at_its_deadline(&cluster, &proof["comm_r_new"]);
+    the_data_comes_out_of_the_update(&cluster, data);
 }
 
 /// Dropped while its proof is computed: all that it made is there by then.

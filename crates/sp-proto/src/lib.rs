@@ -17,7 +17,8 @@ pub const DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("sp_descri
 /// 1: sealing and proving. 2: updates and removal of sectors, held attempts and groups, devices, making way for a PoSt,
 /// stores that leave, measured memory. 3: single stores that leave, are read again or
 /// are scrubbed. 4: several pieces in a sector. 5: files say which of the sectors of their number they were made for;
-/// commitments of pieces that are in no sector (DC); work of workers that are gone is removed.
+/// commitments of pieces that are in no sector (DC); work of workers that are gone is removed; imports and records of
+/// updated sectors.
 pub const PROTOCOL_MINOR: u32 = 5;
 
 /// Largest message on any stream, bytes. Bulk data travels in chunks of 1 MiB.

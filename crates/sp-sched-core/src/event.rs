@@ -7,7 +7,7 @@ use sp_types::{
 };
 
 use crate::data::{PieceData, SectorData};
-pub use crate::import::{Import, SectorRecord};
+pub use crate::import::{Import, SectorRecord, UpdateRecord};
 pub use sp_types::Phase;
 
 /// Ties an answer to the caller who waits for it.

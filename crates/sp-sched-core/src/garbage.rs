@@ -185,6 +185,7 @@ impl Core {
                 continue;
             }
             match sector.file(id.kind) {
+                None if sector.awaits(id.kind) => {}
                 None => drop(garbage.replicas.insert(id.clone(), "no longer needed")),
                 Some(file) if file.root == id.root => {}
                 Some(file) if self.is_kept_somewhere(sector.number, file) => {

@@ -266,7 +266,7 @@ impl Core {
 
 impl Sector {
     /// It is proven and nothing is being made of it.
-    pub(crate) fn is_at_rest(&self) -> bool {
+    pub fn is_at_rest(&self) -> bool {
         matches!(self.state, SectorState::Proving | SectorState::Available)
     }
 }

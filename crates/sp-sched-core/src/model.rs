@@ -90,8 +90,8 @@ pub struct Sector {
 /// Data that takes the place of a sealed CC sector's zeros (SnapDeals).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Update {
-    /// The new data.
-    pub data: SectorData,
+    /// The new data. None: the sector was taken over without its record, so nobody knows what is in it.
+    pub data: Option<SectorData>,
     /// Pieces as encoded, fillers included; empty until AP is accepted.
     pub pieces: Vec<PieceInfo>,
     /// Set by AP.
@@ -102,6 +102,10 @@ pub struct Update {
     pub proof: Vec<u8>,
     /// Since when it counts, and is what the sector proves. Until then the replica before it does.
     pub accepted: Option<UnixMs>,
+    /// The sector was taken over while no path had all of the replica before the update. What of it comes with a path
+    /// later is no garbage: the data may not come out of the update without it.
+    #[serde(default)]
+    pub key_awaited: bool,
 }
 
 /// Failures of a sector, kept until the phase succeeds.

@@ -131,7 +131,7 @@ impl Core {
             let holders = self.facts.replicas_of(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
             holders.map(|store| store.allow_to.as_slice()).collect()
         };
-        let allow_to: Vec<_> = bound.clone().map(|file| lists(file)).collect();
+        let allow_to: Vec<_> = bound.clone().map(lists).collect();
         let (may, others): (Vec<_>, Vec<_>) =
             stores.into_iter().partition(|store| may_be_fetched(&store.groups, &allow_to));
         if may.is_empty() && !others.is_empty() {

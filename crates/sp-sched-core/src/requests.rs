@@ -122,13 +122,19 @@ impl Core {
     fn unseal(&mut self, number: u64) -> Result<Reply, Refused> {
         let sector = self.resting_sector(number)?;
         if sector.stored_data().is_none() {
-            let message = format!("sector {number} is a CC sector: there is no data in it that could be unsealed");
-            return Err((ErrorCode::WrongState, message));
+            return Err((ErrorCode::WrongState, sector.why_no_data()));
         }
         // While the index is away its last word counts.
         let copy = sector.file(FileKind::Unsealed).filter(|_| !self.facts.connected);
         if copy.is_some() || self.knows(sector, FileKind::Unsealed) {
             return Ok(Reply::Unsealing { ready: true });
+        }
+        if let Some(kind) = [FileKind::Sealed, FileKind::Cache].into_iter().find(|kind| sector.awaits(*kind)) {
+            let message = format!(
+                "the data of sector {number} lies in its update, which is read with the replica before it, and no path had \
+                 the {kind} of that when the sector was imported; attach the path that has it and import the sector again"
+            );
+            return Err((ErrorCode::WrongState, message));
         }
         if sector.is_updated() && sector.file(FileKind::Sealed).is_none() {
             let message = format!(
@@ -154,7 +160,8 @@ impl Core {
         if self.tasks_of(number).any(|t| t.kind != TaskKind::Fetch) {
             return refuse("is being unsealed or gets its key back; wait for it or abort it first");
         }
-        if sector.is_updated() && !self.knows(sector, FileKind::Sealed) {
+        let has_key = [FileKind::Sealed, FileKind::Cache].into_iter().all(|kind| self.knows(sector, kind));
+        if sector.is_updated() && !has_key {
             return refuse("has no replica of before its update: without it the unsealed copy is all there is to read");
         }
         let goes = |id: &ReplicaId, r: &Replica| id.kind == FileKind::Unsealed && sector.has_say_over(r.origin);

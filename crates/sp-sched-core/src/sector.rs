@@ -75,6 +75,12 @@ impl Sector {
         self.origin == origin || self.let_go.contains(&origin)
     }
 
+    /// Of the replica before the update, and may still come: see `Update::key_awaited`.
+    pub(crate) fn awaits(&self, kind: FileKind) -> bool {
+        let is_of_key = matches!(kind, FileKind::Sealed | FileKind::Cache);
+        is_of_key && self.file(kind).is_none() && self.accepted_update().is_some_and(|update| update.key_awaited)
+    }
+
     pub(crate) fn drop_files(&mut self, kinds: &[FileKind]) {
         self.files.retain(|f| !kinds.contains(&f.kind));
     }
@@ -159,7 +165,22 @@ impl Sector {
 
     /// The data in it, once it is proven with it; none for CC.
     pub fn stored_data(&self) -> Option<&SectorData> {
-        self.accepted_update().map(|update| &update.data).or(self.data.as_ref())
+        match self.accepted_update() {
+            Some(update) => update.data.as_ref(),
+            None => self.data.as_ref(),
+        }
+    }
+
+    /// Why there is no data in it to be had, for its operator.
+    pub fn why_no_data(&self) -> String {
+        match self.is_at_rest() && (self.is_updated() || self.present_comm_d().is_none()) {
+            true => format!(
+                "sector {} was imported without its record: nobody here knows what data is in it, and it can only be \
+                 proven",
+                self.number
+            ),
+            false => format!("sector {} is a CC sector and holds no data", self.number),
+        }
     }
 
     /// The pieces as sealed, fillers included, that the data that counts is made of.
@@ -170,7 +191,7 @@ impl Sector {
     /// The data whose bytes an operator sends or has sent last, and whether they have arrived.
     pub(crate) fn upload(&self) -> Option<(&SectorData, bool)> {
         match &self.update {
-            Some(update) => Some((&update.data, !update.pieces.is_empty())),
+            Some(update) => update.data.as_ref().map(|data| (data, !update.pieces.is_empty())),
             None => self.data.as_ref().map(|data| (data, !self.pieces.is_empty())),
         }
     }

@@ -15,7 +15,7 @@ impl Core {
     pub(crate) fn snap(&mut self, number: u64, data: SectorData, priority: Option<i64>) -> Result<Reply, Refused> {
         self.fits_sector(&data)?;
         let sector = self.known(number)?;
-        let same = sector.update.as_ref().is_some_and(|u| u.accepted.is_none() && u.data == data);
+        let same = sector.update.as_ref().is_some_and(|u| u.accepted.is_none() && u.data.as_ref() == Some(&data));
         if same && sector.state.is_update() {
             // A command that was broken off and is given again: its upload goes on.
             return Ok(Reply::Moved(sector.state));
@@ -27,8 +27,15 @@ impl Core {
         let what = data.describe();
         let Some(sector) = self.sector_mut(number) else { return Ok(Reply::Moved(SectorState::Available)) };
         sector.priority = priority.unwrap_or(DATA_PRIORITY);
-        sector.update =
-            Some(Update { data, pieces: Vec::new(), comm_d: None, comm_r: None, proof: Vec::new(), accepted: None });
+        sector.update = Some(Update {
+            data: Some(data),
+            pieces: Vec::new(),
+            comm_d: None,
+            comm_r: None,
+            proof: Vec::new(),
+            accepted: None,
+            key_awaited: false,
+        });
         // A copy of the zeros, if somebody has unsealed them, and what is left of an update that was forced away.
         sector.drop_files(&UPDATE_KINDS);
         self.untidy.insert(number);
@@ -100,6 +107,9 @@ impl Core {
         }
         if self.knows(sector, FileKind::Sealed) && self.knows(sector, FileKind::Cache) {
             return Ok(Reply::Regenerating { ready: true });
+        }
+        if sector.present_comm_d().is_none() {
+            return Err((ErrorCode::WrongState, sector.why_no_data()));
         }
         if !self.facts.connected {
             let message = "the index is away; whether the files are lost can be said when it is back".to_owned();

@@ -56,17 +56,39 @@ fn shortest(asked: Duration, own: Duration) -> Duration {
     [asked, own].into_iter().filter(|limit| !limit.is_zero()).min().unwrap_or(READ_TIMEOUT)
 }
 
+/// Kinds of a replica and of the cache that it is proven with.
+pub(crate) type Sort = (FileKind, FileKind);
+
+/// What a sector that was never updated is proven by.
+pub(crate) const PLAIN: Sort = (FileKind::Sealed, FileKind::Cache);
+
+/// What an updated sector is proven by.
+pub(crate) const UPDATED: Sort = (FileKind::Update, FileKind::UpdateCache);
+
 /// The vanilla proof out of this worker's own stores; `FileMissing` if they do not have the sector. Every copy is tried.
+///
+/// Both sorts of a snapped sector may be here and only comm_r says which is asked for; the executor tells the wrong one at
+/// once. The update comes first: it is what is proven from the end of the snap on.
 pub(crate) async fn read_local(
     node: &Node,
     question: &Question,
+    cancel: &CancellationToken,
+) -> Result<Vec<u8>, Failure> {
+    read_sorts(node, question, &[UPDATED, PLAIN], cancel).await
+}
+
+/// Like `read_local`, out of replicas of these sorts.
+pub(crate) async fn read_sorts(
+    node: &Node,
+    question: &Question,
+    sorts: &[Sort],
     cancel: &CancellationToken,
 ) -> Result<Vec<u8>, Failure> {
     // Bulk makes way, and scrubs stand still.
     let _urgent = node.sending.urgent();
     let sector = question.sector;
     let mut failures = Vec::new();
-    for (replica, cache) in candidates(node, sector).await {
+    for (replica, cache) in candidates(node, sector, sorts).await {
         let vanilla = ExecVanilla {
             post_proof: question.post_proof.clone(),
             randomness: question.randomness.clone(),
@@ -88,21 +110,19 @@ pub(crate) async fn read_local(
     Err(why_none(failures, sector))
 }
 
-/// Every replica of the sector here with every cache directory of its sort. Both sorts of a snapped sector may be here
-/// and only comm_r says which is asked for; the executor tells the wrong one at once. The update comes first: it is what
-/// is proven from the end of the snap on.
-async fn candidates(node: &Node, sector: SectorId) -> Vec<(PathBuf, PathBuf)> {
-    let sorts = [(FileKind::Update, FileKind::UpdateCache), (FileKind::Sealed, FileKind::Cache)];
-    let found = node.stores.find(&node.env, sector, &sorts.map(|(replica, cache)| [replica, cache]).concat()).await;
+/// Every replica of the sector here with every cache directory of its sort.
+async fn candidates(node: &Node, sector: SectorId, sorts: &[Sort]) -> Vec<(PathBuf, PathBuf)> {
+    let kinds: Vec<FileKind> = sorts.iter().flat_map(|(replica, cache)| [*replica, *cache]).collect();
+    let found = node.stores.find(&node.env, sector, &kinds).await;
     let paths = |kind| -> Vec<PathBuf> {
         let of_kind = found.iter().filter(|(_, info)| info.id.kind == kind);
         of_kind.map(|(store, _)| store.replica_path(sector, kind)).collect()
     };
-    let pairs = sorts.into_iter().flat_map(|(replica, cache)| {
-        let caches = paths(cache);
+    let pairs = sorts.iter().flat_map(|(replica, cache)| {
+        let caches = paths(*cache);
         let with_each =
             move |replica: PathBuf| -> Vec<_> { caches.iter().map(|c| (replica.clone(), c.clone())).collect() };
-        paths(replica).into_iter().flat_map(with_each).collect::<Vec<_>>()
+        paths(*replica).into_iter().flat_map(with_each).collect::<Vec<_>>()
     });
     pairs.collect()
 }

@@ -7,21 +7,40 @@ use sp_types::{ErrorCode, FileKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::attempt::text;
-use crate::challenge::{self, Question};
+use crate::challenge::{self, PLAIN, Question, Sort, UPDATED};
 use crate::executor::{Job, Role};
 use crate::failure::Failure;
 use crate::node::Node;
 
-/// The commitment of the sealed file here; its challenge was answered, and the answer checked. The question's own
-/// commitment does not count.
-pub(crate) async fn examine(node: &Node, question: Question) -> Result<Vec<u8>, Failure> {
+/// A replica that has answered its challenge.
+pub(crate) struct Examined {
+    /// Its commitment.
+    pub(crate) comm_r: Vec<u8>,
+    /// It is an update.
+    pub(crate) updated: bool,
+}
+
+/// The replica here that the sector is proven by; its challenge was answered, and the answer checked. The question's own
+/// commitment does not count. Where there is anything of an update, nothing else counts: what the replica before it would
+/// answer is no word about the sector any more.
+pub(crate) async fn examine(node: &Node, question: Question) -> Result<Examined, Failure> {
     let sector = question.sector;
-    let caches = node.stores.find(&node.env, sector, &[FileKind::Cache]).await;
-    let missing = || Failure::new(ErrorCode::FileMissing, format!("no cache of {sector} is in a store of this worker"));
-    let mut last = Err(missing());
-    for (store, _) in caches {
-        let cache = text(&store.replica_path(sector, FileKind::Cache))?;
-        last = with_cache(node, &question, cache).await;
+    let kinds = |(replica, cache): Sort| [replica, cache];
+    let here = node.stores.find(&node.env, sector, &[PLAIN, UPDATED].map(kinds).concat()).await;
+    let has = |kind: FileKind| here.iter().any(|(_, info)| info.id.kind == kind);
+    let updated = kinds(UPDATED).into_iter().any(has);
+    let sort = if updated { UPDATED } else { PLAIN };
+    if let Some(missing) = kinds(sort).into_iter().find(|kind| !has(*kind)) {
+        let message = match updated {
+            true => format!("{sector} was updated, and no {missing} of it is in a store of this worker"),
+            false => format!("no {missing} of {sector} is in a store of this worker"),
+        };
+        return Err(Failure::new(ErrorCode::FileMissing, message));
+    }
+    let mut last = Err(Failure::new(ErrorCode::FileMissing, format!("no cache of {sector} could be read")));
+    for (store, _) in here.iter().filter(|(_, info)| info.id.kind == sort.1) {
+        let cache = text(&store.replica_path(sector, sort.1))?;
+        last = with_cache(node, &question, cache, sort).await.map(|comm_r| Examined { comm_r, updated });
         if last.is_ok() {
             break;
         }
@@ -29,7 +48,7 @@ pub(crate) async fn examine(node: &Node, question: Question) -> Result<Vec<u8>, 
     last
 }
 
-async fn with_cache(node: &Node, question: &Question, cache: String) -> Result<Vec<u8>, Failure> {
+async fn with_cache(node: &Node, question: &Question, cache: String, sort: Sort) -> Result<Vec<u8>, Failure> {
     let (miner, sector) = (question.sector.miner, question.sector.number);
     let op = Some(Op::ReadCommR(ExecReadCommR { cache }));
     let request = ExecRequest { request: 0, attempt: None, seal_proof: 0, miner, sector, op };
@@ -40,6 +59,7 @@ async fn with_cache(node: &Node, question: &Question, cache: String) -> Result<V
         Ok(_) => return Err(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with no commitment")),
         Err(error) => return Err(error.into()),
     };
-    challenge::read_local(node, &Question { comm_r: comm_r.clone(), ..question.clone() }, &cancel).await?;
+    let question = Question { comm_r: comm_r.clone(), ..question.clone() };
+    challenge::read_sorts(node, &question, &[sort], &cancel).await?;
     Ok(comm_r)
 }

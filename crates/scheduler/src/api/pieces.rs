@@ -64,7 +64,9 @@ impl Api {
             (sector.clone(), core.unsealed(number), core.waiting_for(number, now), unseals(core, number, now))
         };
         let (sector, copy, waiting, unseals) = self.look_at(number, look).await?;
-        let Some(data) = sector.stored_data().cloned() else { return Err(no_data(number)) };
+        let Some(data) = sector.stored_data().cloned() else {
+            return Err(to_status(ErrorCode::WrongState, sector.why_no_data()));
+        };
         let at_rest = matches!(sector.state, SectorState::Proving | SectorState::Available);
         let reply = v1::GetPieceReply {
             miner: self.about.miner,

@@ -10,7 +10,8 @@ use super::{RowError, parse};
 ///
 /// 2: sectors have a priority, counters of their failures, and updates (version 1 is read as having none).
 /// 3: sectors can be pinned; an older build would not know that and remove them.
-/// 4: sectors know which files are theirs; an older build would forget it, and those files would be nobody's.
+/// 4: sectors know which files are theirs; an older build would forget it, and those files would be nobody's. An update
+/// may be of data that nobody knows (imported without a record), which an older build refuses to read.
 pub const SCHEMA_VERSION: u32 = 4;
 
 /// Layout and owner of the rows.

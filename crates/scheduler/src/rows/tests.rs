@@ -97,14 +97,18 @@ fn sector_state() -> impl Strategy<Value = SectorState> {
 
 fn update() -> impl Strategy<Value = Update> {
     let made = (vec(piece(), 0..3), of(commitment()), of(commitment()), vec(any::<u8>(), 0..9));
-    (data(), made, of(any::<u64>())).prop_map(|(data, (pieces, comm_d, comm_r, proof), accepted)| Update {
-        data,
-        pieces,
-        comm_d,
-        comm_r,
-        proof,
-        accepted: accepted.map(UnixMs),
-    })
+    (of(data()), data(), made, of(any::<u64>()), any::<bool>()).prop_map(
+        |(known, data, (pieces, comm_d, comm_r, proof), accepted, key_awaited)| Update {
+            // Only one that counts may be of data that nobody knows.
+            data: known.or(accepted.is_none().then_some(data)),
+            pieces,
+            comm_d,
+            comm_r,
+            proof,
+            accepted: accepted.map(UnixMs),
+            key_awaited,
+        },
+    )
 }
 
 fn trouble() -> impl Strategy<Value = Trouble> {

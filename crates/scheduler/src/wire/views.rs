@@ -258,10 +258,11 @@ pub(crate) fn state_count(state: SectorState, count: u32) -> v1::StateCount {
 }
 
 fn sector_update(comm_r_old: Option<Commitment>, update: &Update) -> v1::SectorUpdate {
-    let Update { data, pieces, comm_d, comm_r, proof: _, accepted } = update;
+    let Update { data, pieces, comm_d, comm_r, proof: _, accepted, key_awaited: _ } = update;
+    let data = data.as_ref();
     v1::SectorUpdate {
-        piece_name: data.name(),
-        data_bytes: data.data_bytes(),
+        piece_name: data.map(SectorData::name).unwrap_or_default(),
+        data_bytes: data.map_or(0, SectorData::data_bytes),
         pieces: pieces.iter().map(|p| (*p).into()).collect(),
         comm_r_old: bytes(comm_r_old),
         comm_r_new: bytes(*comm_r),

@@ -19,7 +19,7 @@ fn list(items: &[&str]) -> Vec<String> {
 fn lotus_groups() -> Desk {
     let mut desk = Desk::new(|c| c.pc2_backlog = 100, &[PreCommit2; 4]);
     let one_at_a_time = [("PC2_32G_MAX_PARALLELISM".to_owned(), "32".to_owned())];
-    let table = ResourceTable::with_env(one_at_a_time.into_iter()).unwrap();
+    let table = ResourceTable::with_env(one_at_a_time).unwrap();
     for (name, tasks) in [("w1", [PC1, PC2].as_slice()), ("w2", &[PC1, PC2]), ("w3", &[PC1])] {
         desk.join_with(name, tasks, lotus_machine(), table.clone(), |_| {});
     }

@@ -21,7 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::challenge::{self, Question};
-use crate::examine::examine;
+use crate::examine::{Examined, examine};
 use crate::failure::Failure;
 use crate::node::Node;
 use crate::pace::Class;
@@ -151,7 +151,7 @@ impl DataPlane for Service {
             Ok(answer) => answer,
             Err(elapsed) => Err(Failure::new(ErrorCode::TimedOut, elapsed.to_string())),
         };
-        let comm_r = answer.map_err(|f| f.to_status())?;
-        Ok(Response::new(ExamineSectorReply { comm_r }))
+        let Examined { comm_r, updated } = answer.map_err(|f| f.to_status())?;
+        Ok(Response::new(ExamineSectorReply { comm_r, updated }))
     }
 }

@@ -112,6 +112,10 @@ fn pretend(disk: &MemDisk, op: &Op) -> Outcome {
             Outcome::Proof(ProofOutput { proof: proof[..4].to_vec(), self_verified: true })
         }
         Op::Vanilla(op) => vanilla(disk, op),
+        Op::ReadCommR(op) => match read_all(disk, &Path::new(&op.cache).join("p_aux"), 100) {
+            Ok(p_aux) => Outcome::Data(p_aux),
+            Err(_) => Outcome::Failed(Failure { code: "SP-FILE-MISSING".to_owned(), message: "no p_aux".to_owned() }),
+        },
         Op::CheckVanilla(op) => Outcome::Valid(op.vanilla != FORGED),
         Op::WindowPost(op) => Outcome::Proof(ProofOutput { proof: op.vanilla.concat(), self_verified: true }),
         Op::ReplicaUpdate(op) => {

@@ -2,6 +2,7 @@
 
 use sp_proto::v1;
 use sp_proto::v1::assign::Params;
+use sp_proto::v1::data_plane_client::DataPlaneClient;
 use sp_proto::v1::task_done::Output;
 use sp_sectors::read_all;
 use sp_types::{FileKind, ReplicaInfo, TaskKind};
@@ -168,4 +169,45 @@ async fn another_worker_answers_for_the_update_that_it_holds() {
         assert_eq!(window_post(&fakes, id, comm_r, &update, &[&data_url]).await.proof, *comm_r);
     }
     assert_eq!(prover.executor.starts("check"), 2);
+}
+
+/// Files of a worker and their commitments.
+type Held<'a> = &'a [(FileKind, &'a [u8; 32])];
+
+/// What a worker says of the sector that it holds: the commitment and whether it is of an update, or why none.
+async fn examined(data_url: &str) -> Result<(Vec<u8>, bool), String> {
+    let mut client = DataPlaneClient::connect(data_url.to_owned()).await.unwrap();
+    let post_proof = "StackedDrgWindow2KiBV1_2".to_owned();
+    let ask = v1::ExamineSectorRequest { miner: SECTOR.miner, sector: SECTOR.number, post_proof };
+    let reply = client.examine_sector(ask).await.map_err(|status| status.message().to_owned())?.into_inner();
+    Ok((reply.comm_r, reply.updated))
+}
+
+#[tokio::test]
+async fn an_updated_sector_is_known_by_its_update_alone() {
+    let (_fakes, machine, _, data_url) = holder().await;
+    assert_eq!(examined(&data_url).await, Ok((NEW.to_vec(), true)));
+    assert_eq!(machine.executor.starts("vanilla"), 1, "the replica before it is not asked");
+
+    let holds: [(Held<'_>, _); 4] = [
+        (&[(FileKind::Sealed, &OLD), (FileKind::Cache, &OLD)], Ok((OLD.to_vec(), false))),
+        (&[(FileKind::Update, &NEW), (FileKind::UpdateCache, &NEW)], Ok((NEW.to_vec(), true))),
+        // What is left of the replica before the update is no word about the sector.
+        (
+            &[(FileKind::Sealed, &OLD), (FileKind::Cache, &OLD), (FileKind::UpdateCache, &NEW)],
+            Err("was updated, and no update of it"),
+        ),
+        // A cache of another update.
+        (&[(FileKind::Sealed, &OLD), (FileKind::Update, &NEW), (FileKind::UpdateCache, &OLD)], Err("another replica")),
+    ];
+    for (files, expected) in holds {
+        let fakes = Fakes::start().await;
+        let mut machine = Machine::new(&fakes, &SNAP);
+        files.iter().for_each(|(kind, bytes)| drop(machine.publish(*kind, *bytes)));
+        machine.start();
+        match (examined(&fakes.registered(1).await.data_url).await, expected) {
+            (Err(said), Err(part)) => assert!(said.contains(part), "{said}"),
+            (found, expected) => assert_eq!(found, expected.map_err(str::to_owned)),
+        }
+    }
 }

@@ -7,7 +7,8 @@ use crate::context::{Context, request};
 use crate::error::CommandError;
 use crate::output;
 
-/// Print what of sectors their files do not tell: ticket, seed, pieces, commitments and proof, as a JSON array.
+/// Print what of sectors their files do not tell: ticket, seed, pieces, commitments and proof, of an updated one those of
+/// its update too, as a JSON array.
 ///
 /// To take a sector elsewhere: `sp-ctl sectors export N > N.json`, `sp-ctl storage move` it to a path of its own, detach
 /// that path, attach it there, and `sp-ctl sectors import N --record N.json`.

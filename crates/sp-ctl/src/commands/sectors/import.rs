@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use serde::Serialize;
 use sp_proto::v1::{
-    ExamineSectorRequest, FindStorageRequest, ImportSectorRequest, InfoRequest, ListForeignSectorsRequest,
+    ExamineSectorReply, ExamineSectorRequest, FileKind, FindStorageRequest, FoundReplica, ImportSectorRequest,
+    InfoRequest, ListForeignSectorsRequest,
 };
 use sp_types::{PostProof, PostType, SectorSize};
 
@@ -21,12 +22,16 @@ const EXAMINE_LIMIT: Duration = Duration::from_secs(330);
 
 /// Take over sectors that were sealed elsewhere, for example by Lotus: attach their path first. Their files stay where
 /// they are. Which replica it is tells the cache's p_aux; a challenge of it is read and checked before it counts.
+///
+/// An updated sector (SnapDeals) is taken over by its update and the update's cache, and by nothing else while any of them
+/// is there: import it when its update is on the chain. Attach the path of its sealed file and cache too where they are
+/// still kept, since the data is read with them.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Import {
     /// Sector numbers.
     #[arg(required_unless_present = "all", conflicts_with = "all")]
     numbers: Vec<u64>,
-    /// Every sector whose sealed file and cache lie on a path and that is not known yet.
+    /// Every sector whose sealed file and cache, or update and update's cache, lie on a path and that is not known yet.
     #[arg(long)]
     all: bool,
     /// Records of `sp-ctl sectors export`: without its record, a sector can be proven and not unsealed.
@@ -43,6 +48,8 @@ struct Row {
     sector: u64,
     #[serde(skip_serializing_if = "String::is_empty")]
     comm_r: String,
+    /// That is the commitment of its update.
+    updated: bool,
     /// Empty when it was not taken over.
     #[serde(skip_serializing_if = "String::is_empty")]
     state: String,
@@ -78,6 +85,7 @@ impl Import {
             let mut row = Row {
                 sector,
                 comm_r: String::new(),
+                updated: false,
                 state: String::new(),
                 with_record: record.is_some(),
                 error: String::new(),
@@ -108,12 +116,12 @@ impl Import {
         row: &mut Row,
     ) -> Result<(), CommandError> {
         let record = record.map(Record::to_wire).transpose()?;
-        let comm_r = examine(scheduler, site, row.sector).await?;
-        row.comm_r = hex::encode(&comm_r);
+        let ExamineSectorReply { comm_r, updated } = examine(scheduler, site, row.sector).await?;
+        (row.comm_r, row.updated) = (hex::encode(&comm_r), updated);
         if self.dry_run {
             return Ok(());
         }
-        let ask = ImportSectorRequest { number: row.sector, comm_r, record };
+        let ask = ImportSectorRequest { number: row.sector, comm_r, record, updated };
         row.state = scheduler.import_sector(request(ask)).await?.into_inner().state;
         Ok(())
     }
@@ -127,11 +135,15 @@ async fn site(scheduler: &mut Scheduler) -> Result<Site, CommandError> {
     Ok(Site { miner: info.miner, post_proof: proof.to_string() })
 }
 
-/// Asks whoever has files of the sector, until one has answered a challenge.
-async fn examine(scheduler: &mut Scheduler, site: &Site, sector: u64) -> Result<Vec<u8>, CommandError> {
-    let found = scheduler.find_storage(request(FindStorageRequest { sector })).await?.into_inner();
+/// Asks whoever has files of the sector, until one has answered a challenge. Of an updated one that is whoever has files of
+/// its update: the replica before it may lie elsewhere, and is not what is proven.
+async fn examine(scheduler: &mut Scheduler, site: &Site, sector: u64) -> Result<ExamineSectorReply, CommandError> {
+    let mut replicas = scheduler.find_storage(request(FindStorageRequest { sector })).await?.into_inner().replicas;
+    if replicas.iter().any(is_of_update) {
+        replicas.retain(is_of_update);
+    }
     let mut urls: Vec<String> = Vec::new();
-    for holder in found.replicas.into_iter().filter_map(|found| found.store).flat_map(|store| store.holders) {
+    for holder in replicas.into_iter().filter_map(|found| found.store).flat_map(|store| store.holders) {
         if !urls.contains(&holder.data_url) {
             urls.push(holder.data_url);
         }
@@ -140,11 +152,16 @@ async fn examine(scheduler: &mut Scheduler, site: &Site, sector: u64) -> Result<
     for url in urls {
         let ask = ExamineSectorRequest { miner: site.miner, sector, post_proof: site.post_proof.clone() };
         match data_plane(&url).await?.examine_sector(within(EXAMINE_LIMIT, ask)).await {
-            Ok(reply) => return Ok(reply.into_inner().comm_r),
+            Ok(reply) => return Ok(reply.into_inner()),
             Err(status) => last = CommandError::from(status),
         }
     }
     Err(last)
+}
+
+fn is_of_update(found: &FoundReplica) -> bool {
+    let kind = found.replica.as_ref().map(|info| info.kind());
+    kind.is_some_and(|kind| matches!(kind, FileKind::Update | FileKind::UpdateCache))
 }
 
 /// The records in these files, by sector.
@@ -171,10 +188,11 @@ fn read(path: &Path) -> Result<Vec<Record>, CommandError> {
 }
 
 fn line(row: &Row) -> String {
-    let Row { sector, comm_r, state, .. } = row;
+    let Row { sector, comm_r, updated, state, .. } = row;
+    let of = if *updated { " of its update" } else { "" };
     match state.is_empty() {
-        true => format!("sector {sector}: its challenge is answered; comm_r {comm_r}"),
-        false => format!("sector {sector}: {state}; comm_r {comm_r}"),
+        true => format!("sector {sector}: its challenge is answered; comm_r{of} {comm_r}"),
+        false => format!("sector {sector}: {state}; comm_r{of} {comm_r}"),
     }
 }
 
