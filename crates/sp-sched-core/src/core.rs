@@ -280,7 +280,7 @@ impl Core {
             Event::IndexSnapshotBegin => self.facts.begin(),
             Event::IndexSnapshotEnd => self.on_index_back(),
             Event::IndexLost => self.facts.lose(),
-            Event::Store(fact) => self.on_store(fact),
+            Event::Store(fact) => self.on_store(*fact),
             Event::StoreGone(id) => self.facts.drop_store(&id),
             Event::Replica { id, size_bytes, primary, origin } => {
                 self.on_replica(id, Replica { size_bytes, primary, origin });

@@ -49,7 +49,7 @@ pub enum Event {
     /// The index is away.
     IndexLost,
     /// A store is there, or its figures changed.
-    Store(StoreFact),
+    Store(Box<StoreFact>),
     /// A store is gone.
     StoreGone(StoreId),
     /// A replica exists. Its origin says which of the sectors of its number it was made for.

@@ -21,7 +21,7 @@ pub(crate) fn fact_event(miner: u64, fact: v1::IndexFact) -> Result<Option<Event
     Ok(Some(match required("body", body)? {
         index_fact::Body::SnapshotBegin(v1::SnapshotBegin { index_session: _ }) => Event::IndexSnapshotBegin,
         index_fact::Body::SnapshotEnd(v1::SnapshotEnd {}) => Event::IndexSnapshotEnd,
-        index_fact::Body::Store(fact) => Event::Store(store_fact(fact)?),
+        index_fact::Body::Store(fact) => Event::Store(Box::new(store_fact(fact)?)),
         index_fact::Body::StoreGone(v1::StoreGone { store }) => Event::StoreGone(store_id(&store)?),
         index_fact::Body::Replica(replica) => {
             let ReplicaInfo { id, size_bytes, primary, origin } = replica.try_into()?;

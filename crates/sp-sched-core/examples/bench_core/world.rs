@@ -154,7 +154,7 @@ impl World {
         self.step(Kind::Other, Event::IndexSnapshotBegin);
         let (sites, plan) = (self.sites.clone(), self.plan.clone());
         for site in sites.iter() {
-            self.step(Kind::Fact, Event::Store(site.store_fact()));
+            self.step(Kind::Fact, Event::Store(Box::new(site.store_fact())));
         }
         for (planned, number) in plan.iter().zip(0u64..) {
             let store = sites[planned.holder].store();

@@ -145,7 +145,7 @@ fn registration() -> impl Strategy<Value = Event> {
 
 fn store_fact() -> impl Strategy<Value = Event> {
     (0u8..3, any::<bool>(), 0u64..200_000, any::<(bool, bool)>()).prop_map(|(n, healthy, available_bytes, uses)| {
-        Event::Store(StoreFact {
+        Event::Store(Box::new(StoreFact {
             id: store(n),
             weight: u64::from(n),
             can_seal: uses.0,
@@ -157,7 +157,7 @@ fn store_fact() -> impl Strategy<Value = Event> {
             filters: Filters::default(),
             groups: vec![],
             allow_to: vec![],
-        })
+        }))
     })
 }
 

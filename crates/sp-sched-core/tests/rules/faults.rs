@@ -65,7 +65,7 @@ fn space_of_an_attempt_whose_lease_ends_is_given_back_once() {
     let unit = FileKind::Unsealed.sealing_bytes(SIZE.bytes());
     let holders = ["a", "b"].map(|name| (desk::worker(name), format!("http://{name}")));
     desk.step(Event::IndexSnapshotBegin);
-    desk.step(Event::Store(StoreFact {
+    desk.step(Event::Store(Box::new(StoreFact {
         id: desk::store("shared"),
         weight: 10,
         can_seal: true,
@@ -77,7 +77,7 @@ fn space_of_an_attempt_whose_lease_ends_is_given_back_once() {
         filters: Filters::default(),
         groups: vec![],
         allow_to: vec![],
-    }));
+    })));
     desk.step(Event::IndexSnapshotEnd);
     let one = table("AP_32G_MAX_CONCURRENT", "1");
     desk.join_with("a", &[TaskKind::AddPiece], lotus_machine(), one, |_| {});

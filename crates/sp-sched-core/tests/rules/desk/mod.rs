@@ -318,7 +318,7 @@ impl Desk {
             allow_to: vec![],
         };
         change(&mut fact);
-        self.step(Event::Store(fact));
+        self.step(Event::Store(Box::new(fact)));
     }
 
     /// The index connects: every worker has a store, and each sector's files lie with the worker named for it.

@@ -102,7 +102,7 @@ impl World {
     pub fn tell_store(&mut self, worker: &WorkerId) {
         if self.index.connected && self.workers[worker].has_store() {
             let fact = self.store_fact(worker);
-            self.tell(Event::Store(fact));
+            self.tell(Event::Store(Box::new(fact)));
         }
     }
 
