@@ -67,6 +67,11 @@ impl Attempt {
     }
 }
 
+/// Kept open, so that the file system gives its number to no other file.
+fn held(path: &Path) -> (fs::File, u64) {
+    (fs::File::open(path).unwrap(), inode(path))
+}
+
 fn inode(path: &Path) -> u64 {
     fs::metadata(path).unwrap().ino()
 }
@@ -74,7 +79,7 @@ fn inode(path: &Path) -> u64 {
 #[test]
 fn a_finished_layer_is_kept_and_the_next_one_is_made() {
     let attempt = Attempt::done();
-    let (first, second) = (inode(&attempt.layer(1)), inode(&attempt.layer(2)));
+    let (first, (_file, second)) = (inode(&attempt.layer(1)), held(&attempt.layer(2)));
     fs::write(attempt.layer(2), [0; 2048]).unwrap();
     attempt.makes_the_same_again("a layer that was being written");
     assert_eq!(inode(&attempt.layer(1)), first, "the finished layer was made again");
@@ -89,7 +94,7 @@ fn a_finished_layer_is_kept_and_the_next_one_is_made() {
 #[test]
 fn what_has_no_journal_is_cleared() {
     let attempt = Attempt::done();
-    let first = inode(&attempt.layer(1));
+    let (_file, first) = held(&attempt.layer(1));
     fs::remove_file(attempt.file("cache.pc1")).unwrap();
     fs::write(attempt.layer(1), [7; 2048]).unwrap();
     fs::write(attempt.file("sealed"), b"half").unwrap();

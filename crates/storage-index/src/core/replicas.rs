@@ -58,9 +58,10 @@ impl Core {
         let DeclareEnd { store, keep_missing, request, unread } = end;
         let begun = self.workers.get_mut(&conn).and_then(|worker| worker.declaring.remove(store));
         // Nothing was begun: of two declarations at once, the first end has settled it.
-        let missing = begun.map_or(vec![], |begun| self.replicas.not_named_since(store, begun));
+        let mut missing = begun.map_or(vec![], |begun| self.replicas.not_named_since(store, begun));
+        missing.retain(|place| !unread.contains(place));
         if !keep_missing {
-            missing.iter().filter(|place| !unread.contains(place)).for_each(|place| self.drop_replica(place));
+            missing.iter().for_each(|place| self.drop_replica(place));
         }
         self.acknowledge_store(conn, *request, missing.len());
     }

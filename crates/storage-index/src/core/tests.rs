@@ -518,6 +518,18 @@ fn a_store_read_again_says_what_is_missing_and_drops_it_only_when_told() {
 }
 
 #[test]
+fn what_cannot_be_read_is_not_taken_to_be_gone() {
+    let mut index = Index::with_store();
+    let (sealed, cache) = (replica("a", FileKind::Sealed, 1), replica("a", FileKind::Cache, 2));
+    index.from(W1, FromWorker::Declare { request: 1, replicas: vec![sealed.clone(), cache], attempt: None });
+    index.from(W1, FromWorker::Attach(settings("a"), health(10 * GIB, GIB)));
+    let unread = vec![Place::of(&sealed)];
+    let effects = index.from(W1, FromWorker::DeclareEnd(DeclareEnd { unread, request: 3, ..end("a") }));
+    assert!(effects.contains(&Effect::Worker(W1, ToWorker::StoreAck { request: 3, missing: 1 })), "{effects:?}");
+    assert_eq!(index.core.find_sector(SECTOR), [sealed]);
+}
+
+#[test]
 fn a_detached_store_leaves_with_its_replicas_unless_somebody_else_has_it() {
     let mut index = Index::with_store();
     let sealed = replica("a", FileKind::Sealed, 1);
