@@ -1,5 +1,5 @@
-//! Work that lies in paths and whose worker is gone: its machine was set up anew, or it was never known here. Whoever has
-//! the path now is told which of it may go.
+//! Work that lies in paths and whose worker is gone, for example as its machine was set up anew. Whoever has the path now
+//! is told which of it may go.
 
 use sp_types::{AttemptId, WorkerId};
 
@@ -21,10 +21,9 @@ impl Core {
         }
     }
 
-    /// Nothing has been heard of the worker for long, though this scheduler was there to hear it.
+    /// Nothing has been heard of the worker for long. One that this scheduler has never heard of may work for another.
     fn is_gone(&self, worker: &WorkerId) -> bool {
-        let known = self.workers.get(worker);
-        let since = known.map_or(self.restored, |known| known.renewed.max(self.restored));
-        !known.is_some_and(|known| known.stream) && self.now.since(since) >= GONE_AFTER_MS
+        let known = self.workers.get(worker).filter(|known| !known.stream);
+        known.is_some_and(|known| self.now.since(known.renewed) >= GONE_AFTER_MS)
     }
 }
