@@ -218,14 +218,20 @@ impl Trial {
 
     /// Takes home a sector that only waits for a proof, and that nobody is going to prove.
     fn take_home(&mut self) {
+        let number = self.one_to_take_home();
+        self.forced.insert(number);
+        self.force(number);
+    }
+
+    /// A sector that can be taken home; sealed where there is none.
+    fn one_to_take_home(&mut self) -> u64 {
         loop {
             self.hear(false);
             let states = self.cluster.states().unwrap();
             let waits = |number: &&u64| states.get(number).is_some_and(|state| state == "Committing2");
             let chosen = self.acknowledged.iter().skip(self.proven).filter(waits).find(|n| !self.forced.contains(n));
             if let Some(&number) = chosen {
-                self.forced.insert(number);
-                return self.force(number);
+                return number;
             }
             self.pledge(2);
             self.come_to_rest();
@@ -265,10 +271,16 @@ impl Trial {
     fn named_kill(&mut self, point: CrashPoint) {
         let began = Instant::now();
         let token = self.cluster.token(point);
-        process::arm(&token).unwrap();
         let crashed = (0..TRIES).any(|_| {
+            if matches!(Way::to(point), Way::Home) {
+                // Before it is armed: the way there may come by as well, and would never end.
+                self.one_to_take_home();
+            }
+            process::arm(&token).unwrap();
             self.go(point);
+            // One that can still be disarmed was not come by.
             wait::until("a crash", COMES_BY, || Ok((!token.exists()).then_some(()))).is_ok()
+                || std::fs::remove_file(&token).is_err()
         });
         assert!(crashed, "nobody came by {}\n{}", point.name(), self.cluster.tails());
         std::thread::sleep(Duration::from_millis(100));
