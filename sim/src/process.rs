@@ -239,6 +239,7 @@ impl Process {
             data_dir: PathBuf::from(DATA_DIR),
             home: PathBuf::from("/home"),
             listen: any(WORKER_PORT),
+            metrics: None,
             announce: false,
             local_storage: true,
             parallel_fetch_limit: 5,

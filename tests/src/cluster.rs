@@ -137,7 +137,9 @@ impl Cluster {
             (Some(listen), Role::Scheduler | Role::Index) => listen.clone(),
             _ => "127.0.0.1:0".into(),
         };
-        args.extend(["--listen".into(), listen]);
+        if !spec.extra.iter().any(|flag| flag == "--listen") {
+            args.extend(["--listen".into(), listen]);
+        }
         let binary = match spec.role {
             Role::Index => "sp-storage-index",
             Role::Scheduler => {

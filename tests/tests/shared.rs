@@ -1,5 +1,6 @@
-//! Two workers with one directory, as two hosts have it over NFS: one store, two ways to it. Each may die and start while the
-//! other works there, and files move out of it and back, in both directions, and none is lost.
+//! Two workers with one directory, as two hosts have it over NFS: one store, two ways to it. They are hosts to all others, by
+//! their host ids and addresses. Each may die and start while the other works there; files move between them and out of what
+//! they share and back, in both directions, while both compute, and none is lost.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test of real processes")]
 
 use std::collections::BTreeSet;
@@ -16,9 +17,10 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 #[test]
 fn a_directory_that_two_hosts_have_loses_nothing() {
-    let flags = ["--no-local-storage", "--no-default", "--addpiece=true", "--precommit1=true", "--precommit2=true"];
-    let right = flags.map(String::from).to_vec();
-    let sealing = vec![("left".to_owned(), vec!["--no-local-storage".to_owned()]), ("right".to_owned(), right)];
+    // AP and PC1 are done by one of them, everything else by the other: no sector is sealed without both.
+    let left = host("left", "127.0.0.2:0", &["--addpiece=false", "--precommit1=false"]);
+    let right = host("right", "127.0.0.3:0", &["--no-default", "--addpiece=true", "--precommit1=true"]);
+    let sealing = vec![left, right];
     let mut cluster = Cluster::start(Setup { sealing, window: vec!["prover".into()], ..Setup::default() }).unwrap();
     let shared = cluster.dir().join("shared").display().to_string();
     let init = ["storage", "attach", "--worker", "left", "--init", "--seal", "--store", &shared];
@@ -55,6 +57,12 @@ fn a_directory_that_two_hosts_have_loses_nothing() {
     left_clean(&mut cluster, &shared);
 }
 
+/// A sealing worker on what everybody else takes for a host of its own.
+fn host(name: &str, listen: &str, flags: &[&str]) -> (String, Vec<String>) {
+    let own = ["--no-local-storage", "--host-id", name, "--listen", listen];
+    (name.to_owned(), own.iter().chain(flags).map(|flag| (*flag).to_owned()).collect())
+}
+
 /// Waits until C2 of sector 0 runs on the host that stays. False: it is over.
 fn c2_runs(cluster: &Cluster) -> bool {
     let seen = wait::until("C2 to run", PROOF_LIMIT, || {
@@ -65,36 +73,59 @@ fn c2_runs(cluster: &Cluster) -> bool {
     seen.unwrap_or_else(|e| panic!("{e:#}: {:?}\n{}", locks(cluster), cluster.tails()))
 }
 
-/// Sector 0 goes to a path of the other host's own and back, while another sector is being made in the shared directory.
+/// Sector 0 goes to a path of the one host's own, to one of the other's, back to what they share, and all that again in the
+/// other direction, while they seal other sectors in the shared directory.
 fn out_and_back(cluster: &mut Cluster, store: &str, shared: &str) {
-    let own = cluster.dir().join("own").display().to_string();
-    let attach = ["storage", "attach", "--worker", "right", "--init", "--store", "--weight", "1", &own];
-    let own_store = cluster.ctl_json(&attach).unwrap()["store"].as_str().unwrap().to_owned();
-    assert_eq!(cluster.pledge(1).unwrap(), [1]);
-    for (round, (to, place)) in [(own_store.as_str(), own.as_str()), (store, shared)].repeat(2).into_iter().enumerate()
-    {
+    let own = |worker: &str| {
+        let path = cluster.dir().join(format!("own-{worker}")).display().to_string();
+        let attach = ["storage", "attach", "--worker", worker, "--init", "--store", "--weight", "1", &path];
+        (cluster.ctl_json(&attach).unwrap()["store"].as_str().unwrap().to_owned(), path)
+    };
+    let (left, right, both) = (own("left"), own("right"), (store.to_owned(), shared.to_owned()));
+    let before = jobs_done(cluster);
+    assert_eq!(cluster.pledge(2).unwrap(), [1, 2]);
+    for (round, (to, place)) in [&right, &left, &both, &left, &right, &both].into_iter().enumerate() {
         let moved = cluster.ctl_json(&["storage", "move", "0", "--to", to]).unwrap();
         assert_eq!(moved[0]["done"], true, "{moved}");
-        let there = BTreeSet::from([("Cache".to_owned(), place.to_owned()), ("Sealed".to_owned(), place.to_owned())]);
+        let there = BTreeSet::from([("Cache".to_owned(), place.clone()), ("Sealed".to_owned(), place.clone())]);
         let gone = wait::until("the old copies to go", LIMIT, || Ok((places(cluster)? == there).then_some(())));
         gone.unwrap_or_else(|e| panic!("round {round}: {e:#}: {:?}\n{}", places(cluster), cluster.tails()));
         // A move that is no move: it is there already, whichever host is asked.
         let moved = cluster.ctl_json(&["storage", "move", "0", "--to", to]).unwrap();
         assert_eq!((&moved[0]["files"], &moved[0]["done"]), (&Value::from(0), &Value::from(true)), "{moved}");
         assert_eq!(places(cluster).unwrap(), there);
-        if round == 1 {
+        if round == 2 {
             cluster.kill9("left").unwrap();
             cluster.restart("left").unwrap();
             cluster.wait_for_connection("left", true).unwrap();
         }
     }
-    cluster.ctl_json(&["sectors", "remove", "1", "--really-do-it"]).unwrap();
-    let gone = wait::until("sector 1 to be gone", LIMIT, || {
-        let is_gone = cluster.states()?.get(&1).is_none_or(|state| state == "Removed");
-        Ok((is_gone && jobs::list(cluster)?.is_empty()).then_some(()))
+    cluster.wait_for_state(&[1, 2], &["Committing2"], LIMIT).unwrap();
+    let done = jobs_done(cluster);
+    for (worker, task) in [("left", "GET"), ("right", "GET"), ("left", "PC2"), ("right", "PC1")] {
+        let of = |done: &Vec<(String, String)>| {
+            done.iter().filter(|(w, t)| (w.as_str(), t.as_str()) == (worker, task)).count()
+        };
+        assert!(of(&done) > of(&before), "{worker} has done no {task} meanwhile: {done:?}");
+    }
+    for sector in ["1", "2"] {
+        cluster.ctl_json(&["sectors", "remove", sector, "--really-do-it"]).unwrap();
+    }
+    let gone = wait::until("the other sectors to be gone", LIMIT, || {
+        let states = cluster.states()?;
+        let are_gone = [1, 2].iter().all(|number| states.get(number).is_none_or(|state| state == "Removed"));
+        Ok((are_gone && jobs::list(cluster)?.is_empty()).then_some(()))
     });
     gone.unwrap_or_else(|e| panic!("{e:#}: {:?}\n{}", cluster.states(), cluster.tails()));
     assert_eq!(locks(cluster).unwrap(), "", "no lock outlives its attempt");
+}
+
+/// Worker and task of everything that has been done.
+fn jobs_done(cluster: &Cluster) -> Vec<(String, String)> {
+    let history = cluster.ctl_json(&["sealing", "history"]).unwrap();
+    let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+    let done = history.as_array().unwrap().iter().filter(|row| row["result"] == "done");
+    done.map(|row| (text(row, "worker"), text(row, "task"))).collect()
 }
 
 /// Nothing but the sector's files is in the directory, and they have the right digests.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
@@ -13,6 +12,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use sp_net::Env;
+use sp_net::metrics::{Page, page_of};
+use sp_net::refusals::Refusals;
 use sp_sched_core::Observation;
 use sp_sched_core::event::Event;
 use sp_sched_core::model::{Finished, Outcome};
@@ -39,7 +40,8 @@ struct OfEvent {
 /// The figures.
 #[derive(Clone)]
 pub(crate) struct Metrics {
-    registry: Arc<Registry>,
+    page: Page,
+    refusals: Refusals,
     waited: Family<OfTask, Histogram>,
     attempts: Family<OfResult, Counter>,
     lost_leases: Family<OfTask, Counter>,
@@ -73,15 +75,19 @@ impl Metrics {
         let help = "Making the rows of a batch durable";
         registry.register_with_unit("commit", help, Unit::Seconds, committed.clone());
         registry.register_collector(Box::new(OnBoard { env: env.clone(), boards }));
-        Self { registry: Arc::new(registry), waited, attempts, lost_leases, handled, committed }
+        let refusals = Refusals::new(env);
+        refusals.register(&mut registry);
+        Self { page: page_of(registry), refusals, waited, attempts, lost_leases, handled, committed }
     }
 
     /// The page.
-    pub(crate) fn page(&self) -> String {
-        let mut page = String::new();
-        // Writing into a text cannot fail.
-        let _ = prometheus_client::encoding::text::encode(&mut page, &self.registry);
-        page
+    pub(crate) fn page(&self) -> Page {
+        self.page.clone()
+    }
+
+    /// Where refused calls are counted.
+    pub(crate) fn refusals(&self) -> &Refusals {
+        &self.refusals
     }
 
     /// The core has dealt with an event.

@@ -248,7 +248,8 @@ impl Service {
             tape,
         };
         let (driver, handle) = Driver::new(parts);
-        let mut builder = Server::builder(&env, "sp-scheduler", options.listen);
+        let refusals = driver.metrics().refusals().clone();
+        let mut builder = Server::builder(&env, "sp-scheduler", options.listen).refusals(&refusals);
         if let Some(dir) = &options.announce {
             builder = builder.announce(Some(dir.clone()));
         }
@@ -290,8 +291,7 @@ impl Service {
         drop(env.tasks.spawn("index link", Box::pin(link.run())));
         drop(env.tasks.spawn("epochs", Box::pin(feed_epochs(chain.clone(), handle.clone(), stopping.clone()))));
         if let Some(port) = metrics {
-            let figures = driver.metrics();
-            let serve = port.serve(Arc::new(move || figures.page()), stopping.clone());
+            let serve = port.serve(driver.metrics().page(), stopping.clone());
             drop(env.tasks.spawn("metrics", Box::pin(serve)));
         }
         let admittance = Admittance {

@@ -9,6 +9,7 @@
 //! | answer an error that programs can rely on | [`status::to_status`] |
 //! | read the configuration | [`config`] |
 //! | show figures | [`metrics::MetricsPort`] |
+//! | count what is refused | [`refusals::Refusals`] |
 //! | own a data directory | [`lock::DataDir`] |
 //! | speak with a child over its pipes | [`frame`], [`child`] |
 #![forbid(unsafe_code)]
@@ -29,6 +30,7 @@ pub mod logs;
 pub mod metrics;
 mod net;
 mod real;
+pub mod refusals;
 pub mod retry;
 pub mod server;
 pub mod shutdown;

@@ -11,6 +11,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
+use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
@@ -27,6 +28,16 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 
 /// Makes the page anew for every request; must not wait for anything.
 pub type Page = Arc<dyn Fn() -> String + Send + Sync>;
+
+/// The page of what is registered.
+pub fn page_of(registry: Registry) -> Page {
+    Arc::new(move || {
+        let mut page = String::new();
+        // Writing into a text cannot fail.
+        let _ = prometheus_client::encoding::text::encode(&mut page, &registry);
+        page
+    })
+}
 
 /// A bound port that does not answer yet.
 pub struct MetricsPort {

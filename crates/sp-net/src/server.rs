@@ -19,6 +19,7 @@ use tonic_health::server::HealthReporter;
 
 use crate::announce::Announcement;
 use crate::client::{KEEPALIVE_INTERVAL, KEEPALIVE_TIMEOUT};
+use crate::refusals::{CountCalls, Refusals};
 use crate::{Env, Listener, NetError};
 
 mod incoming;
@@ -67,6 +68,7 @@ pub struct Builder {
     limits: Limits,
     drain: Duration,
     announce: Option<Option<PathBuf>>,
+    refusals: Refusals,
 }
 
 /// A bound listener that does not serve yet.
@@ -78,6 +80,7 @@ pub struct Server {
     limits: Limits,
     drain: Duration,
     announce: Option<Option<PathBuf>>,
+    refusals: Refusals,
 }
 
 /// The gRPC services of one listener, with their names, so that health and reflection show exactly these.
@@ -126,6 +129,13 @@ impl Builder {
         self
     }
 
+    /// Where refused calls are counted; else they are only logged.
+    #[must_use]
+    pub fn refusals(mut self, refusals: &Refusals) -> Self {
+        self.refusals = refusals.clone();
+        self
+    }
+
     /// Tells the world where this process listens: one JSON line on stdout, and `listen.json` in the data directory.
     #[must_use]
     pub fn announce(mut self, data_dir: Option<PathBuf>) -> Self {
@@ -135,7 +145,7 @@ impl Builder {
 
     /// Takes the port. Connections wait in the backlog until [`Server::serve`].
     pub async fn bind(self) -> Result<Server, NetError> {
-        let Self { env, service, address, limits, drain, announce } = self;
+        let Self { env, service, address, limits, drain, announce, refusals } = self;
         if !env.net.is_private() {
             if !address.ip().is_loopback() {
                 return Err(NetError::NotLoopback(address));
@@ -145,14 +155,15 @@ impl Builder {
         let listen = |source| NetError::Listen { address, source };
         let listener = env.net.listen(address).await.map_err(listen)?;
         let address = listener.local_addr().map_err(listen)?;
-        Ok(Server { env, service, address, listener, limits, drain, announce })
+        Ok(Server { env, service, address, listener, limits, drain, announce, refusals })
     }
 }
 
 impl Server {
     /// A service that will listen on `address` (port 0: any free one).
     pub fn builder(env: &Env, service: &'static str, address: SocketAddr) -> Builder {
-        Builder { env: env.clone(), service, address, limits: Limits::CONTROL, drain: DRAIN, announce: None }
+        let refusals = Refusals::new(env);
+        Builder { env: env.clone(), service, address, limits: Limits::CONTROL, drain: DRAIN, announce: None, refusals }
     }
 
     /// The address, with the port that was taken.
@@ -163,7 +174,7 @@ impl Server {
     /// Serves until `shutdown` completes, then drains: no new calls, open ones may end, after the drain time the
     /// connections are cut. The service ends its own long streams when `shutdown` completes; nobody else can.
     pub async fn serve(self, services: Services, shutdown: impl Future<Output = ()> + Send) -> Result<(), NetError> {
-        let Self { env, service, address, listener, limits, drain, announce } = self;
+        let Self { env, service, address, listener, limits, drain, announce, refusals } = self;
         let names = services.names.clone();
         let (health, routes) = complete(services).await?;
         let (draining, cut) = (CancellationToken::new(), CancellationToken::new());
@@ -172,7 +183,8 @@ impl Server {
             draining.cancel();
         };
         let incoming = incoming::connections(&env, listener, limits.connections, cut.clone());
-        let serving = transport(limits).add_routes(routes).serve_with_incoming_shutdown(incoming, signal);
+        let serving = transport(limits).layer(CountCalls(refusals)).add_routes(routes);
+        let serving = serving.serve_with_incoming_shutdown(incoming, signal);
         if let Some(data_dir) = announce {
             let announcement = Announcement::new(service, address);
             let told = announcement.publish(data_dir.as_deref());

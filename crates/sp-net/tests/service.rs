@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use sp_net::refusals::{Refusals, Refused};
 use sp_net::server::{Limits, Server, Services};
 use sp_net::{Env, NetError, client, sized, status};
 use sp_proto::MESSAGE_BYTES_MAX;
@@ -71,6 +72,7 @@ struct Running {
     address: SocketAddr,
     stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<Result<(), NetError>>,
+    refusals: Refusals,
 }
 
 impl Running {
@@ -79,7 +81,9 @@ impl Running {
         let env = Env::real();
         let any = "127.0.0.1:0".parse().expect("address");
         let drain = Duration::from_millis(300);
-        let server = Server::builder(&env, "sp-test", any).limits(limits).drain(drain).bind().await.expect("binds");
+        let refusals = Refusals::new(&env);
+        let server = Server::builder(&env, "sp-test", any).limits(limits).drain(drain).refusals(&refusals);
+        let server = server.bind().await.expect("binds");
         let address = server.address();
         let (stop, stopped) = oneshot::channel();
         let (end, ended) = oneshot::channel();
@@ -87,7 +91,7 @@ impl Running {
             let shutdown = async { drop(stopped.await) };
             drop(end.send(server.serve(services, shutdown).await));
         });
-        Self { env, address, stop, ended }
+        Self { env, address, stop, ended, refusals }
     }
 
     fn channel(&self) -> Channel {
@@ -120,6 +124,7 @@ async fn calls_codes_and_health() {
     let refused = client.renew(renew("refuse")).await.expect_err("refused");
     assert_eq!(status::code_of(&refused), Some(ErrorCode::WrongCluster));
     assert_eq!(refused.code(), Code::FailedPrecondition);
+    assert_eq!(running.refusals.count(Refused::Call, ErrorCode::WrongCluster), 1);
     let mut health = HealthClient::new(running.channel());
     for service in ["", "sp.v1.Worker"] {
         let request = HealthCheckRequest { service: service.to_owned() };
@@ -185,8 +190,11 @@ async fn an_oversized_message_is_an_error_on_both_sides() {
     // The same on a stream: an error, not a clean end.
     let body = worker_message::Body::Register(Register { worker_id: large, ..Register::default() });
     let messages = tokio_stream::iter([WorkerMessage { body: Some(body) }]);
+    let counted = running.refusals.count(Refused::Call, ErrorCode::BadRequest);
     let mut commands = running.client().session(messages).await.expect("opens").into_inner();
     refused(commands.message().await.expect_err("too large to take"));
+    let now = running.refusals.count(Refused::Call, ErrorCode::BadRequest);
+    assert_eq!(now, counted + 1, "counted, though it came behind the answer's beginning");
     refused(running.client().renew(renew("large")).await.expect_err("too large to read"));
     // The connection has survived it all.
     assert!(running.client().renew(renew("a")).await.is_ok());

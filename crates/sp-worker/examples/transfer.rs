@@ -115,6 +115,7 @@ async fn worker(dir: &Path, announce: bool) -> Result<Worker> {
         data_dir: std::path::absolute(dir)?,
         home: "/".into(),
         listen: ([127, 0, 0, 1], 0).into(),
+        metrics: None,
         announce,
         local_storage: true,
         parallel_fetch_limit: 5,

@@ -14,7 +14,7 @@ use sp_net::{Env, host, limits, shutdown};
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::{self, ExecRequest, ExecWarm};
 use sp_sectors::RealDisk;
-use sp_types::{RegisteredSealProof, ResourceTable, SealFeature, SectorSize, TaskKind};
+use sp_types::{HostId, RegisteredSealProof, ResourceTable, SealFeature, SectorSize, TaskKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::children::{ChildConfig, ChildExecutor, end_leftovers};
@@ -124,6 +124,7 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
         data_dir,
         home: std::env::var_os("HOME").map_or_else(|| "/".into(), PathBuf::from),
         listen: shared.listen.unwrap_or_else(|| ([127, 0, 0, 1], 0).into()),
+        metrics: shared.metrics,
         announce: true,
         local_storage: !shared.no_local_storage,
         parallel_fetch_limit: shared.parallel_fetch_limit.unwrap_or(5),
@@ -134,7 +135,7 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
         builtin: shared.builtin,
         post_parallel_reads,
         post_read_timeout,
-        host: host::host_id()?,
+        host: host_id(&shared)?,
         pid: std::process::id(),
         build: env!("CARGO_PKG_VERSION").to_owned(),
         capacity: hardware.capacity,
@@ -145,6 +146,13 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
     worker.run(stop).await?;
     drop(lock);
     Ok(())
+}
+
+fn host_id(shared: &Shared) -> anyhow::Result<HostId> {
+    match &shared.host_id {
+        Some(id) => HostId::new(id).context("--host-id"),
+        None => Ok(host::host_id()?),
+    }
 }
 
 fn transfers(shared: &Shared) -> Transfers {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sp_env::{CrashPoint, crash_point, crash_requested};
 use sp_net::Env;
+use sp_net::refusals::Refusals;
 use sp_proto::v1::{self, TaskResult};
 use sp_sectors::{Disk, Store};
 use sp_types::{AttemptId, ErrorCode, FileKind, GpuShare, ReplicaId, ReplicaInfo, TaskKind};
@@ -79,6 +80,8 @@ pub(crate) struct Node {
     results: Mutex<BTreeMap<AttemptId, TaskResult>>,
     pub(crate) leftovers: Leftovers,
     pub(crate) scrubs: Scrubs,
+    /// What peers and paths brought that was not to be believed.
+    pub(crate) refusals: Refusals,
     data_url: OnceLock<String>,
     /// Set while registered: how often leases are renewed, ms.
     pub(crate) heartbeat: watch::Sender<Option<u64>>,
@@ -109,6 +112,7 @@ impl Node {
         let held = ledger.attempts()?;
         let session_id = env.uuid();
         let scrubs = Scrubs::read(&*disk, &options.data_dir);
+        let refusals = Refusals::new(&env);
         let fetch_slots = Semaphore::new(options.parallel_fetch_limit.max(1));
         let pace = |bytes_per_s, bulk_at_once| Pace::new(&env, Bounds { bytes_per_s, bulk_at_once });
         let fetching = pace(options.transfers.fetch_bytes_per_s, usize::MAX);
@@ -134,6 +138,7 @@ impl Node {
             results: Mutex::new(results),
             leftovers: Leftovers::default(),
             scrubs,
+            refusals,
             data_url: OnceLock::new(),
             heartbeat: watch::Sender::new(None),
             reconnect: Notify::new(),

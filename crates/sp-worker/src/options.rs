@@ -29,6 +29,8 @@ pub struct Options {
     pub home: PathBuf,
     /// Where the data plane listens.
     pub listen: SocketAddr,
+    /// Where metrics are answered; nowhere by default.
+    pub metrics: Option<SocketAddr>,
     /// Print the address and write `listen.json`.
     pub announce: bool,
     /// On the first run, make a store in the data directory.

@@ -29,6 +29,9 @@ macro_rules! worker_settings {
             /// Where the data plane listens [default: 127.0.0.1:0]
             #[arg(long, env = concat!($prefix, "LISTEN"), value_name = "ADDRESS")]
             listen: Option<std::net::SocketAddr>,
+            /// Answer metrics for Prometheus here, at /metrics, for example 127.0.0.1:9790 [default: nowhere]
+            #[arg(long, env = concat!($prefix, "METRICS"), value_name = "ADDRESS")]
+            metrics: Option<std::net::SocketAddr>,
             /// Name of the cluster; another cluster's services refuse this worker [default: dev]
             #[arg(long, env = concat!($prefix, "CLUSTER"))]
             cluster: Option<String>,
@@ -38,6 +41,10 @@ macro_rules! worker_settings {
             /// Display name [default: the host name]
             #[arg(long, env = concat!($prefix, "NAME"))]
             name: Option<String>,
+            /// What tells this host from others: workers of one host share its memory, cores and GPUs. Give it to hosts that
+            /// were cloned with their machine id [default: machine id and boot id]
+            #[arg(long, env = concat!($prefix, "HOST_ID"), value_name = "ID")]
+            host_id: Option<String>,
             /// Do not make a store in the data directory on the first run
             #[arg(long, env = concat!($prefix, "NO_LOCAL_STORAGE"), num_args = 0..=1, require_equals = true, default_missing_value = "true")]
             no_local_storage: Option<bool>,
@@ -86,9 +93,11 @@ macro_rules! worker_settings {
                     index: self.index.or(other.index),
                     data_dir: self.data_dir.or(other.data_dir),
                     listen: self.listen.or(other.listen),
+                    metrics: self.metrics.or(other.metrics),
                     cluster: self.cluster.or(other.cluster),
                     network: self.network.or(other.network),
                     name: self.name.or(other.name),
+                    host_id: self.host_id.or(other.host_id),
                     no_local_storage: self.no_local_storage.or(other.no_local_storage),
                     no_swap: self.no_swap.or(other.no_swap),
                     cpus: self.cpus.or(other.cpus),
@@ -112,9 +121,11 @@ macro_rules! worker_settings {
                     index: self.index.clone(),
                     data_dir: self.data_dir.clone(),
                     listen: self.listen,
+                    metrics: self.metrics,
                     cluster: self.cluster.clone().unwrap_or_else(|| "dev".to_owned()),
                     network: self.network.clone().unwrap_or_else(|| "dev".to_owned()),
                     name: self.name.clone(),
+                    host_id: self.host_id.clone(),
                     no_local_storage: self.no_local_storage.unwrap_or(false),
                     no_swap: self.no_swap.unwrap_or(false),
                     cpus: self.cpus,
@@ -151,12 +162,16 @@ pub struct Shared {
     pub data_dir: Option<PathBuf>,
     /// Address of the data plane.
     pub listen: Option<SocketAddr>,
+    /// Address of the metrics.
+    pub metrics: Option<SocketAddr>,
     /// Name of the cluster.
     pub cluster: String,
     /// Network.
     pub network: String,
     /// Display name.
     pub name: Option<String>,
+    /// What tells this host from others.
+    pub host_id: Option<String>,
     /// No store on the first run.
     pub no_local_storage: bool,
     /// Report no swap.

@@ -5,13 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use sp_env::StopOnDrop;
+use sp_net::metrics::{MetricsPort, page_of};
+use sp_net::refusals::Refusals;
 use sp_net::server::{Limits, Server, Services};
 use sp_net::{Env, NetError};
 use sp_proto::v1;
 use sp_proto::v1::worker_message::Body;
 use sp_sectors::{Disk, StoreError, make_dirs, read_all, write_whole};
 use sp_types::{AttemptId, StoreId, WorkerId};
+use tokio_util::sync::CancellationToken;
 
 use crate::executor::Executor;
 use crate::ledger::{Ledger, LedgerError};
@@ -82,6 +86,11 @@ impl Worker {
         &self.node.worker_id
     }
 
+    /// What it has refused.
+    pub fn refusals(&self) -> Refusals {
+        self.node.refusals.clone()
+    }
+
     /// Brings the inputs of an assignment to where its task would read them, and does no more: for measurements. Says
     /// where they lie.
     #[doc(hidden)]
@@ -97,7 +106,11 @@ impl Worker {
         if options.announce {
             builder = builder.announce(Some(options.data_dir.clone()));
         }
-        let server = builder.bind().await?;
+        let server = builder.refusals(&node.refusals).bind().await?;
+        let metrics = match options.metrics {
+            None => None,
+            Some(address) => Some(MetricsPort::bind(&node.env, address).await?),
+        };
         node.set_data_url(format!("http://{}", server.address()));
         let service = data_plane::Served::new(node.clone());
         let mut fatal = node.fatal.subscribe();
@@ -125,6 +138,13 @@ impl Worker {
             tasks.spawn("stray work", Box::pin(stray::run(looking))),
         ]
         .map(StopOnDrop);
+        let stopping = CancellationToken::new();
+        let _stop = stopping.clone().drop_guard();
+        if let Some(port) = metrics {
+            let mut registry = Registry::with_prefix("sp_worker");
+            node.refusals.register(&mut registry);
+            drop(tasks.spawn("metrics", Box::pin(port.serve(page_of(registry), stopping))));
+        }
         scrub::take_up(&node);
         server.serve(Services::new().with(service), stop).await?;
         let reason = node.fatal.borrow().clone();

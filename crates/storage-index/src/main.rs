@@ -59,6 +59,9 @@ struct Settings {
     /// A store without a report for this long takes no data [default: 30s]
     #[arg(long, env = "SP_STORAGE_INDEX_STALE_AFTER", value_name = "TIME")]
     stale_after: Option<config::Duration>,
+    /// Answer metrics for Prometheus here, at /metrics, for example 127.0.0.1:9789 [default: nowhere]
+    #[arg(long, env = "SP_STORAGE_INDEX_METRICS", value_name = "ADDRESS")]
+    metrics: Option<SocketAddr>,
 }
 
 impl Settings {
@@ -70,6 +73,7 @@ impl Settings {
             network: self.network.or(file.network),
             health_every: self.health_every.or(file.health_every),
             stale_after: self.stale_after.or(file.stale_after),
+            metrics: self.metrics.or(file.metrics),
         }
     }
 }
@@ -99,6 +103,7 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
     let listen = settings.listen.unwrap_or_else(|| SocketAddr::from(([127, 0, 0, 1], 1789)));
     let mut options = Options::new(settings.cluster.unwrap_or_else(|| "dev".to_owned()), listen);
     options.data_dir = Some(data_dir.path().to_owned());
+    options.metrics = settings.metrics;
     if let Some(every) = settings.health_every {
         options.health_every = every.0;
     }

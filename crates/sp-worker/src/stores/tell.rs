@@ -6,10 +6,11 @@ use std::sync::Arc;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use sp_env::{CrashPoint, crash_point};
+use sp_net::refusals::Refused;
 use sp_proto::v1::index_worker_message::Body;
 use sp_proto::v1::{self, IndexWorkerMessage};
 use sp_sectors::{Listed, Store, StoreMeta};
-use sp_types::{FileKind, ReplicaInfo, SectorId};
+use sp_types::{ErrorCode, FileKind, ReplicaInfo, SectorId};
 use tokio::sync::mpsc::{Sender, error::SendError};
 
 use super::{Checked, Stores, check};
@@ -113,6 +114,10 @@ async fn declare(node: &Node, store: Store, sender: &Sender<IndexWorkerMessage>)
 /// A declaration in messages.
 pub(crate) fn declarations(node: &Node, listed: Listed, end: v1::DeclareEnd) -> Vec<IndexWorkerMessage> {
     let Listed { replicas, unread } = listed;
+    for (sector, kind) in &unread {
+        let about = format!("{kind} of {sector} on store {}", end.store);
+        node.refusals.note(Refused::File, ErrorCode::DigestMismatch, &about, "its manifest cannot be read");
+    }
     let at = |(SectorId { miner, number: sector }, kind): (SectorId, FileKind)| {
         let kind = v1::FileKind::from(kind) as i32;
         v1::Replica { miner, sector, kind, store: end.store.clone(), ..Default::default() }

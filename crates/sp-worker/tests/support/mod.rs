@@ -5,13 +5,14 @@ pub mod hang;
 pub mod services;
 
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use sp_net::Env;
+use sp_net::refusals::{Refusals, Refused};
 use sp_proto::v1;
 use sp_sectors::{Disk, MemDisk, Store, StoreMeta};
-use sp_types::{FileKind, HostCapacity, HostId, ReplicaInfo, ResourceTable, SectorId, StoreId, TaskKind};
+use sp_types::{ErrorCode, FileKind, HostCapacity, HostId, ReplicaInfo, ResourceTable, SectorId, StoreId, TaskKind};
 use sp_worker::{Options, Worker};
 
 pub use executor::{FORGED, FakeExecutor, TREE_D};
@@ -24,6 +25,7 @@ pub struct Machine {
     pub executor: Arc<FakeExecutor>,
     pub options: Options,
     running: Option<tokio::runtime::Runtime>,
+    refusals: Arc<OnceLock<Refusals>>,
 }
 
 /// What a worker's data directory is called.
@@ -45,6 +47,7 @@ impl Machine {
             data_dir: DATA_DIR.into(),
             home: "/".into(),
             listen: ([127, 0, 0, 1], 0).into(),
+            metrics: None,
             announce: false,
             local_storage: true,
             parallel_fetch_limit: 5,
@@ -61,7 +64,7 @@ impl Machine {
             capacity: Arc::new(move || capacity.clone()),
             limits: Default::default(),
         };
-        Self { disk, executor, options, running: None }
+        Self { disk, executor, options, running: None, refusals: Arc::default() }
     }
 
     /// Starts the worker on a runtime of its own, so that it can be killed whole.
@@ -73,11 +76,19 @@ impl Machine {
     pub fn start_on(&mut self, disk: Arc<dyn Disk>) {
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let (executor, options) = (self.executor.clone(), self.options.clone());
+        self.refusals = Arc::default();
+        let refusals = self.refusals.clone();
         runtime.spawn(async move {
             let worker = Worker::new(Env::real(), disk, executor, options).await.unwrap();
+            refusals.set(worker.refusals()).ok();
             worker.run(std::future::pending()).await.unwrap();
         });
         self.running = Some(runtime);
+    }
+
+    /// How much of a kind it has refused since it was started.
+    pub fn refused(&self, what: Refused, code: ErrorCode) -> u64 {
+        self.refusals.get().unwrap().count(what, code)
     }
 
     /// SIGKILL: every task ends where it is. What was not synced is lost.

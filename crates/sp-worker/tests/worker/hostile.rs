@@ -4,10 +4,12 @@
 use std::pin::Pin;
 
 use futures_util::StreamExt;
+use sp_net::refusals::Refused;
 use sp_net::sized;
 use sp_proto::v1::data_plane_client::DataPlaneClient;
 use sp_proto::v1::data_plane_server::{DataPlane, DataPlaneServer};
 use sp_sectors::read_all;
+use sp_types::ErrorCode;
 use tonic::transport::Channel;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -58,12 +60,13 @@ async fn requests_that_make_no_sense_are_refused_and_the_worker_lives_on() {
         };
         let status = refused.unwrap_or_else(|| panic!("{what} was answered"));
         let code = sp_net::status::code_of(&status).unwrap_or_else(|| panic!("{what}: {status:?}"));
-        assert!(!matches!(code, sp_types::ErrorCode::Internal), "{what}: {status:?}");
+        assert!(!matches!(code, ErrorCode::Internal), "{what}: {status:?}");
         let manifest = v1::ReadManifestRequest { replica: request.replica, attempt: None };
         if request.name.is_empty() && request.offset == 0 {
             assert!(client.read_manifest(manifest).await.is_err(), "{what}: its manifest was told");
         }
     }
+    assert!(machine.refused(Refused::Call, ErrorCode::BadRequest) >= 8, "they are counted");
     let answered = client.read_file(ask(replica(), "")).await.unwrap().into_inner().next().await.unwrap().unwrap();
     assert_eq!(answered.data.to_vec(), [7; 3000]);
 }
@@ -197,6 +200,7 @@ async fn what_a_lying_source_sends_never_becomes_visible() {
         others.assign(get("1.1", &liar)).await;
         let failure = failed(&others.result("1.1").await).clone();
         assert_eq!(failure.code, "SP-DIGEST-MISMATCH", "{lie:?}: {failure:?}");
+        assert!(fetcher.refused(Refused::Source, ErrorCode::DigestMismatch) >= 1, "{lie:?} is counted");
         let place = format!("{DATA_DIR}/storage/sealed/s-t01000-3");
         assert!(!exists(&fetcher.disk, place.as_ref()).unwrap(), "{lie:?}");
         assert!(!exists(&fetcher.disk, format!("{DATA_DIR}/out").as_ref()).unwrap(), "{lie:?}");

@@ -17,6 +17,7 @@ impl Core {
     /// been said while nobody listened.
     pub(super) fn end_presenting(&mut self) {
         self.locks.open();
+        self.is_told = true;
         let presented = std::mem::take(&mut self.presented);
         let holders: BTreeSet<AttemptId> = self.locks.holders().chain(self.reservations.holders()).collect();
         for attempt in holders.difference(&presented) {

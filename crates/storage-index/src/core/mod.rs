@@ -71,6 +71,8 @@ pub(crate) struct Core {
     locks: Locks,
     /// Attempts that the scheduler has presented since it has come.
     presented: BTreeSet<AttemptId>,
+    /// A scheduler has presented all that goes on, since this index has started.
+    is_told: bool,
     workers: BTreeMap<ConnId, Worker>,
     scheduler: Option<ConnId>,
     deletes: Deletes,
@@ -94,6 +96,7 @@ impl Core {
             fences: Fences::default(),
             locks: Locks::default(),
             presented: BTreeSet::new(),
+            is_told: false,
             workers: BTreeMap::new(),
             scheduler: None,
             deletes: Deletes::default(),

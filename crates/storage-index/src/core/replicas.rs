@@ -1,6 +1,6 @@
 //! Replicas: declared by workers, made durable, told to the scheduler.
 
-use sp_types::{AttemptId, ErrorCode, ReplicaInfo, StoreId};
+use sp_types::{AttemptId, ErrorCode, ReplicaId, ReplicaInfo, StoreId};
 
 use super::catalogue::Put;
 use super::{ConnId, Core, DeclareEnd, Fact, Place, Refusal, RowChange, ToWorker};
@@ -24,12 +24,34 @@ impl Core {
     }
 
     fn declare_refusal(&self, conn: ConnId, replicas: &[ReplicaInfo], attempt: Option<AttemptId>) -> Option<Refusal> {
-        if let Some(attempt) = attempt.filter(|a| self.is_ended(*a)) {
-            let message = format!("attempt {attempt} has ended; discard what it made");
-            return Some(Refusal::new(ErrorCode::AttemptEnded, message));
+        if let Some(refusal) = attempt.and_then(|attempt| self.claim_refusal(attempt, replicas)) {
+            return Some(refusal);
         }
         let foreign = replicas.iter().find(|replica| !self.is_holder(conn, &replica.id.store))?;
         let message = format!("store {} is not attached; attach it first", foreign.id.store);
+        Some(Refusal::new(ErrorCode::BadRequest, message))
+    }
+
+    /// Why the attempt cannot have made these: it is over, never began, or was given room for others.
+    fn claim_refusal(&self, attempt: AttemptId, replicas: &[ReplicaInfo]) -> Option<Refusal> {
+        if self.is_ended(attempt) {
+            let message = format!("attempt {attempt} has ended; discard what it made");
+            return Some(Refusal::new(ErrorCode::AttemptEnded, message));
+        }
+        // Its state may be lost, or an older copy: what was granted since is known when the scheduler has said it again.
+        if !self.is_told {
+            return None;
+        }
+        let Some(items) = self.reservations.of(attempt) else {
+            let message =
+                format!("attempt {attempt} has no room here: it has ended or never began; discard what it made");
+            return Some(Refusal::new(ErrorCode::AttemptEnded, message));
+        };
+        let has_room = |id: &ReplicaId| {
+            items.iter().any(|item| (&item.store, item.sector, item.kind) == (&id.store, id.sector, id.kind))
+        };
+        let ReplicaId { sector, kind, store, .. } = &replicas.iter().find(|replica| !has_room(&replica.id))?.id;
+        let message = format!("attempt {attempt} was not given room for {kind} of {sector} on store {store}");
         Some(Refusal::new(ErrorCode::BadRequest, message))
     }
 

@@ -41,6 +41,11 @@ impl Reservations {
         Some(items)
     }
 
+    /// What an attempt has reserved; none: nothing was ever granted to it, or it was released.
+    pub(super) fn of(&self, attempt: AttemptId) -> Option<&[ReserveItem]> {
+        self.by_attempt.get(&attempt).map(Vec::as_slice)
+    }
+
     /// Attempts that have something reserved.
     pub(super) fn holders(&self) -> impl Iterator<Item = AttemptId> {
         self.by_attempt.keys().copied()

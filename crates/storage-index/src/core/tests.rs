@@ -221,9 +221,19 @@ fn declarations_of_ended_attempts_and_foreign_stores_are_refused() {
     };
     assert_eq!(code(index.from(W1, declare("3.1", "a"))), Some(ErrorCode::AttemptEnded));
     assert_eq!(code(index.from(W1, declare("3.2", "a"))), Some(ErrorCode::AttemptEnded));
-    assert_eq!(code(index.from(W1, declare("3.3", "b"))), Some(ErrorCode::BadRequest));
+    // Never granted, and granted something else.
+    index.scheduler(FromScheduler::Presented);
+    assert_eq!(code(index.from(W1, declare("3.3", "a"))), Some(ErrorCode::AttemptEnded));
+    let items = [ReserveItem { kind: FileKind::Cache, ..item("a", 1) }, item("b", 1)];
+    index.core.worker_open(index.time(), W2, hello("w2"));
+    index.from(W2, FromWorker::Attach(settings("b"), health(10 * GIB, GIB)));
+    assert_eq!(reserve_reply(&index.scheduler(reserve("3.3", items.to_vec()))), None);
+    assert_eq!(code(index.from(W1, declare("3.3", "a"))), Some(ErrorCode::BadRequest));
+    let foreign = index.from(W1, declare("3.3", "b"));
+    assert!(format!("{foreign:?}").contains("not attached"), "{foreign:?}");
     assert_eq!(index.core.find_sector(SECTOR), []);
-    assert_eq!(code(index.from(W1, declare("3.3", "a"))), None);
+    assert_eq!(reserve_reply(&index.scheduler(reserve("3.4", vec![item("a", 1)]))), None);
+    assert_eq!(code(index.from(W1, declare("3.4", "a"))), None);
     // A lower fence does not lift a higher one, and survives a restart.
     index.scheduler(FromScheduler::Fence { task: TaskId(3), up_to: 1 });
     index.restart();
@@ -232,6 +242,21 @@ fn declarations_of_ended_attempts_and_foreign_stores_are_refused() {
     assert_eq!(effects[1], Effect::Worker(W1, ToWorker::Fence { task: TaskId(3), up_to: 2 }));
     index.from(W1, FromWorker::Attach(settings("a"), health(GIB, 0)));
     assert_eq!(code(index.from(W1, declare("3.2", "a"))), Some(ErrorCode::AttemptEnded));
+}
+
+#[test]
+fn an_index_that_has_started_believes_attempts_until_it_is_told_what_they_have() {
+    let mut index = Index::with_store();
+    let declare = |index: &mut Index, id: &str| {
+        let replicas = vec![replica("a", FileKind::Sealed, 1)];
+        match index.from(W1, FromWorker::Declare { request: 9, replicas, attempt: Some(attempt(id)) }).last() {
+            Some(Effect::Worker(_, ToWorker::DeclareAck { refused, .. })) => refused.as_ref().map(|r| r.code),
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(declare(&mut index, "3.1"), None);
+    index.scheduler(FromScheduler::Presented);
+    assert_eq!(declare(&mut index, "4.1"), Some(ErrorCode::AttemptEnded));
 }
 
 #[test]

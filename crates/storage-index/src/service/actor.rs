@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use sp_env::{CrashPoint, Monotonic, crash_point};
 use sp_net::Env;
+use sp_net::refusals::{Refusals, Refused};
 use sp_proto::v1;
 use sp_state::{CommitError, State};
 use sp_types::{ErrorCode, ReplicaInfo, SectorId, StoreId};
@@ -15,7 +16,7 @@ use tonic::Streaming;
 use super::session::{SchedulerQueue, Session, WorkerQueue, read};
 use crate::core::{
     Allocate, Allocated, ConnId, Core, Effect, Find, FoundStore, FromScheduler, FromWorker, Lock, Refusal,
-    ReplicaCounts, RowChange, StoreFact, Wish, WorkerHello,
+    ReplicaCounts, RowChange, StoreFact, ToWorker, Wish, WorkerHello,
 };
 use crate::{rows, wire};
 
@@ -74,6 +75,7 @@ pub(super) struct Actor {
     stopping: bool,
     /// An attempt's declaration is in this group.
     declaring: bool,
+    refusals: Refusals,
 }
 
 impl Actor {
@@ -84,6 +86,7 @@ impl Actor {
         inputs: mpsc::WeakSender<Input>,
         receiver: mpsc::Receiver<Input>,
         health_ms: u64,
+        refusals: Refusals,
     ) -> Self {
         Self {
             session_id: env.uuid().into(),
@@ -98,6 +101,7 @@ impl Actor {
             health_ms,
             stopping: false,
             declaring: false,
+            refusals,
         }
     }
 
@@ -167,7 +171,11 @@ impl Actor {
             }
             Input::Closed(conn, reason) => {
                 match reason {
-                    Some(reason) => self.close(conn, reason),
+                    Some(reason) => {
+                        let about = format!("session of connection {}", conn.0);
+                        self.refusals.note(Refused::Message, reason.code, &about, &reason.message);
+                        self.close(conn, reason);
+                    }
                     None => drop(self.sessions.remove(&conn)),
                 }
                 self.core.closed(now, conn);
@@ -259,6 +267,7 @@ impl Actor {
         for effect in effects {
             let (conn, sent) = match effect {
                 Effect::Worker(conn, message) => {
+                    self.count(conn, &message);
                     let session = self.sessions.get(&conn);
                     (conn, session.is_none_or(|s| s.command(message, &self.session_id, self.health_ms)))
                 }
@@ -276,5 +285,12 @@ impl Actor {
             }
         }
         lost
+    }
+
+    /// What a worker said and is told not to be believed.
+    fn count(&self, conn: ConnId, message: &ToWorker) {
+        if let ToWorker::DeclareAck { refused: Some(Refusal { code, message }), .. } = message {
+            self.refusals.note(Refused::Message, *code, &format!("declaration of connection {}", conn.0), message);
+        }
     }
 }

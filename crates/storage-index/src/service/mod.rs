@@ -10,13 +10,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus_client::registry::Registry;
 use sp_env::StopOnDrop;
+use sp_net::metrics::{MetricsPort, page_of};
+use sp_net::refusals::Refusals;
 use sp_net::server::{Server, Services};
 use sp_net::{Env, NetError, sized};
 use sp_proto::v1::index_query_server::IndexQueryServer;
 use sp_proto::v1::index_server::IndexServer;
 use sp_state::{CommitError, State};
 use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
 
 use crate::core::{Core, Timing};
 use crate::rows::{self, RowError};
@@ -44,6 +48,8 @@ pub struct Options {
     pub stale_after: Duration,
     /// A delete without an answer is sent again after this long.
     pub delete_retry: Duration,
+    /// Where metrics are answered; nowhere by default.
+    pub metrics: Option<SocketAddr>,
 }
 
 impl Options {
@@ -56,6 +62,7 @@ impl Options {
             health_every: Duration::from_secs(10),
             stale_after: Duration::from_secs(30),
             delete_retry: Duration::from_secs(10),
+            metrics: None,
         }
     }
 }
@@ -93,12 +100,14 @@ pub struct Service {
     ended: oneshot::Receiver<Result<(), CommitError>>,
     actor: StopOnDrop,
     api: Api,
+    refusals: Refusals,
 }
 
 /// An index that has its port.
 pub struct Running {
     service: Service,
     server: Server,
+    metrics: Option<MetricsPort>,
 }
 
 impl Service {
@@ -116,14 +125,15 @@ impl Service {
         if rows::open(&*state, &options.cluster, |row| core.restore(row))? {
             core.await_locks();
         }
-        let actor = Actor::new(env.clone(), state, core, inputs.downgrade(), receiver, health_ms);
+        let refusals = Refusals::new(&env);
+        let actor = Actor::new(env.clone(), state, core, inputs.downgrade(), receiver, health_ms, refusals.clone());
         let task = Box::pin(async move {
             // Nobody waits for the end of an index that is being dropped.
             let _ = end.send(actor.run().await);
         });
         let actor = StopOnDrop(env.tasks.spawn("index", task));
         let api = Api::new(env.clone(), options.cluster.clone(), inputs.clone());
-        Ok(Self { env, options, inputs, ended, actor, api })
+        Ok(Self { env, options, inputs, ended, actor, api, refusals })
     }
 
     /// Its gRPC services.
@@ -134,12 +144,16 @@ impl Service {
 
     /// Takes the port.
     pub async fn bind(self) -> Result<Running, StartError> {
-        let mut builder = Server::builder(&self.env, NAME, self.options.listen);
+        let mut builder = Server::builder(&self.env, NAME, self.options.listen).refusals(&self.refusals);
         if self.options.data_dir.is_some() {
             builder = builder.announce(self.options.data_dir.clone());
         }
         let server = builder.bind().await?;
-        Ok(Running { service: self, server })
+        let metrics = match self.options.metrics {
+            None => None,
+            Some(address) => Some(MetricsPort::bind(&self.env, address).await?),
+        };
+        Ok(Running { service: self, server, metrics })
     }
 }
 
@@ -149,12 +163,24 @@ impl Running {
         self.server.address()
     }
 
+    /// Where metrics are answered.
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.metrics.as_ref().map(MetricsPort::address)
+    }
+
     /// Serves until `shutdown` completes; then sessions are told, and calls may end.
     pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
-        let Self { service, server } = self;
+        let Self { service, server, metrics } = self;
         let routes = service.routes();
-        let Service { inputs, ended, actor, api, .. } = service;
+        let Service { env, inputs, ended, actor, api, refusals, .. } = service;
         drop(api);
+        let stopping = CancellationToken::new();
+        let _stop = stopping.clone().drop_guard();
+        if let Some(port) = metrics {
+            let mut registry = Registry::with_prefix("sp_index");
+            refusals.register(&mut registry);
+            drop(env.tasks.spawn("metrics", Box::pin(port.serve(page_of(registry), stopping))));
+        }
         let stop = async move {
             shutdown.await;
             // An actor that has ended needs no telling.

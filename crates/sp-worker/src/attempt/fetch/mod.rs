@@ -13,6 +13,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use sp_net::refusals::Refused;
 use sp_net::retry::Backoff;
 use sp_proto::v1;
 use sp_sectors::{Manifest, Receiver, Store, WorkDir};
@@ -163,6 +164,7 @@ impl Fetching<'_> {
                     }
                     Err(failure) => {
                         node.speeds.failed(&source.data_url);
+                        self.blame(&source.data_url, &failure);
                         reasons.push(failure.while_doing(&source.data_url));
                     }
                 }
@@ -173,6 +175,14 @@ impl Fetching<'_> {
         match brought {
             Ok(()) => Ok(receiver.manifest().clone()),
             Err(failures) => Err(reasons.into_iter().chain(failures).collect()),
+        }
+    }
+
+    /// Counts what a source has sent that cannot be believed.
+    fn blame(&self, url: &str, failure: &Failure) {
+        if matches!(failure.code, ErrorCode::DigestMismatch | ErrorCode::BadRequest) {
+            let about = format!("{}: {url}", self.what);
+            self.node.refusals.note(Refused::Source, failure.code, &about, &failure.message);
         }
     }
 

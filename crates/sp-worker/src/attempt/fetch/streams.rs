@@ -314,6 +314,7 @@ impl<'a> Round<'a> {
     }
 
     fn give_up(&self, source: usize, failure: Failure) {
+        self.fetching.blame(&self.sources[source].data_url, &failure);
         lock(&self.given_up)[source].get_or_insert(failure);
         self.changed.notify_waiters();
     }
