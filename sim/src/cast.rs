@@ -14,6 +14,9 @@ pub const OPERATOR: &str = "operator";
 /// Machines that workers run on; the second one may have two.
 const MACHINES: [&str; 2] = ["alpha", "beta"];
 
+/// Directories of the paths that a worker may have.
+pub const PATHS: [&str; 2] = ["storage", "shelf"];
+
 /// A worker.
 #[derive(Debug, Clone)]
 pub struct Part {
@@ -25,13 +28,15 @@ pub struct Part {
     pub tasks: Vec<TaskKind>,
     /// Its rows.
     pub resources: ResourceTable,
-    /// What its path is for.
-    pub uses: Uses,
+    /// Its paths.
+    pub paths: Vec<Uses>,
 }
 
-/// What the path of a worker is for.
+/// A path of a worker, and what it is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Uses {
+    /// Its directory, one of [`PATHS`].
+    pub name: &'static str,
     /// Sectors are made on it.
     pub seals: bool,
     /// Finished ones stay on it.
@@ -102,16 +107,29 @@ impl Cast {
         let mut cast = Self { workers, capacity, weather, sectors, sealing, late, stormy };
         if rng.percent(30) {
             cast.store_apart();
+        } else if rng.percent(40) {
+            cast.store_beside();
         }
         cast
     }
 
     /// Finished sectors have to leave the paths that they are made on.
     fn store_apart(&mut self) {
-        self.workers.iter_mut().for_each(|worker| worker.uses.stores = false);
+        self.seal_only();
         let resources = ResourceTable::default();
-        let uses = Uses { seals: false, stores: true };
-        self.workers.push(Part { name: "shelf", machine: MACHINES[0], tasks: vec![TaskKind::Fetch], resources, uses });
+        let paths = vec![Uses { name: PATHS[0], seals: false, stores: true }];
+        self.workers.push(Part { name: "shelf", machine: MACHINES[0], tasks: vec![TaskKind::Fetch], resources, paths });
+    }
+
+    /// They go to another path of the same worker, or of another one.
+    fn store_beside(&mut self) {
+        self.seal_only();
+        let beside = Uses { name: PATHS[1], seals: false, stores: true };
+        self.workers.iter_mut().for_each(|worker| worker.paths.push(beside));
+    }
+
+    fn seal_only(&mut self) {
+        self.workers.iter_mut().flat_map(|worker| &mut worker.paths).for_each(|path| path.stores = false);
     }
 
     /// Hosts with a process that may be lost.
@@ -139,14 +157,14 @@ fn workers(rng: &mut Rng, split: bool) -> Vec<Part> {
         [T::ReplicaUpdate, T::ProveReplicaUpdate1, T::ProveReplicaUpdate2, T::FinalizeReplicaUpdate, T::RegenSectorKey];
     let all = [seals.as_slice(), &snaps].concat();
     let (a, b) = if split { (all[..2].to_vec(), all[2..].to_vec()) } else { (all.clone(), all.clone()) };
-    let uses = Uses { seals: true, stores: true };
+    let paths = vec![Uses { name: PATHS[0], seals: true, stores: true }];
     let mut resources = ResourceTable::default();
     if rng.percent(30) {
         let (kind, size) = (*rng.pick(&all), SectorSize::KiB2);
         let row = resources.row(kind, size);
         resources.set(kind, size, sp_types::ResourceRow { max_concurrent: 1, ..row });
     }
-    let part = |name, machine, tasks| Part { name, machine, tasks, resources: resources.clone(), uses };
+    let part = |name, machine, tasks| Part { name, machine, tasks, resources: resources.clone(), paths: paths.clone() };
     let mut workers = vec![part("worker-a", MACHINES[0], a), part("worker-b", MACHINES[1], b)];
     if rng.percent(40) {
         let tasks = if rng.percent(50) { all } else { workers[1].tasks.clone() };

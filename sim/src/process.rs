@@ -2,14 +2,14 @@
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use scheduler::{LocalChain, LocalChainOptions};
 use sp_net::Env;
-use sp_sectors::{Disk, Loss, MemDisk, Store, StoreError, StoreMeta};
+use sp_sectors::{Disk, LocalPath, Loss, MemDisk, StorageConfig, Store, StoreError, StoreMeta};
 use sp_types::{DeadlineIndex, HostCapacity, RegisteredSealProof, SectorSize, StoreId, WorkerLimits};
 use sp_worker::Worker;
 use tokio::sync::Notify;
@@ -221,7 +221,7 @@ impl Process {
 
     async fn worker(self: Arc<Self>, env: Env, part: Part, capacity: HostCapacity) -> Ended {
         let disk = Arc::new(self.disk.clone());
-        self.make_store(disk.clone(), part.uses)?;
+        self.make_paths(&disk, &part.paths)?;
         let executor = FakeExecutor {
             env: env.clone(),
             disk: disk.clone(),
@@ -262,13 +262,24 @@ impl Process {
 }
 
 impl Process {
-    /// The path that the worker would make for itself on its first start, for the uses that the cast says.
-    fn make_store(&self, disk: Arc<dyn Disk>, uses: Uses) -> Ended {
-        let meta = StoreMeta::new(&StoreId::new(format!("store-{}", self.name))?, uses.seals, uses.stores);
-        match Store::init(disk, &PathBuf::from(DATA_DIR).join("storage"), &meta) {
-            Ok(_) | Err(StoreError::AlreadyStore(_)) => Ok(()),
-            Err(error) => Err(error.into()),
+    /// The paths that the cast says, made before the worker would make one for itself on its first start.
+    fn make_paths(&self, disk: &Arc<FlakyDisk>, paths: &[Uses]) -> Ended {
+        let data_dir = Path::new(DATA_DIR);
+        let mut list = StorageConfig::default();
+        for Uses { name, seals, stores } in paths {
+            let id = StoreId::new(format!("{}-{}", name.replace("storage", "store"), self.name))?;
+            let path = data_dir.join(name);
+            match Store::init(disk.clone(), &path, &StoreMeta::new(&id, *seals, *stores)) {
+                Ok(_) | Err(StoreError::AlreadyStore(_)) => {}
+                Err(error) => return Err(error.into()),
+            }
+            list.storage_paths.push(LocalPath { path: path.display().to_string() });
         }
+        let file = data_dir.join("storage.json");
+        if disk.metadata(&file).is_err() {
+            list.write(&**disk, &file)?;
+        }
+        Ok(())
     }
 }
 

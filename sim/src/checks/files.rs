@@ -9,26 +9,32 @@ use sp_sectors::{Disk, HEAD_BYTES_MAX, Layout, ManifestHead, MemDisk, Store, rea
 use sp_types::{AttemptId, FileKind, ReplicaInfo, SectorId};
 
 use super::Disks;
+use crate::cast::PATHS;
 use crate::process::{DATA_DIR, MINER};
 use crate::watch::Watch;
 
-/// Where a worker's store lies.
-pub(super) fn store_dir() -> PathBuf {
-    Path::new(DATA_DIR).join("storage")
+/// Where a worker's stores may lie.
+pub(super) fn store_dirs() -> impl Iterator<Item = PathBuf> {
+    PATHS.into_iter().map(|name| Path::new(DATA_DIR).join(name))
+}
+
+/// Every store that a worker may have.
+fn stores<'a>(disks: &'a Disks<'_>) -> impl Iterator<Item = (&'a str, &'a MemDisk, Layout)> {
+    disks.iter().flat_map(|(name, disk)| store_dirs().map(|root| (*name, *disk, Layout::new(root))))
 }
 
 /// Looks while everything runs: reads heads only, and changes nothing. Not while a publish is under way or was
 /// interrupted, for then its journal knows more than the heads.
 pub fn look(watch: &Watch, disks: &Disks<'_>) {
-    let layout = Layout::new(store_dir());
-    let settled = |disk: &&MemDisk| disk.list(&layout.journal_dir()).is_ok_and(|entries| entries.is_empty());
-    if !disks.values().all(settled) {
+    let settled = |disk: &MemDisk, layout: &Layout| disk.list(&layout.journal_dir()).is_ok_and(|e| e.is_empty());
+    let is_made = |disk: &MemDisk, layout: &Layout| disk.metadata(&layout.meta()).is_ok();
+    if !stores(disks).all(|(_, disk, layout)| !is_made(disk, &layout) || settled(disk, &layout)) {
         return;
     }
     for (number, kind, root) in watch.required() {
         let sector = SectorId { miner: MINER, number };
-        let kept = disks.values().flat_map(|disk| kept(disk, &layout, sector, kind));
-        let heads = disks.values().filter_map(|disk| head(disk, &layout, sector, kind)).chain(kept);
+        let kept = stores(disks).flat_map(|(_, disk, layout)| kept(disk, &layout, sector, kind));
+        let heads = stores(disks).filter_map(|(_, disk, layout)| head(disk, &layout, sector, kind)).chain(kept);
         judge(watch, sector, heads.collect(), kind, root);
     }
 }
@@ -82,23 +88,22 @@ pub fn lost(watch: &Watch, disks: &Disks<'_>) -> Vec<String> {
 /// Everything on the disks, each replica compared with its manifest.
 pub(super) fn replicas_on(disks: &Disks<'_>, wrong: &mut Vec<String>) -> Vec<(String, ReplicaInfo)> {
     let mut found = Vec::new();
-    for (name, disk) in disks {
-        let root = store_dir();
-        let disk: Arc<dyn Disk> = Arc::new((*disk).clone());
+    for (name, disk, layout) in stores(disks) {
+        let disk: Arc<dyn Disk> = Arc::new(disk.clone());
         // A worker that was never up for long enough has no store.
-        if disk.metadata(&Layout::new(&root).meta()).is_err() {
+        if disk.metadata(&layout.meta()).is_err() {
             continue;
         }
         // Whatever a worker still works on stays.
-        let work = disk.list(&Layout::new(&root).work_dir()).unwrap_or_default();
+        let work = disk.list(&layout.work_dir()).unwrap_or_default();
         let keep: BTreeSet<AttemptId> = work.iter().filter_map(|entry| entry.name.parse().ok()).collect();
-        match Store::open(disk, &root, &keep).and_then(|store| Ok((store.replicas()?, store))) {
+        match Store::open(disk, layout.root(), &keep).and_then(|store| Ok((store.replicas()?, store))) {
             Ok((replicas, store)) => {
                 for info in replicas {
                     if let Err(error) = store.verify(&info.id) {
                         wrong.push(format!("{name}: {} of {}: {error}", info.id.kind, info.id.sector));
                     }
-                    found.push(((*name).to_owned(), info));
+                    found.push((name.to_owned(), info));
                 }
             }
             Err(error) => wrong.push(format!("{name}: its store cannot be read: {error}")),

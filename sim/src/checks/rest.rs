@@ -7,6 +7,7 @@ use sp_sectors::Disk;
 use sp_types::FileKind;
 
 use super::Disks;
+use super::files::store_dirs;
 use crate::operator::View;
 use crate::process::DATA_DIR;
 use crate::watch::Watch;
@@ -29,8 +30,9 @@ pub fn unfinished(view: &View, sectors: usize, disks: &Disks<'_>, watch: &Watch)
     }
     left.extend(watch.holders().into_iter().map(|attempt| format!("the index: {attempt} holds space or files")));
     for (name, disk) in disks {
-        for place in ["storage/.sp/work", "storage/.sp/owners", "storage/.sp/journal", "attempts", "results"] {
-            let path = Path::new(DATA_DIR).join(place);
+        let own = [".sp/work", ".sp/owners", ".sp/journal"];
+        let of_stores = store_dirs().flat_map(|dir| own.map(|place| dir.join(place)));
+        for path in of_stores.chain(["attempts", "results"].map(|place| Path::new(DATA_DIR).join(place))) {
             let found = disk.list(&path).unwrap_or_default();
             left.extend(found.iter().map(|entry| format!("{name}: {} has {}", path.display(), entry.name)));
         }

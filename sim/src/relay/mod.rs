@@ -1,9 +1,10 @@
 //! A relay between a process and a service that it dials. Every message passes through it, above gRPC: it says some
-//! twice, some late, and some that were said long ago.
+//! twice, some late, and some that were said long ago; what comes from the data plane of another worker it spoils.
 //!
 //! It lives in the process that dials, speaks gRPC with it over a pipe in memory, and dials the service itself, so that
 //! the services stay as they are. What depends on the order of one stream by its protocol is passed on in order.
 
+mod data;
 mod habits;
 mod index;
 mod meddler;
@@ -17,14 +18,15 @@ use std::sync::Arc;
 use futures_util::stream;
 use sp_env::BoxFuture;
 use sp_net::{BoxIo, Env, Listener, Net, client, sized};
+use sp_proto::v1::data_plane_server::DataPlaneServer;
 use sp_proto::v1::index_server::IndexServer;
 use sp_proto::v1::worker_server::WorkerServer;
 use tonic::Status;
 use tonic::transport::{Channel, Server};
 
-use crate::cast::{INDEX, SCHEDULER};
 use crate::rng::Rng;
 use crate::stage::Stage;
+use data::DataRelay;
 use index::IndexRelay;
 use meddler::Meddler;
 pub use meddler::Memory;
@@ -50,10 +52,12 @@ impl RelayedNet {
         let upstream = channel(&self.env, authority).map_err(io::Error::other)?;
         let (near, far) = tokio::io::duplex(PIPE_BYTES);
         let worker = WorkerRelay { meddler: self.meddler.clone(), upstream: upstream.clone() };
-        let index = IndexRelay { meddler: self.meddler.clone(), upstream };
+        let index = IndexRelay { meddler: self.meddler.clone(), upstream: upstream.clone() };
+        let data = DataRelay { meddler: self.meddler.clone(), upstream };
         let serving = Server::builder()
             .add_service(sized!(WorkerServer::new(worker)))
             .add_service(sized!(IndexServer::new(index)))
+            .add_service(sized!(DataPlaneServer::new(data)))
             .serve_with_incoming(stream::iter([Ok::<_, io::Error>(far)]));
         let serving = async move {
             if let Err(error) = serving.await {
@@ -67,12 +71,8 @@ impl RelayedNet {
 
 impl Net for RelayedNet {
     fn connect(&self, authority: String) -> BoxFuture<io::Result<BoxIo>> {
-        let host = authority.split(':').next().unwrap_or_default();
-        if host == SCHEDULER || host == INDEX {
-            let opened = self.open(&authority);
-            return Box::pin(async move { opened });
-        }
-        self.env.net.connect(authority)
+        let opened = self.open(&authority);
+        Box::pin(async move { opened })
     }
 
     fn listen(&self, address: SocketAddr) -> BoxFuture<io::Result<Box<dyn Listener>>> {
