@@ -119,19 +119,18 @@ fn moved_to_the_attic(cluster: &Cluster) {
     assert_eq!(wrong.status.code(), Some(3), "{wrong:?}");
 }
 
-/// A bit that flips on the disk is found, with its path and its chunk; and when it is right again, all is well, down to the
-/// commitments.
+/// A bit that flips on the disk is found, with its path and its chunk. A path that comes with a good copy mends it: that copy
+/// stays, though the other one is where the operator wants it, and takes its place. Then all is well, down to the commitments.
 fn scrubbed(cluster: &Cluster) {
     let found = cluster.ctl_json(&["storage", "find", "0"]).unwrap();
     let store = found[0]["store"].as_str().unwrap();
     let scrub = ["storage", "scrub", "--store", store];
-    let sealed = format!("{}/sealed/s-t01000-0", path(cluster, "attic"));
-    let flip = || {
-        let mut bytes = std::fs::read(&sealed).unwrap();
-        bytes[700] ^= 4;
-        std::fs::write(&sealed, bytes).unwrap();
-    };
-    flip();
+    let (attic, spare) = (path(cluster, "attic"), path(cluster, "spare"));
+    let sealed = format!("{attic}/sealed/s-t01000-0");
+    copy(attic.as_ref(), spare.as_ref());
+    let mut bytes = std::fs::read(&sealed).unwrap();
+    bytes[700] ^= 4;
+    std::fs::write(&sealed, bytes).unwrap();
     let output = cluster.ctl(&[&scrub[..], &["--json"]].concat()).unwrap();
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let report: Value = serde_json::from_slice(&output.stdout).unwrap();
@@ -139,13 +138,45 @@ fn scrubbed(cluster: &Cluster) {
     let named = ["store", "kind", "result"].map(|key| fault[key].as_str().unwrap_or_default());
     assert_eq!(named, [store, "Sealed", "faulty"], "{report}");
     assert_eq!((fault["sector"].as_u64(), fault["chunk"].as_u64()), (Some(0), Some(0)), "{report}");
-    flip();
+    assert_eq!(faulty(cluster).unwrap(), 1, "the index knows");
+
+    // As a path of its own, with its own id.
+    let meta = format!("{spare}/sectorstore.json");
+    let mut of_spare: Value = serde_json::from_slice(&std::fs::read(&meta).unwrap()).unwrap();
+    of_spare["ID"] = "spare".into();
+    std::fs::write(&meta, of_spare.to_string()).unwrap();
+    cluster.ctl_json(&["storage", "attach", "--worker", "shelf", &spare]).unwrap();
+    let home = BTreeSet::from([("Cache".to_owned(), attic.clone()), ("Sealed".to_owned(), attic)]);
+    let mended = wait::until("the good copy to take its place", LIMIT, || {
+        let is_mended = faulty(cluster)? == 0 && places(cluster)? == home && jobs::list(cluster)?.is_empty();
+        Ok(is_mended.then_some(()))
+    });
+    mended.unwrap_or_else(|e| panic!("{e:#}: {:?}\n{}", places(cluster), cluster.tails()));
+    cluster.ctl_json(&["storage", "detach", "spare"]).unwrap();
     let report = cluster.ctl_json(&[&scrub[..], &["--deep"]].concat()).unwrap();
     let rows = report["results"].as_array().unwrap();
     let sound = rows.iter().filter(|row| row["result"] == "sound").map(|row| (&row["kind"], &row["check"]));
     let expected = [("Sealed", "digests"), ("Sealed", "commitment"), ("Cache", "digests")];
     let sound: BTreeSet<_> = sound.map(|(kind, check)| (kind.as_str().unwrap(), check.as_str().unwrap())).collect();
     assert_eq!(sound, BTreeSet::from(expected), "{report}\n{}", cluster.tails());
+}
+
+/// How many files of the sector have a fault, as far as is known.
+fn faulty(cluster: &Cluster) -> anyhow::Result<usize> {
+    let found = cluster.ctl_json(&["storage", "find", "0"])?;
+    Ok(found.as_array().map_or(0, |rows| rows.iter().filter(|row| row["soundness"] == "faulty").count()))
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy(&entry.path(), &target),
+            false => drop(std::fs::copy(entry.path(), &target).unwrap()),
+        }
+    }
 }
 
 /// Two workers that seal on paths for that alone, and one that keeps what they make.

@@ -348,6 +348,7 @@ async fn files_of_sectors_that_nobody_knows_are_counted_and_found() {
         size_bytes: 2048,
         primary: true,
         origin: 0,
+        soundness: 0,
     };
     index.declare(foreign.clone());
     let operators = &mut scheduler.operators;

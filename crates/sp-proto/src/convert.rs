@@ -2,7 +2,7 @@
 
 use sp_types::{
     AttemptId, Commitment, FileKind, GpuDevice, GpuId, GpuShare, HostCapacity, Origin, PieceInfo, RegisteredSealProof,
-    ReplicaId, ResourceRow, SectorId, SectorSize, StoreId, TaskId, TaskKind, WorkerLimits,
+    ReplicaId, ResourceRow, SectorId, SectorSize, Soundness, StoreId, TaskId, TaskKind, WorkerLimits,
 };
 
 use crate::v1;
@@ -140,8 +140,28 @@ impl TryFrom<v1::Piece> for PieceInfo {
 
 pub use sp_types::ReplicaInfo;
 
+impl From<Soundness> for v1::Soundness {
+    fn from(soundness: Soundness) -> Self {
+        match soundness {
+            Soundness::Unknown => Self::Unspecified,
+            Soundness::Sound => Self::Sound,
+            Soundness::Faulty => Self::Faulty,
+        }
+    }
+}
+
+impl From<v1::Soundness> for Soundness {
+    fn from(soundness: v1::Soundness) -> Self {
+        match soundness {
+            v1::Soundness::Unspecified => Self::Unknown,
+            v1::Soundness::Sound => Self::Sound,
+            v1::Soundness::Faulty => Self::Faulty,
+        }
+    }
+}
+
 impl From<ReplicaInfo> for v1::Replica {
-    fn from(ReplicaInfo { id, size_bytes, primary, origin }: ReplicaInfo) -> Self {
+    fn from(ReplicaInfo { id, size_bytes, primary, origin, soundness }: ReplicaInfo) -> Self {
         let ReplicaId { sector: SectorId { miner, number }, kind, store, root } = id;
         Self {
             miner,
@@ -152,6 +172,7 @@ impl From<ReplicaInfo> for v1::Replica {
             size_bytes,
             primary,
             origin: origin.map_or(0, Origin::get),
+            soundness: v1::Soundness::from(soundness) as i32,
         }
     }
 }
@@ -159,11 +180,13 @@ impl From<ReplicaInfo> for v1::Replica {
 impl TryFrom<v1::Replica> for ReplicaInfo {
     type Error = WireError;
     fn try_from(message: v1::Replica) -> Result<Self, WireError> {
-        let v1::Replica { miner, sector, kind, store, root, size_bytes, primary, origin } = message;
+        let v1::Replica { miner, sector, kind, store, root, size_bytes, primary, origin, soundness } = message;
         let root = if root.is_empty() { [0; 32] } else { bytes32("root", &root)? };
         let sector = SectorId { miner, number: sector };
         let id = ReplicaId { sector, kind: file_kind(kind)?, store: store_id(&store)?, root };
-        Ok(Self { id, size_bytes, primary, origin: Origin::new(origin) })
+        // One that a newer build knows says nothing here.
+        let soundness = v1::Soundness::try_from(soundness).unwrap_or_default().into();
+        Ok(Self { id, size_bytes, primary, origin: Origin::new(origin), soundness })
     }
 }
 

@@ -282,8 +282,8 @@ impl Core {
             Event::IndexLost => self.facts.lose(),
             Event::Store(fact) => self.on_store(*fact),
             Event::StoreGone(id) => self.facts.drop_store(&id),
-            Event::Replica { id, size_bytes, primary, origin } => {
-                self.on_replica(id, Replica { size_bytes, primary, origin });
+            Event::Replica { id, size_bytes, primary, origin, soundness } => {
+                self.on_replica(id, Replica { size_bytes, primary, origin, soundness });
             }
             Event::ReplicaGone(id) => self.on_replica_gone(&id),
             Event::StrayWork { worker, work } => self.on_stray_work(worker, work),

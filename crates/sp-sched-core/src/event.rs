@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, Filters, HostCapacity, HostId, Origin, PieceInfo,
-    Randomness, ReplicaId, ResourceTable, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
+    Randomness, ReplicaId, ResourceTable, SectorState, SessionId, Soundness, StoreId, TaskId, TaskKind, WorkerId,
+    WorkerLimits,
 };
 
 use crate::data::{PieceData, SectorData};
@@ -59,6 +60,8 @@ pub enum Event {
         primary: bool,
         #[serde(default)]
         origin: Option<Origin>,
+        #[serde(default)]
+        soundness: Soundness,
     },
     /// A replica is gone.
     ReplicaGone(ReplicaId),

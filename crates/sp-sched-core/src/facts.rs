@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{FileKind, Origin, ReplicaId, SectorState, StoreId, TaskKind, WorkerId};
+use sp_types::{FileKind, Origin, ReplicaId, SectorState, Soundness, StoreId, TaskKind, WorkerId};
 
 use crate::core::Core;
 use crate::effect::Effect;
@@ -40,6 +40,14 @@ pub(crate) struct Replica {
     pub(crate) size_bytes: u64,
     pub(crate) primary: bool,
     pub(crate) origin: Option<Origin>,
+    pub(crate) soundness: Soundness,
+}
+
+impl Replica {
+    /// A scrub has found a fault in it.
+    pub(crate) fn is_faulty(&self) -> bool {
+        self.soundness == Soundness::Faulty
+    }
 }
 
 impl Facts {
@@ -136,6 +144,16 @@ impl Facts {
         file: &'a SectorFile,
     ) -> impl Iterator<Item = (&'a ReplicaId, &'a Replica)> {
         self.replicas(sector).filter(move |(id, _)| id.kind == file.kind && id.root == file.root)
+    }
+
+    /// Those of them to read from: without the faulty ones as long as there are others.
+    pub(crate) fn readable<'a>(
+        &'a self,
+        sector: u64,
+        file: &'a SectorFile,
+    ) -> impl Iterator<Item = (&'a ReplicaId, &'a Replica)> {
+        let others = self.replicas_of(sector, file).any(|(_, replica)| !replica.is_faulty());
+        self.replicas_of(sector, file).filter(move |(_, replica)| !others || !replica.is_faulty())
     }
 }
 
@@ -245,13 +263,13 @@ impl Core {
     }
 
     /// Store and data plane of everyone who can hand out the file: the worker's own first, then primary copies, then by
-    /// weight.
+    /// weight; those that a scrub has found faulty last.
     pub(crate) fn sources(&self, sector: u64, file: &SectorFile, own: Option<&WorkerId>) -> Sources {
         let mut ranked = Vec::new();
         for (id, replica) in self.facts.replicas_of(sector, file) {
             let Some(store) = self.facts.store(&id.store) else { continue };
             for (worker, url) in &store.holders {
-                let rank = (Some(worker) != own, !replica.primary, u64::MAX - store.weight);
+                let rank = (replica.is_faulty(), Some(worker) != own, !replica.primary, u64::MAX - store.weight);
                 ranked.push((rank, id.store.clone(), url.clone()));
             }
         }
@@ -274,13 +292,13 @@ impl Core {
 
     /// Workers that have the file on a store of their own.
     pub(crate) fn holders(&self, sector: u64, file: &SectorFile) -> BTreeSet<WorkerId> {
-        let stores = self.facts.replicas_of(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
+        let stores = self.facts.readable(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
         stores.flat_map(|s| s.holders.iter().map(|(w, _)| w.clone())).collect()
     }
 
     /// Has the worker the file on a store of its own?
     pub(crate) fn holds(&self, worker: &WorkerId, sector: u64, file: &SectorFile) -> bool {
-        let mut stores = self.facts.replicas_of(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
+        let mut stores = self.facts.readable(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
         stores.any(|s| s.held_by(worker))
     }
 

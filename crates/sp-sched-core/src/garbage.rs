@@ -161,7 +161,8 @@ impl Core {
     }
 
     fn is_kept_somewhere(&self, sector: u64, file: &SectorFile) -> bool {
-        let mut stores = self.kept_copies(sector, file).filter_map(|(id, _)| self.facts.store(&id.store));
+        let sound = self.kept_copies(sector, file).filter(|(_, replica)| !replica.is_faulty());
+        let mut stores = sound.filter_map(|(id, _)| self.facts.store(&id.store));
         stores.any(|store| !store.holders.is_empty())
     }
 
@@ -210,7 +211,8 @@ impl Core {
     }
 
     /// Of several good copies one stays: of a finished sector one at home, if possible beside its other files, if
-    /// possible a primary one.
+    /// possible a primary one. A copy in which a scrub has found a fault never stays in place of another; where all have
+    /// one, all stay: what is wrong in one may be right in the next.
     fn add_duplicates(&self, sector: &Sector, garbage: &mut Garbage) {
         let beside = |store: &StoreId| {
             let with_file =
@@ -227,9 +229,9 @@ impl Core {
             let at_home = |id: &ReplicaId| {
                 sector.is_at_rest() && self.facts.store(&id.store).is_some_and(|s| self.is_home(sector, id.kind, s))
             };
-            let worth = |id: &ReplicaId, r: &Replica| (at_home(id), beside(&id.store), r.primary);
+            let worth = |id: &ReplicaId, r: &Replica| (!r.is_faulty(), at_home(id), beside(&id.store), r.primary);
             usable.sort_by_key(|(id, r)| (goes(id), Reverse(worth(id, r)), id.store.clone()));
-            if usable.first().is_none_or(|(id, _)| goes(id)) {
+            if usable.first().is_none_or(|(id, replica)| goes(id) || replica.is_faulty()) {
                 continue;
             }
             if usable.len() > 1 && self.is_being_proven(sector.number) {

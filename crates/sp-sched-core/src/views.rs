@@ -311,8 +311,8 @@ impl Core {
     /// Every replica of a sector.
     pub fn replicas_of(&self, number: u64) -> Vec<ReplicaInfo> {
         let info = |(id, replica): (&ReplicaId, &Replica)| {
-            let Replica { size_bytes, primary, origin } = *replica;
-            ReplicaInfo { id: id.clone(), size_bytes, primary, origin }
+            let Replica { size_bytes, primary, origin, soundness } = *replica;
+            ReplicaInfo { id: id.clone(), size_bytes, primary, origin, soundness }
         };
         self.facts.replicas(number).map(info).collect()
     }

@@ -233,6 +233,18 @@ impl FromStr for Origin {
     }
 }
 
+/// Whether the bytes of a replica are what its manifest says, and the sector its commitments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
+pub enum Soundness {
+    /// Nobody who speaks of it has read it again.
+    #[default]
+    Unknown,
+    /// The last scrub found nothing wrong.
+    Sound,
+    /// The last scrub found a fault.
+    Faulty,
+}
+
 /// A replica with what is known of it besides its id.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReplicaInfo {
@@ -244,6 +256,8 @@ pub struct ReplicaInfo {
     pub primary: bool,
     /// Whose file it is; none: it came with a Lotus path, or was made by a build that wrote none.
     pub origin: Option<Origin>,
+    /// What a scrub has found.
+    pub soundness: Soundness,
 }
 
 #[cfg(test)]

@@ -25,7 +25,9 @@ pub use chain::{ChainEpoch, DeadlineIndex, PartitionIndex, Randomness};
 pub use error_code::{ErrorCode, Fault};
 pub use file_kind::{FileKind, FileKindSet, UnknownFileKind};
 pub use file_lock::FileLock;
-pub use ids::{AttemptId, BadId, GpuId, HostId, Origin, ReplicaId, ReplicaInfo, SessionId, StoreId, TaskId, WorkerId};
+pub use ids::{
+    AttemptId, BadId, GpuId, HostId, Origin, ReplicaId, ReplicaInfo, SessionId, Soundness, StoreId, TaskId, WorkerId,
+};
 pub use path_rules::{Filters, may_be_fetched};
 pub use phase::Phase;
 pub use piece::{PieceInfo, fillers, padded_for, starts, with_fillers};

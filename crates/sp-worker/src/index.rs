@@ -18,7 +18,7 @@ use tokio_stream::wrappers::ReceiverStream;
 
 use crate::failure::Failure;
 use crate::node::Node;
-use crate::stores;
+use crate::{scrub, stores};
 
 /// Health is told this often until the index says otherwise.
 const HEALTH_FIRST: Duration = Duration::from_secs(10);
@@ -281,7 +281,9 @@ async fn delete_replica(node: &Node, replica: Option<v1::Replica>, reason: &str)
     let id = ReplicaInfo::try_from(replica)?.id;
     let store = node.stores.get(&id.store)?;
     tracing::info!(sector = %id.sector, kind = %id.kind, store = %id.store, reason, "deletes a replica");
+    let gone = id.clone();
     node.env.blocking(move || store.delete(&id)).await?;
+    scrub::forget(node, &gone).await;
     Ok(())
 }
 

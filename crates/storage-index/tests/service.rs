@@ -228,6 +228,7 @@ fn replica(root: u8) -> v1::Replica {
         size_bytes: 2048,
         primary: true,
         origin: 9,
+        soundness: 0,
     }
 }
 

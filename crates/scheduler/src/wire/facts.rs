@@ -5,7 +5,7 @@ use sp_proto::v1;
 use sp_proto::v1::{index_fact, index_scheduler_message::Body};
 use sp_sched_core::event::{Event, Failure, StoreFact};
 use sp_sched_core::model::{FenceRow, OutputSlot};
-use sp_types::{AttemptId, FileKindSet, FileLock, Filters, ReplicaId, WorkerId};
+use sp_types::{AttemptId, FileKindSet, FileLock, Filters, ReplicaId, Soundness, WorkerId};
 
 use super::{failure, invalid};
 
@@ -24,14 +24,14 @@ pub(crate) fn fact_event(miner: u64, fact: v1::IndexFact) -> Result<Option<Event
         index_fact::Body::Store(fact) => Event::Store(Box::new(store_fact(fact)?)),
         index_fact::Body::StoreGone(v1::StoreGone { store }) => Event::StoreGone(store_id(&store)?),
         index_fact::Body::Replica(replica) => {
-            let ReplicaInfo { id, size_bytes, primary, origin } = replica.try_into()?;
+            let ReplicaInfo { id, size_bytes, primary, origin, soundness } = replica.try_into()?;
             if id.sector.miner != miner {
                 return Ok(None);
             }
-            Event::Replica { id, size_bytes, primary, origin }
+            Event::Replica { id, size_bytes, primary, origin, soundness }
         }
         index_fact::Body::ReplicaGone(replica) => {
-            let ReplicaInfo { id, size_bytes: _, primary: _, origin: _ } = replica.try_into()?;
+            let ReplicaInfo { id, .. } = replica.try_into()?;
             if id.sector.miner != miner {
                 return Ok(None);
             }
@@ -127,7 +127,8 @@ pub(crate) fn release(attempt: AttemptId) -> v1::IndexSchedulerMessage {
 
 /// Has a replica deleted; `request` rises.
 pub(crate) fn delete_replica(request: u64, replica: ReplicaId, reason: String) -> v1::IndexSchedulerMessage {
-    let replica = ReplicaInfo { id: replica, size_bytes: 0, primary: false, origin: None };
+    let replica =
+        ReplicaInfo { id: replica, size_bytes: 0, primary: false, origin: None, soundness: Soundness::Unknown };
     message(Body::Delete(v1::DeleteReplica { request, replica: Some(replica.into()), reason }))
 }
 

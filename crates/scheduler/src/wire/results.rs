@@ -38,7 +38,7 @@ pub(crate) fn stray_work(message: v1::StrayWork) -> Result<Vec<(AttemptId, Worke
 fn task_done(message: v1::TaskDone) -> Result<TaskDone, WireError> {
     let v1::TaskDone { replicas, output } = message;
     let replica = |message| {
-        let ReplicaInfo { id, size_bytes, primary: _, origin: _ } = ReplicaInfo::try_from(message)?;
+        let ReplicaInfo { id, size_bytes, .. } = ReplicaInfo::try_from(message)?;
         Ok((id, size_bytes))
     };
     Ok(TaskDone {

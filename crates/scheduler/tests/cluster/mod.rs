@@ -328,6 +328,7 @@ impl FakeWorker {
             size_bytes: 2048,
             primary: true,
             origin: assign.origin,
+            soundness: 0,
         };
         let replicas: Vec<_> = assign.outputs.iter().map(replica).collect();
         replicas.iter().for_each(|r| index.declare(r.clone()));

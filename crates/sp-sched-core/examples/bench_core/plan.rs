@@ -190,6 +190,7 @@ pub(crate) fn facts(number: u64, planned: Planned, store: &StoreId) -> impl Iter
         size_bytes: size_of(*kind),
         primary: true,
         origin: None,
+        soundness: Default::default(),
     })
 }
 

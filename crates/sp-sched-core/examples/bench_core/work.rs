@@ -16,7 +16,13 @@ pub(crate) fn done(assignment: &Assignment, generation: u32) -> (Vec<Event>, Tas
         }
         let id = plan::replica(assignment.sector, slot.kind, slot.store.clone(), generation);
         let size_bytes = slot.reserved_bytes;
-        facts.push(Event::Replica { id: id.clone(), size_bytes, primary: true, origin: assignment.origin });
+        facts.push(Event::Replica {
+            id: id.clone(),
+            size_bytes,
+            primary: true,
+            origin: assignment.origin,
+            soundness: Default::default(),
+        });
         replicas.push((id, size_bytes));
     }
     let outcome = Ok(TaskDone { replicas, output: output(assignment) });

@@ -11,8 +11,8 @@ use sp_sched_core::model::{Rows, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, Filters, GpuDevice, GpuId, HostCapacity,
-    HostId, PieceInfo, Randomness, ReplicaId, ResourceTable, SectorId, SectorSize, SectorState, SessionId, StoreId,
-    TaskId, TaskKind, WorkerId, WorkerLimits,
+    HostId, PieceInfo, Randomness, ReplicaId, ResourceTable, SectorId, SectorSize, SectorState, SessionId, Soundness,
+    StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 const SEALING: [TaskKind; 13] = [
@@ -259,7 +259,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => Just(Event::IndexLost),
         3 => store_fact(),
         1 => (0u8..3).prop_map(|n| Event::StoreGone(store(n))),
-        3 => replica().prop_map(|id| Event::Replica { id, size_bytes: 10, primary: true, origin: None }),
+        3 => replica().prop_map(|id| Event::Replica { id, size_bytes: 10, primary: true, origin: None, soundness: Soundness::Unknown }),
         1 => replica().prop_map(Event::ReplicaGone),
         1 => (0u8..3, 0u8..3, attempt()).prop_map(|(n, owner, attempt)| Event::StrayWork {
             worker: worker(n),

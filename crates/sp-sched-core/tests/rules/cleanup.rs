@@ -2,7 +2,9 @@
 
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Import, Request};
-use sp_types::{Commitment, DeadlineIndex, ErrorCode, FileKind, Origin, ReplicaId, SectorId, SectorState, TaskKind};
+use sp_types::{
+    Commitment, DeadlineIndex, ErrorCode, FileKind, Origin, ReplicaId, SectorId, SectorState, Soundness, TaskKind,
+};
 
 use crate::desk::{Desk, GIB, SIZE, lotus_machine, store};
 
@@ -13,7 +15,13 @@ fn id(number: u64, kind: FileKind, name: &str) -> ReplicaId {
 
 fn lies(desk: &mut Desk, number: u64, kind: FileKind, name: &str) {
     let size_bytes = if kind == FileKind::Cache { GIB } else { SIZE.bytes() };
-    desk.step(Event::Replica { id: id(number, kind, name), size_bytes, primary: true, origin: None });
+    desk.step(Event::Replica {
+        id: id(number, kind, name),
+        size_bytes,
+        primary: true,
+        origin: None,
+        soundness: Soundness::Unknown,
+    });
 }
 
 /// Two paths; on them sealed file and cache of sector 7, and a sealed file of sector 2. Nobody knows either.
@@ -141,7 +149,13 @@ fn two_sectors_of_one_number() -> (Desk, [ReplicaId; 2]) {
     desk.index(&["a", "b"], &[(0, "a")]);
     let others = [FileKind::Sealed, FileKind::Cache].map(|kind| id(0, kind, "b"));
     for id in others.clone() {
-        desk.step(Event::Replica { id, size_bytes: GIB, primary: true, origin: Origin::new(0xBEEF) });
+        desk.step(Event::Replica {
+            id,
+            size_bytes: GIB,
+            primary: true,
+            origin: Origin::new(0xBEEF),
+            soundness: Soundness::Unknown,
+        });
     }
     (desk, others)
 }
@@ -176,7 +190,13 @@ fn they_outlive_the_sector_and_go_when_an_operator_says_so() {
     desk.restart();
     desk.deletes.clear();
     desk.index(&["a", "b"], &[]);
-    let fact = |id: &ReplicaId, origin| Event::Replica { id: id.clone(), size_bytes: GIB, primary: true, origin };
+    let fact = |id: &ReplicaId, origin| Event::Replica {
+        id: id.clone(),
+        size_bytes: GIB,
+        primary: true,
+        origin,
+        soundness: Soundness::Unknown,
+    };
     desk.step(fact(&others[0], Origin::new(0xBEEF)));
     assert_eq!(desk.deletes, others[..1]);
     desk.step(fact(&others[1], Origin::new(0xCAFE)));
@@ -190,7 +210,7 @@ fn an_imported_sector_is_whose_its_files_are() {
     for (kind, name) in [(FileKind::Sealed, "a"), (FileKind::Cache, "b")] {
         let id = id(5, kind, name);
         let size_bytes = if kind == FileKind::Cache { GIB } else { SIZE.bytes() };
-        desk.step(Event::Replica { id, size_bytes, primary: true, origin });
+        desk.step(Event::Replica { id, size_bytes, primary: true, origin, soundness: Soundness::Unknown });
     }
     let import =
         Import { number: 5, comm_r: Commitment([1; 32]), updated: false, deadline: DeadlineIndex(3), record: None };

@@ -1,8 +1,8 @@
 //! What is deleted, and that the last copy of what counts never is, whatever is under way.
 
 use sp_sched_core::event::{Event, Failure, Request};
-use sp_types::SectorState::{FailedUnrecoverable, PreCommit1, Proving};
-use sp_types::{ErrorCode, FileKind, ReplicaId, SectorId, TaskKind};
+use sp_types::SectorState::{Committing1, FailedUnrecoverable, PreCommit1, PreCommit2, Proving};
+use sp_types::{ErrorCode, FileKind, ReplicaId, SectorId, Soundness, TaskKind};
 
 use crate::desk::{Desk, GIB, lotus_machine, store};
 
@@ -93,4 +93,63 @@ fn what_was_kept_for_a_store_that_is_away_goes_when_it_is_back() {
     assert!(desk.deletes.is_empty(), "it may be all there is");
     desk.attach("a", true);
     assert_eq!(desk.deletes, [other]);
+}
+
+/// A proven sector with its sealed file on `a`, where its cache is too, and on `b`; what scrubs of the two have found.
+fn two_copies(found: [Soundness; 2]) -> Desk {
+    let mut desk = Desk::new(|_| {}, &[Proving]);
+    for name in ["a", "b"] {
+        desk.join(name, &[TaskKind::Commit1, TaskKind::Fetch], lotus_machine());
+    }
+    desk.index(&["a", "b"], &[(0, "a")]);
+    let [a, b] = ["a", "b"].map(|name| sealed(&desk, name));
+    desk.scrubbed(a, GIB, found[0]);
+    desk.scrubbed(b, GIB, found[1]);
+    desk
+}
+
+#[test]
+fn a_copy_with_a_fault_never_stays_in_place_of_another() {
+    use Soundness::{Faulty, Sound, Unknown};
+    for (found, gone) in
+        [([Unknown, Unknown], "b"), ([Sound, Unknown], "b"), ([Faulty, Unknown], "a"), ([Faulty, Sound], "a")]
+    {
+        let desk = two_copies(found);
+        assert_eq!(desk.deletes, [sealed(&desk, gone)], "{found:?}");
+    }
+    let mut desk = two_copies([Faulty, Faulty]);
+    assert_eq!(desk.deletes, [], "what is wrong in one may be right in the other");
+    let b = sealed(&desk, "b");
+    desk.scrubbed(b, GIB, Sound);
+    assert_eq!(desk.deletes, [sealed(&desk, "a")]);
+}
+
+#[test]
+fn files_are_read_from_copies_without_a_fault() {
+    let both_have = |task: TaskKind, state, others: &[TaskKind]| {
+        let mut desk = Desk::new(|_| {}, &[state]);
+        for name in ["a", "b"] {
+            desk.join(name, others, lotus_machine());
+        }
+        desk.index(&["a", "b"], &[(0, "a"), (0, "b")]);
+        let a = sealed(&desk, "a");
+        desk.scrubbed(a, GIB, Soundness::Faulty);
+        desk.join("c", &[task], lotus_machine());
+        desk.attach("c", true);
+        desk.pass(100, &["a", "b", "c"]);
+        desk
+    };
+    // C1 runs where its files are.
+    let mut desk = both_have(TaskKind::Commit1, Committing1, &[]);
+    for name in ["a", "b"] {
+        desk.join(name, &[TaskKind::Commit1], lotus_machine());
+    }
+    desk.pass(100, &["a", "b", "c"]);
+    assert_eq!(desk.news(), ["C1 0 on b"]);
+    // Whoever fetches them is told of the good ones first.
+    let desk = both_have(TaskKind::PreCommit2, PreCommit2, &[]);
+    let inputs = &desk.given[&desk.attempt(TaskKind::PreCommit2, 0)].1.inputs;
+    let of_sealed = inputs.iter().find(|input| input.kind == FileKind::Sealed).unwrap();
+    let stores: Vec<String> = of_sealed.sources.iter().map(|(store, _)| store.to_string()).collect();
+    assert_eq!(stores, ["store-b", "store-a"]);
 }

@@ -5,7 +5,7 @@ use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Import, Request, SectorRecord, UpdateRecord};
 use sp_types::{
     ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, Origin, PieceInfo, RegisteredSealProof, ReplicaId,
-    SectorId, SectorState, TaskKind,
+    SectorId, SectorState, Soundness, TaskKind,
 };
 
 use crate::desk::{Desk, GIB, SIZE, lotus_machine, store};
@@ -21,7 +21,13 @@ fn id(kind: FileKind, name: &str, root: [u8; 32]) -> ReplicaId {
 
 fn lies(desk: &mut Desk, kind: FileKind, name: &str, root: [u8; 32]) {
     let size_bytes = if kind.is_directory() { GIB } else { SIZE.bytes() };
-    desk.step(Event::Replica { id: id(kind, name, root), size_bytes, primary: true, origin: None });
+    desk.step(Event::Replica {
+        id: id(kind, name, root),
+        size_bytes,
+        primary: true,
+        origin: None,
+        soundness: Soundness::Unknown,
+    });
 }
 
 /// A path of Lotus with one finished sector.
@@ -86,7 +92,13 @@ fn what_cannot_be_proven_is_not_taken_over() {
     assert!(refused(&mut desk).1.contains("two different sealed files"));
     let mut desk = lotus_path();
     let sealed = id(FileKind::Sealed, "a", UNREAD);
-    desk.step(Event::Replica { id: sealed, size_bytes: 2048, primary: true, origin: None });
+    desk.step(Event::Replica {
+        id: sealed,
+        size_bytes: 2048,
+        primary: true,
+        origin: None,
+        soundness: Soundness::Unknown,
+    });
     assert!(refused(&mut desk).1.contains("has 2048 bytes"));
     let mut desk = lotus_path();
     desk.step(Event::IndexLost);
@@ -251,7 +263,13 @@ fn an_update_that_is_not_whole_or_not_what_was_looked_at_is_not_taken_over() {
     assert!(why(desk.ask(Request::Import(Box::new(import)))).contains("is not of the replica that lies there"));
     let mut desk = snapped_path(&[UpdateCache]);
     let update = id(Update, "a", UNREAD);
-    desk.step(Event::Replica { id: update, size_bytes: 2048, primary: true, origin: None });
+    desk.step(Event::Replica {
+        id: update,
+        size_bytes: 2048,
+        primary: true,
+        origin: None,
+        soundness: Soundness::Unknown,
+    });
     assert!(why(import_updated(&mut desk, None)).contains("the update file of sector 7 has 2048 bytes"));
 }
 
@@ -262,7 +280,13 @@ fn a_key_that_comes_later_is_kept_and_counts_once_it_is_imported() {
     let ours = Origin::new(77);
     let comes = |desk: &mut Desk, kind: FileKind, name: &str| {
         let size_bytes = if kind.is_directory() { GIB } else { SIZE.bytes() };
-        desk.step(Event::Replica { id: id(kind, name, [5; 32]), size_bytes, primary: true, origin: ours });
+        desk.step(Event::Replica {
+            id: id(kind, name, [5; 32]),
+            size_bytes,
+            primary: true,
+            origin: ours,
+            soundness: Soundness::Unknown,
+        });
     };
     [Update, UpdateCache].into_iter().for_each(|kind| comes(&mut desk, kind, "a"));
     assert_eq!(desk.core.foreign_sectors(), [NUMBER]);

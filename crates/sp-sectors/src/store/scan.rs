@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sp_types::{AttemptId, FileKind, ReplicaId, ReplicaInfo, SectorId};
+use sp_types::{AttemptId, FileKind, ReplicaId, ReplicaInfo, SectorId, Soundness};
 
 use super::Store;
 use crate::disk::{Entry, read_all, remove_any, write_whole};
@@ -112,7 +112,8 @@ impl Store {
 
     pub(super) fn info_of(&self, sector: SectorId, head: &ManifestHead) -> ReplicaInfo {
         let id = self.id_of(sector, head.kind, head.root);
-        ReplicaInfo { id, size_bytes: head.size_bytes, primary: head.primary, origin: head.origin }
+        let (size_bytes, primary, origin) = (head.size_bytes, head.primary, head.origin);
+        ReplicaInfo { id, size_bytes, primary, origin, soundness: Soundness::Unknown }
     }
 
     /// Is there something of this kind at the replica's place?
@@ -133,7 +134,8 @@ impl Store {
             return Ok(Some(self.info_of(sector, &head)));
         }
         let (id, size_bytes) = (self.id_of(sector, kind, [0; 32]), self.foreign_bytes(sector, kind)?);
-        Ok(Some(ReplicaInfo { id, size_bytes, primary: self.meta().can_store, origin: None }))
+        let (primary, soundness) = (self.meta().can_store, Soundness::Unknown);
+        Ok(Some(ReplicaInfo { id, size_bytes, primary, origin: None, soundness }))
     }
 
     /// Length of what lies at the replica's place; 0 if nothing does.

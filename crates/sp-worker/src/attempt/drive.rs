@@ -12,14 +12,14 @@ use sp_proto::v1::task_done::Output;
 use sp_proto::v1::task_result::Outcome;
 use sp_proto::v1::{self, AttemptPhase, TaskDone, TaskResult};
 use sp_sectors::{Output as Made, Store};
-use sp_types::{ErrorCode, FileKind, ReplicaInfo, StoreId, TaskClass, TaskKind};
+use sp_types::{ErrorCode, FileKind, ReplicaInfo, Soundness, StoreId, TaskClass, TaskKind};
 
 use super::{Attempt, give_up, prepare, request};
 use crate::executor::{Answer, Job};
 use crate::failure::Failure;
 use crate::ledger::LedgerError;
 use crate::node::{Fate, Node};
-use crate::post;
+use crate::{post, scrub};
 
 /// What an attempt took.
 #[derive(Debug, Clone, Copy, Default)]
@@ -206,6 +206,10 @@ async fn publish_and_declare(
         let publishing = opened.clone();
         replicas.extend(node.env.blocking(move || publishing.publish_outputs(id, &outputs)).await?);
         published.push(opened);
+    }
+    for replica in &mut replicas {
+        scrub::forget(node, &replica.id).await;
+        replica.soundness = Soundness::Sound;
     }
     let replicas: Vec<v1::Replica> = replicas.into_iter().map(v1::Replica::from).collect();
     if !replicas.is_empty() {

@@ -7,11 +7,11 @@ use futures_util::FutureExt;
 use futures_util::future::try_join_all;
 use sp_proto::v1;
 use sp_sectors::{CopyMode, Disk, Store, WorkDir, remove_any};
-use sp_types::{ErrorCode, FileKind, SectorId, TaskKind};
+use sp_types::{ErrorCode, FileKind, SectorId, Soundness, TaskKind};
 
 use super::request::text;
 use super::{Attempt, fetch};
-use crate::assignment::Input;
+use crate::assignment::{Input, Source};
 use crate::failure::Failure;
 use crate::node::Node;
 
@@ -130,10 +130,17 @@ async fn bring(
     Ok((kind, path))
 }
 
-/// Attached stores that hold exactly the replica that is meant.
+/// Attached stores that hold exactly the replica that is meant; none with a copy in which a scrub has found a fault, as
+/// long as others have one.
 async fn local(node: &Node, input: &Input) -> Vec<Store> {
     let found = node.stores.find(&node.env, input.sector, &[input.kind]).await;
-    found.into_iter().filter(|(_, info)| info.id.root == input.root).map(|(store, _)| store).collect()
+    let of_it = found.into_iter().filter(|(_, info)| info.id.root == input.root);
+    let (faulty, good): (Vec<_>, Vec<_>) =
+        of_it.partition(|(_, info)| node.scrubs.soundness(&info.id) == Soundness::Faulty);
+    let is_faulty = |source: &Source| faulty.iter().any(|(_, info)| info.id.store == source.store);
+    let is_elsewhere = input.sources.iter().any(|source| !is_faulty(source));
+    let rest = if good.is_empty() && !is_elsewhere { faulty } else { good };
+    rest.into_iter().map(|(store, _)| store).collect()
 }
 
 async fn take_copy(node: &Node, input: &Input, work: WorkDir) -> Result<PathBuf, Failure> {

@@ -11,4 +11,4 @@ mod run;
 mod state;
 
 pub(crate) use order::{let_go, obey, take_up};
-pub(crate) use record::Scrubs;
+pub(crate) use record::{Scrubs, forget};

@@ -12,6 +12,7 @@ use prost::Message;
 use sp_env::{CrashPoint, crash_point};
 use sp_proto::v1;
 use sp_sectors::{Disk, make_dirs, read_all, write_whole};
+use sp_types::{ReplicaId, Soundness};
 
 use super::state::StoreScrub;
 use crate::node::Node;
@@ -51,6 +52,12 @@ impl Scrubs {
         self.list.lock().unwrap_or_else(PoisonError::into_inner).get(store).cloned()
     }
 
+    /// What the last scrub of its store has found in a replica.
+    pub(crate) fn soundness(&self, replica: &ReplicaId) -> Soundness {
+        let scrub = self.known(replica.store.as_str());
+        scrub.map_or(Soundness::Unknown, |scrub| scrub.state().soundness(replica))
+    }
+
     /// All of them.
     pub(super) fn all(&self) -> Vec<Arc<StoreScrub>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
@@ -80,6 +87,16 @@ fn read_records(disk: &dyn Disk, dir: &Path) -> io::Result<BTreeMap<String, Arc<
         }
     }
     Ok(found)
+}
+
+/// A replica is gone, or another one has taken its place: what was found in it says nothing of what comes there.
+pub(crate) async fn forget(node: &Node, replica: &ReplicaId) {
+    if let Some(scrub) = node.scrubs.known(replica.store.as_str()) {
+        let was_known = scrub.state().forget(replica);
+        if was_known {
+            save(node, &scrub).await;
+        }
+    }
 }
 
 /// Makes what is known of a scrub durable. A data directory that cannot be written does not stop it.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use sp_env::{CrashPoint, crash_point};
 use sp_proto::v1::{self, ScrubOutcome, ScrubState};
 use sp_sectors::{Store, StoreError};
-use sp_types::{ErrorCode, ReplicaInfo, StoreId};
+use sp_types::{ErrorCode, ReplicaInfo, Soundness, StoreId};
 use tokio_util::sync::CancellationToken;
 
 use super::record::save;
@@ -112,8 +112,20 @@ impl Pass<'_> {
                 results.extend(deep::check(self, &store, info).await?);
             }
         }
+        let (fault, soundness, is_news) = self.keep(info, before, results);
+        if is_news {
+            self.node.index.declare_found(vec![ReplicaInfo { soundness, ..info.clone() }]).await;
+        }
+        Ok(fault)
+    }
+
+    /// Keeps what came of a replica. Says whether something is wrong with it, what that makes of it, and whether that is
+    /// news.
+    fn keep(&self, info: &ReplicaInfo, before: u64, results: Vec<v1::ScrubResult>) -> (bool, Soundness, bool) {
         let mut state = self.scrub.state();
-        if results.is_empty() {
+        let was = state.soundness(&info.id);
+        let is_there = !results.is_empty();
+        if !is_there {
             state.forget(&info.id);
         }
         let mut fault = false;
@@ -126,7 +138,8 @@ impl Pass<'_> {
             state.keep(&info.id, result);
         }
         state.advance(info, before);
-        Ok(fault)
+        let now = state.soundness(&info.id);
+        (fault, now, is_there && now != was)
     }
 
     /// The store, if it can be used.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use sp_proto::convert;
 use sp_proto::v1::{self, ScrubCheck, ScrubOutcome, ScrubState};
-use sp_types::{FileKind, ReplicaId, ReplicaInfo, SectorId};
+use sp_types::{FileKind, ReplicaId, ReplicaInfo, SectorId, Soundness};
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
@@ -158,10 +158,25 @@ impl State {
         }
     }
 
-    /// What was said of it counts no more: it is gone.
-    pub(super) fn forget(&mut self, replica: &ReplicaId) {
-        for check in [ScrubCheck::Digests, ScrubCheck::Commitment] {
-            self.results.remove(&(place(replica), check as i32));
+    /// What was said of it counts no more: it is gone. False: nothing was.
+    pub(super) fn forget(&mut self, replica: &ReplicaId) -> bool {
+        let checks = [ScrubCheck::Digests, ScrubCheck::Commitment];
+        let gone = checks.map(|check| self.results.remove(&(place(replica), check as i32)).is_some());
+        gone.contains(&true)
+    }
+
+    /// What the results say of a replica, and of none that lay there before it.
+    pub(super) fn soundness(&self, replica: &ReplicaId) -> Soundness {
+        let of = |check: ScrubCheck| self.results.get(&(place(replica), check as i32));
+        let is_of_it = |result: &&v1::ScrubResult| result.replica.as_ref().is_some_and(|of| of.root == replica.root);
+        let checks = [ScrubCheck::Digests, ScrubCheck::Commitment];
+        let outcomes: Vec<i32> = checks.into_iter().filter_map(of).filter(is_of_it).map(|r| r.outcome).collect();
+        if outcomes.contains(&(ScrubOutcome::Faulty as i32)) {
+            Soundness::Faulty
+        } else if outcomes.contains(&(ScrubOutcome::Sound as i32)) {
+            Soundness::Sound
+        } else {
+            Soundness::Unknown
         }
     }
 
@@ -191,7 +206,7 @@ mod tests {
     fn info(number: u64, kind: FileKind, root: u8) -> ReplicaInfo {
         let sector = SectorId { miner: 1000, number };
         let id = ReplicaId { sector, kind, store: StoreId::new("a").unwrap(), root: [root; 32] };
-        ReplicaInfo { id, size_bytes: 100, primary: true, origin: None }
+        ReplicaInfo { id, size_bytes: 100, primary: true, origin: None, soundness: Soundness::Unknown }
     }
 
     fn result(info: &ReplicaInfo, check: ScrubCheck, outcome: ScrubOutcome, checked_unix_ms: u64) -> v1::ScrubResult {
@@ -212,6 +227,11 @@ mod tests {
         state.keep(&other.id, result(&other, ScrubCheck::Digests, Faulty, 4));
         let times = |told: v1::StoreScrub| told.results.iter().map(|of| of.checked_unix_ms).collect::<Vec<_>>();
         assert_eq!(times(state.to_wire(9)), [6, 4, 7, 5], "faults first, then the newest");
+        assert_eq!(
+            [&sealed, &cache, &info(2, FileKind::Cache, 1)].map(|info| state.soundness(&info.id)),
+            [Soundness::Faulty, Soundness::Sound, Soundness::Unknown]
+        );
+        assert_eq!(state.soundness(&info(1, FileKind::Sealed, 7).id), Soundness::Unknown, "it is another one");
         let told = state.to_wire(1);
         assert_eq!((told.sound, told.faulty, told.results.len()), (2, 2, 1));
         let sealed = info(1, FileKind::Sealed, 2);

@@ -125,7 +125,8 @@ pub(crate) fn declarations(node: &Node, listed: Listed, end: v1::DeclareEnd) -> 
     let unread = unread.into_iter().map(at).collect();
     let end = v1::DeclareEnd { unread, ..end };
     let part = |part: &[ReplicaInfo]| {
-        let replicas = part.iter().cloned().map(v1::Replica::from).collect();
+        let known = |info: &ReplicaInfo| ReplicaInfo { soundness: node.scrubs.soundness(&info.id), ..info.clone() };
+        let replicas = part.iter().map(known).map(v1::Replica::from).collect();
         message(Body::Declare(v1::Declare { request: node.index.next_request(), replicas, attempt: None }))
     };
     let parts = replicas.chunks(DECLARE_MAX).map(part);

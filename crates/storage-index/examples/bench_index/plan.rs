@@ -1,6 +1,6 @@
 //! The paths and sectors of a measurement: who has what.
 
-use sp_types::{FileKind, Origin, ReplicaId, ReplicaInfo, SectorId, StoreId, WorkerId};
+use sp_types::{FileKind, Origin, ReplicaId, ReplicaInfo, SectorId, Soundness, StoreId, WorkerId};
 
 /// Paths of one worker.
 pub(crate) const STORES_PER_WORKER: usize = 10;
@@ -57,7 +57,9 @@ pub(crate) fn replica(store: &StoreId, number: u64, kind: FileKind) -> ReplicaIn
     let mut root = [kind.bit() as u8; 32];
     root[..8].copy_from_slice(&number.to_be_bytes());
     let id = ReplicaId { sector: sector(number), kind, store: store.clone(), root };
-    ReplicaInfo { id, size_bytes: kind.finalized_bytes(SECTOR_SIZE), primary: true, origin: Origin::new(number + 1) }
+    let (size_bytes, origin, soundness) =
+        (kind.finalized_bytes(SECTOR_SIZE), Origin::new(number + 1), Soundness::Unknown);
+    ReplicaInfo { id, size_bytes, primary: true, origin, soundness }
 }
 
 /// Everything on a path in the order in which a worker lists it: kind by kind.

@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
-use sp_types::{FileKind, Origin, ReplicaId, ReplicaInfo, SectorId, StoreId};
+use sp_types::{FileKind, Origin, ReplicaId, ReplicaInfo, SectorId, Soundness, StoreId};
 
 use super::model::{Place, ReplicaCounts};
 
@@ -31,6 +31,7 @@ struct Held {
     /// Index in [`FileKind::ALL`].
     kind: u8,
     primary: bool,
+    soundness: Soundness,
 }
 
 /// The miner, and the high bits of the sectors' numbers.
@@ -75,8 +76,8 @@ impl Held {
     }
 
     /// What a declaration says of what lies at its place.
-    fn says(&self) -> ([u8; 32], u64, Option<Origin>, bool) {
-        (self.root, self.size_bytes, self.origin, self.primary)
+    fn says(&self) -> ([u8; 32], u64, Option<Origin>, bool, Soundness) {
+        (self.root, self.size_bytes, self.origin, self.primary, self.soundness)
     }
 
     fn order(&self) -> (u8, u8, StoreKey) {
@@ -103,10 +104,11 @@ fn sector_at((miner, high): Page, low: u8) -> SectorId {
 impl Catalogue {
     /// Takes a replica, named in this turn.
     pub(super) fn put(&mut self, replica: &ReplicaInfo, turn: u64) -> Put {
-        let ReplicaInfo { id: ReplicaId { sector, kind, store, root }, size_bytes, primary, origin } = replica;
+        let ReplicaInfo { id: ReplicaId { sector, kind, store, root }, size_bytes, primary, origin, soundness } =
+            replica;
         let store = self.key_of(store);
         let (page, low) = place_of(*sector);
-        let held = Held {
+        let mut held = Held {
             root: *root,
             size_bytes: *size_bytes,
             named: turn,
@@ -115,10 +117,15 @@ impl Catalogue {
             low,
             kind: kind_index(*kind),
             primary: *primary,
+            soundness: *soundness,
         };
         let on_page = self.pages.entry(page).or_default();
         match on_page.binary_search_by_key(&held.order(), Held::order) {
             Ok(at) => {
+                // Whoever has not read it again does not take back what another one has found: two may have one path.
+                if held.soundness == Soundness::Unknown && on_page[at].root == held.root {
+                    held.soundness = on_page[at].soundness;
+                }
                 let before = std::mem::replace(&mut on_page[at], held);
                 let now = &on_page[at];
                 let same = before.says() == now.says();
@@ -268,7 +275,8 @@ impl Catalogue {
     fn info(&self, sector: SectorId, held: &Held) -> ReplicaInfo {
         let store = self.stores[held.store.0 as usize].id.clone();
         let id = ReplicaId { sector, kind: held.kind(), store, root: held.root };
-        ReplicaInfo { id, size_bytes: held.size_bytes, primary: held.primary, origin: held.origin }
+        let Held { size_bytes, primary, origin, soundness, .. } = *held;
+        ReplicaInfo { id, size_bytes, primary, origin, soundness }
     }
 }
 
@@ -287,6 +295,8 @@ mod tests {
         Forget(StoreId),
     }
 
+    const SOUNDNESS: [Soundness; 3] = [Soundness::Unknown, Soundness::Sound, Soundness::Faulty];
+
     /// On three pages.
     const SECTORS: [u64; 5] = [0, 1, 15, 16, u64::MAX];
 
@@ -295,11 +305,11 @@ mod tests {
     }
 
     prop_compose! {
-        fn replica()(number in proptest::sample::select(&SECTORS[..]), kind in 0..3usize, at in 0..4u8, root in 0..2u8, primary in any::<bool>(), origin in 0..3u64)
+        fn replica()(number in proptest::sample::select(&SECTORS[..]), kind in 0..3usize, at in 0..4u8, root in 0..2u8, primary in any::<bool>(), origin in 0..3u64, soundness in proptest::sample::select(&SOUNDNESS[..]))
             -> ReplicaInfo {
             let sector = SectorId { miner: 1000, number };
             let id = ReplicaId { sector, kind: FileKind::ALL[kind], store: store(at), root: [root; 32] };
-            ReplicaInfo { id, size_bytes: u64::from(root), primary, origin: Origin::new(origin) }
+            ReplicaInfo { id, size_bytes: u64::from(root), primary, origin: Origin::new(origin), soundness }
         }
     }
 
@@ -356,9 +366,16 @@ mod tests {
             for (turn, step) in (0..).zip(steps) {
                 match step {
                     Step::Put(info) => {
+                        let known = plain.get(&Place::of(&info)).filter(|(known, _)| known.id.root == info.id.root);
+                        let soundness = match (info.soundness, known) {
+                            (Soundness::Unknown, Some((known, _))) => known.soundness,
+                            (said, _) => said,
+                        };
+                        let said = info.clone();
+                        let info = ReplicaInfo { soundness, ..info };
                         let before = plain.insert(Place::of(&info), (info.clone(), turn)).map(|(before, _)| before);
                         let put = if before.as_ref() == Some(&info) { Put::Known } else { Put::Changed(before) };
-                        prop_assert_eq!(catalogue.put(&info, turn), put);
+                        prop_assert_eq!(catalogue.put(&said, turn), put);
                         prop_assert_eq!(catalogue.get(&Place::of(&info)), Some(info));
                     }
                     Step::Remove(place) => {

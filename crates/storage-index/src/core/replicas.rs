@@ -58,6 +58,8 @@ impl Core {
     fn put_replica(&mut self, replica: ReplicaInfo) {
         // Named in this turn: a declaration that began before it does not drop it.
         let Put::Changed(before) = self.replicas.put(&replica, self.turn) else { return };
+        // What a scrub has found is kept when the worker that says this has not scrubbed it.
+        let replica = self.replicas.get(&Place::of(&replica)).unwrap_or(replica);
         if let Some(before) = before.filter(|before| before.id != replica.id) {
             self.tell_scheduler(Fact::ReplicaGone(before));
         }

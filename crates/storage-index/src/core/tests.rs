@@ -2,7 +2,7 @@
 
 use super::*;
 use sp_state::{Memory, State};
-use sp_types::{AttemptId, FileKind, Filters, ReplicaId, TaskId, WorkerId};
+use sp_types::{AttemptId, FileKind, Filters, ReplicaId, Soundness, TaskId, WorkerId};
 
 pub(super) const W1: ConnId = ConnId(1);
 const W2: ConnId = ConnId(2);
@@ -40,7 +40,7 @@ pub(super) fn health(available: u64, used: u64) -> Health {
 
 pub(super) fn replica(store: &str, kind: FileKind, root: u8) -> ReplicaInfo {
     let id = ReplicaId { sector: SECTOR, kind, store: store_id(store), root: [root; 32] };
-    ReplicaInfo { id, size_bytes: 2048, primary: true, origin: None }
+    ReplicaInfo { id, size_bytes: 2048, primary: true, origin: None, soundness: Soundness::Unknown }
 }
 
 pub(super) fn hello(worker: &str) -> WorkerHello {
@@ -242,6 +242,35 @@ fn declarations_of_ended_attempts_and_foreign_stores_are_refused() {
     assert_eq!(effects[1], Effect::Worker(W1, ToWorker::Fence { task: TaskId(3), up_to: 2 }));
     index.from(W1, FromWorker::Attach(settings("a"), health(GIB, 0)));
     assert_eq!(code(index.from(W1, declare("3.2", "a"))), Some(ErrorCode::AttemptEnded));
+}
+
+#[test]
+fn what_a_scrub_has_found_is_kept_until_it_is_scrubbed_again_or_another_file_is_there() {
+    let mut index = Index::with_store();
+    let say = |index: &mut Index, root: u8, soundness: Soundness, primary: bool| {
+        let replicas = vec![ReplicaInfo { soundness, primary, ..replica("a", FileKind::Sealed, root) }];
+        let effects = index.from(W1, FromWorker::Declare { request: 1, replicas, attempt: None });
+        let told = effects.iter().find_map(|effect| match effect {
+            Effect::Scheduler(_, facts) => facts.iter().find_map(|fact| match fact {
+                Fact::Replica(info) => Some(info.soundness),
+                _ => None,
+            }),
+            _ => None,
+        });
+        (told, index.core.find_sector(SECTOR)[0].soundness)
+    };
+    use Soundness::{Faulty, Sound, Unknown};
+    assert_eq!(say(&mut index, 1, Unknown, true), (Some(Unknown), Unknown));
+    assert_eq!(say(&mut index, 1, Faulty, true), (Some(Faulty), Faulty));
+    assert_eq!(say(&mut index, 1, Unknown, true), (None, Faulty), "another worker, or the same one later");
+    assert_eq!(say(&mut index, 1, Unknown, false), (Some(Faulty), Faulty), "something else about it is new");
+    index.restart();
+    assert_eq!(index.core.find_sector(SECTOR)[0].soundness, Faulty, "it is durable");
+    let mut index = Index::with_store();
+    say(&mut index, 1, Faulty, true);
+    assert_eq!(say(&mut index, 2, Unknown, true), (Some(Unknown), Unknown), "another file");
+    say(&mut index, 2, Faulty, true);
+    assert_eq!(say(&mut index, 2, Sound, true), (Some(Sound), Sound));
 }
 
 #[test]

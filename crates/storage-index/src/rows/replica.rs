@@ -39,6 +39,7 @@ pub(super) fn encode(info: &ReplicaInfo) -> Vec<u8> {
         size_bytes: info.size_bytes,
         primary: info.primary,
         origin: info.origin.map_or(0, Origin::get),
+        soundness: v1::Soundness::from(info.soundness) as i32,
     };
     replica.encode_to_vec()
 }

@@ -7,7 +7,8 @@ use prost::Message;
 use sp_proto::v1;
 use sp_state::Memory;
 use sp_types::{
-    AttemptId, FileKind, FileKindSet, FileLock, Filters, Origin, ReplicaId, ReplicaInfo, SectorId, StoreId, TaskId,
+    AttemptId, FileKind, FileKindSet, FileLock, Filters, Origin, ReplicaId, ReplicaInfo, SectorId, Soundness, StoreId,
+    TaskId,
 };
 
 use super::*;
@@ -36,7 +37,7 @@ prop_compose! {
         sector in any_sector(), kind in any_kind(), store in any_store(), root in any::<[u8; 32]>(),
         size_bytes in any::<u64>(), primary in any::<bool>(), origin in any::<u64>(),
     ) -> ReplicaInfo {
-        ReplicaInfo { id: ReplicaId { sector, kind, store, root }, size_bytes, primary, origin: Origin::new(origin) }
+        ReplicaInfo { id: ReplicaId { sector, kind, store, root }, size_bytes, primary, origin: Origin::new(origin), soundness: Soundness::Faulty }
     }
 }
 
@@ -145,6 +146,7 @@ fn replicas_of_version_1_are_kept_as_version_2_has_them() {
         size_bytes: number,
         primary: number.is_multiple_of(2),
         origin: None,
+        soundness: Soundness::Unknown,
     };
     let replicas: Vec<_> = (0..PAGE as u64 + 10).map(replica).collect();
     let state = Memory::new();

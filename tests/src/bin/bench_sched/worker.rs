@@ -174,6 +174,7 @@ impl LightWorker {
             size_bytes: 2048,
             primary: true,
             origin: assign.origin,
+            soundness: 0,
         };
         let replicas: Vec<_> = assign.outputs.iter().map(replica).collect();
         replicas.iter().for_each(|r| self.shared.index.declare(r.clone()));

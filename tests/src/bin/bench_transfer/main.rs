@@ -51,7 +51,7 @@ fn compare(options: &Options, place: &Path, what: &str, table: &mut Table) -> Re
     for peer in [peers::nginx(&source)?, peers::rsync(&source)?] {
         match peer {
             Ok(peer) => sides.push(Side { peer, seconds: vec![], cpu_per_gib: vec![] }),
-            Err(missing) => println!("NOT COMPARED with {missing}: it is not installed here"),
+            Err(missing) => table.unmeasured(format!("{what}: against {missing}, which is not installed here")),
         }
     }
     let target = dir.path().join("to");

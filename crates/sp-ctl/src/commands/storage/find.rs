@@ -1,7 +1,7 @@
 //! `storage find N`: where the files of a sector are, in Lotus's layout.
 
 use serde::Serialize;
-use sp_proto::v1::{FindStorageReply, FindStorageRequest, FoundReplica};
+use sp_proto::v1::{FindStorageReply, FindStorageRequest, FoundReplica, Soundness};
 
 use super::kind_label;
 use crate::context::{Context, request};
@@ -23,6 +23,9 @@ struct ReplicaRow {
     root: String,
     size_bytes: u64,
     primary: bool,
+    /// `sound` or `faulty` when it was read again; empty when nobody has.
+    #[serde(skip_serializing_if = "str::is_empty")]
+    soundness: &'static str,
     can_seal: bool,
     can_store: bool,
     local_path: String,
@@ -52,6 +55,11 @@ fn rows(reply: FindStorageReply) -> Vec<ReplicaRow> {
         let attached = fact.store.unwrap_or_default();
         ReplicaRow {
             kind: kind_label(replica.kind),
+            soundness: match replica.soundness() {
+                Soundness::Unspecified => "",
+                Soundness::Sound => "sound",
+                Soundness::Faulty => "faulty",
+            },
             store: replica.store,
             root: hex::encode(replica.root),
             size_bytes: replica.size_bytes,
@@ -72,7 +80,11 @@ fn text(rows: &[ReplicaRow]) -> String {
     by_store
         .filter_map(|group| group.first().map(|first| (group, first)))
         .map(|(group, first)| {
-            let label = |row: &ReplicaRow| if row.primary { row.kind.clone() } else { format!("{} copy", row.kind) };
+            let label = |row: &ReplicaRow| {
+                let copy = if row.primary { "" } else { " copy" };
+                let faulty = if row.soundness == "faulty" { " FAULTY" } else { "" };
+                format!("{}{copy}{faulty}", row.kind)
+            };
             let kinds = group.iter().map(label).collect::<Vec<_>>().join(", ");
             let mut text = format!("In {} ({kinds})\n", first.store);
             text += &format!("\tSealing: {}; Storage: {}\n", first.can_seal, first.can_store);

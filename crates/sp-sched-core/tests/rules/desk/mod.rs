@@ -12,8 +12,8 @@ use sp_sched_core::model::{Counters, Pin, RowChange, Rows, Sector, SectorFile, T
 use sp_sched_core::{Config, Core};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, Filters, HostCapacity, HostId, Origin, PartitionIndex,
-    ReplicaId, ResourceTable, SectorId, SectorSize, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
-    WorkerLimits,
+    ReplicaId, ResourceTable, SectorId, SectorSize, SectorState, SessionId, Soundness, StoreId, TaskId, TaskKind,
+    WorkerId, WorkerLimits,
 };
 
 pub const GIB: u64 = 1 << 30;
@@ -339,7 +339,13 @@ impl Desk {
     /// The index tells of a file of the sector that has its number.
     pub fn appears(&mut self, id: ReplicaId, size_bytes: u64) {
         let origin = self.core.sector(id.sector.number).and_then(|sector| sector.origin);
-        self.step(Event::Replica { id, size_bytes, primary: true, origin });
+        self.step(Event::Replica { id, size_bytes, primary: true, origin, soundness: Soundness::Unknown });
+    }
+
+    /// A scrub says of a file that is there what it has found.
+    pub fn scrubbed(&mut self, id: ReplicaId, size_bytes: u64, soundness: Soundness) {
+        let origin = self.core.sector(id.sector.number).and_then(|sector| sector.origin);
+        self.step(Event::Replica { id, size_bytes, primary: true, origin, soundness });
     }
 
     /// A heartbeat that says what the host has now.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sp_sched_core::event::{Event, Failure, StoreFact};
 use sp_sched_core::model::{FenceRow, OutputSlot};
-use sp_types::{AttemptId, ErrorCode, FileKind, FileLock, Filters, ReplicaId, StoreId, TaskId, WorkerId};
+use sp_types::{AttemptId, ErrorCode, FileKind, FileLock, Filters, ReplicaId, Soundness, StoreId, TaskId, WorkerId};
 
 use super::{Happening, World};
 
@@ -154,7 +154,7 @@ impl World {
     /// Whatever lies there was made for the sector that has the number.
     pub fn replica_fact(&self, id: ReplicaId, size_bytes: u64) -> Event {
         let origin = self.database.sectors.get(&id.sector.number).and_then(|sector| sector.origin);
-        Event::Replica { id, size_bytes, primary: true, origin }
+        Event::Replica { id, size_bytes, primary: true, origin, soundness: Soundness::Unknown }
     }
 
     /// A replica appears, in place of one of the same kind on the same store. False: the attempt has ended.

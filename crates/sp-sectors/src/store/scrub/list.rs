@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry as Slot;
 use std::io::ErrorKind;
 
-use sp_types::{FileKind, ReplicaId, ReplicaInfo, SectorId};
+use sp_types::{FileKind, ReplicaId, ReplicaInfo, SectorId, Soundness};
 
 use crate::error::{Doing, StoreError};
 use crate::manifest::ManifestHead;
@@ -50,6 +50,7 @@ impl Store {
                 size_bytes: self.foreign_bytes(sector, kind).unwrap_or(0),
                 primary: self.meta().can_store,
                 origin: None,
+                soundness: Soundness::Unknown,
             },
         }
     }

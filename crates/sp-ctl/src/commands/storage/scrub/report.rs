@@ -173,8 +173,7 @@ fn found(result: ScrubResult) -> Found {
     };
     let ScrubResult { replica, check: _, outcome: _, reason, file, chunk, offset, bad_chunks, checked_unix_ms } =
         result;
-    let Replica { miner, sector, kind, store, root: _, size_bytes: _, primary: _, origin: _ } =
-        replica.unwrap_or_default();
+    let Replica { miner, sector, kind, store, .. } = replica.unwrap_or_default();
     Found {
         store,
         miner,
