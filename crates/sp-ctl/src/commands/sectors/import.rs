@@ -121,7 +121,7 @@ impl Import {
         if self.dry_run {
             return Ok(());
         }
-        let ask = ImportSectorRequest { number: row.sector, comm_r, record, updated };
+        let ask = ImportSectorRequest { number: row.sector, comm_r, record, updated, from: None };
         row.state = scheduler.import_sector(request(ask)).await?.into_inner().state;
         Ok(())
     }
