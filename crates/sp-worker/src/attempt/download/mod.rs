@@ -136,13 +136,12 @@ fn source(params: &v1::DownloadParams) -> Result<Source, Failure> {
 impl Puller<'_> {
     /// Downloads a directory to a path where nothing is: as an archive if the source sends one, else file by file.
     async fn directory(&self, name: &str, to: &Path, what: &Directory) -> Result<(), Failure> {
-        let url = self.source.name_of(name);
         let mut backoff = self.limits.backoff.clone();
         loop {
             self.clear(to).await?;
             let failure = match self.whole_directory(name, to, what).await {
                 Ok(()) => return Ok(()),
-                Err(failure) => failure.while_doing(&url),
+                Err(failure) => failure,
             };
             // An archive that broke begins anew: it is small.
             if failure.code != ErrorCode::Unavailable || !backoff.wait(self.env).await {
@@ -156,8 +155,9 @@ impl Puller<'_> {
         let answer = self.source.get(self.env, &self.limits, name, 0).await?;
         let status = answer.status.as_u16();
         if status == 200 && answer.content_type().eq_ignore_ascii_case(TAR) {
-            answer.is_good("the archive")?;
-            return self.archive(answer, to, what).await;
+            let url = self.source.name_of(name);
+            answer.is_good(&url)?;
+            return self.archive(answer, to, what).await.map_err(|failure| failure.while_doing(url));
         }
         // A web server has a page about it, or knows only files.
         if !matches!(status, 200 | 301..=308 | 403 | 404 | 405) {

@@ -59,7 +59,7 @@ impl Found {
             let question = question(node, attempt, comm_r.clone());
             let (replica, cache) = (path(sort.0)?, path(sort.1)?);
             challenge::read_pair(node, &question, &replica, &cache, &attempt.cancel).await.map_err(|failure| {
-                data_is_wrong(failure).while_doing(format!("the {} does not answer a challenge", sort.0))
+                data_is_wrong(failure).while_doing(format!("the {} file does not answer a challenge", sort.0))
             })?;
         }
         if attempt.assignment.outputs.iter().any(|output| output.kind == FileKind::Unsealed) {
@@ -113,9 +113,10 @@ async fn check_data(node: &Node, attempt: &Attempt, unsealed: String, comm_d: Ve
     }
 }
 
-/// An executor that says no says so of the files, which are somebody else's: no host of ours is at fault.
+/// An executor that says no says so of the files, which are somebody else's: no host of ours is at fault. Nor is it for one
+/// that they crash.
 fn data_is_wrong(failure: Failure) -> Failure {
-    let ours = [ErrorCode::Cancelled, ErrorCode::TimedOut, ErrorCode::Unavailable, ErrorCode::ExecutorFailed];
+    let ours = [ErrorCode::Cancelled, ErrorCode::TimedOut, ErrorCode::Unavailable];
     match ours.contains(&failure.code) {
         true => failure,
         false => Failure { code: ErrorCode::DigestMismatch, ..failure },
