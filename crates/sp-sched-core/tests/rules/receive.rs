@@ -88,7 +88,7 @@ fn it_is_downloaded_to_a_path_that_stores_and_proven_from_then_on() {
     let TaskParams::Download { url, headers, comm_r, comm_d } = &assignment.params else { panic!("{assignment:?}") };
     assert_eq!((url.as_str(), headers[0].value.reveal(), comm_r, comm_d), (URL, "Bearer secret", &None, &None));
     assert!(!desk.core.sector(NUMBER).unwrap().is_proven(), "the chain has it, and nobody here could prove it");
-    assert_eq!(desk.core.sector(NUMBER).unwrap().state.is_sealing(), false);
+    assert!(!desk.core.sector(NUMBER).unwrap().state.is_sealing());
 
     comes(&mut desk, 1);
     let sector = desk.core.sector(NUMBER).unwrap();

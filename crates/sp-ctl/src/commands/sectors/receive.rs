@@ -106,7 +106,7 @@ impl From {
 
 fn is_over(summary: &SectorSummary) -> bool {
     let state: Option<SectorState> = summary.state.parse().ok();
-    !state.is_some_and(|state| state == SectorState::ReceiveSector)
+    state != Some(SectorState::ReceiveSector)
 }
 
 /// Is it here? A download that failed is tried again by itself, or waits for its operator; he is told either way.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::future::join;
@@ -108,7 +108,7 @@ fn unpack(disk: &Arc<dyn Disk>, dir: &Path, source: impl Read, what: &Directory)
     }
 }
 
-fn write(disk: &dyn Disk, path: &PathBuf, source: &mut impl Read, bytes: u64) -> Result<(), Failure> {
+fn write(disk: &dyn Disk, path: &Path, source: &mut impl Read, bytes: u64) -> Result<(), Failure> {
     let file = disk.create_new(path).map_err(cannot("create", path))?;
     let mut buffer = vec![0; WRITE_BYTES];
     let mut at = 0;

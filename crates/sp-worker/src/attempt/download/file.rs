@@ -81,7 +81,7 @@ impl Puller<'_> {
                 backoff.reset();
             }
             tracing::warn!(reason = %failure, at = arriving.at, "downloading {name}: trying again");
-            (self.said)(&format!("{}: {}; goes on", self.source.name_of(name), failure.message));
+            (self.said)(&format!("{}; goes on", failure.message));
             if !backoff.wait(self.env).await {
                 return Err(failure);
             }
