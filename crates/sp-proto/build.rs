@@ -17,6 +17,7 @@ fn main() -> Result<(), AnyError> {
     let out = PathBuf::from(std::env::var("OUT_DIR")?);
     std::fs::write(out.join("sp_descriptor.bin"), compiler.encode_file_descriptor_set())?;
     tonic_prost_build::configure()
+        .skip_debug([".sp.v1.HttpHeader"])
         .bytes(".sp.v1.FileChunk.data")
         .bytes(".sp.v1.UploadPart.data")
         .compile_fds(compiler.file_descriptor_set())?;

@@ -60,6 +60,9 @@ sp_worker::worker_settings! {
         /// Take GSK: get the replica before a snap back out of its update [default: true]
         #[arg(long, env = "SP_SEALING_WORKER_REGEN_SECTOR_KEY", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         regen_sector_key: bool,
+        /// Take DL: download sectors that were sealed elsewhere to paths with --store [default: false]
+        #[arg(long, env = "SP_SEALING_WORKER_DOWNLOAD", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+        download: bool,
         /// Take only the tasks that every sealing worker takes (C1, FIN, PR1, FRU, GET) and those asked for
         #[arg(long, env = "SP_SEALING_WORKER_NO_DEFAULT", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         no_default: bool,
@@ -130,7 +133,9 @@ fn tasks(settings: &Settings) -> Vec<TaskKind> {
         (settings.regen_sector_key, TaskKind::RegenSectorKey),
     ];
     let chosen = optional.into_iter().filter(|(asked, _)| asked.unwrap_or(default)).map(|(_, task)| task);
-    chosen.chain(ALWAYS).collect()
+    // As in Lotus: only where it was asked for, since whoever downloads opens connections to others.
+    let download = settings.download.unwrap_or(false).then_some(TaskKind::DownloadSector);
+    chosen.chain(download).chain(ALWAYS).collect()
 }
 
 /// A proof without its parameters would fail hours into a sector: better not to start. A worker that proves nothing needs
@@ -177,6 +182,7 @@ fn lotus() -> anyhow::Result<Settings> {
         replica_update: flag("REPLICA_UPDATE")?,
         prove_replica_update2: flag("PROVE_REPLICA_UPDATE2")?,
         regen_sector_key: flag("REGEN_SECTOR_KEY")?,
+        download: flag("SECTOR_DOWNLOAD")?,
         no_default: flag("NO_DEFAULT")?,
         windowpost: flag("WINDOWPOST")?,
         winningpost: flag("WINNINGPOST")?,
@@ -214,6 +220,7 @@ mod tests {
         assert_eq!(chosen(&["--no-default", "--addpiece", "--data-cid=false"]), with(&["AP"]));
         let snap = ["--no-default", "--addpiece=true", "--replica-update", "--regen-sector-key"];
         assert_eq!(chosen(&snap), with(&["DC", "AP", "RU", "GSK"]));
+        assert_eq!(chosen(&["--no-default", "--download"]), with(&["DL"]));
         assert!(ALWAYS.iter().all(|task| task.always_on()));
     }
 

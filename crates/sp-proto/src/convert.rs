@@ -1,8 +1,9 @@
 //! Conversions between wire messages and `sp-types`. An unknown enum value is refused as unknown, never read as zero.
 
 use sp_types::{
-    AttemptId, Commitment, FileKind, GpuDevice, GpuId, GpuShare, HostCapacity, Origin, PieceInfo, RegisteredSealProof,
-    ReplicaId, ResourceRow, SectorId, SectorSize, Soundness, StoreId, TaskId, TaskKind, WorkerLimits,
+    AttemptId, Commitment, FileKind, GpuDevice, GpuId, GpuShare, HostCapacity, HttpHeader, Origin, PieceInfo,
+    RegisteredSealProof, ReplicaId, ResourceRow, Secret, SectorId, SectorSize, Soundness, StoreId, TaskId, TaskKind,
+    WorkerLimits,
 };
 
 use crate::v1;
@@ -118,6 +119,27 @@ impl From<v1::AttemptId> for AttemptId {
 /// A store id.
 pub fn store_id(text: &str) -> Result<StoreId, WireError> {
     StoreId::new(text).map_err(|e| WireError::invalid("store", e))
+}
+
+// === headers ===
+
+impl From<HttpHeader> for v1::HttpHeader {
+    fn from(HttpHeader { name, value }: HttpHeader) -> Self {
+        Self { name, value: value.reveal().to_owned() }
+    }
+}
+
+impl From<v1::HttpHeader> for HttpHeader {
+    fn from(v1::HttpHeader { name, value }: v1::HttpHeader) -> Self {
+        Self { name, value: Secret::new(value) }
+    }
+}
+
+/// Without the value, which may be a secret.
+impl std::fmt::Debug for v1::HttpHeader {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HttpHeader").field("name", &self.name).finish_non_exhaustive()
+    }
 }
 
 // === pieces and replicas ===

@@ -301,7 +301,11 @@ impl Core {
         let reason = format!("{}: {}", self.worker_name(&worker), failure.message);
         let for_inputs = matches!(failure.code, ErrorCode::FileMissing | ErrorCode::DigestMismatch);
         let all_there = for_inputs && self.all_holders_there(id.task);
-        let soft = (for_inputs && !all_there) || matches!(failure.code, ErrorCode::Unavailable | ErrorCode::NoSpace);
+        if self.download_is_hopeless(id.task, failure.code) {
+            return self.give_up(id.task, &reason);
+        }
+        let passes = matches!(failure.code, ErrorCode::Unavailable | ErrorCode::NoSpace);
+        let soft = (for_inputs && !all_there) || (passes && !self.source_is_away(id.task, failure.code));
         let hints = self.hints.entry(id.task).or_default();
         let worker_of_failure = worker.clone();
         *hints.here.entry(worker).or_default() += 1;

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, FileLock, GpuShare, Origin, PieceInfo, PostProof,
-    Randomness, RegisteredSealProof, ReplicaId, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
+    AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, FileLock, GpuShare, HttpHeader, Origin, PieceInfo,
+    PostProof, Randomness, RegisteredSealProof, ReplicaId, SectorState, SessionId, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 use crate::data_cid::DataCidState;
@@ -201,6 +201,9 @@ pub enum TaskParams {
     FinalizeReplicaUpdate,
     /// GET: the inputs go where the outputs say, as they are.
     Fetch,
+    /// DL: the outputs are downloaded. The replica has to be that of `comm_r`, and the unsealed file that of `comm_d`, where
+    /// those are known.
+    Download { url: String, headers: Vec<HttpHeader>, comm_r: Option<Commitment>, comm_d: Option<Commitment> },
     /// GSK.
     RegenSectorKey { comm_d_new: Commitment },
     /// WDP.

@@ -9,6 +9,7 @@ use sp_types::{
 
 use crate::data::{PieceData, SectorData};
 pub use crate::import::{Import, SectorRecord, UpdateRecord};
+pub use crate::receive::ReceiveOrder;
 pub use sp_types::Phase;
 
 /// Ties an answer to the caller who waits for it.
@@ -120,6 +121,8 @@ pub enum Request {
     CleanUp { sector: u64 },
     /// Take over a sector that was sealed elsewhere.
     Import(Box<Import>),
+    /// Download a sector that was sealed elsewhere, and take it over.
+    Receive(Box<ReceiveOrder>),
     /// End an attempt (`task.number`) or a whole task (`task`).
     Abort { id: String, reason: String },
     /// Prove every partition of a deadline now.
@@ -234,6 +237,9 @@ pub enum TaskOutput {
     ReplicaUpdate { comm_r: Commitment, comm_d: Commitment },
     /// DC.
     DataCid(PieceInfo),
+    /// DL: commitment of the replica that came; a challenge of it was answered. `comm_r_old`: that of the one before it,
+    /// where it is an update.
+    Download { comm_r: Commitment, comm_r_old: Option<Commitment> },
     /// C2, PR2. Counts only after the verifier's yes.
     Proof { proof: Vec<u8> },
     /// WDP, WNP, check. The proof counts only after the verifier's yes.

@@ -105,20 +105,8 @@ impl Core {
             true => sector.update = Some(self.update_of(comm_r, &sector, record.as_ref())),
             false => sector.comm_r = Some(comm_r),
         }
-        if let Some(SectorRecord { seal_proof, comm_d, ticket, seed, pieces, data, proof, update }) = record {
-            if seal_proof.size != self.config.sector_size {
-                return wrong(format!(
-                    "the record is of a {} sector; this cluster's are of {}",
-                    seal_proof.size, self.config.sector_size
-                ));
-            }
-            if update.is_some() != updated {
-                return wrong(format!("the record of sector {number} is not of the replica that lies there"));
-            }
-            sector.comm_r = sector.comm_r.or(update.map(|update| update.comm_r_old));
-            sector.seal_proof = seal_proof;
-            (sector.comm_d, sector.ticket, sector.seed) = (Some(comm_d), Some(ticket), Some(seed));
-            (sector.pieces, sector.data, sector.proof) = (pieces, data, proof);
+        if let Some(record) = record {
+            self.fill_from_record(&mut sector, record, updated)?;
         }
         (sector.state, sector.proving_since) = (SectorState::Proving, Some(self.now));
         self.sectors.insert(number, sector);
@@ -129,6 +117,31 @@ impl Core {
         Ok(Reply::Moved(SectorState::Proving))
     }
 
+    /// What a record tells of the replica that was sealed; of the update it tells elsewhere.
+    pub(crate) fn fill_from_record(
+        &self,
+        sector: &mut Sector,
+        record: SectorRecord,
+        updated: bool,
+    ) -> Result<(), Refused> {
+        let wrong = |message: String| Err((ErrorCode::WrongState, message));
+        let SectorRecord { seal_proof, comm_d, ticket, seed, pieces, data, proof, update } = record;
+        if seal_proof.size != self.config.sector_size {
+            return wrong(format!(
+                "the record is of a {} sector; this cluster's are of {}",
+                seal_proof.size, self.config.sector_size
+            ));
+        }
+        if update.is_some() != updated {
+            return wrong(format!("the record of sector {} is not of the replica that lies there", sector.number));
+        }
+        sector.comm_r = sector.comm_r.or(update.map(|update| update.comm_r_old));
+        sector.seal_proof = seal_proof;
+        (sector.comm_d, sector.ticket, sector.seed) = (Some(comm_d), Some(ticket), Some(seed));
+        (sector.pieces, sector.data, sector.proof) = (pieces, data, proof);
+        Ok(())
+    }
+
     /// Its files may be our own, of before a state was lost. The oldest of them tells.
     fn origin_of_files(&self, number: u64) -> Option<Origin> {
         let of = |kind| self.facts.replicas(number).find(|(id, _)| id.kind == kind);
@@ -136,7 +149,7 @@ impl Core {
     }
 
     /// The update that counts, of a sector whose files are known.
-    fn update_of(&self, comm_r: Commitment, sector: &Sector, record: Option<&SectorRecord>) -> Update {
+    pub(crate) fn update_of(&self, comm_r: Commitment, sector: &Sector, record: Option<&SectorRecord>) -> Update {
         let mut update = Update {
             data: None,
             pieces: Vec::new(),

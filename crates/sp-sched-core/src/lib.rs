@@ -4,8 +4,8 @@
 //! atomic batch first and only then carries out its other effects; the same events give the same effects, bit for bit.
 //!
 //! `core` holds the state and takes events apart; `queue`, `place` and `account` decide who gets what; `attempts` and
-//! `results` are the life of a task given away; `pipeline`, `recover`, `snap` and `remove` are the life of a sector;
-//! `post` is the other scheduler, `data_cid` the one kind of task that is about no sector.
+//! `results` are the life of a task given away; `pipeline`, `recover`, `snap`, `receive` and `remove` are the life of a
+//! sector; `post` is the other scheduler, `data_cid` the one kind of task that is about no sector.
 #![forbid(unsafe_code)]
 
 pub mod data;
@@ -49,6 +49,7 @@ mod post_job;
 mod post_result;
 mod post_watch;
 mod queue;
+mod receive;
 mod recover;
 mod remove;
 mod reports;

@@ -71,6 +71,10 @@ impl Core {
     }
 
     fn lock_for(&self, task: &Task, outputs: FileKindSet) -> FileLock {
+        if task.kind == TaskKind::DownloadSector {
+            // What it makes depends on what is asked for.
+            return FileLock { read: FileKindSet::EMPTY, write: outputs };
+        }
         let inputs = match (task.kind, self.sector_of(task)) {
             // A move takes what it brings.
             (TaskKind::Fetch, _) => outputs,

@@ -9,6 +9,7 @@ use sp_types::{
 };
 
 use crate::data::SectorData;
+pub use crate::receive::Receive;
 
 /// Milliseconds since the Unix epoch, UTC: the core's only notion of time, passed in with every event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
@@ -85,6 +86,9 @@ pub struct Sector {
     /// Origins of other sectors of its number whose files an operator has let go.
     #[serde(default)]
     pub let_go: BTreeSet<Option<Origin>>,
+    /// Where its files come from, until they are here.
+    #[serde(default)]
+    pub receive: Option<Receive>,
 }
 
 /// Data that takes the place of a sealed CC sector's zeros (SnapDeals).

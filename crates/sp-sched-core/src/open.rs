@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{ResourceRow, WorkerId};
+use sp_types::{ResourceRow, TaskKind, WorkerId};
 
 use crate::assigner::Assigner;
 use crate::core::Core;
@@ -116,7 +116,9 @@ impl Core {
     pub(crate) fn gate(&self, worker: &Worker, class: Class, row: &ResourceRow) -> Result<(), Refusal> {
         let kind = class.0;
         if !worker.accepts(kind) {
-            return Err(Refusal::new("task", format!("does not take {kind}")));
+            // Nobody does it who was not told to, so that is worth a word.
+            let hint = if kind == TaskKind::DownloadSector { "; start it with --download" } else { "" };
+            return Err(Refusal::new("task", format!("does not take {kind}{hint}")));
         }
         let away = worker.away_reason(self.now, self.config.lease_ms);
         if !away.is_empty() {

@@ -81,12 +81,14 @@ impl Core {
         missing: &[&SectorFile],
     ) -> Result<Vec<OutputSlot>, Refusal> {
         let (kind, proof) = need.class;
-        let kinds = output_kinds(kind);
-        if kinds.is_empty() && kind != TaskKind::Fetch {
-            return Ok(Vec::new());
+        match kind {
+            TaskKind::Fetch => return self.choose_homes(sector, need, self.own_stores(worker)?),
+            TaskKind::DownloadSector => return self.homes_for_download(sector, self.own_stores(worker)?),
+            _ => {}
         }
-        if kind == TaskKind::Fetch {
-            return self.choose_homes(sector, need, self.own_stores(worker)?);
+        let kinds = output_kinds(kind);
+        if kinds.is_empty() {
+            return Ok(Vec::new());
         }
         let in_place = trims(kind);
         let bytes = |kind: FileKind| match in_place {

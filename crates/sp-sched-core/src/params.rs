@@ -5,6 +5,7 @@ use sp_types::{AttemptId, Commitment, FileKind, TaskId, TaskKind, WorkerId};
 use crate::core::Core;
 use crate::effect::{Assignment, InputFile, TaskParams};
 use crate::model::{Attempt, Sector, SectorFile, Task, Update};
+use crate::receive::download_params;
 
 impl Core {
     /// Does the task wait for bytes that an operator sends?
@@ -103,6 +104,7 @@ impl Core {
             }
             TaskKind::FinalizeReplicaUpdate => TaskParams::FinalizeReplicaUpdate,
             TaskKind::Fetch => TaskParams::Fetch,
+            TaskKind::DownloadSector => download_params(sector)?,
             TaskKind::RegenSectorKey => {
                 TaskParams::RegenSectorKey { comm_d_new: update_of(sector)?.comm_d.ok_or("the update has no comm_d")? }
             }

@@ -140,6 +140,7 @@ impl Core {
         let next = match kind {
             TaskKind::Finalize => self.finalized(number),
             TaskKind::FinalizeReplicaUpdate => self.updated(number),
+            TaskKind::DownloadSector => self.received(number, done.output),
             TaskKind::Commit2 => {
                 let next = sector.take(kind, done.output);
                 next.or(self.config.finalize_early.then_some(SectorState::CommitFinalize))

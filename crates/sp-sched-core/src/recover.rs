@@ -194,7 +194,7 @@ impl Core {
     pub(crate) fn stop(&mut self, number: u64, failure: S, reason: &str) {
         self.chain.remove(&number);
         let Some(sector) = self.sector_mut(number) else { return };
-        let sealed = sector.is_proven() || failure.is_update() || failure == S::FinalizeFailed;
+        let sealed = sector.is_proven() || failure.is_update() || failure.is_received() || failure == S::FinalizeFailed;
         let to = if sealed { failure } else { S::FailedUnrecoverable };
         sector.trouble.resume = Some(sector.at_work());
         sector.trouble.retry_at = None;
@@ -291,6 +291,7 @@ impl Sector {
             TaskKind::Finalize => &[S::FinalizeFailed, S::CommitFinalizeFailed],
             TaskKind::ProveReplicaUpdate2 => &[S::ReplicaUpdateFailed],
             TaskKind::FinalizeReplicaUpdate => &[S::FinalizeReplicaUpdateFailed],
+            TaskKind::DownloadSector => &[S::ReceiveSectorFailed],
             TaskKind::ReplicaUpdate => &[],
             _ => return,
         };

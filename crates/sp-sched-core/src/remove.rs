@@ -31,6 +31,8 @@ impl Core {
         self.end_all_tasks(number, "its sector is removed");
         if let Some(sector) = self.sector_mut(number) {
             sector.files.clear();
+            // Its headers are of no use to anybody any more.
+            sector.receive = None;
             (sector.trouble.resume, sector.trouble.retry_at) = (None, Some(until));
         }
     }
@@ -90,6 +92,15 @@ impl Core {
                 return refuse(&format!(
                     "no sector is put into {to}; `sp-ctl sectors remove {number} --really-do-it` removes it"
                 ));
+            }
+            _ if self.known(number)?.receive.is_some() && to != SectorState::ReceiveSector => {
+                return refuse(&format!(
+                    "its files are not here yet; `sp-ctl sectors retry {number}` tries again to download them, \
+                     `sp-ctl sectors remove {number} --really-do-it` gives it up"
+                ));
+            }
+            _ if to.is_received() && self.known(number)?.receive.is_none() => {
+                return refuse("nobody has said where to download it from (`sp-ctl sectors import N --from URL`)");
             }
             _ if to.is_update() && self.known(number)?.is_updated() => {
                 // What follows might drop the update, with the data that counts.

@@ -36,6 +36,7 @@ impl Core {
             Request::Unpin { sector } => self.unpin(sector).map(Some),
             Request::CleanUp { sector } => self.clean_up(sector).map(Some),
             Request::Import(import) => self.import(*import).map(Some),
+            Request::Receive(order) => self.receive(*order).map(Some),
             Request::MoveFiles { sector, store } => self.move_files(sector, store).map(Some),
             Request::Abort { id, reason } => self.abort(&id, &reason).map(Some),
             Request::ComputeWindowPost { deadline, randomness } => {

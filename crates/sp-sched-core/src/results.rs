@@ -90,6 +90,7 @@ impl Core {
             (kind, &done.output),
             (TaskKind::AddPiece, TaskOutput::AddPiece { .. })
                 | (TaskKind::DataCid, TaskOutput::DataCid(_))
+                | (TaskKind::DownloadSector, TaskOutput::Download { .. })
                 | (TaskKind::PreCommit1, TaskOutput::PreCommit1 { .. })
                 | (TaskKind::PreCommit2, TaskOutput::PreCommit2 { .. })
                 | (TaskKind::Commit1 | TaskKind::Finalize | TaskKind::Unseal | TaskKind::Fetch, TaskOutput::None)
@@ -105,9 +106,10 @@ impl Core {
         }
         let mut kinds: Vec<FileKind> = done.replicas.iter().map(|(r, _)| r.kind).collect();
         kinds.sort();
-        let mut moved: Vec<FileKind> = attempt.outputs.iter().map(|o| o.kind).collect();
-        moved.sort();
-        if kinds != if kind == TaskKind::Fetch { &moved } else { output_kinds(kind) } {
+        let mut given: Vec<FileKind> = attempt.outputs.iter().map(|o| o.kind).collect();
+        given.sort();
+        let makes_what_it_is_given = matches!(kind, TaskKind::Fetch | TaskKind::DownloadSector);
+        if kinds != if makes_what_it_is_given { &given } else { output_kinds(kind) } {
             return bad(ErrorCode::Internal, format!("the result of {kind} names other files than it makes"));
         }
         for (replica, _) in &done.replicas {
@@ -124,6 +126,7 @@ impl Core {
             }
         }
         let contradiction = match task.sector {
+            Some(number) if kind == TaskKind::DownloadSector => self.receive_contradiction(number, done),
             Some(number) => self.contradiction(number, &done.output),
             None => self.data_cid_contradiction(task.id, &done.output),
         };

@@ -60,6 +60,7 @@ impl Sector {
             log: Vec::new(),
             origin: None,
             let_go: BTreeSet::new(),
+            receive: None,
         }
     }
 
@@ -121,6 +122,7 @@ impl Sector {
             SectorState::Committing1 => Some(TaskKind::Commit1),
             SectorState::Committing2 => self.proof.is_empty().then_some(TaskKind::Commit2),
             SectorState::CommitFinalize | SectorState::FinalizeSector => Some(TaskKind::Finalize),
+            SectorState::ReceiveSector => self.receive.as_ref().map(|_| TaskKind::DownloadSector),
             SectorState::UpdateReplica => Some(TaskKind::ReplicaUpdate),
             SectorState::ProveReplicaUpdate => Some(match self.file(FileKind::Vanilla) {
                 None => TaskKind::ProveReplicaUpdate1,

@@ -9,6 +9,7 @@ mod chain;
 mod error_code;
 mod file_kind;
 mod file_lock;
+mod http_header;
 mod ids;
 mod path_rules;
 mod phase;
@@ -18,6 +19,7 @@ mod resources;
 mod sector;
 mod sector_state;
 mod size;
+mod source_url;
 mod task;
 
 pub use capacity::{GpuDevice, GpuShare, HostCapacity, WorkerLimits};
@@ -25,6 +27,7 @@ pub use chain::{ChainEpoch, DeadlineIndex, PartitionIndex, Randomness};
 pub use error_code::{ErrorCode, Fault};
 pub use file_kind::{FileKind, FileKindSet, UnknownFileKind};
 pub use file_lock::FileLock;
+pub use http_header::{BadHeader, HttpHeader, Secret};
 pub use ids::{
     AttemptId, BadId, GpuId, HostId, Origin, ReplicaId, ReplicaInfo, SessionId, Soundness, StoreId, TaskId, WorkerId,
 };
@@ -38,4 +41,5 @@ pub use resources::{BadOverride, ResourceRow, ResourceTable};
 pub use sector::{BadSectorName, Commitment, ProverId, SectorId};
 pub use sector_state::SectorState;
 pub use size::{BadByteSize, ByteSize};
+pub use source_url::{BadSourceUrl, SourceUrl};
 pub use task::{TaskClass, TaskKind, UnknownTask};

@@ -45,6 +45,8 @@ pub enum SectorState {
     ReleaseSectorKey,
     /// What the update has made so far is being thrown away.
     AbortUpgrade,
+    /// In DL: its finished files are downloaded from elsewhere.
+    ReceiveSector,
     /// AP failed.
     AddPieceFailed,
     /// PC1 failed.
@@ -67,6 +69,8 @@ pub enum SectorState {
     ReplicaUpdateFailed,
     /// FRU failed.
     FinalizeReplicaUpdateFailed,
+    /// DL failed.
+    ReceiveSectorFailed,
     /// A replica could not be deleted yet.
     RemoveFailed,
     /// A phase failed more often than its limit; waits for the operator.
@@ -80,7 +84,7 @@ pub enum SectorState {
 }
 
 /// Each state with its name.
-const NAMES: [(SectorState, &str); 34] = [
+const NAMES: [(SectorState, &str); 36] = [
     (S::Packing, "Packing"),
     (S::PreCommit1, "PreCommit1"),
     (S::PreCommit2, "PreCommit2"),
@@ -99,6 +103,7 @@ const NAMES: [(SectorState, &str); 34] = [
     (S::FinalizeReplicaUpdate, "FinalizeReplicaUpdate"),
     (S::ReleaseSectorKey, "ReleaseSectorKey"),
     (S::AbortUpgrade, "AbortUpgrade"),
+    (S::ReceiveSector, "ReceiveSector"),
     (S::AddPieceFailed, "AddPieceFailed"),
     (S::SealPreCommit1Failed, "SealPreCommit1Failed"),
     (S::SealPreCommit2Failed, "SealPreCommit2Failed"),
@@ -110,6 +115,7 @@ const NAMES: [(SectorState, &str); 34] = [
     (S::SnapDealsAddPieceFailed, "SnapDealsAddPieceFailed"),
     (S::ReplicaUpdateFailed, "ReplicaUpdateFailed"),
     (S::FinalizeReplicaUpdateFailed, "FinalizeReplicaUpdateFailed"),
+    (S::ReceiveSectorFailed, "ReceiveSectorFailed"),
     (S::RemoveFailed, "RemoveFailed"),
     (S::FailedUnrecoverable, "FailedUnrecoverable"),
     (S::Failed, "Failed"),
@@ -118,7 +124,7 @@ const NAMES: [(SectorState, &str); 34] = [
 ];
 
 /// The way of a sector when nothing goes wrong, and the ways back to an earlier phase.
-const EDGES: [(SectorState, SectorState); 33] = [
+const EDGES: [(SectorState, SectorState); 34] = [
     // Sealing.
     (S::Packing, S::PreCommit1),
     (S::PreCommit1, S::PreCommit2),
@@ -146,6 +152,8 @@ const EDGES: [(SectorState, SectorState); 33] = [
     (S::ReleaseSectorKey, S::Proving),
     (S::AbortUpgrade, S::Proving),
     (S::Removing, S::Removed),
+    // Sealed elsewhere.
+    (S::ReceiveSector, S::Proving),
     // A phase whose inputs are gone goes back to the phase that makes them.
     (S::PreCommit2, S::PreCommit1),
     (S::Committing1, S::PreCommit1),
@@ -160,7 +168,7 @@ const EDGES: [(SectorState, SectorState); 33] = [
 ];
 
 /// A state at work and the state that its failure leads to, which leads back to it.
-const FAILURES: [(SectorState, SectorState); 15] = [
+const FAILURES: [(SectorState, SectorState); 16] = [
     (S::Packing, S::AddPieceFailed),
     (S::PreCommit1, S::SealPreCommit1Failed),
     (S::PreCommit2, S::SealPreCommit2Failed),
@@ -175,6 +183,7 @@ const FAILURES: [(SectorState, SectorState); 15] = [
     (S::UpdateReplica, S::ReplicaUpdateFailed),
     (S::ProveReplicaUpdate, S::ReplicaUpdateFailed),
     (S::FinalizeReplicaUpdate, S::FinalizeReplicaUpdateFailed),
+    (S::ReceiveSector, S::ReceiveSectorFailed),
     (S::Removing, S::RemoveFailed),
 ];
 
@@ -201,7 +210,7 @@ impl SectorState {
             (_, S::Removing) => true,
             // Who is proven at every deadline stays where he failed; the others stop in a state of its own.
             (_, S::FailedUnrecoverable) => self.is_sealing() && !self.is_stopped() && !self.is_update(),
-            (S::FailedUnrecoverable | S::Failed, _) => to.fails_to().is_some() && !to.is_update(),
+            (S::FailedUnrecoverable | S::Failed, _) => to.fails_to().is_some() && !to.is_update() && !to.is_received(),
             (_, S::AbortUpgrade) => self.is_update() && self != S::AbortUpgrade,
             _ => false,
         }
@@ -243,15 +252,21 @@ impl SectorState {
         )
     }
 
+    /// It was sealed elsewhere and its files are still to come.
+    pub fn is_received(self) -> bool {
+        matches!(self, S::ReceiveSector | S::ReceiveSectorFailed)
+    }
+
     /// Its files are deleted, or are going to be.
     pub fn is_gone(self) -> bool {
         matches!(self, S::Removing | S::RemoveFailed | S::Removed)
     }
 
     /// Counts for MaxSealingSectors and its like: sealing, updating, failed. Waiting for the publication of a proof
-    /// does not, when the files are finalised already.
+    /// does not, when the files are finalised already; nor does a sector that was sealed elsewhere.
     pub fn is_sealing(self) -> bool {
-        !self.is_gone() && !matches!(self, S::Proving | S::Available | S::SubmitCommit | S::ReleaseSectorKey)
+        let is_done = matches!(self, S::Proving | S::Available | S::SubmitCommit | S::ReleaseSectorKey);
+        !self.is_gone() && !self.is_received() && !is_done
     }
 
     fn name(self) -> &'static str {
@@ -312,6 +327,7 @@ mod tests {
              FinalizeReplicaUpdateFailed Removing",
             "ReleaseSectorKey: Proving Removing",
             "AbortUpgrade: Proving Removing",
+            "ReceiveSector: Proving ReceiveSectorFailed Removing",
             "AddPieceFailed: Packing FailedUnrecoverable Removing",
             "SealPreCommit1Failed: PreCommit1 FailedUnrecoverable Removing",
             "SealPreCommit2Failed: PreCommit1 PreCommit2 FailedUnrecoverable Removing",
@@ -323,6 +339,7 @@ mod tests {
             "SnapDealsAddPieceFailed: SnapDealsAddPiece AbortUpgrade Removing",
             "ReplicaUpdateFailed: UpdateReplica ProveReplicaUpdate AbortUpgrade Removing",
             "FinalizeReplicaUpdateFailed: UpdateReplica FinalizeReplicaUpdate AbortUpgrade Removing",
+            "ReceiveSectorFailed: ReceiveSector Removing",
             "RemoveFailed: Removing",
             &format!("FailedUnrecoverable: {anew}"),
             &format!("Failed: {anew}"),

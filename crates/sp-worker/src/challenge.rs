@@ -1,6 +1,6 @@
 //! Reads the PoSt challenge of one sector: from local files by a reader child, or from a worker that holds them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use sp_net::{client, sized};
@@ -89,25 +89,36 @@ pub(crate) async fn read_sorts(
     let sector = question.sector;
     let mut failures = Vec::new();
     for (replica, cache) in candidates(node, sector, sorts).await {
-        let vanilla = ExecVanilla {
-            post_proof: question.post_proof.clone(),
-            randomness: question.randomness.clone(),
-            comm_r: question.comm_r.clone(),
-            sealed: text(&replica)?,
-            cache: text(&cache)?,
-        };
-        let request = question.request(Op::Vanilla(vanilla));
-        let job =
-            Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone(), gpus: vec![] };
-        match node.executor.run(job).await.map(|answer| answer.outcome) {
-            Ok(Outcome::Data(bytes)) => return Ok(bytes),
-            Ok(_) => {
-                failures.push(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with no vanilla proof"))
-            }
-            Err(error) => failures.push(error.into()),
+        match read_pair(node, question, &replica, &cache, cancel).await {
+            Ok(bytes) => return Ok(bytes),
+            Err(failure) => failures.push(failure),
         }
     }
     Err(why_none(failures, sector))
+}
+
+/// The vanilla proof out of this replica with this cache, wherever they lie.
+pub(crate) async fn read_pair(
+    node: &Node,
+    question: &Question,
+    replica: &Path,
+    cache: &Path,
+    cancel: &CancellationToken,
+) -> Result<Vec<u8>, Failure> {
+    let vanilla = ExecVanilla {
+        post_proof: question.post_proof.clone(),
+        randomness: question.randomness.clone(),
+        comm_r: question.comm_r.clone(),
+        sealed: text(replica)?,
+        cache: text(cache)?,
+    };
+    let request = question.request(Op::Vanilla(vanilla));
+    let job = Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone(), gpus: vec![] };
+    match node.executor.run(job).await.map(|answer| answer.outcome) {
+        Ok(Outcome::Data(bytes)) => Ok(bytes),
+        Ok(_) => Err(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with no vanilla proof")),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Every replica of the sector here with every cache directory of its sort.

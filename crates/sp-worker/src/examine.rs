@@ -49,17 +49,27 @@ pub(crate) async fn examine(node: &Node, question: Question) -> Result<Examined,
 }
 
 async fn with_cache(node: &Node, question: &Question, cache: String, sort: Sort) -> Result<Vec<u8>, Failure> {
-    let (miner, sector) = (question.sector.miner, question.sector.number);
-    let op = Some(Op::ReadCommR(ExecReadCommR { cache }));
-    let request = ExecRequest { request: 0, attempt: None, seal_proof: 0, miner, sector, op };
-    let (limit, cancel) = (question.limit(node), CancellationToken::new());
-    let job = Job { role: Role::Reader, request, limit, cancel: cancel.clone(), gpus: vec![] };
-    let comm_r = match node.executor.run(job).await.map(|answer| answer.outcome) {
-        Ok(Outcome::Data(comm_r)) => comm_r,
-        Ok(_) => return Err(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with no commitment")),
-        Err(error) => return Err(error.into()),
-    };
+    let cancel = CancellationToken::new();
+    let comm_r = comm_r_of(node, question, cache, &cancel).await?;
     let question = Question { comm_r: comm_r.clone(), ..question.clone() };
     challenge::read_sorts(node, &question, &[sort], &cancel).await?;
     Ok(comm_r)
+}
+
+/// Commitment of the replica that a cache is of, by its p_aux.
+pub(crate) async fn comm_r_of(
+    node: &Node,
+    question: &Question,
+    cache: String,
+    cancel: &CancellationToken,
+) -> Result<Vec<u8>, Failure> {
+    let (miner, sector) = (question.sector.miner, question.sector.number);
+    let op = Some(Op::ReadCommR(ExecReadCommR { cache }));
+    let request = ExecRequest { request: 0, attempt: None, seal_proof: 0, miner, sector, op };
+    let job = Job { role: Role::Reader, request, limit: question.limit(node), cancel: cancel.clone(), gpus: vec![] };
+    match node.executor.run(job).await.map(|answer| answer.outcome) {
+        Ok(Outcome::Data(comm_r)) => Ok(comm_r),
+        Ok(_) => Err(Failure::new(ErrorCode::ExecutorFailed, "the executor answered with no commitment")),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -6,7 +6,7 @@ use sp_proto::v1;
 use sp_sched_core::data::SectorData;
 use sp_sched_core::event::{Import, Request, SectorRecord, UpdateRecord};
 use sp_sched_core::model::{Sector, Update};
-use sp_types::{ChainEpoch, Commitment, ErrorCode, PieceInfo};
+use sp_types::{ChainEpoch, Commitment, DeadlineIndex, ErrorCode, PieceInfo};
 use tonic::Status;
 
 use super::pieces::checked_data;
@@ -28,7 +28,10 @@ impl Api {
         &self,
         request: v1::ImportSectorRequest,
     ) -> Result<v1::SectorStateReply, Status> {
-        let v1::ImportSectorRequest { number, comm_r, record, updated } = request;
+        let v1::ImportSectorRequest { number, comm_r, record, updated, from } = request;
+        if let Some(from) = from {
+            return self.receive_sector(number, from, record, updated).await;
+        }
         let comm_r = Commitment(bytes32("comm_r", &comm_r).map_err(bad)?);
         let record = match record {
             Some(record) => {
@@ -37,23 +40,24 @@ impl Api {
             }
             None => None,
         };
-        let asked = self.env.timeout(REQUEST_LIMIT, self.chain.deadline_of(number)).await;
-        let no_place = |reason| {
-            let message = format!("the chain does not say where sector {number} is proven: {reason}; try again later");
-            to_status(ErrorCode::Unavailable, message)
-        };
-        let deadline = asked.unwrap_or_else(|elapsed| Err(elapsed.to_string())).map_err(no_place)?;
+        let deadline = self.deadline_of(number).await?;
         let import = Import { number, comm_r, updated, deadline, record };
         moved(&self.ask(Request::Import(Box::new(import)), REQUEST_LIMIT).await?)
     }
 
+    /// Where the chain has the sector proven.
+    pub(super) async fn deadline_of(&self, number: u64) -> Result<DeadlineIndex, Status> {
+        let asked = self.env.timeout(REQUEST_LIMIT, self.chain.deadline_of(number)).await;
+        asked.unwrap_or_else(|elapsed| Err(elapsed.to_string())).map_err(|reason| {
+            let message = format!("the chain does not say where sector {number} is proven: {reason}; try again later");
+            to_status(ErrorCode::Unavailable, message)
+        })
+    }
+
     /// A record of another sector, or of another replica of it, would have it unsealed wrongly.
     fn is_of(&self, sector: u64, found: Commitment, updated: bool, record: &v1::SectorRecord) -> Result<(), Status> {
-        let v1::SectorRecord { miner, number, .. } = *record;
+        self.is_of_sector(sector, record)?;
         let wrong = |message: String| Err(to_status(ErrorCode::BadRequest, message));
-        if (miner, number) != (self.about.miner, sector) {
-            return wrong(format!("the record is of sector {number} of miner t0{miner}, not of {sector}"));
-        }
         let comm_r = match (&record.update, updated) {
             (None, false) => &record.comm_r,
             (Some(update), true) => &update.comm_r,
@@ -77,6 +81,15 @@ impl Api {
         Ok(())
     }
 
+    pub(super) fn is_of_sector(&self, sector: u64, record: &v1::SectorRecord) -> Result<(), Status> {
+        let v1::SectorRecord { miner, number, .. } = *record;
+        if (miner, number) == (self.about.miner, sector) {
+            return Ok(());
+        }
+        let message = format!("the record is of sector {number} of miner t0{miner}, not of {sector}");
+        Err(to_status(ErrorCode::BadRequest, message))
+    }
+
     pub(super) async fn on_export_sector(&self, request: v1::ExportSectorRequest) -> Result<v1::SectorRecord, Status> {
         let v1::ExportSectorRequest { number } = request;
         let sector = self.read(move |state| rows::sector(state, number)).await?;
@@ -85,7 +98,7 @@ impl Api {
     }
 }
 
-fn checked_record(record: v1::SectorRecord) -> Result<SectorRecord, Status> {
+pub(super) fn checked_record(record: v1::SectorRecord) -> Result<SectorRecord, Status> {
     let v1::SectorRecord {
         miner: _,
         number,

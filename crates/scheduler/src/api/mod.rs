@@ -10,6 +10,7 @@ mod limits;
 mod pieces;
 mod proven;
 mod proving;
+mod receive;
 mod scrub;
 mod sectors;
 mod storage;

@@ -5,6 +5,7 @@ mod fence;
 mod history;
 mod ledger;
 mod pin;
+mod receive;
 mod schema;
 mod sector;
 mod sector_state;

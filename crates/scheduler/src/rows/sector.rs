@@ -6,7 +6,7 @@ use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::model::{DATA_PRIORITY, LogEntry, Sector, SectorFile, Trouble, UnixMs};
 use sp_types::{ChainEpoch, Commitment, DeadlineIndex, Origin, PartitionIndex, PieceInfo, SectorState};
 
-use super::{RowError, number_in, numbered, parse, sector_state, update};
+use super::{RowError, number_in, numbered, parse, receive, sector_state, update};
 
 pub(super) const PREFIX: &[u8] = b"sector/";
 
@@ -41,6 +41,7 @@ pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
         log,
         origin,
         let_go,
+        receive,
     } = sector;
     let Trouble { counts, invalid_proofs, steps_back, resume, retry_at } = trouble;
     let count = |(state, count): (&SectorState, &u32)| v1::StoredStateCount {
@@ -77,6 +78,7 @@ pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
         home: home.as_ref().map(ToString::to_string).unwrap_or_default(),
         origin: encode_origin(*origin),
         let_go: let_go.iter().copied().map(encode_origin).collect(),
+        receive: receive.as_ref().map(receive::encode),
     }
 }
 
@@ -116,6 +118,7 @@ fn from_stored(stored: v1::StoredSector) -> Result<Sector, WireError> {
         home,
         origin,
         let_go,
+        receive,
     } = stored;
     let counts =
         failed.into_iter().map(|v1::StoredStateCount { state, count }| Ok((sector_state::decode(state)?, count)));
@@ -155,6 +158,7 @@ fn from_stored(stored: v1::StoredSector) -> Result<Sector, WireError> {
         log: log.into_iter().map(decode_log).collect::<Result<_, _>>()?,
         origin: Origin::new(origin),
         let_go: let_go.into_iter().map(Origin::new).collect(),
+        receive: receive.map(receive::decode).transpose()?,
     })
 }
 

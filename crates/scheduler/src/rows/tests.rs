@@ -5,13 +5,14 @@ use proptest::option::of;
 use proptest::prelude::*;
 use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::model::{
-    Attempt, AttemptState, Counters, FenceRow, LogEntry, OutputSlot, Pin, RowChange, Rows, Sector, SectorFile, Task,
-    Trouble, UnixMs, Update,
+    Attempt, AttemptState, Counters, FenceRow, LogEntry, OutputSlot, Pin, Receive, RowChange, Rows, Sector, SectorFile,
+    Task, Trouble, UnixMs, Update,
 };
 use sp_state::Memory;
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, GpuId, GpuShare, HostId, Origin, PartitionIndex,
-    PieceInfo, RegisteredSealProof, SectorSize, SectorState, StoreId, TaskId, TaskKind, WorkerId,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, FileKindSet, GpuId, GpuShare, HostId, HttpHeader,
+    Origin, PartitionIndex, PieceInfo, RegisteredSealProof, Secret, SectorSize, SectorState, StoreId, TaskId, TaskKind,
+    WorkerId,
 };
 
 use super::*;
@@ -124,14 +125,24 @@ fn trouble() -> impl Strategy<Value = Trouble> {
     )
 }
 
+fn receive() -> impl Strategy<Value = Receive> {
+    let header = (text(), text()).prop_map(|(name, value)| HttpHeader { name, value: Secret::new(value) });
+    let kinds = proptest::sample::subsequence(FileKind::ALL.to_vec(), 0..5);
+    (text(), vec(header, 0..3), kinds, any::<u32>()).prop_map(|(url, headers, kinds, deadline)| {
+        let (kinds, deadline) = (FileKindSet::of(&kinds), DeadlineIndex(deadline));
+        Receive { url, headers, kinds, deadline }
+    })
+}
+
 fn sector() -> impl Strategy<Value = Sector> {
     let what = (any::<u64>(), seal_proof(), sector_state(), of(data()), vec(piece(), 0..3));
     let chain = (of(commitment()), of(commitment()), of(beacon()), of(beacon()), of(any::<i64>()));
     let made = (vec(any::<u8>(), 0..9), vec(any::<u8>(), 0..9), of((any::<u32>(), any::<u32>())), vec(file(), 0..3));
     let life = (any::<u32>(), text(), any::<u64>(), of(any::<u64>()), vec(log_entry(), 0..3));
     let whose = (any::<u64>(), proptest::collection::btree_set(any::<u64>(), 0..3));
-    let more = (any::<i64>(), of(update()), trouble(), of(id()), whose);
-    (what, chain, made, life, more).prop_map(|(what, chain, made, life, (priority, update, trouble, home, whose))| {
+    let more = (any::<i64>(), of(update()), trouble(), of(id()), whose, of(receive()));
+    (what, chain, made, life, more).prop_map(|(what, chain, made, life, more)| {
+        let (priority, update, trouble, home, whose, receive) = more;
         let (number, seal_proof, state, data, pieces) = what;
         let (comm_d, comm_r, ticket, seed, seed_epoch) = chain;
         let (phase1, proof, location, files) = made;
@@ -162,6 +173,7 @@ fn sector() -> impl Strategy<Value = Sector> {
             log,
             origin: Origin::new(whose.0),
             let_go: whose.1.into_iter().map(Origin::new).collect(),
+            receive,
         }
     })
 }
@@ -378,8 +390,8 @@ fn rows_of_version_1_are_read_and_raised() {
 fn every_state_keeps_its_number() {
     let numbers: Vec<i32> = SectorState::ALL.into_iter().map(|s| super::sector_state::encode(s) as i32).collect();
     let expected = [
-        1, 2, 3, 4, 5, 6, 12, 13, 7, 8, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33,
-        34, 9, 10, 11,
+        1, 2, 3, 4, 5, 6, 12, 13, 7, 8, 14, 15, 16, 17, 18, 19, 20, 21, 35, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32,
+        36, 33, 34, 9, 10, 11,
     ];
     assert_eq!(numbers, expected);
 }

@@ -164,6 +164,11 @@ fn task_params(params: TaskParams, size: SectorSize) -> Params {
         }
         TaskParams::FinalizeReplicaUpdate => Params::FinalizeReplicaUpdate(v1::FinalizeReplicaUpdateParams {}),
         TaskParams::Fetch => Params::Fetch(v1::FetchParams {}),
+        TaskParams::Download { url, headers, comm_r, comm_d } => {
+            let bytes = |commitment: Option<Commitment>| commitment.map(|c| c.0.to_vec()).unwrap_or_default();
+            let headers = headers.into_iter().map(Into::into).collect();
+            Params::Download(v1::DownloadParams { url, headers, comm_r: bytes(comm_r), comm_d: bytes(comm_d) })
+        }
         TaskParams::RegenSectorKey { comm_d_new } => {
             Params::RegenSectorKey(v1::RegenSectorKeyParams { comm_d_new: comm_d_new.0.to_vec() })
         }

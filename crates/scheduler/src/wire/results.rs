@@ -56,6 +56,13 @@ fn task_output(output: Output) -> Result<TaskOutput, WireError> {
             comm_d: commitment("comm_d", &comm_d)?,
         },
         Output::DataCid(piece) => TaskOutput::DataCid(piece.try_into()?),
+        Output::Download(v1::DownloadOutput { comm_r, comm_r_old }) => TaskOutput::Download {
+            comm_r: commitment("comm_r", &comm_r)?,
+            comm_r_old: match comm_r_old.is_empty() {
+                true => None,
+                false => Some(commitment("comm_r_old", &comm_r_old)?),
+            },
+        },
         Output::PreCommit1(v1::PreCommit1Output { phase1, comm_d }) => {
             TaskOutput::PreCommit1 { phase1, comm_d: commitment("comm_d", &comm_d)? }
         }

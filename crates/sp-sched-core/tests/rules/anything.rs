@@ -4,19 +4,20 @@ use proptest::prelude::*;
 use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::effect::Effect;
 use sp_sched_core::event::{
-    ChainReply, Event, Failure, Phase, Progress, Registration, Request, RequestId, StoreFact, TaskDone, TaskOutput,
-    TaskResult,
+    ChainReply, Event, Failure, Phase, Progress, ReceiveOrder, Registration, Request, RequestId, StoreFact, TaskDone,
+    TaskOutput, TaskResult,
 };
-use sp_sched_core::model::{Rows, UnixMs};
+use sp_sched_core::model::{Receive, Rows, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, Filters, GpuDevice, GpuId, HostCapacity,
-    HostId, PieceInfo, Randomness, ReplicaId, ResourceTable, SectorId, SectorSize, SectorState, SessionId, Soundness,
-    StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, FileKindSet, Filters, GpuDevice, GpuId,
+    HostCapacity, HostId, PieceInfo, Randomness, ReplicaId, ResourceTable, SectorId, SectorSize, SectorState,
+    SessionId, Soundness, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
-const SEALING: [TaskKind; 13] = [
+const SEALING: [TaskKind; 14] = [
     TaskKind::DataCid,
+    TaskKind::DownloadSector,
     TaskKind::AddPiece,
     TaskKind::PreCommit1,
     TaskKind::PreCommit2,
@@ -64,6 +65,7 @@ fn output() -> impl Strategy<Value = TaskOutput> {
     prop_oneof![
         Just(TaskOutput::None),
         Just(TaskOutput::DataCid(pieces[0])),
+        Just(TaskOutput::Download { comm_r: Commitment([1; 32]), comm_r_old: None }),
         Just(TaskOutput::AddPiece { pieces, comm_d: comm }),
         Just(TaskOutput::PreCommit1 { phase1: vec![1], comm_d: comm }),
         Just(TaskOutput::PreCommit2 { comm_r: comm, comm_d: comm }),
@@ -205,10 +207,20 @@ fn operator_request() -> impl Strategy<Value = Request> {
         2 => (0u64..3).prop_map(|sector| Request::MarkForUpdate { sector }),
         1 => (0u64..3).prop_map(|sector| Request::AbortUpgrade { sector }),
         1 => (0u64..3).prop_map(|sector| Request::RegenSectorKey { sector }),
+        1 => (0u64..5, any::<bool>()).prop_map(|(number, updated)| receive(number, updated)),
         1 => (0u64..3).prop_map(|sector| Request::Remove { sector }),
         2 => (0u64..3).prop_map(|sector| Request::Retry { sector }),
         4 => (0u64..3, prop::sample::select(states)).prop_map(|(sector, state)| Request::ForceState { sector, state }),
     ]
+}
+
+fn receive(number: u64, updated: bool) -> Request {
+    let mut kinds = FileKindSet::of(&[FileKind::Sealed, FileKind::Cache]);
+    if updated {
+        [FileKind::Update, FileKind::UpdateCache].into_iter().for_each(|kind| kinds.insert(kind));
+    }
+    let receive = Receive { url: "http://h".to_owned(), headers: vec![], kinds, deadline: DeadlineIndex(1) };
+    Request::Receive(Box::new(ReceiveOrder { number, receive, record: None }))
 }
 
 fn chain() -> impl Strategy<Value = Event> {

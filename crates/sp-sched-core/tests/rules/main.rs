@@ -23,6 +23,7 @@ mod paths;
 mod phases;
 mod placement;
 mod proving;
+mod receive;
 mod sealing;
 mod snap;
 mod stray;

@@ -14,7 +14,7 @@ use sp_proto::v1::{self, AttemptPhase, TaskDone, TaskResult};
 use sp_sectors::{Output as Made, Store};
 use sp_types::{ErrorCode, FileKind, ReplicaInfo, Soundness, StoreId, TaskClass, TaskKind};
 
-use super::{Attempt, give_up, prepare, request};
+use super::{Attempt, download, give_up, prepare, request};
 use crate::executor::{Answer, Job};
 use crate::failure::Failure;
 use crate::ledger::LedgerError;
@@ -148,6 +148,13 @@ async fn seal(node: &Node, attempt: &Attempt, spent: &mut Spent) -> Result<Outpu
         // Every output is the input of its kind, and was brought where outputs are made.
         *spent = Spent { fetch_ms: ready.since_ms(started), ..Spent::default() };
         return Ok(Output::None(v1::NoOutput {}));
+    }
+    if let Params::Download(params) = &assignment.params {
+        let coming = attempt.unless_stopped(download::download(node, attempt, params, &files));
+        let output = give_up::while_it_prepares(node, attempt, coming).await?;
+        let fetch_ms = node.env.clock.monotonic().since_ms(began);
+        *spent = Spent { fetch_ms, ..Spent::default() };
+        return Ok(Output::Download(output));
     }
     attempt.set_phase(AttemptPhase::Running, "computes");
     let job = Job {

@@ -6,7 +6,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use sp_types::ErrorCode;
+use sp_types::{ErrorCode, TaskKind};
 
 use super::Attempt;
 use crate::failure::Failure;
@@ -31,7 +31,8 @@ pub(super) async fn while_it_prepares<T>(
     attempt: &Attempt,
     work: impl Future<Output = Result<T, Failure>>,
 ) -> Result<T, Failure> {
-    let brings_nothing = attempt.assignment.inputs.is_empty() && attempt.upload.is_none();
+    let downloads = attempt.assignment.task == TaskKind::DownloadSector;
+    let brings_nothing = attempt.assignment.inputs.is_empty() && attempt.upload.is_none() && !downloads;
     let limit = if brings_nothing { Duration::ZERO } else { FETCHING_WAITS };
     unless_away_for(node, attempt, limit, work).await
 }

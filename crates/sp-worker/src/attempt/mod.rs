@@ -1,5 +1,6 @@
 //! One attempt: its state in memory, and the way from assignment to result.
 
+mod download;
 mod drive;
 mod fetch;
 mod give_up;

@@ -1,4 +1,4 @@
-//! `sectors import`: takes over sectors that were sealed elsewhere; their files stay where they are.
+//! `sectors import`: takes over sectors that were sealed elsewhere; their files stay where they are, or are downloaded.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,11 @@ use anyhow::Context as _;
 use serde::Serialize;
 use sp_proto::v1::{
     ExamineSectorReply, ExamineSectorRequest, FileKind, FindStorageRequest, FoundReplica, ImportSectorRequest,
-    InfoRequest, ListForeignSectorsRequest,
+    InfoRequest, ListForeignSectorsRequest, SectorSummary,
 };
-use sp_types::{PostProof, PostType, SectorSize};
+use sp_types::{PostProof, PostType, SectorSize, SectorState};
 
+use super::receive::From;
 use super::record::Record;
 use crate::context::{Context, Scheduler, data_plane, request, within};
 use crate::error::{CommandError, Exit};
@@ -40,11 +41,13 @@ pub(crate) struct Import {
     /// Read and check the challenges, and change nothing.
     #[arg(long)]
     dry_run: bool,
+    #[command(flatten)]
+    from: From,
 }
 
 /// A sector, as `--json` prints it.
 #[derive(Serialize)]
-struct Row {
+pub(super) struct Row {
     sector: u64,
     #[serde(skip_serializing_if = "String::is_empty")]
     comm_r: String,
@@ -52,7 +55,7 @@ struct Row {
     updated: bool,
     /// Empty when it was not taken over.
     #[serde(skip_serializing_if = "String::is_empty")]
-    state: String,
+    pub(super) state: String,
     with_record: bool,
     #[serde(skip_serializing_if = "String::is_empty")]
     error: String,
@@ -68,6 +71,10 @@ impl Import {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let records = read_records(&self.records)?;
         let mut scheduler = context.scheduler().await?;
+        if self.from.url().is_some() {
+            let rows = self.from.run(context, &mut scheduler, &self.numbers, &records).await?;
+            return self.show(context, &rows);
+        }
         let site = site(&mut scheduler).await?;
         let numbers = match self.all {
             true => {
@@ -82,25 +89,19 @@ impl Import {
         let mut rows = Vec::new();
         for sector in numbers {
             let record = records.get(&sector);
-            let mut row = Row {
-                sector,
-                comm_r: String::new(),
-                updated: false,
-                state: String::new(),
-                with_record: record.is_some(),
-                error: String::new(),
-            };
+            let mut row = Row::new(sector, record.is_some());
             match self.import(&mut scheduler, &site, record, &mut row).await {
-                Ok(()) if !context.json() => output::note(&line(&row)),
+                Ok(()) if !context.json() => output::note(&row.line()),
                 Ok(()) => {}
-                Err(failure) => {
-                    row.error = failure.line();
-                    output::note(&format!("sector {sector}: {}", row.error));
-                }
+                Err(failure) => row.fail(&failure),
             }
             rows.push(row);
         }
-        context.show(&rows, |_| summary(&rows, self.dry_run))?;
+        self.show(context, &rows)
+    }
+
+    fn show(&self, context: &Context, rows: &[Row]) -> Result<(), CommandError> {
+        context.show(&rows, |_| summary(rows, self.dry_run))?;
         match rows.iter().filter(|row| !row.error.is_empty()).count() {
             0 => Ok(()),
             failed => Err(CommandError::new(Exit::Failed, format!("{failed} sectors were not imported"))
@@ -121,7 +122,7 @@ impl Import {
         if self.dry_run {
             return Ok(());
         }
-        let ask = ImportSectorRequest { number: row.sector, comm_r, record, updated };
+        let ask = ImportSectorRequest { number: row.sector, comm_r, record, updated, from: None };
         row.state = scheduler.import_sector(request(ask)).await?.into_inner().state;
         Ok(())
     }
@@ -187,12 +188,39 @@ fn read(path: &Path) -> Result<Vec<Record>, CommandError> {
     })
 }
 
-fn line(row: &Row) -> String {
-    let Row { sector, comm_r, updated, state, .. } = row;
-    let of = if *updated { " of its update" } else { "" };
-    match state.is_empty() {
-        true => format!("sector {sector}: its challenge is answered; comm_r{of} {comm_r}"),
-        false => format!("sector {sector}: {state}; comm_r{of} {comm_r}"),
+impl Row {
+    pub(super) fn new(sector: u64, with_record: bool) -> Self {
+        let (comm_r, state, error) = (String::new(), String::new(), String::new());
+        Self { sector, comm_r, updated: false, state, with_record, error }
+    }
+
+    pub(super) fn sector(&self) -> u64 {
+        self.sector
+    }
+
+    pub(super) fn is_good(&self) -> bool {
+        self.error.is_empty()
+    }
+
+    /// It did not work; said at once, since others may follow.
+    pub(super) fn fail(&mut self, failure: &CommandError) {
+        self.error = failure.line();
+        output::note(&format!("sector {}: {}", self.sector, self.error));
+    }
+
+    /// How it stands once it was taken over.
+    pub(super) fn proven(&mut self, summary: &SectorSummary) {
+        (self.state, self.comm_r) = (summary.state.clone(), hex::encode(&summary.comm_r));
+        self.updated = summary.updated;
+    }
+
+    pub(super) fn line(&self) -> String {
+        let Self { sector, comm_r, updated, state, .. } = self;
+        let of = if *updated { " of its update" } else { "" };
+        match state.is_empty() {
+            true => format!("sector {sector}: its challenge is answered; comm_r{of} {comm_r}"),
+            false => format!("sector {sector}: {state}; comm_r{of} {comm_r}"),
+        }
     }
 }
 
@@ -204,6 +232,9 @@ fn summary(rows: &[Row], dry_run: bool) -> String {
     } else {
         String::new()
     };
+    if rows.iter().any(|row| row.error.is_empty() && row.state == SectorState::ReceiveSector.to_string()) {
+        return format!("Downloading {good} of {} sectors{told}\n", rows.len());
+    }
     match dry_run {
         true => format!("{good} of {} sectors could be imported{told}\n", rows.len()),
         false => format!("Imported {good} of {} sectors{told}\n", rows.len()),

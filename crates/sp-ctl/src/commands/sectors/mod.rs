@@ -11,6 +11,7 @@ pub(in crate::commands) mod moved;
 mod pins;
 mod pledge;
 mod proof;
+mod receive;
 mod record;
 mod regen_key;
 mod release_unsealed;
@@ -54,8 +55,8 @@ pub(crate) enum Sectors {
     RegenKey(regen_key::RegenKey),
     /// Go on with what failed or waits, now and with all its tries.
     Retry(retry::Retry),
-    /// Take over sectors that were sealed elsewhere and whose files lie on attached paths.
-    Import(import::Import),
+    /// Take over sectors that were sealed elsewhere: their files lie on attached paths, or are downloaded (--from).
+    Import(Box<import::Import>),
     /// Print what of sectors their files do not tell, to import them elsewhere.
     Export(export::Export),
     /// Put a sector into a state by force.

@@ -114,6 +114,7 @@ pub fn sector(number: u64, state: SectorState, config: &Config) -> Sector {
         log: vec![],
         origin: Origin::new(number + 1),
         let_go: Default::default(),
+        receive: None,
     }
 }
 
@@ -412,6 +413,27 @@ impl Desk {
 
     /// It is done, after so long.
     pub fn finish(&mut self, kind: TaskKind, number: u64, fetch_ms: u64, compute_ms: u64) {
+        let comm = Commitment([1; 32]);
+        let pieces = vec![sp_types::PieceInfo { padded_bytes: SIZE.bytes(), commitment: comm }];
+        let output = match kind {
+            TaskKind::AddPiece => TaskOutput::AddPiece { pieces, comm_d: comm },
+            TaskKind::PreCommit1 => TaskOutput::PreCommit1 { phase1: vec![1], comm_d: comm },
+            TaskKind::PreCommit2 => TaskOutput::PreCommit2 { comm_r: comm, comm_d: comm },
+            TaskKind::Commit2 => TaskOutput::Proof { proof: vec![1] },
+            _ => TaskOutput::None,
+        };
+        self.finish_with(kind, number, (fetch_ms, compute_ms), output, |_| GIB);
+    }
+
+    /// It is done, after so long, with this output and with files of these lengths.
+    pub fn finish_with(
+        &mut self,
+        kind: TaskKind,
+        number: u64,
+        (fetch_ms, compute_ms): (u64, u64),
+        output: TaskOutput,
+        bytes: impl Fn(FileKind) -> u64,
+    ) {
         let attempt = self.attempt(kind, number);
         let (worker, assignment) = self.given.remove(&attempt).unwrap();
         let replica = |kind: FileKind, store: &StoreId| ReplicaId {
@@ -423,19 +445,10 @@ impl Desk {
                 _ => [attempt.task.0 as u8 + 1; 32],
             },
         };
-        let replicas: Vec<_> = assignment.outputs.iter().map(|o| (replica(o.kind, &o.store), GIB)).collect();
+        let replicas: Vec<_> = assignment.outputs.iter().map(|o| (replica(o.kind, &o.store), bytes(o.kind))).collect();
         for (id, size_bytes) in replicas.clone() {
             self.appears(id, size_bytes);
         }
-        let comm = Commitment([1; 32]);
-        let pieces = vec![sp_types::PieceInfo { padded_bytes: SIZE.bytes(), commitment: comm }];
-        let output = match kind {
-            TaskKind::AddPiece => TaskOutput::AddPiece { pieces, comm_d: comm },
-            TaskKind::PreCommit1 => TaskOutput::PreCommit1 { phase1: vec![1], comm_d: comm },
-            TaskKind::PreCommit2 => TaskOutput::PreCommit2 { comm_r: comm, comm_d: comm },
-            TaskKind::Commit2 => TaskOutput::Proof { proof: vec![1] },
-            _ => TaskOutput::None,
-        };
         let outcome = Ok(TaskDone { replicas, output });
         let peak_memory_bytes = self.peak_memory_bytes;
         self.result(worker, TaskResult { attempt, task: kind, outcome, fetch_ms, compute_ms, peak_memory_bytes });

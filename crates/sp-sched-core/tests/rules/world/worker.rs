@@ -359,6 +359,7 @@ impl World {
             TaskParams::DataCid { padded_bytes, .. } => {
                 TaskOutput::DataCid(PieceInfo { padded_bytes: *padded_bytes, commitment: comm_d })
             }
+            TaskParams::Download { .. } => TaskOutput::Download { comm_r, comm_r_old: None },
             TaskParams::PreCommit1 { .. } => TaskOutput::PreCommit1 { phase1: vec![1], comm_d },
             TaskParams::PreCommit2 { .. } => TaskOutput::PreCommit2 { comm_r, comm_d },
             TaskParams::Commit2 | TaskParams::ProveReplicaUpdate2 { .. } => TaskOutput::Proof { proof },
