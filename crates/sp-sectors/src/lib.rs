@@ -30,7 +30,7 @@ pub use manifest::{
 pub use partial::{Filled, RleError, TrailerError};
 pub use receiver::{Chunk, Missing, ReceiveError, Receiver, Shared, share};
 pub use store::{
-    CopyMode, Deleted, Listed, Output, ReplicaFile, Scrub, ScrubFault, ScrubReason, ScrubStep, Scrubbed, Seen, Store,
-    StoreStat, Stray, WorkDir,
+    CopyMode, Cut, Deleted, Listed, Output, ReplicaFile, Scrub, ScrubFault, ScrubReason, ScrubStep, Scrubbed, Seen,
+    Store, StoreStat, Stray, WorkDir,
 };
 pub use store_meta::{KnownPaths, LocalPath, StorageConfig, StoreMeta};
