@@ -31,6 +31,7 @@ impl Core {
         self.end_all_tasks(number, "its sector is removed");
         if let Some(sector) = self.sector_mut(number) {
             sector.files.clear();
+            sector.keep.clear();
             (sector.trouble.resume, sector.trouble.retry_at) = (None, Some(until));
         }
     }

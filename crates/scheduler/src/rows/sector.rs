@@ -1,10 +1,14 @@
 //! Rows `sector/<number>`: a sector, its commitments, its files and its log.
 
+use std::ops::Range;
+
 use sp_proto::convert::{WireError, bytes32, file_kind, seal_proof, store_id, task_kind};
 use sp_proto::v1;
 use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::model::{DATA_PRIORITY, LogEntry, Sector, SectorFile, Trouble, UnixMs};
 use sp_types::{ChainEpoch, Commitment, DeadlineIndex, Origin, PartitionIndex, PieceInfo, SectorState};
+
+use crate::wire::byte_range;
 
 use super::{RowError, number_in, numbered, parse, sector_state, update};
 
@@ -41,6 +45,7 @@ pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
         log,
         origin,
         let_go,
+        keep,
     } = sector;
     let Trouble { counts, invalid_proofs, steps_back, resume, retry_at } = trouble;
     let count = |(state, count): (&SectorState, &u32)| v1::StoredStateCount {
@@ -77,6 +82,7 @@ pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
         home: home.as_ref().map(ToString::to_string).unwrap_or_default(),
         origin: encode_origin(*origin),
         let_go: let_go.iter().copied().map(encode_origin).collect(),
+        keep: encode_ranges(keep),
     }
 }
 
@@ -116,6 +122,7 @@ fn from_stored(stored: v1::StoredSector) -> Result<Sector, WireError> {
         home,
         origin,
         let_go,
+        keep,
     } = stored;
     let counts =
         failed.into_iter().map(|v1::StoredStateCount { state, count }| Ok((sector_state::decode(state)?, count)));
@@ -155,6 +162,7 @@ fn from_stored(stored: v1::StoredSector) -> Result<Sector, WireError> {
         log: log.into_iter().map(decode_log).collect::<Result<_, _>>()?,
         origin: Origin::new(origin),
         let_go: let_go.into_iter().map(Origin::new).collect(),
+        keep: decode_ranges(keep),
     })
 }
 
@@ -200,13 +208,23 @@ fn decode_beacon(field: &'static str, stored: v1::StoredBeacon) -> Result<([u8; 
 }
 
 fn encode_file(file: SectorFile) -> v1::StoredSectorFile {
-    let SectorFile { kind, root, size_bytes } = file;
-    v1::StoredSectorFile { kind: v1::FileKind::from(kind) as i32, root: root.to_vec(), size_bytes }
+    let SectorFile { kind, root, size_bytes, held } = file;
+    let held = encode_ranges(&held.unwrap_or_default());
+    v1::StoredSectorFile { kind: v1::FileKind::from(kind) as i32, root: root.to_vec(), size_bytes, held }
 }
 
 fn decode_file(stored: v1::StoredSectorFile) -> Result<SectorFile, WireError> {
-    let v1::StoredSectorFile { kind, root, size_bytes } = stored;
-    Ok(SectorFile { kind: file_kind(kind)?, root: bytes32("files.root", &root)?, size_bytes })
+    let v1::StoredSectorFile { kind, root, size_bytes, held } = stored;
+    let held = Some(decode_ranges(held)).filter(|ranges| !ranges.is_empty());
+    Ok(SectorFile { kind: file_kind(kind)?, root: bytes32("files.root", &root)?, size_bytes, held })
+}
+
+fn encode_ranges(ranges: &[Range<u64>]) -> Vec<v1::ByteRange> {
+    ranges.iter().cloned().map(byte_range).collect()
+}
+
+fn decode_ranges(stored: Vec<v1::ByteRange>) -> Vec<Range<u64>> {
+    stored.into_iter().map(|v1::ByteRange { start, end }| start..end).collect()
 }
 
 fn encode_log(entry: LogEntry) -> v1::StoredLogEntry {
