@@ -79,6 +79,7 @@ fn name(op: &Op) -> &'static str {
         Op::FinalizeReplicaUpdate(_) => "FRU",
         Op::RegenSectorKey(_) => "GSK",
         Op::Unseal(_) => "UNS",
+        Op::ReadPiece(_) => "read",
         Op::CheckData(_) | Op::CheckReplica(_) => "commitment",
         _ => "other",
     }
