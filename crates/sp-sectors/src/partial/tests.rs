@@ -1,4 +1,5 @@
 //! A trailer worked out by hand, all that can be told and read back, and trailers that somebody has made up.
+#![allow(clippy::single_range_in_vec_init, reason = "one range is what is meant")]
 
 use proptest::prelude::*;
 

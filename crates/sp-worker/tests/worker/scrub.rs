@@ -1,4 +1,5 @@
 //! Scrubs of a worker's stores: what they find, how they go on after a stop, a crash, a path that hangs.
+#![allow(clippy::single_range_in_vec_init, reason = "one range is what is meant")]
 
 use sp_proto::v1::worker_command::Body;
 use sp_proto::v1::{

@@ -1,4 +1,5 @@
 //! FUS: of an unsealed copy some ranges are kept; they are read on, and the rest is refused.
+#![allow(clippy::single_range_in_vec_init, reason = "one range is what is meant")]
 
 use std::sync::atomic::Ordering;
 

@@ -1,4 +1,5 @@
 //! Copies that only some ranges are kept of: what is in them, and what a crash leaves.
+#![allow(clippy::single_range_in_vec_init, reason = "one range is what is meant")]
 
 use super::*;
 use crate::disk::Loss;
