@@ -294,7 +294,7 @@ async fn requests_that_make_no_sense_change_nothing() {
         operators.sector_status(v1::SectorStatusRequest { number, log: false }).await.err(),
         operators.sector_proof(v1::SectorProofRequest { number }).await.err(),
         operators.unseal_sector(v1::UnsealSectorRequest { number }).await.err(),
-        operators.get_piece(v1::GetPieceRequest { number }).await.err(),
+        operators.get_piece(v1::GetPieceRequest { number, piece: vec![] }).await.err(),
         operators.get_upload(v1::GetUploadRequest { sector: number }).await.err(),
         operators.find_storage(v1::FindStorageRequest { sector: number }).await.err(),
     ];

@@ -11,11 +11,11 @@ use sp_worker::executor::Role;
 use sp_worker::launch::{self, Launch};
 use sp_worker::settings::{Usage, lotus_flag, lotus_value};
 
-/// What every sealing worker takes. Of Lotus's such tasks FUS is missing, since no assignment carries it: data that is not
-/// kept is deleted by way of the index.
-const ALWAYS: [TaskKind; 5] = [
+/// What every sealing worker takes.
+const ALWAYS: [TaskKind; 6] = [
     TaskKind::Commit1,
     TaskKind::Finalize,
+    TaskKind::FinalizeUnsealed,
     TaskKind::ProveReplicaUpdate1,
     TaskKind::FinalizeReplicaUpdate,
     TaskKind::Fetch,
@@ -63,7 +63,7 @@ sp_worker::worker_settings! {
         /// Take DL: download sectors that were sealed elsewhere to paths with --store [default: false]
         #[arg(long, env = "SP_SEALING_WORKER_DOWNLOAD", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         download: bool,
-        /// Take only the tasks that every sealing worker takes (C1, FIN, PR1, FRU, GET) and those asked for
+        /// Take only the tasks that every sealing worker takes (C1, FIN, FUS, PR1, FRU, GET) and those asked for
         #[arg(long, env = "SP_SEALING_WORKER_NO_DEFAULT", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
         no_default: bool,
         /// Lotus's way to a PoSt worker
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn task_flags_switch_on_and_off() {
-        let always = ["C1", "FIN", "PR1", "FRU", "GET"];
+        let always = ["C1", "FIN", "FUS", "PR1", "FRU", "GET"];
         let with = |tasks: &[&'static str]| [tasks, &always].concat();
         assert_eq!(chosen(&[]), with(&["DC", "AP", "PC1", "PC2", "C2", "UNS", "RU", "PR2", "GSK"]));
         let off = ["--addpiece=false", "--commit=false", "--prove-replica-update2=false"];

@@ -11,8 +11,9 @@ use sp_types::Commitment;
 use crate::Refused;
 
 pub(crate) fn data(op: &ExecCheckData) -> Result<Outcome, Refused> {
-    let ExecCheckData { unsealed, comm_d } = op;
-    stages::check_data(Path::new(unsealed), &commitments("comm_d", comm_d)?)?;
+    let ExecCheckData { unsealed, comm_d, data_bytes } = op;
+    let data_bytes = Some(*data_bytes).filter(|bytes| *bytes > 0);
+    stages::check_data(Path::new(unsealed), data_bytes, &commitments("comm_d", comm_d)?)?;
     Ok(Outcome::None(NoOutput {}))
 }
 

@@ -1,7 +1,9 @@
 //! The data of a sector: the pieces that an operator sends in one upload, and where they come to lie.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
-use sp_types::{PieceInfo, SectorSize, padded_for, starts};
+use sp_types::{Commitment, PieceInfo, SectorSize, padded_for, starts};
 
 /// What an operator wants to store in a sector: its pieces, sent as one upload, one after the other.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +34,19 @@ pub struct PlacedPiece {
     pub offset: u64,
     /// As sealed; none until AP is accepted.
     pub sealed: Option<PieceInfo>,
+}
+
+impl PlacedPiece {
+    /// Where it lies in the padded data of the sector, its own padding included; none until AP is accepted.
+    pub fn padded(&self) -> Option<Range<u64>> {
+        let start = self.offset / 127 * 128;
+        Some(start..start.checked_add(self.sealed?.padded_bytes)?)
+    }
+
+    /// Has it this commitment?
+    pub(crate) fn is(&self, commitment: &Commitment) -> bool {
+        self.sealed.is_some_and(|sealed| sealed.commitment == *commitment)
+    }
 }
 
 impl SectorData {
@@ -141,8 +156,6 @@ fn sealed_at(sealed: &[PieceInfo], start: u64) -> Option<PieceInfo> {
 
 #[cfg(test)]
 mod tests {
-    use sp_types::Commitment;
-
     use super::*;
 
     fn data(sizes: &[u64]) -> SectorData {

@@ -1,5 +1,7 @@
 //! What the scheduler wants done. Rows first, in one batch; then the rest in order.
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, ErrorCode, FileKind, FileLock, GpuShare, HttpHeader, Origin, PieceInfo,
@@ -72,6 +74,8 @@ pub enum Reply {
     Unsealing { ready: bool },
     /// ReleaseUnsealed: replicas whose deletion was ordered.
     Released { replicas: u32 },
+    /// TrimUnsealed: so many of the pieces stay. Not under way: there is nothing to let go of.
+    Trimming { kept: u32, pieces: u32, under_way: bool },
     /// MoveFiles: so many files are going to be moved; the others are there already, or belong elsewhere.
     Moving { files: u32 },
     /// Import, snap, mark for update, abort upgrade, remove, force, retry: the state that the sector is in now.
@@ -189,6 +193,8 @@ pub enum TaskParams {
     Commit2,
     /// FIN.
     Finalize { keep_unsealed: bool },
+    /// FUS: what stays of the unsealed file, in bytes of it.
+    FinalizeUnsealed { keep: Vec<Range<u64>> },
     /// UNS. `updated`: the data lies in the update.
     Unseal { comm_d: Commitment, ticket: [u8; 32], updated: bool },
     /// RU.

@@ -111,6 +111,8 @@ pub enum Request {
     Unseal { sector: u64 },
     /// Delete the unsealed copy of a Proving sector.
     ReleaseUnsealed { sector: u64 },
+    /// Let go of the unsealed copy of a Proving sector but for the pieces with these commitments.
+    TrimUnsealed { sector: u64, keep: Vec<Commitment> },
     /// Take the finished files of the sector to this path, and keep them there.
     MoveFiles { sector: u64, store: StoreId },
     /// Keep the files of a sector from being removed, until it is unpinned.

@@ -199,7 +199,7 @@ impl Core {
         }
         let mut files: Vec<SectorFile> = Vec::new();
         for (id, replica) in self.facts.replicas(number) {
-            let file = SectorFile { kind: id.kind, root: id.root, size_bytes: replica.size_bytes };
+            let file = SectorFile { kind: id.kind, root: id.root, size_bytes: replica.size_bytes, held: None };
             match files.iter().find(|known| known.kind == id.kind) {
                 None => files.push(file),
                 Some(known) if (known.root, known.size_bytes) == (file.root, file.size_bytes) => {}

@@ -1,6 +1,7 @@
 //! What the scheduler knows for good: sectors, tasks, attempts, fences. Each is one durable row.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 use sp_types::{
@@ -89,6 +90,9 @@ pub struct Sector {
     /// Where its files come from, until they are here.
     #[serde(default)]
     pub receive: Option<Receive>,
+    /// What FUS is to leave of the unsealed copy, in bytes of the padded file; none while there is no FUS.
+    #[serde(default)]
+    pub keep: Vec<Range<u64>>,
 }
 
 /// Data that takes the place of a sealed CC sector's zeros (SnapDeals).
@@ -136,6 +140,9 @@ pub struct SectorFile {
     pub root: [u8; 32],
     /// Total length, bytes.
     pub size_bytes: u64,
+    /// Of an unsealed copy that data was let go of: what is left, in bytes of the padded file, rising.
+    #[serde(default)]
+    pub held: Option<Vec<Range<u64>>>,
 }
 
 /// One line of a sector's log.

@@ -91,9 +91,10 @@ impl Core {
             return Ok(Vec::new());
         }
         let in_place = trims(kind);
-        let bytes = |kind: FileKind| match in_place {
-            true => kind.finalized_bytes(proof.size.bytes()),
-            false => kind.sealing_bytes(proof.size.bytes()),
+        let bytes = |file: FileKind| match in_place {
+            true if kind == TaskKind::FinalizeUnsealed => sector.kept_bytes(),
+            true => file.finalized_bytes(proof.size.bytes()),
+            false => file.sealing_bytes(proof.size.bytes()),
         };
         // What has to be fetched, or is uploaded, lies in the work directory of the same store meanwhile.
         let uploaded_bytes =
@@ -184,7 +185,7 @@ impl Core {
     }
 }
 
-/// Tasks that make a smaller cache of the one that is there.
+/// Tasks that make something smaller of the cache or the unsealed copy that is there.
 fn trims(kind: TaskKind) -> bool {
-    matches!(kind, TaskKind::Finalize | TaskKind::FinalizeReplicaUpdate)
+    matches!(kind, TaskKind::Finalize | TaskKind::FinalizeReplicaUpdate | TaskKind::FinalizeUnsealed)
 }

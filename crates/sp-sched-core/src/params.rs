@@ -22,7 +22,9 @@ impl Core {
         if kind == TaskKind::Fetch {
             return Ok(self.astray(sector));
         }
-        sector.input_kinds(kind).iter().map(|k| sector.file(*k).cloned().ok_or(*k)).collect()
+        // Whoever computes with the data computes with all of it.
+        let is_whole = |file: &&SectorFile| file.held.is_none() || kind == TaskKind::FinalizeUnsealed;
+        sector.input_kinds(kind).iter().map(|k| sector.file(*k).filter(is_whole).cloned().ok_or(*k)).collect()
     }
 
     pub(crate) fn input_file(&self, sector: u64, file: &SectorFile, own: &WorkerId) -> InputFile {
@@ -88,6 +90,7 @@ impl Core {
                 let keep_unsealed = sector.data.is_some() && self.config.always_keep_unsealed_copy;
                 TaskParams::Finalize { keep_unsealed }
             }
+            TaskKind::FinalizeUnsealed => TaskParams::FinalizeUnsealed { keep: sector.keep.clone() },
             TaskKind::Unseal => TaskParams::Unseal {
                 comm_d: sector.present_comm_d().ok_or("the sector has no comm_d")?,
                 ticket: ticket()?,

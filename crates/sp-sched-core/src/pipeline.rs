@@ -132,8 +132,13 @@ impl Core {
         self.end_moves(number);
         let Some(sector) = self.sector_mut(number) else { return };
         for (replica, size_bytes) in &done.replicas {
+            let held = match kind {
+                TaskKind::FinalizeUnsealed => Some(std::mem::take(&mut sector.keep)),
+                TaskKind::Fetch => sector.file(replica.kind).and_then(|file| file.held.clone()),
+                _ => None,
+            };
             sector.drop_files(&[replica.kind]);
-            sector.files.push(SectorFile { kind: replica.kind, root: replica.root, size_bytes: *size_bytes });
+            sector.files.push(SectorFile { kind: replica.kind, root: replica.root, size_bytes: *size_bytes, held });
         }
         sector.files.sort_by_key(|f| f.kind);
         sector.note_success(kind);

@@ -183,6 +183,9 @@ impl Core {
             return self.answer_data_cid(id, Err(failure));
         };
         if is_aside(task.kind) {
+            if let Some(sector) = self.sector_mut(number).filter(|_| task.kind == TaskKind::FinalizeUnsealed) {
+                sector.keep.clear();
+            }
             self.log(number, format!("{} given up", task.kind), reason.to_owned());
             return;
         }

@@ -33,6 +33,7 @@ impl Core {
             sector.files.clear();
             // Its headers are of no use to anybody any more.
             sector.receive = None;
+            sector.keep.clear();
             (sector.trouble.resume, sector.trouble.retry_at) = (None, Some(until));
         }
     }

@@ -9,6 +9,7 @@ use crate::event::{Request, RequestId};
 use crate::facts::Replica;
 use crate::model::Sector;
 use crate::post_job::{PostKind, PostSector};
+use crate::unsealed::Held;
 
 /// Most pieces of a sector: they are kept in its row.
 const PIECES_MAX: usize = 1024;
@@ -32,6 +33,7 @@ impl Core {
             Request::Retry { sector } => self.retry(sector).map(Some),
             Request::Unseal { sector } => self.unseal(sector).map(Some),
             Request::ReleaseUnsealed { sector } => self.release_unsealed(sector).map(Some),
+            Request::TrimUnsealed { sector, keep } => self.trim_unsealed(sector, &keep).map(Some),
             Request::Pin { sector, reason } => self.pin(sector, reason).map(Some),
             Request::Unpin { sector } => self.unpin(sector).map(Some),
             Request::CleanUp { sector } => self.clean_up(sector).map(Some),
@@ -125,9 +127,10 @@ impl Core {
         if sector.stored_data().is_none() {
             return Err((ErrorCode::WrongState, sector.why_no_data()));
         }
+        self.is_not_trimmed(number)?;
+        let is_whole = sector.unsealed_held() == Some(Held::All);
         // While the index is away its last word counts.
-        let copy = sector.file(FileKind::Unsealed).filter(|_| !self.facts.connected);
-        if copy.is_some() || self.knows(sector, FileKind::Unsealed) {
+        if is_whole && (!self.facts.connected || self.knows(sector, FileKind::Unsealed)) {
             return Ok(Reply::Unsealing { ready: true });
         }
         if let Some(kind) = [FileKind::Sealed, FileKind::Cache].into_iter().find(|kind| sector.awaits(*kind)) {
@@ -145,7 +148,8 @@ impl Core {
             return Err((ErrorCode::WrongState, message));
         }
         if !self.unseals(number) {
-            if let Some(sector) = self.sector_mut(number) {
+            // What a partial copy holds can be read until there is a whole one.
+            if let Some(sector) = self.sector_mut(number).filter(|_| is_whole) {
                 sector.drop_files(&[FileKind::Unsealed]);
             }
             self.log(number, "UNS asked for".to_owned(), String::new());
@@ -156,15 +160,7 @@ impl Core {
 
     fn release_unsealed(&mut self, number: u64) -> Result<Reply, Refused> {
         let sector = self.resting_sector(number)?;
-        self.may_remove(number)?;
-        let refuse = |why: &str| Err((ErrorCode::WrongState, format!("sector {number} {why}")));
-        if self.tasks_of(number).any(|t| t.kind != TaskKind::Fetch) {
-            return refuse("is being unsealed or gets its key back; wait for it or abort it first");
-        }
-        let has_key = [FileKind::Sealed, FileKind::Cache].into_iter().all(|kind| self.knows(sector, kind));
-        if sector.is_updated() && !has_key {
-            return refuse("has no replica of before its update: without it the unsealed copy is all there is to read");
-        }
+        self.may_let_go(sector)?;
         let goes = |id: &ReplicaId, r: &Replica| id.kind == FileKind::Unsealed && sector.has_say_over(r.origin);
         let copies = self.facts.replicas(number).filter(|(id, replica)| goes(id, replica)).count();
         let replicas = u32::try_from(copies).unwrap_or(u32::MAX);

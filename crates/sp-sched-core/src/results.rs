@@ -94,6 +94,7 @@ impl Core {
                 | (TaskKind::PreCommit1, TaskOutput::PreCommit1 { .. })
                 | (TaskKind::PreCommit2, TaskOutput::PreCommit2 { .. })
                 | (TaskKind::Commit1 | TaskKind::Finalize | TaskKind::Unseal | TaskKind::Fetch, TaskOutput::None)
+                | (TaskKind::FinalizeUnsealed, TaskOutput::None)
                 | (TaskKind::ReplicaUpdate, TaskOutput::ReplicaUpdate { .. })
                 | (
                     TaskKind::ProveReplicaUpdate1 | TaskKind::FinalizeReplicaUpdate | TaskKind::RegenSectorKey,

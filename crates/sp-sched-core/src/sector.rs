@@ -11,7 +11,7 @@ use crate::model::{DATA_PRIORITY, Sector, SectorFile, Trouble, UnixMs, Update};
 /// Kinds that a task makes.
 pub(crate) fn output_kinds(kind: TaskKind) -> &'static [FileKind] {
     match kind {
-        TaskKind::AddPiece | TaskKind::Unseal => &[FileKind::Unsealed],
+        TaskKind::AddPiece | TaskKind::Unseal | TaskKind::FinalizeUnsealed => &[FileKind::Unsealed],
         TaskKind::PreCommit1 | TaskKind::PreCommit2 | TaskKind::RegenSectorKey => &[FileKind::Sealed, FileKind::Cache],
         TaskKind::Commit1 | TaskKind::ProveReplicaUpdate1 => &[FileKind::Vanilla],
         TaskKind::Finalize => &[FileKind::Cache],
@@ -23,7 +23,7 @@ pub(crate) fn output_kinds(kind: TaskKind) -> &'static [FileKind] {
 
 /// Work beside the pipeline, on a sector that is proven: its failure is no failure of the sector.
 pub(crate) fn is_aside(kind: TaskKind) -> bool {
-    matches!(kind, TaskKind::Unseal | TaskKind::RegenSectorKey | TaskKind::Fetch)
+    matches!(kind, TaskKind::Unseal | TaskKind::FinalizeUnsealed | TaskKind::RegenSectorKey | TaskKind::Fetch)
 }
 
 impl Sector {
@@ -61,6 +61,7 @@ impl Sector {
             origin: None,
             let_go: BTreeSet::new(),
             receive: None,
+            keep: Vec::new(),
         }
     }
 
@@ -84,12 +85,15 @@ impl Sector {
 
     pub(crate) fn drop_files(&mut self, kinds: &[FileKind]) {
         self.files.retain(|f| !kinds.contains(&f.kind));
+        if kinds.contains(&FileKind::Unsealed) {
+            self.keep.clear();
+        }
     }
 
     /// Kinds that a task of this sector reads.
     pub(crate) fn input_kinds(&self, kind: TaskKind) -> &'static [FileKind] {
         match kind {
-            TaskKind::PreCommit1 => &[FileKind::Unsealed],
+            TaskKind::PreCommit1 | TaskKind::FinalizeUnsealed => &[FileKind::Unsealed],
             TaskKind::Unseal if self.is_updated() => &[FileKind::Sealed, FileKind::Cache, FileKind::Update],
             TaskKind::PreCommit2 | TaskKind::Commit1 | TaskKind::Unseal => &[FileKind::Sealed, FileKind::Cache],
             TaskKind::Commit2 | TaskKind::ProveReplicaUpdate2 => &[FileKind::Vanilla],

@@ -123,6 +123,7 @@ impl Core {
                 return Err((ErrorCode::WrongState, format!("sector {number} has {what}")));
             }
         }
+        self.has_whole_copy(sector)?;
         if let Some(sector) = self.sector_mut(number) {
             sector.drop_files(&[FileKind::Sealed]);
         }

@@ -84,6 +84,19 @@ pub enum StoreError {
         /// The name that was asked for.
         name: String,
     },
+    /// The unsealed file holds only a part of its data, and not this one.
+    #[error(
+        "bytes {from} to {until} are not in the unsealed file of {sector}; `sp-ctl sectors unseal {}` makes a whole one", 
+        .sector.number
+    )]
+    NotHeld {
+        /// Whose.
+        sector: SectorId,
+        /// The first byte of the padded file that is not there.
+        from: u64,
+        /// The first one after it that is.
+        until: u64,
+    },
     /// The offset is not the start of a chunk of the file.
     #[error("offset {0} is not the start of a chunk")]
     BadOffset(u64),

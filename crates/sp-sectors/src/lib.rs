@@ -12,6 +12,7 @@ mod disk;
 mod error;
 mod layout;
 mod manifest;
+mod partial;
 mod receiver;
 mod store;
 mod store_meta;
@@ -26,9 +27,10 @@ pub use manifest::{
     CHUNK_BYTES, FILE_BYTES_MAX, FILES_MAX, HEAD_BYTES_MAX, Manifest, ManifestError, ManifestFile, ManifestHead,
     NAME_BYTES_MAX, chunk_digest, chunk_digests,
 };
+pub use partial::{Filled, RleError, TrailerError};
 pub use receiver::{Chunk, Missing, ReceiveError, Receiver, Shared, share};
 pub use store::{
-    CopyMode, Deleted, Listed, Output, ReplicaFile, Scrub, ScrubFault, ScrubReason, ScrubStep, Scrubbed, Seen, Store,
-    StoreStat, Stray, WorkDir,
+    CopyMode, Cut, Deleted, Listed, Output, ReplicaFile, Scrub, ScrubFault, ScrubReason, ScrubStep, Scrubbed, Seen,
+    Store, StoreStat, Stray, WorkDir,
 };
 pub use store_meta::{KnownPaths, LocalPath, StorageConfig, StoreMeta};

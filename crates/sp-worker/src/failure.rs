@@ -73,9 +73,10 @@ impl From<StoreError> for Failure {
                 ErrorKind::NotFound => ErrorCode::FileMissing,
                 _ => ErrorCode::Internal,
             },
-            StoreError::Missing { .. } | StoreError::OtherRoot { .. } | StoreError::NoSuchFile { .. } => {
-                ErrorCode::FileMissing
-            }
+            StoreError::Missing { .. }
+            | StoreError::OtherRoot { .. }
+            | StoreError::NoSuchFile { .. }
+            | StoreError::NotHeld { .. } => ErrorCode::FileMissing,
             StoreError::BadOffset(_)
             | StoreError::AlreadyStore(_)
             | StoreError::NotAStore(_)

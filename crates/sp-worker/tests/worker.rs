@@ -18,6 +18,8 @@ mod snap;
 mod support;
 #[path = "worker/transfer.rs"]
 mod transfer;
+#[path = "worker/trim.rs"]
+mod trim;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -13,9 +13,13 @@ use super::replica_root::replica_root;
 
 const STAGE: &str = "scrub";
 
-/// Computes comm_d of a whole unsealed file; refused as [`StageError::Corrupt`] unless it is one of `known`.
-pub fn check_data(unsealed: &Path, known: &[Commitment]) -> Result<Commitment, StageError> {
-    let size = size_of(unsealed)?;
+/// Computes comm_d of an unsealed file that holds all of its data; refused as [`StageError::Corrupt`] unless it is one of
+/// `known`. The data is the whole file, or as much as `data_bytes` says of one that a trailer follows in.
+pub fn check_data(unsealed: &Path, data_bytes: Option<u64>, known: &[Commitment]) -> Result<Commitment, StageError> {
+    let size = match data_bytes {
+        None => size_of(unsealed)?,
+        Some(bytes) => size_from(unsealed, bytes)?,
+    };
     let found = data_root(STAGE, unsealed, size.bytes())?;
     one_of(known, found, "comm_d", unsealed)
 }
@@ -45,7 +49,10 @@ pub fn check_replica(sealed: &Path, cache: &Path, known: &[Commitment]) -> Resul
 
 /// The sector size that a file has.
 fn size_of(path: &Path) -> Result<SectorSize, StageError> {
-    let bytes = fs::metadata(path).map_err(StageError::io(STAGE, path))?.len();
+    size_from(path, fs::metadata(path).map_err(StageError::io(STAGE, path))?.len())
+}
+
+fn size_from(path: &Path, bytes: u64) -> Result<SectorSize, StageError> {
     SectorSize::ALL
         .into_iter()
         .find(|size| size.bytes() == bytes)

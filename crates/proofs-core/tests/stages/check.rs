@@ -10,7 +10,7 @@ fn commitments_tell_sound_files_from_damaged_ones() {
     let (sector, comms) = Sector::sealed(context(SealFeature::V1_1, 2), &data(900));
     stages::finalize(&sector.cache()).unwrap();
     let other = Commitment([1; 32]);
-    let of_data = |known: &[Commitment]| stages::check_data(&sector.file("unsealed"), known);
+    let of_data = |known: &[Commitment]| stages::check_data(&sector.file("unsealed"), None, known);
     let of_replica = |known: &[Commitment]| stages::check_replica(&sector.file("sealed"), &sector.cache(), known);
     assert_eq!(of_data(&[other, comms.comm_d]).unwrap(), comms.comm_d);
     assert_eq!(of_replica(&[other, comms.comm_r]).unwrap(), comms.comm_r);

@@ -187,6 +187,7 @@ calls! {
     update_sector_state(UpdateSectorStateRequest) -> SectorStateReply = on_update_sector_state;
     retry_sector(RetrySectorRequest) -> SectorStateReply = on_retry_sector;
     release_unsealed(ReleaseUnsealedRequest) -> ReleaseUnsealedReply = on_release_unsealed;
+    trim_unsealed(TrimUnsealedRequest) -> TrimUnsealedReply = on_trim_unsealed;
     list_deadlines(ListDeadlinesRequest) -> ListDeadlinesReply = on_list_deadlines;
     get_deadline(GetDeadlineRequest) -> GetDeadlineReply = on_get_deadline;
     proving_info(ProvingInfoRequest) -> ProvingInfoReply = on_proving_info;

@@ -8,7 +8,7 @@ use sp_sched_core::effect::Reply;
 use sp_sched_core::event::Request;
 use sp_sched_core::model::Sector;
 use sp_sched_core::view::UploadView;
-use sp_types::{ErrorCode, SectorState, TaskKind};
+use sp_types::{Commitment, ErrorCode, SectorState, TaskKind};
 use tonic::Status;
 
 use super::{Api, REQUEST_LIMIT, unexpected};
@@ -59,7 +59,8 @@ impl Api {
     }
 
     pub(super) async fn on_get_piece(&self, request: v1::GetPieceRequest) -> Result<v1::GetPieceReply, Status> {
-        let v1::GetPieceRequest { number } = request;
+        let v1::GetPieceRequest { number, piece } = request;
+        let piece = if piece.is_empty() { None } else { Some(commitment("piece", &piece)?) };
         let look = move |core: &sp_sched_core::Core, sector: &Sector, now| {
             (sector.clone(), core.unsealed(number), core.waiting_for(number, now), unseals(core, number, now))
         };
@@ -75,12 +76,14 @@ impl Api {
             pieces: data.placed(sector.stored_pieces()).into_iter().map(sector_piece).collect(),
             ..v1::GetPieceReply::default()
         };
+        let copy = copy.filter(|_| sector.may_read(piece.as_ref()));
         Ok(match copy.and_then(|(root, _, sources)| Some((root, sources.into_iter().next()?))) {
             Some((root, (_, data_url))) => v1::GetPieceReply { data_url, root: root.to_vec(), ..reply },
             None if unseals || !at_rest => v1::GetPieceReply { detail: waiting, ..reply },
             None => {
+                let what = if piece.is_some() { "with that piece in it" } else { "of all its data" };
                 let detail =
-                    format!("no unsealed copy is within reach; make one with `sp-ctl sectors unseal {number}`");
+                    format!("no unsealed copy {what} is within reach; make one with `sp-ctl sectors unseal {number}`");
                 let failed = given_up(&sector).map(|reason| failure_message(ErrorCode::ExecutorFailed, reason));
                 v1::GetPieceReply { detail, failed, ..reply }
             }
@@ -97,6 +100,22 @@ impl Api {
             other => Err(unexpected(&other)),
         }
     }
+
+    pub(super) async fn on_trim_unsealed(
+        &self,
+        request: v1::TrimUnsealedRequest,
+    ) -> Result<v1::TrimUnsealedReply, Status> {
+        let v1::TrimUnsealedRequest { number: sector, keep } = request;
+        let keep = keep.iter().map(|bytes| commitment("keep", bytes)).collect::<Result<_, _>>()?;
+        match self.ask(Request::TrimUnsealed { sector, keep }, REQUEST_LIMIT).await? {
+            Reply::Trimming { kept, pieces, under_way } => Ok(v1::TrimUnsealedReply { kept, pieces, under_way }),
+            other => Err(unexpected(&other)),
+        }
+    }
+}
+
+fn commitment(field: &'static str, bytes: &[u8]) -> Result<Commitment, Status> {
+    bytes32(field, bytes).map(Commitment).map_err(|e| to_status(ErrorCode::BadRequest, e.to_string()))
 }
 
 /// Data that is offered: one piece, or several that are it together.

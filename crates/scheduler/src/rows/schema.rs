@@ -12,7 +12,8 @@ use super::{RowError, parse};
 /// 3: sectors can be pinned; an older build would not know that and remove them.
 /// 4: sectors know which files are theirs; an older build would forget it, and those files would be nobody's. An update
 /// may be of data that nobody knows (imported without a record), which an older build refuses to read.
-/// 5: sectors may be on their way here from elsewhere; an older build knows no such state.
+/// 5: sectors may be on their way here from elsewhere, and unsealed copies may hold a part of their data; an older build
+/// knows no such state, and would take such a copy for whole.
 pub const SCHEMA_VERSION: u32 = 5;
 
 /// Layout and owner of the rows.

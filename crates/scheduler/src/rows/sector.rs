@@ -1,5 +1,7 @@
 //! Rows `sector/<number>`: a sector, its commitments, its files and its log.
 
+use std::ops::Range;
+
 use sp_proto::convert::{WireError, bytes32, file_kind, seal_proof, store_id, task_kind};
 use sp_proto::v1;
 use sp_sched_core::data::{PieceData, SectorData};
@@ -7,6 +9,7 @@ use sp_sched_core::model::{DATA_PRIORITY, LogEntry, Sector, SectorFile, Trouble,
 use sp_types::{ChainEpoch, Commitment, DeadlineIndex, Origin, PartitionIndex, PieceInfo, SectorState};
 
 use super::{RowError, number_in, numbered, parse, receive, sector_state, update};
+use crate::wire::byte_range;
 
 pub(super) const PREFIX: &[u8] = b"sector/";
 
@@ -42,6 +45,7 @@ pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
         origin,
         let_go,
         receive,
+        keep,
     } = sector;
     let Trouble { counts, invalid_proofs, steps_back, resume, retry_at } = trouble;
     let count = |(state, count): (&SectorState, &u32)| v1::StoredStateCount {
@@ -79,6 +83,7 @@ pub(super) fn encode(sector: &Sector) -> v1::StoredSector {
         origin: encode_origin(*origin),
         let_go: let_go.iter().copied().map(encode_origin).collect(),
         receive: receive.as_ref().map(receive::encode),
+        keep: encode_ranges(keep),
     }
 }
 
@@ -119,6 +124,7 @@ fn from_stored(stored: v1::StoredSector) -> Result<Sector, WireError> {
         origin,
         let_go,
         receive,
+        keep,
     } = stored;
     let counts =
         failed.into_iter().map(|v1::StoredStateCount { state, count }| Ok((sector_state::decode(state)?, count)));
@@ -159,6 +165,7 @@ fn from_stored(stored: v1::StoredSector) -> Result<Sector, WireError> {
         origin: Origin::new(origin),
         let_go: let_go.into_iter().map(Origin::new).collect(),
         receive: receive.map(receive::decode).transpose()?,
+        keep: decode_ranges(keep),
     })
 }
 
@@ -204,13 +211,23 @@ fn decode_beacon(field: &'static str, stored: v1::StoredBeacon) -> Result<([u8; 
 }
 
 fn encode_file(file: SectorFile) -> v1::StoredSectorFile {
-    let SectorFile { kind, root, size_bytes } = file;
-    v1::StoredSectorFile { kind: v1::FileKind::from(kind) as i32, root: root.to_vec(), size_bytes }
+    let SectorFile { kind, root, size_bytes, held } = file;
+    let held = encode_ranges(&held.unwrap_or_default());
+    v1::StoredSectorFile { kind: v1::FileKind::from(kind) as i32, root: root.to_vec(), size_bytes, held }
 }
 
 fn decode_file(stored: v1::StoredSectorFile) -> Result<SectorFile, WireError> {
-    let v1::StoredSectorFile { kind, root, size_bytes } = stored;
-    Ok(SectorFile { kind: file_kind(kind)?, root: bytes32("files.root", &root)?, size_bytes })
+    let v1::StoredSectorFile { kind, root, size_bytes, held } = stored;
+    let held = Some(decode_ranges(held)).filter(|ranges| !ranges.is_empty());
+    Ok(SectorFile { kind: file_kind(kind)?, root: bytes32("files.root", &root)?, size_bytes, held })
+}
+
+fn encode_ranges(ranges: &[Range<u64>]) -> Vec<v1::ByteRange> {
+    ranges.iter().cloned().map(byte_range).collect()
+}
+
+fn decode_ranges(stored: Vec<v1::ByteRange>) -> Vec<Range<u64>> {
+    stored.into_iter().map(|v1::ByteRange { start, end }| start..end).collect()
 }
 
 fn encode_log(entry: LogEntry) -> v1::StoredLogEntry {

@@ -70,11 +70,12 @@ fn data() -> impl Strategy<Value = SectorData> {
 }
 
 fn file() -> impl Strategy<Value = SectorFile> {
-    (one_of(&FileKind::ALL), any::<[u8; 32]>(), any::<u64>()).prop_map(|(kind, root, size_bytes)| SectorFile {
-        kind,
-        root,
-        size_bytes,
-    })
+    (one_of(&FileKind::ALL), any::<[u8; 32]>(), any::<u64>(), of(vec(range(), 1..3)))
+        .prop_map(|(kind, root, size_bytes, held)| SectorFile { kind, root, size_bytes, held })
+}
+
+fn range() -> impl Strategy<Value = std::ops::Range<u64>> {
+    (any::<u64>(), any::<u64>()).prop_map(|(start, end)| start..end)
 }
 
 fn log_entry() -> impl Strategy<Value = LogEntry> {
@@ -141,7 +142,8 @@ fn sector() -> impl Strategy<Value = Sector> {
     let life = (any::<u32>(), text(), any::<u64>(), of(any::<u64>()), vec(log_entry(), 0..3));
     let whose = (any::<u64>(), proptest::collection::btree_set(any::<u64>(), 0..3));
     let more = (any::<i64>(), of(update()), trouble(), of(id()), whose, of(receive()));
-    (what, chain, made, life, more).prop_map(|(what, chain, made, life, more)| {
+    let keep = vec(range(), 0..3);
+    (what, chain, made, life, more, keep).prop_map(|(what, chain, made, life, more, keep)| {
         let (priority, update, trouble, home, whose, receive) = more;
         let (number, seal_proof, state, data, pieces) = what;
         let (comm_d, comm_r, ticket, seed, seed_epoch) = chain;
@@ -174,6 +176,7 @@ fn sector() -> impl Strategy<Value = Sector> {
             origin: Origin::new(whose.0),
             let_go: whose.1.into_iter().map(Origin::new).collect(),
             receive,
+            keep,
         }
     })
 }

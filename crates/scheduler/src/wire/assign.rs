@@ -8,6 +8,7 @@ use sp_types::{
     AttemptId, Commitment, FileKind, GpuShare, Origin, PieceInfo, RegisteredSealProof, SectorSize, SessionId,
 };
 
+use super::byte_range;
 use super::post::post_sector;
 
 /// The worker is in.
@@ -142,6 +143,9 @@ fn task_params(params: TaskParams, size: SectorSize) -> Params {
         }),
         TaskParams::Commit2 => Params::Commit2(v1::Commit2Params {}),
         TaskParams::Finalize { keep_unsealed } => Params::Finalize(v1::FinalizeParams { keep_unsealed }),
+        TaskParams::FinalizeUnsealed { keep } => {
+            Params::FinalizeUnsealed(v1::FinalizeUnsealedParams { keep: keep.into_iter().map(byte_range).collect() })
+        }
         TaskParams::Unseal { comm_d, ticket, updated } => {
             Params::Unseal(v1::UnsealParams { comm_d: comm_d.0.to_vec(), ticket: ticket.to_vec(), updated })
         }

@@ -20,7 +20,7 @@ pub(crate) use register::{Admission, BadRenewal, registration, renewal};
 pub(crate) use results::{stray_work, task_result};
 pub(crate) use verify::{verify_post, verify_seal, verify_update, verify_warm};
 pub(crate) use views::{
-    data_piece, explanation, finished, job, pin, replica_count, resource_row, sector_piece, sector_status,
+    byte_range, data_piece, explanation, finished, job, pin, replica_count, resource_row, sector_piece, sector_status,
     sector_summary, state_count, worker_status,
 };
 

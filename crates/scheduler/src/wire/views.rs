@@ -1,7 +1,10 @@
 //! Views of the core for operators.
 
+use std::ops::Range;
+
 use sp_proto::convert::resource_row_to_wire;
 use sp_proto::v1;
+use sp_sched_core::Held;
 use sp_sched_core::data::{PieceData, PlacedPiece, SectorData};
 use sp_sched_core::model::{Finished, LogEntry, Pin, Sector, UnixMs, Update};
 use sp_sched_core::view::{Explanation, JobView, ResourceView, Verdict, Where, WorkerView};
@@ -231,7 +234,22 @@ pub(crate) fn sector_status(sector: &Sector, waiting: String, now: UnixMs, with_
         // Whoever asks adds it: a sector does not know its pin.
         pin: None,
         data_pieces: data.into_iter().flat_map(|data| data.placed(pieces)).map(sector_piece).collect(),
+        unsealed: sector.unsealed_held().map(|held| unsealed_copy(sector, held)),
     }
+}
+
+fn unsealed_copy(sector: &Sector, held: Held<'_>) -> v1::UnsealedCopy {
+    let ranges = if let Held::Ranges(ranges) = held { ranges } else { &[] };
+    v1::UnsealedCopy {
+        partial: held != Held::All,
+        held: ranges.iter().cloned().map(byte_range).collect(),
+        pieces: u32::try_from(sector.unsealed_pieces()).unwrap_or(u32::MAX),
+    }
+}
+
+/// Some bytes of a file.
+pub(crate) fn byte_range(Range { start, end }: Range<u64>) -> v1::ByteRange {
+    v1::ByteRange { start, end }
 }
 
 /// A pin.

@@ -23,6 +23,8 @@ const BREAKS_MAX: u32 = 5;
 pub(crate) struct Download<'a> {
     pub(crate) number: u64,
     pub(crate) path: &'a Path,
+    /// Commitment of the piece that the data is of; empty where all of the sector's is.
+    pub(crate) piece: Vec<u8>,
     /// Of the data of the sector; not empty.
     pub(crate) range: Range<u64>,
     /// BLAKE2s-256 of what is to come; none for a part of a piece.
@@ -53,7 +55,7 @@ pub(crate) async fn receive(
             return Err(failure.context(format!("cannot read the data of sector {}", download.number)));
         }
         tokio::time::sleep(std::time::Duration::from_secs(1)).await;
-        let ask = GetPieceRequest { number: download.number };
+        let ask = GetPieceRequest { number: download.number, piece: download.piece.clone() };
         // Another copy may have taken over; while nobody answers, the last one named is asked again.
         if let Ok(reply) = scheduler.get_piece(request(ask)).await {
             let reply = reply.into_inner();

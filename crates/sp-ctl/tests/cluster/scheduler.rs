@@ -296,6 +296,11 @@ impl Scheduler for Cluster {
         answer(reply)
     }
 
+    async fn trim_unsealed(&self, ask: Request<TrimUnsealedRequest>) -> Answer<TrimUnsealedReply> {
+        self.called("TrimUnsealed")?;
+        answer(TrimUnsealedReply { kept: ask.into_inner().keep.len() as u32, pieces: 2, under_way: true })
+    }
+
     async fn release_unsealed(&self, _: Request<ReleaseUnsealedRequest>) -> Answer<ReleaseUnsealedReply> {
         self.called("ReleaseUnsealed")?;
         answer(ReleaseUnsealedReply { replicas: 1 })

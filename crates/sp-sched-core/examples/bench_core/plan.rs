@@ -136,8 +136,12 @@ fn sector_row(template: &Sector, number: u64, planned: &Planned) -> Sector {
     let (task, mut sector) = (planned.task, template.clone());
     let comm = |tag: u8| commitment(tag, number);
     let epoch = ChainEpoch(1_000);
-    let file =
-        |kind: &FileKind| SectorFile { kind: *kind, root: root_of(number, *kind, 0), size_bytes: size_of(*kind) };
+    let file = |kind: &FileKind| SectorFile {
+        kind: *kind,
+        root: root_of(number, *kind, 0),
+        size_bytes: size_of(*kind),
+        held: None,
+    };
     sector.number = number;
     sector.state = if planned.idle { SectorState::Proving } else { state_of(task) };
     sector.files = files_of(task).iter().map(file).collect();

@@ -177,6 +177,10 @@ fn request() -> impl Strategy<Value = Request> {
         data_cid_request(),
         (0u64..4).prop_map(|sector| Request::Unseal { sector }),
         (0u64..4).prop_map(|sector| Request::ReleaseUnsealed { sector }),
+        (0u64..4, prop::collection::vec(0u8..3, 0..3)).prop_map(|(sector, keep)| Request::TrimUnsealed {
+            sector,
+            keep: keep.into_iter().map(|tag| Commitment([tag; 32])).collect(),
+        }),
         operator_request(),
         attempt().prop_map(|id| Request::Abort { id: id.to_string(), reason: String::new() }),
         (0u32..3).prop_map(move |d| Request::ComputeWindowPost { deadline: DeadlineIndex(d), randomness }),

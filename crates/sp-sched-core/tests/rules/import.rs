@@ -1,5 +1,6 @@
 //! Sectors that were sealed elsewhere: taken over as they lie, known by their roots once somebody has read them whole.
 
+use sp_sched_core::Held;
 use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Import, Request, SectorRecord, UpdateRecord};
@@ -223,6 +224,27 @@ fn an_updated_sector_is_proven_by_its_update_and_keeps_its_key() {
     assert_eq!(desk.ask(Request::Unseal { sector: NUMBER }), Reply::Unsealing { ready: false });
     desk.pass(1_000, &["a", "b"]);
     desk.attempt(TaskKind::Unseal, NUMBER);
+}
+
+/// An unsealed file of Lotus ends with a list of what is in it, which nobody here has read.
+#[test]
+fn an_unsealed_copy_that_may_hold_a_part_is_read_and_not_counted_on() {
+    let mut desk = snapped_path(&[Sealed, Cache, Update, UpdateCache]);
+    let size_bytes = SIZE.bytes() + 9;
+    desk.step(Event::Replica { id: id(Unsealed, "a", UNREAD), size_bytes, primary: true, origin: None });
+    import_updated(&mut desk, Some(record()));
+    let sector = desk.core.sector(NUMBER).unwrap();
+    let piece = sector.stored_pieces()[0].commitment;
+    assert_eq!(sector.unsealed_held(), Some(Held::Unknown));
+    assert_eq!((sector.may_read(Some(&piece)), sector.may_read(None), sector.unsealed_pieces()), (true, false, 0));
+    assert!(!sector.may_read(Some(&Commitment([0; 32]))), "that is no piece of it");
+    desk.step(Event::ReplicaGone(id(Sealed, "a", UNREAD)));
+    assert!(why(desk.ask(Request::RegenSectorKey { sector: NUMBER })).contains("only a part of its data"));
+    lies(&mut desk, Sealed, "a", UNREAD);
+    assert_eq!(desk.ask(Request::Unseal { sector: NUMBER }), Reply::Unsealing { ready: false });
+    desk.pass(1_000, &["a", "b"]);
+    desk.attempt(TaskKind::Unseal, NUMBER);
+    assert!(desk.core.sector(NUMBER).unwrap().may_read(Some(&piece)), "until there is another one");
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod homes;
 mod import;
 mod machine;
 mod operator;
+mod partial;
 mod paths;
 mod phases;
 mod placement;

@@ -205,7 +205,13 @@ fn what_is_known_or_lies_there_is_not_downloaded() {
         store: store("a"),
         root: [0; 32],
     };
-    desk.step(Event::Replica { id: id.clone(), size_bytes: 1, primary: true, origin: None, soundness: Default::default() });
+    desk.step(Event::Replica {
+        id: id.clone(),
+        size_bytes: 1,
+        primary: true,
+        origin: None,
+        soundness: Default::default(),
+    });
     let (code, message) = refused(receive(&mut desk, order(&PLAIN, None)));
     assert!(code == ErrorCode::WrongState && message.contains("import it without --from"), "{message}");
     desk.step(Event::ReplicaGone(id));

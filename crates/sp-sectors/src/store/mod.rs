@@ -1,5 +1,6 @@
 //! A store: one attached path, opened, with what it holds and how full it is.
 
+mod cut;
 mod delete;
 mod journal;
 mod observe;
@@ -25,6 +26,7 @@ use crate::disk::{Disk, DiskLock, Sharing, Space, exists, make_dirs, remove_any}
 use crate::error::{Doing, StoreError};
 use crate::layout::Layout;
 use crate::store_meta::StoreMeta;
+pub use cut::Cut;
 pub use delete::Deleted;
 pub use observe::{Seen, Stray};
 pub use publish::Output;

@@ -8,6 +8,7 @@ use super::Store;
 use crate::disk::{DiskFile, Metadata, read_all, write_whole};
 use crate::error::{Doing, StoreError};
 use crate::manifest::{CHUNK_BYTES, FILES_MAX, Manifest, ManifestError, ManifestHead};
+use crate::partial::Filled;
 
 /// Longest list: a terabyte of chunks.
 const LIST_BYTES_MAX: u64 = (32 << 20) + (FILES_MAX as u64) * 256;
@@ -36,6 +37,15 @@ impl ReplicaFile {
     /// Reads from `offset` on until the buffer is full or the file ends; says how many bytes.
     pub fn read_chunk(&self, offset: u64, buffer: &mut [u8]) -> Result<usize, StoreError> {
         self.file.read_at(buffer, offset).doing("read", &self.path)
+    }
+
+    /// Of an unsealed file: what it holds of its data.
+    pub fn filled(&self) -> Result<Filled, StoreError> {
+        let filled = Filled::read(self.size_bytes, |offset, bytes| {
+            let mut part = vec![0; bytes];
+            self.read_chunk(offset, &mut part).map(|_| part)
+        });
+        filled?.map_err(|error| StoreError::Damaged { path: self.path.clone(), reason: error.to_string() })
     }
 }
 

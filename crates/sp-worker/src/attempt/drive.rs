@@ -14,7 +14,7 @@ use sp_proto::v1::{self, AttemptPhase, TaskDone, TaskResult};
 use sp_sectors::{Output as Made, Store};
 use sp_types::{ErrorCode, FileKind, ReplicaInfo, Soundness, StoreId, TaskClass, TaskKind};
 
-use super::{Attempt, download, give_up, prepare, request};
+use super::{Attempt, download, give_up, prepare, request, trim};
 use crate::executor::{Answer, Job};
 use crate::failure::Failure;
 use crate::ledger::LedgerError;
@@ -155,6 +155,12 @@ async fn seal(node: &Node, attempt: &Attempt, spent: &mut Spent) -> Result<Outpu
         let fetch_ms = node.env.clock.monotonic().since_ms(began);
         *spent = Spent { fetch_ms, ..Spent::default() };
         return Ok(Output::Download(output));
+    }
+    if let Params::FinalizeUnsealed(params) = &assignment.params {
+        attempt.set_phase(AttemptPhase::Running, "copies what is kept");
+        give_up::while_it_computes(node, attempt, trim::trim(node, attempt, params)).await?;
+        *spent = Spent { compute_ms: node.env.clock.monotonic().since_ms(began), ..Spent::default() };
+        return Ok(Output::None(v1::NoOutput {}));
     }
     attempt.set_phase(AttemptPhase::Running, "computes");
     let job = Job {

@@ -7,6 +7,7 @@ mod give_up;
 mod prepare;
 mod request;
 mod snap;
+mod trim;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;

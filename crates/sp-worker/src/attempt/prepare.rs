@@ -72,7 +72,9 @@ pub(super) async fn prepare(node: &Node, attempt: &Attempt) -> Result<Files, Fai
     }
     clear_leftovers(node, attempt, &files).await?;
     // Boxed: the compiler cannot see that such a future is Send for every lifetime.
-    let bring: Vec<_> = assignment.inputs.iter().map(|input| bring(node, attempt, input, &works).boxed()).collect();
+    // FUS looks for what it reads itself: nothing of it is to be copied or fetched but what it keeps.
+    let brings = assignment.inputs.iter().filter(|_| assignment.task != TaskKind::FinalizeUnsealed);
+    let bring: Vec<_> = brings.map(|input| bring(node, attempt, input, &works).boxed()).collect();
     for (kind, path) in try_join_all(bring).await? {
         files.inputs.insert(kind, path);
     }
@@ -132,7 +134,7 @@ async fn bring(
 
 /// Attached stores that hold exactly the replica that is meant; none with a copy in which a scrub has found a fault, as
 /// long as others have one.
-async fn local(node: &Node, input: &Input) -> Vec<Store> {
+pub(super) async fn local(node: &Node, input: &Input) -> Vec<Store> {
     let found = node.stores.find(&node.env, input.sector, &[input.kind]).await;
     let of_it = found.into_iter().filter(|(_, info)| info.id.root == input.root);
     let (faulty, good): (Vec<_>, Vec<_>) =

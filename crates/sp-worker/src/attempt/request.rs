@@ -90,7 +90,12 @@ fn op(assignment: &Assignment, files: &Files) -> Result<Op, Failure> {
         Params::ProveReplicaUpdate2(p) => snap::prove_2(p, files)?,
         Params::FinalizeReplicaUpdate(_) => snap::finalize(files)?,
         Params::RegenSectorKey(p) => snap::regen_sector_key(p, files)?,
-        Params::Fetch(_) | Params::Download(_) | Params::WindowPost(_) | Params::WinningPost(_) | Params::Check(_) => {
+        Params::Fetch(_)
+        | Params::Download(_)
+        | Params::FinalizeUnsealed(_)
+        | Params::WindowPost(_)
+        | Params::WinningPost(_)
+        | Params::Check(_) => {
             let message = format!("an executor does not do what {} is given to do", assignment.task);
             return Err(Failure::new(ErrorCode::BadRequest, message));
         }

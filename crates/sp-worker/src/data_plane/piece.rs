@@ -10,8 +10,8 @@ use sp_proto::convert::bytes32;
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{ExecReadPiece, ExecRequest, FileChunk, ReadPieceRequest};
-use sp_sectors::{CHUNK_BYTES, Manifest, ReplicaFile, Store, StoreError, chunk_digest};
-use sp_types::{ErrorCode, FileKind, ReplicaId, SectorId};
+use sp_sectors::{CHUNK_BYTES, Filled, Manifest, ReplicaFile, Store, chunk_digest};
+use sp_types::{ByteSize, ErrorCode, FileKind, ReplicaId, SectorId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -36,27 +36,55 @@ struct Checked {
     file: ReplicaFile,
     /// None for a file of another system that nobody has read whole yet.
     manifest: Option<Manifest>,
+    /// What of its data is there.
+    filled: Filled,
     /// The first chunk that has not been compared.
     next: u64,
 }
 
 impl Checked {
-    fn open(store: &Store, replica: &ReplicaId) -> Result<Self, StoreError> {
+    fn open(store: &Store, replica: &ReplicaId) -> Result<Self, Failure> {
         let manifest = if replica.root == [0; 32] { None } else { Some(store.manifest(replica)?) };
-        Ok(Self { file: store.open_file(replica, "")?, manifest, next: 0 })
+        let file = store.open_file(replica, "")?;
+        let filled = file.filled()?;
+        let opened = Self { file, manifest, filled, next: 0 };
+        // What a trailer says of the data is as good as the data.
+        opened.compare(opened.filled.data_bytes()..opened.file.size_bytes())?;
+        Ok(opened)
     }
 
-    /// Bytes of data that it holds.
+    /// Bytes of data that it holds, those that were let go of included.
     fn holds(&self) -> u64 {
-        self.file.size_bytes() / PADDED * UNPADDED
+        self.filled.data_bytes() / PADDED * UNPADDED
+    }
+
+    /// Refuses a range of data of which a part was let go of: it reads as zeros.
+    fn has(&self, sector: SectorId, data: &Range<u64>) -> Result<(), Failure> {
+        let Some(missing) = self.filled.first_missing(&padded(data)) else { return Ok(()) };
+        let (from, until) = (missing.start / PADDED * UNPADDED, missing.end.div_ceil(PADDED) * UNPADDED);
+        let (from, until) = (from.max(data.start), until.min(data.end));
+        let message = format!(
+            "the unsealed copy of {sector} holds only a part of its data, and bytes {from} to {until} ({}) of what was asked \
+             for are not there; `sp-ctl sectors unseal {}` makes a whole copy",
+            ByteSize(until - from),
+            sector.number
+        );
+        Err(Failure::new(ErrorCode::FileMissing, message))
     }
 
     /// Compares what of the file the range of data touches, and has not been compared yet; ranges must rise. Blocks.
     fn check(&mut self, data: &Range<u64>) -> Result<(), Failure> {
-        let Some(manifest) = &self.manifest else { return Ok(()) };
-        let padded = data.start / UNPADDED * PADDED..data.end.div_ceil(UNPADDED) * PADDED;
-        let last = padded.end.div_ceil(CHUNK_BYTES);
-        for at in (padded.start / CHUNK_BYTES).max(self.next)..last {
+        let padded = padded(data);
+        let from = padded.start.max(self.next * CHUNK_BYTES).min(padded.end);
+        self.compare(from..padded.end)?;
+        self.next = padded.end.div_ceil(CHUNK_BYTES);
+        Ok(())
+    }
+
+    /// Compares the chunks that a range of the file touches.
+    fn compare(&self, bytes: Range<u64>) -> Result<(), Failure> {
+        let Some(manifest) = self.manifest.as_ref().filter(|_| !bytes.is_empty()) else { return Ok(()) };
+        for at in bytes.start / CHUNK_BYTES..bytes.end.div_ceil(CHUNK_BYTES) {
             let mut chunk = vec![0; self.file.chunk_bytes(at * CHUNK_BYTES)?];
             let got = self.file.read_chunk(at * CHUNK_BYTES, &mut chunk)?;
             let expected = manifest.files().first().and_then(|file| file.chunks.get(at as usize));
@@ -69,9 +97,13 @@ impl Checked {
                 return Err(Failure::new(ErrorCode::DigestMismatch, message));
             }
         }
-        self.next = last;
         Ok(())
     }
+}
+
+/// The bytes of the file that a range of data is made of.
+fn padded(data: &Range<u64>) -> Range<u64> {
+    data.start / UNPADDED * PADDED..data.end.div_ceil(UNPADDED) * PADDED
 }
 
 /// Sends a range of the data of a sector.
@@ -95,6 +127,7 @@ pub(super) async fn read(
         let message = format!("bytes {offset} and {size_bytes} more are asked of an unsealed file that holds {holds}");
         Failure::new(ErrorCode::BadRequest, message)
     })?;
+    checked.has(sector, &(offset..end))?;
     let (sender, receiver) = mpsc::channel(CHUNKS_AHEAD);
     let reading = node.clone();
     let sending = async move {
@@ -162,16 +195,53 @@ mod tests {
         at..at + UNPADDED
     }
 
-    #[test]
-    fn what_a_range_touches_is_compared_and_nothing_else() {
-        let disk = MemDisk::default();
+    fn published(disk: &MemDisk, bytes: &[u8]) -> (Store, ReplicaId) {
         let meta = StoreMeta::new(&StoreId::new("a").unwrap(), true, true);
         let store = Store::init(Arc::new(disk.clone()), Path::new("/store"), &meta).unwrap();
         let attempt = "1.1".parse().unwrap();
         let path = store.work(attempt).unwrap().path(SECTOR, FileKind::Unsealed);
-        disk.create_new(&path).unwrap().write_at(&vec![7; 4 * CHUNK_BYTES as usize], 0).unwrap();
+        disk.create_new(&path).unwrap().write_at(bytes, 0).unwrap();
         let info = store.publish(attempt, &[(SECTOR, FileKind::Unsealed)]).unwrap().remove(0);
-        let open = || Checked::open(&store, &info.id).unwrap();
+        (store, info.id)
+    }
+
+    #[test]
+    fn what_was_let_go_of_is_refused() {
+        let (disk, size) = (MemDisk::default(), 4 * CHUNK_BYTES);
+        let filled = Filled::of(size, vec![PADDED..2 * PADDED, 2 * CHUNK_BYTES..size]).unwrap();
+        let (store, id) = published(&disk, &[vec![7; size as usize], filled.trailer()].concat());
+        let mut checked = Checked::open(&store, &id).unwrap();
+        assert_eq!(checked.holds(), size / PADDED * UNPADDED, "not as much as the file");
+        for sound in [127..254, 130..131, within(2).start..checked.holds()] {
+            checked.has(SECTOR, &sound).unwrap();
+        }
+        for (range, missing) in
+            [(0..127, "bytes 0 to 127 (127 B)"), (100..140, "bytes 100 to 127"), (250..300, "bytes 254 to 300")]
+        {
+            let failure = checked.has(SECTOR, &range).unwrap_err();
+            assert_eq!(failure.code, ErrorCode::FileMissing);
+            assert!(failure.message.contains(missing), "{failure}");
+            assert!(failure.message.contains("`sp-ctl sectors unseal 3`"), "{failure}");
+        }
+        checked.check(&within(2)).unwrap();
+
+        let place = store.replica_path(SECTOR, FileKind::Unsealed);
+        let said = Filled::whole(size).trailer();
+        disk.open_write(&place).unwrap().write_at(&said[..1], size).unwrap();
+        let failure = Checked::open(&store, &id).map(|_| ()).unwrap_err();
+        assert!(
+            matches!(failure.code, ErrorCode::DigestMismatch | ErrorCode::Internal),
+            "a list that changed: {failure}"
+        );
+        disk.open_write(&place).unwrap().set_size(size + 1).unwrap();
+        assert!(Checked::open(&store, &id).is_err(), "neither a sector nor one with a list");
+    }
+
+    #[test]
+    fn what_a_range_touches_is_compared_and_nothing_else() {
+        let disk = MemDisk::default();
+        let (store, id) = published(&disk, &vec![7; 4 * CHUNK_BYTES as usize]);
+        let open = || Checked::open(&store, &id).unwrap();
         let holds = open().holds();
         assert_eq!(holds, 4 * CHUNK_BYTES / PADDED * UNPADDED);
         open().check(&(0..holds)).unwrap();

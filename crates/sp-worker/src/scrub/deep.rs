@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::{self, ExecCheckData, ExecCheckReplica, ExecRequest, ScrubCheck, ScrubOutcome};
-use sp_sectors::{Store, exists};
+use sp_sectors::{Store, StoreError, exists};
 use sp_types::{ErrorCode, FileKind, ReplicaInfo};
 
 use super::run::{Halt, Pass};
@@ -23,7 +23,7 @@ pub(super) async fn check(pass: &Pass<'_>, store: &Store, info: &ReplicaInfo) ->
     let op = match operation(pass, store, info).await? {
         Ok(Some(op)) => op,
         Ok(None) => return Ok(None),
-        Err(why) => return Ok(result(ScrubOutcome::Skipped, why)),
+        Err((outcome, why)) => return Ok(result(outcome, why)),
     };
     let sector = info.id.sector;
     let (miner, number) = (sector.miner, sector.number);
@@ -47,28 +47,54 @@ pub(super) async fn check(pass: &Pass<'_>, store: &Store, info: &ReplicaInfo) ->
     Ok(result(outcome, failure.message))
 }
 
+/// What there is to compute; the outcome and its reason where that is known already.
+type Operation = Result<Option<Op>, (ScrubOutcome, String)>;
+
 /// What is to be computed; none of this kind, or why it cannot be.
-async fn operation(pass: &Pass<'_>, store: &Store, info: &ReplicaInfo) -> Result<Result<Option<Op>, String>, Halt> {
+async fn operation(pass: &Pass<'_>, store: &Store, info: &ReplicaInfo) -> Result<Operation, Halt> {
+    let skipped = |why: &str| Ok(Err((ScrubOutcome::Skipped, why.to_owned())));
     let known = pass.scrub.state().commitments.get(&info.id.sector).cloned().unwrap_or_default();
     let path = store.replica_path(info.id.sector, info.id.kind);
     let cache_kind = match info.id.kind {
         FileKind::Unsealed if known.comm_d.is_empty() => {
-            return Ok(Err("the scheduler knows no commitment of its data".to_owned()));
+            return skipped("the scheduler knows no commitment of its data");
         }
-        FileKind::Unsealed => {
-            let named = text(&path).map_err(|failure| failure.message);
-            return Ok(named.map(|unsealed| Some(Op::CheckData(ExecCheckData { unsealed, comm_d: known.comm_d }))));
-        }
+        FileKind::Unsealed => return of_data(pass, store, info, known.comm_d).await,
         FileKind::Sealed => FileKind::Cache,
         FileKind::Update => FileKind::UpdateCache,
         FileKind::Cache | FileKind::UpdateCache | FileKind::Piece | FileKind::Vanilla => return Ok(Ok(None)),
     };
     let Some(cache) = cache_of(pass, store, info, cache_kind).await? else {
-        return Ok(Err("its cache with a p_aux is on no path of this worker, or it is not sealed yet".to_owned()));
+        return skipped("its cache with a p_aux is on no path of this worker, or it is not sealed yet");
     };
-    let named = text(&path).and_then(|sealed| Ok((sealed, text(&cache)?))).map_err(|failure| failure.message);
+    let named = text(&path).and_then(|sealed| Ok((sealed, text(&cache)?))).map_err(not_named);
     let comm_r = known.comm_r;
     Ok(named.map(|(sealed, cache)| Some(Op::CheckReplica(ExecCheckReplica { sealed, cache, comm_r }))))
+}
+
+/// The commitment is that of all the data: a file that holds a part of it is well if its digests are.
+async fn of_data(pass: &Pass<'_>, store: &Store, info: &ReplicaInfo, comm_d: Vec<Vec<u8>>) -> Result<Operation, Halt> {
+    let (looking, sector) = (store.clone(), info.id.sector);
+    let look = move || match looking.find(sector, FileKind::Unsealed)? {
+        Some(now) => looking.open_file(&now.id, "")?.filled().map(Some),
+        None => Ok(None),
+    };
+    let filled = match pass.unless_stopped(pass.read(look)).await? {
+        Ok(Some(filled)) => filled,
+        Ok(None) => return Ok(Ok(None)),
+        Err(error @ StoreError::Damaged { .. }) => return Ok(Err((ScrubOutcome::Faulty, error.to_string()))),
+        Err(error) => return Err(error.into()),
+    };
+    if !filled.is_whole() {
+        return Ok(Err((ScrubOutcome::Skipped, "partial: comm_d not checked".to_owned())));
+    }
+    let named = text(&store.replica_path(sector, FileKind::Unsealed)).map_err(not_named);
+    let data_bytes = filled.data_bytes();
+    Ok(named.map(|unsealed| Some(Op::CheckData(ExecCheckData { unsealed, comm_d, data_bytes }))))
+}
+
+fn not_named(failure: Failure) -> (ScrubOutcome, String) {
+    (ScrubOutcome::Skipped, failure.message)
 }
 
 /// The cache directory that belongs to a replica; one without a `p_aux` is of a sector that is being sealed.

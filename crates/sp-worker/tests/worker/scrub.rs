@@ -1,9 +1,12 @@
 //! Scrubs of a worker's stores: what they find, how they go on after a stop, a crash, a path that hangs.
+#![allow(clippy::single_range_in_vec_init, reason = "one range is what is meant")]
 
 use sp_proto::v1::worker_command::Body;
 use sp_proto::v1::{
     ScrubAction, ScrubCheck, ScrubOutcome, ScrubReport, ScrubResult, ScrubState, ScrubStores, StoreScrub,
 };
+
+use sp_sectors::Filled;
 
 use super::*;
 use crate::support::HangingDisk;
@@ -195,6 +198,38 @@ async fn a_deep_scrub_compares_commitments() {
     ask(&fakes, deep(vec![of(7, 7)])).await;
     let scrub = until(&fakes, |scrub| scrub.state() == ScrubState::Done && scrub.faulty == 2).await;
     assert!(scrub.results[0].reason.contains("another commitment") && scrub.results[0].chunk.is_none(), "{scrub:?}");
+}
+
+#[tokio::test]
+async fn a_copy_that_holds_a_part_of_its_data_has_no_commitment_to_compare() {
+    let known =
+        v1::SectorCommitments { miner: SECTOR.miner, sector: SECTOR.number, comm_d: vec![vec![1; 32]], comm_r: vec![] };
+    let unsealed = |trailer: &[u8]| [&[1; 2048], trailer].concat();
+    let part = Filled::of(2048, vec![1024..1152]).unwrap();
+    let cases = [
+        (unsealed(&part.trailer()), ScrubOutcome::Skipped, "partial: comm_d not checked"),
+        (unsealed(&Filled::whole(2048).trailer()), ScrubOutcome::Sound, ""),
+        (unsealed(&[1, 0, 0, 0]), ScrubOutcome::Faulty, "neither a sector nor one with a trailer"),
+    ];
+    for (bytes, outcome, reason) in cases {
+        let fakes = Fakes::start().await;
+        let mut machine = Machine::new(&fakes, &ALL);
+        // As it comes with a path of Lotus.
+        let path = machine.store().replica_path(SECTOR, FileKind::Unsealed);
+        let file = machine.disk.create_new(&path).unwrap();
+        file.write_at(&bytes, 0).unwrap();
+        file.sync().unwrap();
+        machine.disk.sync_dir(path.parent().unwrap()).unwrap();
+        machine.start();
+        fakes.store().await;
+        ask(&fakes, ScrubStores { deep: true, commitments: vec![known.clone()], ..start() }).await;
+        let scrub = done(&fakes).await;
+        let found = |check| scrub.results.iter().find(|result| result.check() == check).unwrap();
+        assert_eq!(found(ScrubCheck::Digests).outcome(), ScrubOutcome::Adopted, "{scrub:?}");
+        let deep = found(ScrubCheck::Commitment);
+        assert_eq!(deep.outcome(), outcome, "{scrub:?}");
+        assert!(deep.reason.contains(reason), "{deep:?}");
+    }
 }
 
 #[tokio::test]

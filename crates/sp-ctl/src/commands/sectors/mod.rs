@@ -8,6 +8,7 @@ mod import;
 mod list;
 mod mark_for_update;
 pub(in crate::commands) mod moved;
+mod piece;
 mod pins;
 mod pledge;
 mod proof;

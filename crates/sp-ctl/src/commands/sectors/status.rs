@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
-use sp_proto::v1::{DataPiece, Piece, SectorPiece, SectorStatusReply, SectorStatusRequest, SectorUpdate};
+use sp_proto::v1::{
+    ByteRange, DataPiece, Piece, SectorPiece, SectorStatusReply, SectorStatusRequest, SectorUpdate, UnsealedCopy,
+};
 
 use super::history::LogRow;
 use super::list::SectorRow;
@@ -40,6 +42,8 @@ struct Page {
     piece_name: String,
     pieces: Vec<PieceRow>,
     data_pieces: Vec<DataPieceRow>,
+    /// The unsealed copy that counts; none: there is none.
+    unsealed: Option<UnsealedRow>,
     update: Option<UpdateRow>,
     failed: BTreeMap<String, u32>,
     pinned: bool,
@@ -68,6 +72,23 @@ struct DataPieceRow {
     padded_bytes: u64,
     /// Where it begins in the data of the sector.
     offset: u64,
+}
+
+/// What the unsealed copy holds.
+#[derive(Debug, Serialize)]
+struct UnsealedRow {
+    /// It does not hold all of the data.
+    partial: bool,
+    /// What a partial one holds, in bytes of the padded file; empty: only the file itself says.
+    held: Vec<RangeRow>,
+    /// Pieces that are in it, as far as is known.
+    pieces: u32,
+}
+
+#[derive(Debug, Serialize)]
+struct RangeRow {
+    start: u64,
+    end: u64,
 }
 
 /// Data that takes, or has taken, the place of the sector's zeros.
@@ -109,6 +130,7 @@ impl Page {
             piece_name: reply.piece_name,
             pieces: reply.pieces.into_iter().map(PieceRow::from).collect(),
             data_pieces: reply.data_pieces.into_iter().map(DataPieceRow::from).collect(),
+            unsealed: reply.unsealed.map(UnsealedRow::from),
             update: reply.update.map(UpdateRow::from),
             failed: reply.failed.into_iter().map(|count| (count.state, count.count)).collect(),
             pinned: reply.pin.is_some(),
@@ -135,6 +157,13 @@ impl From<SectorPiece> for DataPieceRow {
         let cid = sealed.as_ref().map(|piece| unsealed_cid(&piece.commitment)).unwrap_or_default();
         let padded_bytes = sealed.map_or(0, |piece| piece.padded_bytes);
         Self { name, cid, data_bytes, data_digest: hex::encode(data_digest), padded_bytes, offset }
+    }
+}
+
+impl From<UnsealedCopy> for UnsealedRow {
+    fn from(UnsealedCopy { partial, held, pieces }: UnsealedCopy) -> Self {
+        let held = held.into_iter().map(|ByteRange { start, end }| RangeRow { start, end }).collect();
+        Self { partial, held, pieces }
     }
 }
 
@@ -169,6 +198,12 @@ fn text(page: &Page, proof: bool) -> String {
     }
     for PieceRow { padded_bytes, commitment } in &page.pieces {
         text += &format!("\t\t{padded_bytes} {commitment}\n");
+    }
+    if let Some(unsealed) = page.unsealed.as_ref().filter(|unsealed| unsealed.partial) {
+        text += &match unsealed.held.is_empty() {
+            true => "Unsealed:\tpartial, only the file itself says which pieces\n".to_owned(),
+            false => format!("Unsealed:\tpartial, {} of {} pieces\n", unsealed.pieces, page.data_pieces.len()),
+        };
     }
     if let Some(update) = &page.update {
         text += &update_text(update);
@@ -222,6 +257,20 @@ mod tests {
             Seed:\t\t\nSeedH:\t\t0\nPrecommit:\t<nil>\nCommit:\t\t<nil>\nDeals:\t\t[]\nRetries:\t0\n\
             --------\nEvent Log:\n0.\tn/a:\t[event;sealing.SectorStart]\t{\"event\":\"created\"}\n";
         assert_eq!(text(&Page::new(3, reply), false), expected);
+    }
+
+    #[test]
+    fn what_a_partial_copy_holds_is_said() {
+        let shown = |unsealed: Option<UnsealedCopy>| {
+            let data_pieces = vec![SectorPiece::default(); 3];
+            text(&Page::new(3, SectorStatusReply { unsealed, data_pieces, ..SectorStatusReply::default() }), false)
+        };
+        let held = vec![ByteRange { start: 0, end: 128 }];
+        assert!(!shown(None).contains("Unsealed") && !shown(Some(UnsealedCopy::default())).contains("Unsealed"));
+        let known = shown(Some(UnsealedCopy { partial: true, held, pieces: 1 }));
+        assert!(known.contains("Unsealed:\tpartial, 1 of 3 pieces\n"), "{known}");
+        let unknown = shown(Some(UnsealedCopy { partial: true, held: vec![], pieces: 0 }));
+        assert!(unknown.contains("partial, only the file itself says which pieces"), "{unknown}");
     }
 
     #[test]

@@ -5,11 +5,11 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use sp_proto::v1::{DataPiece, GetPieceReply, GetPieceRequest, SectorPiece, UnsealSectorRequest};
+use sp_proto::v1::{GetPieceReply, GetPieceRequest, SectorPiece, UnsealSectorRequest};
 
+use super::piece::{Chosen, named, refuse};
 use crate::context::{Context, Scheduler, request};
 use crate::error::{CommandError, Exit};
-use crate::layout::unsealed_cid;
 use crate::output;
 use crate::transfer::{Download, receive};
 
@@ -61,15 +61,19 @@ impl Unseal {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let number = self.number;
         let mut scheduler = context.scheduler().await?;
-        scheduler.unseal_sector(request(UnsealSectorRequest { number })).await?;
-        let copy = wait_for_copy(&mut scheduler, number, self.timeout).await?;
-        let Chosen { name, cid, offset, data_bytes, data_digest } = self.choose(&copy)?;
+        let (piece, is_there) = self.look(&mut scheduler).await?;
+        if !is_there {
+            scheduler.unseal_sector(request(UnsealSectorRequest { number })).await?;
+        }
+        let ask = GetPieceRequest { number, piece: piece.clone() };
+        let copy = wait_for_copy(&mut scheduler, ask, self.timeout).await?;
+        let Chosen { name, cid, commitment: _, offset, data_bytes, data_digest } = self.choose(&copy)?;
         let range = self.range(data_bytes)?;
         let whole = range == (0..data_bytes);
         if let Some(path) = &self.output {
             let digest = whole.then(|| data_digest.clone());
             let of_sector = offset + range.start..offset + range.end;
-            receive(&mut scheduler, &Download { number, path, range: of_sector, digest }, copy).await?;
+            receive(&mut scheduler, &Download { number, path, piece, range: of_sector, digest }, copy).await?;
         }
         let unsealed = Unsealed {
             sector: number,
@@ -89,21 +93,32 @@ impl Unseal {
         context.show(&unsealed, |_| unsealed.text())
     }
 
+    /// The commitment of the piece that is to be read, empty if all of the data is; and whether a copy has it: one may hold
+    /// that piece though it does not hold all.
+    async fn look(&self, scheduler: &mut Scheduler) -> Result<(Vec<u8>, bool), CommandError> {
+        let number = self.number;
+        if self.piece.is_none() && self.output.is_none() {
+            return Ok((Vec::new(), false));
+        }
+        let known = scheduler.get_piece(request(GetPieceRequest { number, piece: Vec::new() })).await?.into_inner();
+        if known.pieces.is_empty() {
+            return Ok((Vec::new(), false));
+        }
+        let piece = self.choose(&known)?.commitment;
+        let ask = GetPieceRequest { number, piece: piece.clone() };
+        let is_there = !scheduler.get_piece(request(ask)).await?.into_inner().data_url.is_empty();
+        Ok((piece, is_there))
+    }
+
     /// The piece that is meant.
     fn choose(&self, copy: &GetPieceReply) -> Result<Chosen, CommandError> {
         let pieces: Vec<Chosen> = copy.pieces.iter().cloned().map(Chosen::from).collect();
-        let refuse = |why: String| {
-            let list = pieces.iter().map(|piece| format!("\n  {} {}", piece.cid, piece.name)).collect::<String>();
-            Err(CommandError::new(Exit::Usage, format!("{why}; its pieces are:{list}")))
-        };
         match (&self.piece, &pieces[..]) {
-            (Some(wanted), _) => match pieces.iter().find(|p| p.cid == *wanted || p.name == *wanted) {
-                Some(piece) => Ok(piece.clone()),
-                None => refuse(format!("sector {} holds no piece {wanted}", self.number)),
-            },
+            (Some(wanted), _) => named(&pieces, self.number, wanted).cloned(),
             (None, [only]) => Ok(only.clone()),
             (None, [_, _, ..]) if self.output.is_some() => {
-                refuse(format!("sector {} holds {} pieces; choose one with --piece", self.number, pieces.len()))
+                let why = format!("sector {} holds {} pieces; choose one with --piece", self.number, pieces.len());
+                Err(refuse(&pieces, &why))
             }
             (None, _) => Ok(Chosen {
                 data_bytes: copy.data_bytes,
@@ -132,25 +147,6 @@ impl Unseal {
     }
 }
 
-/// A piece, and where it lies.
-#[derive(Debug, Clone)]
-struct Chosen {
-    name: String,
-    cid: String,
-    /// In the data of the sector.
-    offset: u64,
-    data_bytes: u64,
-    data_digest: Vec<u8>,
-}
-
-impl From<SectorPiece> for Chosen {
-    fn from(SectorPiece { data, offset, sealed }: SectorPiece) -> Self {
-        let DataPiece { data_bytes, data_digest, name } = data.unwrap_or_default();
-        let cid = sealed.map(|piece| unsealed_cid(&piece.commitment)).unwrap_or_default();
-        Self { name, cid, offset, data_bytes, data_digest }
-    }
-}
-
 impl Unsealed {
     fn text(&self) -> String {
         let Self { sector, data_bytes, output, offset, written_bytes, .. } = self;
@@ -168,10 +164,15 @@ impl Unsealed {
 }
 
 /// Waits until an unsealed copy can be read.
-async fn wait_for_copy(scheduler: &mut Scheduler, number: u64, limit: Duration) -> Result<GetPieceReply, CommandError> {
+async fn wait_for_copy(
+    scheduler: &mut Scheduler,
+    ask: GetPieceRequest,
+    limit: Duration,
+) -> Result<GetPieceReply, CommandError> {
+    let number = ask.number;
     let (start, mut last) = (Instant::now(), String::new());
     loop {
-        match scheduler.get_piece(request(GetPieceRequest { number })).await.map_err(CommandError::from) {
+        match scheduler.get_piece(request(ask.clone())).await.map_err(CommandError::from) {
             Ok(reply) => {
                 let reply = reply.into_inner();
                 if let Some(failure) = reply.failed {

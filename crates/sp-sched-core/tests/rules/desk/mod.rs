@@ -85,7 +85,7 @@ fn root(number: u64, kind: FileKind) -> [u8; 32] {
 }
 
 pub fn sector(number: u64, state: SectorState, config: &Config) -> Sector {
-    let file = |kind: &FileKind| SectorFile { kind: *kind, root: root(number, *kind), size_bytes: GIB };
+    let file = |kind: &FileKind| SectorFile { kind: *kind, root: root(number, *kind), size_bytes: GIB, held: None };
     let comm = Some(Commitment([1; 32]));
     let known = state != SectorState::Packing;
     Sector {
@@ -115,6 +115,7 @@ pub fn sector(number: u64, state: SectorState, config: &Config) -> Sector {
         origin: Origin::new(number + 1),
         let_go: Default::default(),
         receive: None,
+        keep: vec![],
     }
 }
 

@@ -310,7 +310,10 @@ impl World {
     }
 
     fn missing_input(&self, id: &WorkerId, assignment: &Assignment) -> Option<FileKind> {
-        let whole = matches!(assignment.task, TaskKind::Commit1 | TaskKind::Finalize | TaskKind::FinalizeReplicaUpdate);
+        let whole = matches!(
+            assignment.task,
+            TaskKind::Commit1 | TaskKind::Finalize | TaskKind::FinalizeReplicaUpdate | TaskKind::FinalizeUnsealed
+        );
         let updated = |kind: FileKind| matches!(kind, FileKind::Update | FileKind::UpdateCache);
         let stays = |kind| whole || (assignment.task == TaskKind::ProveReplicaUpdate1 && updated(kind));
         let missing = assignment.inputs.iter().find(|input| {
@@ -325,7 +328,7 @@ impl World {
             let found: Vec<_> = input.sources.iter().map(|(store, _)| store).filter(usable).collect();
             assert!(
                 !stays(input.kind) || found.is_empty() || found.contains(&&World::store_of(id)),
-                "C1, PR1, FIN and FRU never move data"
+                "C1, PR1, FIN, FUS and FRU never move data"
             );
             found.is_empty()
         });
@@ -343,10 +346,12 @@ impl World {
             let moves = assignment.task == TaskKind::Fetch;
             let root = brought.filter(|_| moves).map_or_else(|| root_of(attempt, slot.kind), |input| input.root);
             let replica = ReplicaId { sector, kind: slot.kind, store: slot.store.clone(), root };
-            if !self.publish(attempt, replica.clone(), 2048) {
+            let trailer_bytes = if assignment.task == TaskKind::FinalizeUnsealed { 9 } else { 0 };
+            let size_bytes = brought.filter(|_| moves).map_or(2048 + trailer_bytes, |input| input.size_bytes);
+            if !self.publish(attempt, replica.clone(), size_bytes) {
                 return Err(failure(ErrorCode::AttemptEnded, "the index says that it has ended"));
             }
-            replicas.push((replica, 2048));
+            replicas.push((replica, size_bytes));
         }
         let w = self.workers.get_mut(id).unwrap();
         *w.computed.entry((assignment.task, number)).or_default() += 1;
@@ -373,6 +378,7 @@ impl World {
             TaskParams::WinningPost { .. } => TaskOutput::Post { proof, skipped: vec![] },
             TaskParams::Commit1 { .. }
             | TaskParams::Finalize { .. }
+            | TaskParams::FinalizeUnsealed { .. }
             | TaskParams::Unseal { .. }
             | TaskParams::ProveReplicaUpdate1 { .. }
             | TaskParams::FinalizeReplicaUpdate
@@ -399,9 +405,14 @@ fn root_of(attempt: AttemptId, kind: FileKind) -> [u8; 32] {
     root
 }
 
-/// The pieces of a sector that holds these, all with one commitment.
+/// The pieces of a sector that holds these: the first with this commitment, each other one with the next.
 fn packed(pieces: &[(u64, u64)], commitment: Commitment) -> Vec<PieceInfo> {
     let padded: Vec<u64> = pieces.iter().map(|(_, padded)| *padded).collect();
     let sizes = with_fillers(&padded, 2048).expect("the core packs only what fits");
-    sizes.into_iter().map(|padded_bytes| PieceInfo { padded_bytes, commitment }).collect()
+    let piece = |(at, padded_bytes): (usize, u64)| {
+        let mut commitment = commitment;
+        commitment.0[31] = commitment.0[31].wrapping_add(at as u8);
+        PieceInfo { padded_bytes, commitment }
+    };
+    sizes.into_iter().enumerate().map(piece).collect()
 }

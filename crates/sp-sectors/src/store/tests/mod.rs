@@ -2,6 +2,7 @@
 
 mod crash;
 mod crash_points;
+mod cut;
 mod damage;
 mod layout;
 mod observe;

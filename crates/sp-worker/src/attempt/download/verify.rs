@@ -102,7 +102,7 @@ async fn check_data(node: &Node, attempt: &Attempt, unsealed: String, comm_d: Ve
         seal_proof: 0,
         miner: assignment.sector.miner,
         sector: assignment.sector.number,
-        op: Some(Op::CheckData(ExecCheckData { unsealed, comm_d: vec![comm_d] })),
+        op: Some(Op::CheckData(ExecCheckData { unsealed, comm_d: vec![comm_d], data_bytes: 0 })),
     };
     let (limit, cancel) = (assignment.time_limit, attempt.cancel.clone());
     let job = Job { role: Role::Task, request, limit, cancel, gpus: vec![] };
