@@ -121,7 +121,7 @@ fn write(disk: &dyn Disk, path: &Path, source: &mut impl Read, bytes: u64) -> Re
         file.write_at(&buffer[..count], at).map_err(cannot("write", path))?;
         at += count as u64;
     }
-    Ok(())
+    file.sync().map_err(cannot("sync", path))
 }
 
 /// In words.

@@ -72,7 +72,7 @@ impl Puller<'_> {
         loop {
             let before = arriving.at;
             let failure = match self.rest_of(name, &mut arriving).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return self.sync(&arriving, to).await,
                 Err(failure) if failure.code != ErrorCode::Unavailable => return Err(failure),
                 Err(failure) => failure,
             };
@@ -86,6 +86,16 @@ impl Puller<'_> {
                 return Err(failure);
             }
         }
+    }
+
+    /// Makes the file durable: after a crash what was checked is published as it lies, so it has to be what was checked.
+    async fn sync(&self, arriving: &Arriving, to: &Path) -> Result<(), Failure> {
+        let (file, disk, dir) = (arriving.file.clone(), self.disk.clone(), to.parent().map(Path::to_owned));
+        let synced = self.env.blocking(move || {
+            file.sync()?;
+            dir.map_or(Ok(()), |dir| disk.sync_dir(&dir))
+        });
+        synced.await.map_err(super::cannot("sync", to))
     }
 
     /// Goes on with the file where it is.

@@ -140,7 +140,7 @@ impl Puller<'_> {
         loop {
             self.clear(to).await?;
             let failure = match self.whole_directory(name, to, what).await {
-                Ok(()) => return Ok(()),
+                Ok(()) => return self.sync_names(to).await,
                 Err(failure) => failure,
             };
             // An archive that broke begins anew: it is small.
@@ -168,6 +168,16 @@ impl Puller<'_> {
             self.file(&format!("{name}/{}", file.name), &to.join(&file.name), file.size).await?;
         }
         Ok(())
+    }
+
+    /// Makes the names in a directory, and its own, durable.
+    async fn sync_names(&self, dir: &Path) -> Result<(), Failure> {
+        let (disk, path) = (self.disk.clone(), dir.to_owned());
+        let synced = self.env.blocking(move || {
+            disk.sync_dir(&path)?;
+            path.parent().map_or(Ok(()), |parent| disk.sync_dir(parent))
+        });
+        synced.await.map_err(cannot("sync", dir))
     }
 
     /// An empty directory there, whatever was there before.
