@@ -22,6 +22,13 @@ fn commitments_tell_sound_files_from_damaged_ones() {
     let mixed = stages::check_replica(&sector.file("sealed"), &another.cache(), &[]).unwrap_err();
     assert!(mixed.code() == ErrorCode::DigestMismatch && mixed.to_string().contains("another replica"), "{mixed}");
 
+    // What follows the data is none of it.
+    let longer = sector.file("longer");
+    std::fs::write(&longer, [std::fs::read(sector.file("unsealed")).unwrap(), vec![7; 9]].concat()).unwrap();
+    assert_eq!(stages::check_data(&longer, Some(2048), &[comms.comm_d]).unwrap(), comms.comm_d);
+    let no_sector = stages::check_data(&longer, None, &[comms.comm_d]).unwrap_err();
+    assert!(no_sector.to_string().contains("2057 bytes, which no sector has"), "{no_sector}");
+
     sector.damage("unsealed");
     sector.damage("sealed");
     assert_eq!(of_data(&[comms.comm_d]).unwrap_err().code(), ErrorCode::DigestMismatch);
