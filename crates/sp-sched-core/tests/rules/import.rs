@@ -231,7 +231,13 @@ fn an_updated_sector_is_proven_by_its_update_and_keeps_its_key() {
 fn an_unsealed_copy_that_may_hold_a_part_is_read_and_not_counted_on() {
     let mut desk = snapped_path(&[Sealed, Cache, Update, UpdateCache]);
     let size_bytes = SIZE.bytes() + 9;
-    desk.step(Event::Replica { id: id(Unsealed, "a", UNREAD), size_bytes, primary: true, origin: None });
+    desk.step(Event::Replica {
+        id: id(Unsealed, "a", UNREAD),
+        size_bytes,
+        primary: true,
+        origin: None,
+        soundness: Default::default(),
+    });
     import_updated(&mut desk, Some(record()));
     let sector = desk.core.sector(NUMBER).unwrap();
     let piece = sector.stored_pieces()[0].commitment;
