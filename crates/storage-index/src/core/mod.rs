@@ -6,6 +6,8 @@ mod catalogue;
 mod choose;
 #[cfg(test)]
 mod choose_tests;
+#[cfg(test)]
+mod declare_tests;
 mod deletes;
 mod fences;
 mod locking;
