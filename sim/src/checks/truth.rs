@@ -5,7 +5,7 @@ use std::path::Path;
 
 use sp_proto::v1;
 use sp_sectors::{Disk, MemDisk};
-use sp_types::{FileKind, ReplicaInfo, SectorId, SectorState};
+use sp_types::{FileKind, ReplicaInfo, SectorId, SectorState, Soundness};
 
 use super::Disks;
 use super::files::replicas_on;
@@ -44,8 +44,10 @@ pub fn wrong(view: &View, stage: &Stage, disks: &Disks<'_>, faults: u64, setting
     wrong
 }
 
+/// What a scrub has found is known to the index alone.
 fn key<E: std::fmt::Debug>(info: &Result<ReplicaInfo, E>) -> String {
-    format!("{info:?}")
+    let of = |info: &ReplicaInfo| ReplicaInfo { soundness: Soundness::Unknown, ..info.clone() };
+    format!("{:?}", info.as_ref().map(of))
 }
 
 /// Each edge of the pipeline is taken once, and once more for every step back to PC1: nothing here makes a sector lose its
