@@ -127,7 +127,7 @@ fn scrubbed(cluster: &Cluster) {
     let scrub = ["storage", "scrub", "--store", store];
     let (attic, spare) = (path(cluster, "attic"), path(cluster, "spare"));
     let sealed = format!("{attic}/sealed/s-t01000-0");
-    copy(attic.as_ref(), spare.as_ref());
+    stores::copy(attic.as_ref(), spare.as_ref()).unwrap();
     let mut bytes = std::fs::read(&sealed).unwrap();
     bytes[700] ^= 4;
     std::fs::write(&sealed, bytes).unwrap();
@@ -165,18 +165,6 @@ fn scrubbed(cluster: &Cluster) {
 fn faulty(cluster: &Cluster) -> anyhow::Result<usize> {
     let found = cluster.ctl_json(&["storage", "find", "0"])?;
     Ok(found.as_array().map_or(0, |rows| rows.iter().filter(|row| row["soundness"] == "faulty").count()))
-}
-
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    for entry in std::fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(std::fs::copy(entry.path(), &target).unwrap()),
-        }
-    }
 }
 
 /// Two workers that seal on paths for that alone, and one that keeps what they make.

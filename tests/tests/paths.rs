@@ -3,12 +3,12 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use serde_json::Value;
 use sp_tests::operation::Operation;
-use sp_tests::{Cluster, Setup, audit, wait};
+use sp_tests::{Cluster, Setup, audit, stores, wait};
 
 /// Longest that a whole proof may take on a busy machine.
 const PROOF_LIMIT: Duration = Duration::from_secs(600);
@@ -40,7 +40,7 @@ fn sectors_follow_their_path_wherever_it_is_attached() {
     check(&cluster, false);
 
     // The files in another directory: as it is, and it is the same store.
-    copy(&first, &second);
+    stores::copy(&first, &second).unwrap();
     assert_eq!(attach(&cluster, &second, &[]), id);
     check(&cluster, true);
 
@@ -168,16 +168,4 @@ fn files(cluster: &Cluster) -> Vec<String> {
         found.as_array().unwrap().iter().map(|row| row["kind"].as_str().unwrap().to_owned()).collect();
     kinds.sort();
     kinds
-}
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target: PathBuf = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), &target).unwrap()),
-        }
-    }
 }
