@@ -9,8 +9,8 @@ type AnyError = Box<dyn std::error::Error>;
 fn main() -> Result<(), AnyError> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../proto");
     println!("cargo:rerun-if-changed={}", root.display());
-    let files =
-        ["common", "worker", "scheduler", "index", "data", "child", "state"].map(|name| format!("sp/v1/{name}.proto"));
+    let files = ["common", "worker", "scheduler", "index", "data", "child", "disk", "state"]
+        .map(|name| format!("sp/v1/{name}.proto"));
     let mut compiler = protox::Compiler::new([&root])?;
     compiler.include_source_info(true).include_imports(true).open_files(files)?;
     // protox's own encoding keeps custom options that prost-types would drop.

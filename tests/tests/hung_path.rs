@@ -1,5 +1,5 @@
 //! A storage path that blocks for ever, as a mount does whose server is gone: whoever has nothing to do with it does not feel
-//! it, and it is taken up again when it answers.
+//! it, a worker can be started again meanwhile, and it is taken up again when it answers.
 //!
 //! The path is covered by a FUSE file system whose server never says a word, which is ended by cutting its connection. Where
 //! nothing can be mounted, the test of sp-worker with a disk that blocks has to do.
@@ -35,8 +35,19 @@ const PATHS: [(&str, &str); 3] = [("bench", "--seal"), ("shelf", "--store"), ("n
 
 #[test]
 fn a_path_that_blocks_for_ever_is_felt_by_nobody_else() {
+    with_own_mounts("a_path_that_blocks_for_ever_is_felt_by_nobody_else", hang_and_recover);
+}
+
+#[test]
+#[ignore = "minutes: part of make test-long"]
+fn a_worker_is_started_again_while_a_path_blocks() {
+    with_own_mounts("a_worker_is_started_again_while_a_path_blocks", hang_and_start_again);
+}
+
+/// Runs a test where it can mount what it likes.
+fn with_own_mounts(name: &str, test: fn()) {
     if std::env::var_os(INSIDE).is_some() {
-        return hang_and_recover();
+        return test();
     }
     // Mounts of its own end with it, whatever happens.
     let mut unshare = Command::new("unshare");
@@ -47,8 +58,8 @@ fn a_path_that_blocks_for_ever_is_felt_by_nobody_else() {
         println!("nothing can be mounted here: not tested with real processes");
         return;
     }
-    let name = "a_path_that_blocks_for_ever_is_felt_by_nobody_else";
-    let inside = unshare.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture"]);
+    let inside =
+        unshare.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture", "--include-ignored"]);
     let status = inside.env(INSIDE, "1").status().unwrap();
     assert!(status.success(), "{status}");
 }
@@ -126,6 +137,8 @@ fn hang_and_recover() {
     let slack = Duration::from_millis(20);
     assert!(during.0 <= before.0 * 2 + slack && during.1 <= before.1 * 2 + slack, "{before:?}, then {during:?}");
     assert!(listed <= Duration::from_secs(1), "{listed:?}");
+    wait::until("a child that tries the path", LIMIT, || Ok((!disk_children(&cluster).is_empty()).then_some(())))
+        .unwrap();
 
     drop(mount);
     let well = || Ok(trouble(&cluster, &stores[2]).is_none().then_some(()));
@@ -134,12 +147,44 @@ fn hang_and_recover() {
     audit::clean(&cluster).unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
 }
 
+/// What is called again and again on a mount that does not answer is in children; the worker starts without it.
+fn hang_and_start_again() {
+    let sealing = vec![(WORKER.to_owned(), ["--no-local-storage", "--commit=false"].map(String::from).to_vec())];
+    let mut cluster = Cluster::start(Setup { sealing, ..Setup::default() }).unwrap();
+    let stores = PATHS.map(|(name, purpose)| attach(&cluster, name, purpose));
+    let mount = DeadMount::over(&cluster.dir().join("nas"));
+    let noticed = || Ok(trouble(&cluster, &stores[2]).filter(|reason| reason.contains("not answered")));
+    wait::until("the path to be put aside", LIMIT, noticed).unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
+    for _ in 0..2 {
+        wait::until("a child that tries the path", LIMIT, || Ok((!disk_children(&cluster).is_empty()).then_some(())))
+            .unwrap();
+        cluster.kill9(WORKER).unwrap();
+        cluster.restart(WORKER).unwrap();
+        let more = cluster.pledge(1).unwrap();
+        cluster.wait_for_state(&more, &["Committing2"], LIMIT).unwrap();
+    }
+    assert!(trouble(&cluster, &stores[2]).is_some(), "it is there, and put aside");
+    assert!(disk_children(&cluster).len() <= 1, "one child for the path, however often it is tried");
+    drop(mount);
+    let well = || Ok(trouble(&cluster, &stores[2]).is_none().then_some(()));
+    wait::until("the path to be well again", LIMIT, well).unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
+    audit::clean(&cluster).unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
+}
+
+/// Children of the worker that do file operations, by their records.
+fn disk_children(cluster: &Cluster) -> Vec<String> {
+    let names = fs::read_dir(cluster.data_dir(WORKER).join("children")).unwrap();
+    let names = names.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.starts_with("disk-")).collect()
+}
+
 /// Attaches a path; its id.
 fn attach(cluster: &Cluster, name: &str, purpose: &str) -> String {
     let path = cluster.dir().join(name);
     fs::create_dir(&path).unwrap();
     let path = path.display().to_string();
-    let attached = cluster.ctl_json(&["storage", "attach", "--worker", WORKER, "--init", purpose, &path]).unwrap();
+    let attached = cluster.ctl_json(&["storage", "attach", "--worker", WORKER, "--init", purpose, &path]);
+    let attached = attached.unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
     attached["store"].as_str().unwrap().to_owned()
 }
 

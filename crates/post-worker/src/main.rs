@@ -27,6 +27,12 @@ enum Command {
         /// Process id of the worker
         parent: u32,
     },
+    /// File operations on one path: started by `run`, speaks over a socket
+    #[command(hide = true)]
+    Disk {
+        /// Process id of the worker
+        parent: u32,
+    },
 }
 
 fn main() -> ExitCode {
@@ -44,5 +50,6 @@ fn serve(command: Command) -> anyhow::Result<()> {
             run::run(*run)
         }
         Command::Executor { parent } => executor::serve(parent),
+        Command::Disk { parent } => sp_worker::disks::serve(parent),
     }
 }

@@ -131,6 +131,12 @@ impl StoreError {
     pub fn is_read_only(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::ReadOnlyFilesystem)
     }
+
+    /// The path did not answer, or not to the end: nobody knows whether what was asked of it was done. It may be asked again
+    /// once the path answers.
+    pub fn is_unanswered(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::TimedOut)
+    }
 }
 
 /// Adds what was being done, and where, to an I/O error.

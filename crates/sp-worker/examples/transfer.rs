@@ -2,7 +2,8 @@
 //! worker that fetches from it. Both are the product's own code; scheduler and index are not there and not missed.
 //!
 //! `transfer make DIR BYTES` publishes a file of random bytes, `transfer serve DIR` serves it until its input ends,
-//! `transfer fetch DIR URL STORE ROOT` brings it and makes it durable. Each prints one line of JSON.
+//! `transfer fetch DIR URL STORE ROOT` brings it and makes it durable. Each prints one line of JSON. With DISK_CHILDREN set
+//! to `always` each path has a child of its own for its file operations: `transfer disk PARENT`.
 #![allow(clippy::disallowed_methods, reason = "a measurement on a real machine")]
 
 use std::io::Read;
@@ -15,6 +16,7 @@ use sp_net::Env;
 use sp_proto::v1;
 use sp_sectors::{CHUNK_BYTES, Disk, RealDisk, Store, StoreMeta};
 use sp_types::{FileKind, HostCapacity, HostId, ResourceTable, SectorId, StoreId, TaskKind};
+use sp_worker::disks::{DiskChildren, DiskChildrenFor, Disks};
 use sp_worker::executor::{Answer, ExecError, Executor, Job};
 use sp_worker::{Options, Transfers, Worker};
 
@@ -31,6 +33,7 @@ async fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["make", dir, bytes] => make(dir.as_ref(), bytes.parse()?),
         ["serve", dir] => serve(dir.as_ref()).await,
+        ["disk", parent] => sp_worker::disks::serve(parent.parse()?),
         ["fetch", dir, url, store, root] => fetch(dir.as_ref(), url, store, root).await,
         _ => bail!("usage: transfer make DIR BYTES | serve DIR | fetch DIR URL STORE ROOT"),
     }
@@ -132,7 +135,18 @@ async fn worker(dir: &Path, announce: bool) -> Result<Worker> {
         capacity: Arc::new(HostCapacity::default),
         limits: Default::default(),
     };
-    Ok(Worker::new(Env::real(), Arc::new(RealDisk), Arc::new(Nothing), options).await?)
+    let children = DiskChildren {
+        program: "/proc/self/exe".into(),
+        arguments: vec!["disk".into()],
+        data_dir: options.data_dir.clone(),
+        left_behind: vec![],
+    };
+    let which = match std::env::var("DISK_CHILDREN").as_deref() {
+        Ok("always") => DiskChildrenFor::Always,
+        _ => DiskChildrenFor::Never,
+    };
+    let disks = Arc::new(Disks::new(which, children)?);
+    Ok(Worker::new(Env::real(), disks, Arc::new(Nothing), options).await?)
 }
 
 /// Most memory that this process has had.

@@ -71,6 +71,7 @@ impl From<StoreError> for Failure {
             StoreError::Io { source, .. } => match source.kind() {
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => ErrorCode::NoSpace,
                 ErrorKind::NotFound => ErrorCode::FileMissing,
+                ErrorKind::TimedOut => ErrorCode::Unavailable,
                 _ => ErrorCode::Internal,
             },
             StoreError::Missing { .. }

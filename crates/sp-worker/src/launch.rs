@@ -13,11 +13,11 @@ use sp_net::lock::DataDir;
 use sp_net::{Env, host, limits, shutdown};
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::{self, ExecRequest, ExecWarm};
-use sp_sectors::RealDisk;
 use sp_types::{HostId, RegisteredSealProof, ResourceTable, SealFeature, SectorSize, TaskKind};
 use tokio_util::sync::CancellationToken;
 
 use crate::children::{ChildConfig, ChildExecutor, end_leftovers};
+use crate::disks::{DiskChildren, Disks};
 use crate::executor::{Executor, Job, Role};
 use crate::settings::Shared;
 use crate::{Options, Transfers, Worker, hardware, upstream_env};
@@ -97,7 +97,16 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
     let data_dir = std::path::absolute(shared.data_dir.clone().map_or_else(|| default_data_dir(service), Ok)?)?;
     let lock = DataDir::open(&data_dir)?;
     let leftovers = data_dir.clone();
-    tokio::task::spawn_blocking(move || end_leftovers(&leftovers)).await??;
+    let left_behind = tokio::task::spawn_blocking(move || end_leftovers(&leftovers)).await??;
+    let disks = Disks::new(
+        shared.disk_children,
+        DiskChildren {
+            program: "/proc/self/exe".into(),
+            arguments: vec!["disk".into()],
+            data_dir: data_dir.clone(),
+            left_behind,
+        },
+    )?;
     let settings = shared.clone();
     let hardware = tokio::task::spawn_blocking(move || hardware::open(&settings, gpus_usable)).await??;
     let executor: Arc<dyn Executor> = Arc::new(ChildExecutor::new(ChildConfig {
@@ -142,7 +151,7 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
         limits: hardware.limits,
     };
     let stop = shutdown::signal()?;
-    let worker = Worker::new(Env::real(), Arc::new(RealDisk), executor, options).await?;
+    let worker = Worker::new(Env::real(), Arc::new(disks), executor, options).await?;
     worker.run(stop).await?;
     drop(lock);
     Ok(())

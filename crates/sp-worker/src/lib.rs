@@ -4,6 +4,7 @@
 //! |---|---|
 //! | be a worker | [`Worker::new`] with [`Options`], then [`Worker::run`] |
 //! | have the arithmetic done in child processes | [`children::ChildExecutor`]; in the child, [`children::serve`] |
+//! | have file operations done by children, a path each | [`disks::Disks`]; in the child, [`disks::serve`] |
 //! | replace the arithmetic | [`executor::Executor`] |
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ mod attempt;
 mod challenge;
 pub mod children;
 mod data_plane;
+pub mod disks;
 mod examine;
 pub mod executor;
 mod failure;

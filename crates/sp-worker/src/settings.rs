@@ -45,6 +45,10 @@ macro_rules! worker_settings {
             /// were cloned with their machine id [default: machine id and boot id]
             #[arg(long, env = concat!($prefix, "HOST_ID"), value_name = "ID")]
             host_id: Option<String>,
+            /// Which paths have their file operations done by a child process of their own, so that one that hangs holds up
+            /// nothing else: auto (those on file systems of a network or served by a process), always, never [default: auto]
+            #[arg(long, env = concat!($prefix, "DISK_CHILDREN"), value_name = "PATHS")]
+            disk_children: Option<$crate::disks::DiskChildrenFor>,
             /// Do not make a store in the data directory on the first run
             #[arg(long, env = concat!($prefix, "NO_LOCAL_STORAGE"), num_args = 0..=1, require_equals = true, default_missing_value = "true")]
             no_local_storage: Option<bool>,
@@ -98,6 +102,7 @@ macro_rules! worker_settings {
                     network: self.network.or(other.network),
                     name: self.name.or(other.name),
                     host_id: self.host_id.or(other.host_id),
+                    disk_children: self.disk_children.or(other.disk_children),
                     no_local_storage: self.no_local_storage.or(other.no_local_storage),
                     no_swap: self.no_swap.or(other.no_swap),
                     cpus: self.cpus.or(other.cpus),
@@ -126,6 +131,7 @@ macro_rules! worker_settings {
                     network: self.network.clone().unwrap_or_else(|| "dev".to_owned()),
                     name: self.name.clone(),
                     host_id: self.host_id.clone(),
+                    disk_children: self.disk_children.unwrap_or_default(),
                     no_local_storage: self.no_local_storage.unwrap_or(false),
                     no_swap: self.no_swap.unwrap_or(false),
                     cpus: self.cpus,
@@ -172,6 +178,8 @@ pub struct Shared {
     pub name: Option<String>,
     /// What tells this host from others.
     pub host_id: Option<String>,
+    /// Which paths have their file operations done by a child of their own.
+    pub disk_children: crate::disks::DiskChildrenFor,
     /// No store on the first run.
     pub no_local_storage: bool,
     /// Report no swap.

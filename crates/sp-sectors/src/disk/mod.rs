@@ -10,7 +10,7 @@ use std::io;
 use std::path::Path;
 
 pub use mem::{Loss, MemDisk};
-pub use real::RealDisk;
+pub use real::{RealDisk, RealFile};
 pub use util::{exists, make_dirs, read_all, remove_any, write_whole};
 
 /// What is at a path.
@@ -114,4 +114,19 @@ pub trait Disk: Send + Sync + 'static {
     fn lock(&self, path: &Path, sharing: Sharing) -> io::Result<DiskLock>;
     /// Space in the file system of a path.
     fn space(&self, path: &Path) -> io::Result<Space>;
+
+    /// Whoever looks whether a storage path is well begins with this. A disk that does the calls on it in a process of its
+    /// own starts one where the last has been given up, and waits until it answers.
+    fn look_at(&self, _root: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    /// Nothing that was asked of a storage path comes back. True: whoever waits hears of it, and the path may be looked at
+    /// again at once; false: what was asked hangs on until the path answers.
+    fn give_up(&self, _root: &Path) -> bool {
+        false
+    }
+
+    /// A storage path is used no more.
+    fn let_go(&self, _root: &Path) {}
 }

@@ -211,13 +211,12 @@ async fn publish_and_declare(
         let not_attached = || Failure::new(ErrorCode::NotFound, format!("store {store} is not attached any more"));
         // Also when it is put aside: hours of work are not given up before it was tried.
         let opened = node.stores.opened(&store).ok_or_else(not_attached)?;
-        let (id, sector, origin) = (assignment.attempt, assignment.sector, assignment.origin);
+        let (sector, origin) = (assignment.sector, assignment.origin);
         let brought = attempt.brought().clone();
         let output =
             |kind: FileKind| Made { origin, manifest: brought.get(&kind).cloned(), ..Made::made(sector, kind) };
         let outputs: Vec<_> = kinds.into_iter().map(output).collect();
-        let publishing = opened.clone();
-        replicas.extend(node.env.blocking(move || publishing.publish_outputs(id, &outputs)).await?);
+        replicas.extend(publish_in(node, attempt, &opened, outputs).await?);
         published.push(opened);
     }
     for replica in &mut replicas {
@@ -231,6 +230,28 @@ async fn publish_and_declare(
         crash_point(CrashPoint::WorkerDeclared);
     }
     Ok(replicas)
+}
+
+/// Publishes in one store; where that does not answer to the end, again once it does: hours of work wait for it.
+async fn publish_in(
+    node: &Node,
+    attempt: &Attempt,
+    store: &Store,
+    outputs: Vec<Made>,
+) -> Result<Vec<ReplicaInfo>, Failure> {
+    let (id, outputs) = (attempt.id(), Arc::new(outputs));
+    loop {
+        let (publishing, outputs) = (store.clone(), outputs.clone());
+        match node.env.blocking(move || publishing.publish_outputs(id, &outputs)).await {
+            Err(error) if error.is_unanswered() => {
+                tracing::warn!(attempt = %id, %error, "cannot publish yet");
+                attempt.set_phase(AttemptPhase::Publishing, format!("waits for store {} to answer", store.id()));
+                attempt.unless_stopped(give_up::until_back(node, store)).await?;
+                attempt.set_phase(AttemptPhase::Publishing, "publishes what it made");
+            }
+            other => return Ok(other?),
+        }
+    }
 }
 
 /// Makes the result durable. A disk that refuses is given time: an unsaved result would not survive a crash.

@@ -6,6 +6,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
+use sp_sectors::Store;
 use sp_types::{ErrorCode, TaskKind};
 
 use super::Attempt;
@@ -62,6 +63,16 @@ async fn unless_away_for<T>(
         return Ok(done);
     }
     Err(Failure::new(ErrorCode::Unavailable, reason))
+}
+
+/// Returns when the path of a store is not put aside, a moment from now at the earliest.
+pub(super) async fn until_back(node: &Node, store: &Store) -> Result<(), Failure> {
+    loop {
+        node.env.clock.sleep(LOOK_EVERY).await;
+        if node.stores.away(&[store.id().to_string()]).is_none() {
+            return Ok(());
+        }
+    }
 }
 
 /// Returns when one of the paths that it works on has been put aside for so long, with the reason.

@@ -6,7 +6,7 @@ mod child;
 mod gpus;
 mod memory;
 mod pool;
-mod record;
+pub(crate) mod record;
 mod serve;
 mod spawner;
 
@@ -21,7 +21,7 @@ use sp_types::{GpuId, GpuShare};
 
 use crate::executor::{Answer, ExecError, Executor, Job, Role};
 use pool::Pool;
-pub use record::{LeftoverError, end_leftovers};
+pub use record::{LeftBehind, LeftoverError, end_leftovers};
 pub use serve::serve;
 use spawner::Spawner;
 

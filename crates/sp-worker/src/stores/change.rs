@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use sp_env::{CrashPoint, crash_point};
 use sp_proto::v1;
-use sp_sectors::{Store, StoreMeta};
+use sp_sectors::{Store, StoreError, StoreMeta};
 use sp_types::{AttemptId, ErrorCode, StoreId};
 
 use super::{Attached, Stores, tell};
@@ -63,8 +63,14 @@ async fn forget(node: &Node, taken: &Attached) -> Result<u64, Failure> {
         // Nobody has ever heard of it.
         None => 0,
     };
-    let stores = node.stores.clone();
-    node.env.blocking(move || stores.save()).await?;
+    let (stores, root) = (node.stores.clone(), taken.root.clone());
+    node.env
+        .blocking(move || {
+            stores.save()?;
+            stores.disk.let_go(&root);
+            Ok::<_, StoreError>(())
+        })
+        .await?;
     Ok(replicas)
 }
 
@@ -183,6 +189,8 @@ impl Stores {
         new_id: &StoreId,
         keep: &std::collections::BTreeSet<AttemptId>,
     ) -> Result<StoreId, Failure> {
+        let failed = |source| StoreError::Io { doing: "look at", path: root.to_owned(), source };
+        self.disk.look_at(root).map_err(failed)?;
         if request.init {
             let meta = StoreMeta {
                 weight: request.weight,

@@ -62,6 +62,8 @@ struct Attached {
     trouble: Option<String>,
     /// A look at it has not come back.
     looking: bool,
+    /// So many looks have begun; the last of them is the one that counts.
+    looks: u64,
     /// What lies there has to be declared anew.
     stale: bool,
     /// When it was declared last.
@@ -269,8 +271,8 @@ impl Stores {
 impl Attached {
     fn new(listed: String, root: PathBuf) -> Self {
         let (store, known, stat, trouble) = (None, None, None, None);
-        let (looking, stale, declared, read_only) = (false, true, None, false);
-        Self { listed, root, store, known, stat, trouble, looking, stale, declared, read_only }
+        let (looking, looks, stale, declared, read_only) = (false, 0, true, None, false);
+        Self { listed, root, store, known, stat, trouble, looking, looks, stale, declared, read_only }
     }
 
     fn id(&self) -> Option<String> {

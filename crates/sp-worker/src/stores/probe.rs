@@ -1,7 +1,8 @@
 //! Looks at paths: opens those that could not be opened, finds out which are well, gives up on those that do not answer.
 //!
-//! A call on a hung file system never comes back. It is left behind in its thread, one for each path; as long as it is
-//! away nothing else is asked of that path.
+//! A call on a hung file system never comes back. Where a child of its own does the path's file operations, that is given
+//! up and the next look tries another; else the call is left behind in its thread, one for each path, and nothing else is
+//! asked of that path as long as it is away.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,7 +16,7 @@ use sp_proto::v1;
 use sp_sectors::{Store, StoreError, StoreStat};
 use sp_types::AttemptId;
 
-use super::Stores;
+use super::{Attached, Stores};
 
 /// A path that does not answer within this is put aside.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -42,11 +43,12 @@ pub(crate) struct Checked {
 pub(crate) struct Turn {
     stores: Arc<Stores>,
     root: PathBuf,
+    number: u64,
 }
 
 impl Drop for Turn {
     fn drop(&mut self) {
-        self.stores.change(&self.root, |attached| attached.looking = false);
+        self.stores.end_turn(&self.root, self.number);
     }
 }
 
@@ -66,19 +68,32 @@ pub(crate) async fn check(env: &Env, stores: &Arc<Stores>, root: &Path, keep: &B
 async fn look(env: &Env, stores: &Arc<Stores>, root: &Path, keep: &BTreeSet<AttemptId>, within: Duration) {
     // Somebody else is at it, and hangs or will say what he finds.
     let Some(turn) = stores.turn(root) else { return };
-    let keep = keep.clone();
+    let (keep, number) = (keep.clone(), turn.number);
     let looking = move || turn.stores.look(&turn.root, &keep);
     if env.timeout(within, env.blocking(looking)).await.is_err() {
         let reason = format!("it has not answered within {} s; is its disk or its server there?", within.as_secs());
         stores.put_aside(root, reason);
+        if stores.disk.give_up(root) {
+            stores.end_turn(root, number);
+        }
     }
 }
 
 impl Stores {
     /// None while another look at the path is under way.
     pub(crate) fn turn(self: &Arc<Self>, root: &Path) -> Option<Turn> {
-        let free = self.change(root, |attached| !std::mem::replace(&mut attached.looking, true))?;
-        free.then(|| Turn { stores: self.clone(), root: root.to_owned() })
+        let begin = |attached: &mut Attached| {
+            let free = !std::mem::replace(&mut attached.looking, true);
+            attached.looks += u64::from(free);
+            free.then_some(attached.looks)
+        };
+        let number = self.change(root, begin)??;
+        Some(Turn { stores: self.clone(), root: root.to_owned(), number })
+    }
+
+    /// Another look may begin, unless it has.
+    fn end_turn(&self, root: &Path, number: u64) {
+        self.change(root, |attached| attached.looking &= attached.looks != number);
     }
 
     /// Nothing is asked of the path until a look finds it well.
@@ -105,12 +120,19 @@ impl Stores {
     /// Blocks, for ever on a path that hangs.
     fn look(&self, root: &Path, keep: &BTreeSet<AttemptId>) {
         let Some(attached) = self.seen(root) else { return };
-        let found = match &attached.store {
+        let answers = self.disk.look_at(root).map_err(|source| StoreError::Io {
+            doing: "look at",
+            path: root.to_owned(),
+            source,
+        });
+        let found = answers.and_then(|()| match &attached.store {
             None => self.open(root, keep),
             Some(store) => Ok(store.clone()),
-        };
+        });
         match found.and_then(|store| probe(&store).map(|found| (store, found))) {
             Ok((store, found)) => self.is_well(root, store, found),
+            // Given up meanwhile: it is put aside already, and since when and why says more.
+            Err(error) if error.is_unanswered() && self.seen(root).is_some_and(|now| now.trouble.is_some()) => {}
             Err(error) => self.put_aside(root, error.to_string()),
         }
     }
