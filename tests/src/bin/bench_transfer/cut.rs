@@ -10,7 +10,7 @@ use anyhow::Result;
 use sp_tests::figures::{Line, Promise, Table};
 
 use crate::options::Options;
-use crate::peers::{Ours, Source};
+use crate::peers::{Ours, Paths, Source};
 
 /// Streams of a fetch, as workers have them.
 const STREAMS: f64 = 4.0;
@@ -28,7 +28,7 @@ pub(crate) fn measure(options: &Options, table: &mut Table) -> Result<()> {
     table.heading("a cut of every connection, on disk");
     let dir = tempfile::Builder::new().prefix("sp-bench-transfer-").tempdir_in(&options.dir)?;
     let source = Source::make(dir.path(), options.mib)?;
-    let ours = Ours::start(&source)?;
+    let ours = Ours::start(&source, Paths::Own)?;
     let (way, url) = start(&ours.url)?;
     let target = dir.path().join("to");
     let passed = |cut_at: u64| -> Result<u64> {

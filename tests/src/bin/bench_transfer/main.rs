@@ -17,7 +17,7 @@ use anyhow::{Context, Result};
 use sp_tests::figures::{self, Line, Promise, Table};
 
 use crate::options::Options;
-use crate::peers::{Ours, Peer, Source};
+use crate::peers::{Ours, Paths, Peer, Source};
 use crate::spent::Spent;
 
 fn main() -> Result<ExitCode> {
@@ -47,7 +47,8 @@ fn compare(options: &Options, place: &Path, what: &str, table: &mut Table) -> Re
     table.heading(&format!("{what} ({})", place.display()));
     let dir = tempfile::Builder::new().prefix("sp-bench-transfer-").tempdir_in(place)?;
     let source = Source::make(dir.path(), options.mib)?;
-    let mut sides = vec![Side::new(Ours::start(&source)?)];
+    let mut sides =
+        vec![Side::new(Ours::start(&source, Paths::Own)?), Side::new(Ours::start(&source, Paths::Children)?)];
     for peer in [peers::nginx(&source)?, peers::rsync(&source)?] {
         match peer {
             Ok(peer) => sides.push(Side { peer, seconds: vec![], cpu_per_gib: vec![] }),
@@ -63,17 +64,24 @@ fn compare(options: &Options, place: &Path, what: &str, table: &mut Table) -> Re
         }
     }
     let gib = options.mib as f64 / 1024.0;
-    for side in &sides {
+    for (at, side) in sides.iter().enumerate() {
         let name = side.peer.name();
         let rate = side.seconds.iter().map(|seconds| gib / seconds).collect();
         table.show(Line::new(format!("{what}: {name}"), "GiB/s", rate));
-        table.show(Line::new(format!("{what}: {name}, CPU of both ends"), "s/GiB", side.cpu_per_gib.clone()));
+        // What children spend is not seen, and half of it would be misleading.
+        if at == 0 || !side.peer.is_ours() {
+            table.show(Line::new(format!("{what}: {name}, CPU of both ends"), "s/GiB", side.cpu_per_gib.clone()));
+        }
     }
     let (ours, others) = sides.split_first().context("nothing was measured")?;
     for other in others {
         // Run by run, so that what disturbs the machine disturbs both.
         let faster = other.seconds.iter().zip(&ours.seconds).map(|(other, ours)| other / ours).collect();
         let line = Line::new(format!("{what}: speed of ours to {}", other.peer.name()), "x", faster);
+        if other.peer.is_ours() {
+            table.show(line);
+            continue;
+        }
         table.show(line.promised(Promise::AtLeast(1.0)));
         let cheaper = other.cpu_per_gib.iter().zip(&ours.cpu_per_gib).map(|(other, ours)| other / ours).collect();
         let line = Line::new(format!("{what}: CPU of {} to ours", other.peer.name()), "x", cheaper);

@@ -29,6 +29,10 @@ pub(crate) trait Peer {
     fn servers(&self) -> Vec<u32>;
     /// Brings the file into an empty directory; says where it is.
     fn fetch(&self, source: &Source, target: &Path) -> Result<PathBuf>;
+    /// It is measured to know what it costs, and nothing is promised against it; what its children spend is not seen.
+    fn is_ours(&self) -> bool {
+        false
+    }
     /// Peak memory of either end so far, where it is known.
     fn peaks_mib(&self) -> Vec<(&'static str, Vec<f64>)> {
         vec![]
@@ -64,6 +68,13 @@ fn ours() -> Result<Command> {
     Ok(command)
 }
 
+/// The same, with who does its file operations.
+fn ours_with(paths: Paths) -> Result<Command> {
+    let mut command = ours()?;
+    command.env("DISK_CHILDREN", if paths == Paths::Children { "always" } else { "never" });
+    Ok(command)
+}
+
 /// Runs a program that prints one line of JSON.
 fn run_json(command: &mut Command) -> Result<Value> {
     let output = command.stderr(Stdio::inherit()).output()?;
@@ -71,8 +82,18 @@ fn run_json(command: &mut Command) -> Result<Value> {
     Ok(serde_json::from_slice(&output.stdout)?)
 }
 
+/// Who does the file operations of a worker's paths.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Paths {
+    /// The worker itself, as on the disks of a machine.
+    Own,
+    /// A child for each path, as on file systems of a network.
+    Children,
+}
+
 /// Two workers.
 pub(crate) struct Ours {
+    paths: Paths,
     server: Server,
     /// Its end is the server's end.
     _input: ChildStdin,
@@ -82,8 +103,8 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    pub(crate) fn start(source: &Source) -> Result<Self> {
-        let mut command = ours()?;
+    pub(crate) fn start(source: &Source, paths: Paths) -> Result<Self> {
+        let mut command = ours_with(paths)?;
         command.arg("serve").arg(&source.dir).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut server = Server(command.spawn()?);
         let input = server.0.stdin.take().context("no input")?;
@@ -91,12 +112,12 @@ impl Ours {
         BufReader::new(server.0.stdout.take().context("no output")?).read_line(&mut line)?;
         let announced: Value = serde_json::from_str(&line).with_context(|| format!("no announcement: {line}"))?;
         let listen = announced["listen"].as_str().context("it announced no address")?;
-        Ok(Self { server, _input: input, url: format!("http://{listen}"), client_peaks: RefCell::default() })
+        Ok(Self { paths, server, _input: input, url: format!("http://{listen}"), client_peaks: RefCell::default() })
     }
 
     /// The same from another address.
     pub(crate) fn fetch_from(&self, url: &str, source: &Source, target: &Path) -> Result<PathBuf> {
-        let told = run_json(ours()?.arg("fetch").arg(target).args([url, &source.store, &source.root]))?;
+        let told = run_json(ours_with(self.paths)?.arg("fetch").arg(target).args([url, &source.store, &source.root]))?;
         self.client_peaks.borrow_mut().push(told["peak_kib"].as_f64().context("no peak")? / 1024.0);
         Ok(told["path"].as_str().context("no path")?.into())
     }
@@ -104,7 +125,14 @@ impl Ours {
 
 impl Peer for Ours {
     fn name(&self) -> String {
-        "two workers".to_owned()
+        match self.paths {
+            Paths::Own => "two workers".to_owned(),
+            Paths::Children => "two workers, a child for each path".to_owned(),
+        }
+    }
+
+    fn is_ours(&self) -> bool {
+        true
     }
 
     fn servers(&self) -> Vec<u32> {
