@@ -57,6 +57,16 @@ fn an_unlinked_file_stays_readable_and_its_space_comes_back() {
     assert!(disk.create_new(path).unwrap().write_at(&[1; 2 << 20], 0).is_err(), "the disk is full");
 }
 
+#[test]
+fn what_cannot_be_written_leaves_nothing_beside_it() {
+    let disk = MemDisk::new(1 << 20);
+    let path = Path::new("/a");
+    write_whole(&disk, path, b"old").unwrap();
+    assert!(write_whole(&disk, path, &[1; 2 << 20]).is_err(), "the disk is full");
+    let names: Vec<_> = disk.list(Path::new("/")).unwrap().into_iter().map(|entry| entry.name).collect();
+    assert_eq!((names, read_all(&disk, path, 10).unwrap()), (vec!["a".to_owned()], b"old".to_vec()));
+}
+
 /// The same steps on either disk.
 fn exercise(disk: &dyn Disk, root: &Path) {
     let at = |name: &str| root.join(name);

@@ -64,11 +64,18 @@ pub fn write_whole(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> io::Result<()>
     aside.push(".tmp");
     let aside = PathBuf::from(aside);
     remove_any(disk, &aside)?;
-    let file = disk.create_new(&aside)?;
-    file.write_at(bytes, 0)?;
-    file.sync()?;
-    drop(file);
-    disk.replace(&aside, path)?;
+    let written = || {
+        let file = disk.create_new(&aside)?;
+        file.write_at(bytes, 0)?;
+        file.sync()?;
+        drop(file);
+        disk.replace(&aside, path)
+    };
+    if let Err(error) = written() {
+        // Nobody would look for it. A disk that does not take this either keeps it until the next start.
+        let _ = disk.remove_file(&aside);
+        return Err(error);
+    }
     match path.parent() {
         Some(parent) => disk.sync_dir(parent),
         None => Ok(()),
