@@ -200,8 +200,9 @@ impl Core {
     /// Takes up where the rows leave off. Every lease counts from now. The effects ask the chain again for the sectors
     /// that wait for it; reservations and fences are repeated when the index connects.
     pub fn restore(config: Config, rows: Rows, now: UnixMs) -> (Self, Vec<Effect>) {
-        let Rows { sectors, mut tasks, fences, counters, workers, pins } = rows;
+        let Rows { mut sectors, mut tasks, fences, counters, workers, pins } = rows;
         tasks.iter_mut().for_each(|task| task.fit_clock(now, config.retry_wait_max_ms));
+        sectors.iter_mut().for_each(|sector| sector.fit_clock(now, &config));
         let live = tasks.iter().flat_map(|t| t.attempts.iter().map(|a| (a.id, Live::new(now)))).collect();
         let mut core = Self {
             config,

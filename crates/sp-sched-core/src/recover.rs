@@ -4,9 +4,10 @@
 use sp_types::{ErrorCode, FileKind, SectorState as S, TaskId, TaskKind};
 
 use crate::attempts::LOST_INPUTS;
+use crate::config::Config;
 use crate::core::Core;
 use crate::event::Failure;
-use crate::model::Sector;
+use crate::model::{Sector, UnixMs};
 use crate::sector::is_aside;
 use crate::timers::Bell;
 
@@ -282,6 +283,17 @@ impl Sector {
     /// Waits for its operator: nothing happens by itself any more.
     pub fn is_stopped(&self) -> bool {
         self.state.is_stopped() || (self.state.is_failure() && self.trouble.retry_at.is_none())
+    }
+
+    /// For a row that was just read: the machine's clock may have been set back since it was written, and a wait of seconds
+    /// must not become one of hours by that.
+    pub(crate) fn fit_clock(&mut self, now: UnixMs, config: &Config) {
+        let longest_ms = match self.state {
+            S::Removing | S::RemoveFailed => config.input_wait_ms,
+            S::ReleaseSectorKey => KEY_IN_USE_WAIT_MS,
+            _ => config.retry_wait_max_ms,
+        };
+        self.trouble.retry_at = self.trouble.retry_at.map(|at| at.min(now.plus(longest_ms)));
     }
 
     /// A phase succeeded: its failures are history. C1 and RU do not clear those of the proof that is made from them.

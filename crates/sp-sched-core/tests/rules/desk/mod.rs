@@ -208,6 +208,11 @@ impl Desk {
         self.core = Core::restore(self.config.clone(), rows, UnixMs(self.now)).0;
     }
 
+    /// Writes into the row of a sector, for what the next start finds there.
+    pub fn change_sector(&mut self, number: u64, change: impl FnOnce(&mut Sector)) {
+        change(self.rows.sectors.get_mut(&number).expect("a sector"));
+    }
+
     fn save(&mut self, change: RowChange) {
         match change {
             RowChange::PutSector(sector) => drop(self.rows.sectors.insert(sector.number, *sector)),
