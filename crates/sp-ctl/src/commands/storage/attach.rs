@@ -1,12 +1,18 @@
 //! `storage attach PATH`: makes a directory of a worker's machine a storage path.
 
+use std::time::Duration;
+
 use serde::Serialize;
 use sp_proto::v1::{AttachStorageRequest, AttachStore};
-use sp_types::ByteSize;
+use sp_types::{ByteSize, ErrorCode};
 
 use super::PATH_LIMIT;
 use crate::context::{Context, within};
 use crate::error::{CommandError, Exit};
+
+/// How often it is tried when the worker is not to be reached, and what lies between.
+const TRIES: usize = 4;
+const PAUSE: Duration = Duration::from_secs(1);
 
 /// Attach a directory of a worker's machine as a storage path.
 #[derive(Debug, clap::Args)]
@@ -64,10 +70,35 @@ impl Attach {
             allow_to: self.allow_to,
         };
         let ask = AttachStorageRequest { worker: self.worker.clone(), attach: Some(attach) };
-        let reply = context.scheduler().await?.attach_storage(within(PATH_LIMIT, ask)).await?.into_inner();
-        let attached = Attached { store: reply.store, worker: self.worker, path: self.path };
+        let store = attach_patiently(context, ask).await?;
+        let attached = Attached { store, worker: self.worker, path: self.path };
         context.show(&attached, |_| {
             format!("Attached {} of worker {} as {}\n", attached.path, attached.worker, attached.store)
         })
+    }
+}
+
+/// A worker registers anew when a path of it has changed, and for that moment nobody reaches it.
+async fn attach_patiently(context: &Context, mut ask: AttachStorageRequest) -> Result<String, CommandError> {
+    let mut scheduler = context.scheduler().await?;
+    let mut tries = 0;
+    loop {
+        let error = match scheduler.attach_storage(within(PATH_LIMIT, ask.clone())).await {
+            Ok(reply) => return Ok(reply.into_inner().store),
+            Err(status) => CommandError::from(status),
+        };
+        let again = match error.code {
+            Some(ErrorCode::Unavailable) => true,
+            // It may have been made by a try whose answer was lost: what is a store by now is attached as it is.
+            Some(ErrorCode::BadRequest) if tries > 0 => {
+                ask.attach.as_mut().is_some_and(|attach| std::mem::take(&mut attach.init))
+            }
+            _ => false,
+        };
+        tries += 1;
+        if !again || tries == TRIES {
+            return Err(error);
+        }
+        tokio::time::sleep(PAUSE).await;
     }
 }
