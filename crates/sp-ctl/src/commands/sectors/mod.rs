@@ -58,7 +58,7 @@ pub(crate) enum Sectors {
     Retry(retry::Retry),
     /// Take over sectors that were sealed elsewhere: their files lie on attached paths, or are downloaded (--from).
     Import(Box<import::Import>),
-    /// Print what of sectors their files do not tell, to import them elsewhere.
+    /// Print what of sectors their files do not tell, or write all that they need elsewhere (--out).
     Export(export::Export),
     /// Put a sector into a state by force.
     UpdateState(update_state::UpdateState),

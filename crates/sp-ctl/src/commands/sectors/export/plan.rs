@@ -59,10 +59,11 @@ enum Need {
 
 /// Finds out what is to be taken along; refused unless the sector is finished, and somebody has its files.
 pub(super) async fn plan(scheduler: &mut Scheduler, number: u64, unsealed: bool) -> Result<Plan, CommandError> {
+    // First, since it says best what is wrong with a sector that is being updated.
+    let record = record_of(scheduler, number).await?;
     let ask = SectorStatusRequest { number, log: false };
     let summary = scheduler.sector_status(request(ask)).await?.into_inner().summary.unwrap_or_default();
     is_finished(&summary)?;
-    let record = record_of(scheduler, number).await?;
     let sector = SectorId { miner: record.miner, number };
     let copies = copies(scheduler, number).await?;
     let mut wanted = Vec::new();
