@@ -4,9 +4,10 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::process::Output;
+use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use sp_tests::{Cluster, Setup, audit, judge, stores, wait};
 
@@ -45,14 +46,50 @@ fn a_sector_is_exported_and_another_cluster_takes_it_over() {
     assert_eq!(came, [false, true, false], "{rest}");
 
     wrong_places_are_refused(&cluster, &storage);
+    what_is_stopped_goes_on(&cluster);
     damage_leaves_nothing(&cluster, &storage, &source);
-    taken_over(&out, &written, &data, &record);
+    taken_over(&out, &data, &record);
+}
+
+/// Its update goes along, with what was before it, and is what the other cluster proves.
+#[test]
+fn an_updated_sector_is_exported_with_its_update() {
+    let mut cluster = finished(None);
+    let file = cluster.dir().join("data");
+    std::fs::write(&file, [7; 1900]).unwrap();
+    let out = cluster.dir().join("out");
+    exported(&cluster, &out, &[]);
+    if cluster.states().unwrap()[&0] == "Proving" {
+        cluster.ctl_json(&["sectors", "mark-for-update", "0"]).unwrap();
+    }
+    cluster.ctl_json(&["sectors", "snap", "0", file.to_str().unwrap()]).unwrap();
+    cluster.wait_for_state(&[0], &["ProveReplicaUpdate"], LIMIT).unwrap();
+    let refused = export(&cluster, &out, &[]);
+    assert!(said(&refused).contains("being updated"), "{refused:?}");
+    cluster.ctl_json(&["sectors", "update-state", "0", "FinalizeReplicaUpdate", "--really-do-it"]).unwrap();
+    cluster.wait_for_state(&[0], &["Proving"], LIMIT).unwrap();
+
+    // The replica of before is there already, and its record is replaced.
+    let rows = exported(&cluster, &out, &[]);
+    let came = files(&rows).iter().map(|file| (file["kind"].as_str().unwrap(), file["already_there"] == false));
+    let expected = [("sealed", false), ("cache", false), ("update", true), ("update-cache", true)];
+    assert_eq!(came.collect::<Vec<_>>(), expected, "{rows}");
+    let mut made = files_of(&cluster.data_dir("seal").join("storage"));
+    made.retain(|name, _| !name.starts_with("unsealed/"));
+    assert_eq!(files_of(&out), made);
+    assert_eq!(stores::verified(&out).unwrap().len(), 4);
+    let told = cluster.ctl_json(&["sectors", "export", "0"]).unwrap();
+    let (other, row) = imported(&out, 4, &told);
+    assert_eq!(row["updated"], true, "{row}");
+    proven(&other);
+    assert_eq!(audit::clean(&other).unwrap(), 4);
 }
 
 /// Every file under its name below the path, as it is.
 fn files_of(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
-    let mut open: Vec<PathBuf> = ["sealed", "unsealed", "cache"].map(|dir| path.join(dir)).to_vec();
+    let mut open: Vec<PathBuf> =
+        ["sealed", "unsealed", "cache", "update", "update-cache"].map(|dir| path.join(dir)).to_vec();
     while let Some(dir) = open.pop() {
         for entry in std::fs::read_dir(dir).into_iter().flatten().map(|entry| entry.unwrap().path()) {
             match entry.is_dir() {
@@ -68,21 +105,32 @@ fn files_of(path: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// A running cluster with a sector that is sealed and finished, and its data. It is forced past its proof, which nobody here
-/// asks for. Before that, nobody may take it elsewhere.
+/// A running cluster with a sector that is sealed and finished, and its data.
 fn sealed() -> (Cluster, Vec<u8>) {
+    let data: Vec<u8> = (0..2000u32).map(|at| (at % 251) as u8).collect();
+    (finished(Some(&data)), data)
+}
+
+/// With these data in it, if any. It is forced past its proof, which nobody here asks for. Before that, nobody may take it
+/// elsewhere.
+fn finished(data: Option<&[u8]>) -> Cluster {
     let flags = vec!["--commit=false".to_owned(), "--prove-replica-update2=false".to_owned()];
     let mut cluster = Cluster::start(Setup { sealing: vec![("seal".into(), flags)], ..Setup::default() }).unwrap();
-    let (file, data) = (cluster.dir().join("data"), (0..2000u32).map(|at| (at % 251) as u8).collect::<Vec<_>>());
-    std::fs::write(&file, &data).unwrap();
-    cluster.ctl_json(&["sectors", "add", file.to_str().unwrap()]).unwrap();
+    let file = cluster.dir().join("data");
+    match data {
+        Some(data) => {
+            std::fs::write(&file, data).unwrap();
+            cluster.ctl_json(&["sectors", "add", file.to_str().unwrap()]).unwrap();
+        }
+        None => assert_eq!(cluster.pledge(1).unwrap(), [0]),
+    }
     cluster.wait_for_state(&[0], &["Committing2"], LIMIT).unwrap();
     let early = cluster.dir().join("early");
     let refused = export(&cluster, &early, &[]);
     assert!(said(&refused).contains("Committing2") && !early.exists(), "{refused:?}");
     cluster.ctl_json(&["sectors", "update-state", "0", "FinalizeSector", "--really-do-it"]).unwrap();
     cluster.wait_for_state(&[0], &["Proving", "Available"], LIMIT).unwrap();
-    (cluster, data)
+    cluster
 }
 
 fn export(cluster: &Cluster, out: &Path, flags: &[&str]) -> Output {
@@ -146,21 +194,47 @@ fn damage_leaves_nothing(cluster: &Cluster, storage: &Path, source: &str) {
     assert_eq!(stores::verified(&out).unwrap().len(), 2);
 }
 
+/// The only worker does not answer. An export that is told to stop (Ctrl-C) leaves nothing of its work; what one that was
+/// killed has left goes with the next one.
+fn what_is_stopped_goes_on(cluster: &Cluster) {
+    let out = cluster.dir().join("stopped");
+    let work = out.join(".sp/work/0.1");
+    signal(cluster.pid("seal").unwrap(), Signal::STOP);
+    let begin = || {
+        let mut command = cluster.ctl_command(&["sectors", "export", "0", "--out", out.to_str().unwrap()]).unwrap();
+        let child = command.stderr(Stdio::piped()).spawn().unwrap();
+        wait::until("the export to begin", LIMIT, || Ok(work.exists().then_some(()))).unwrap();
+        child
+    };
+    let mut killed = begin();
+    let second = export(cluster, &out, &[]);
+    assert!(second.status.code() == Some(4) && said(&second).contains("another export"), "{second:?}");
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    assert!(work.exists());
+    let marker = work.join("sealed/of-the-one-that-was-killed");
+    std::fs::write(&marker, "").unwrap();
+    let stopped = begin();
+    wait::until("what was left to go", LIMIT, || Ok((!marker.exists()).then_some(()))).unwrap();
+    // It waits for the worker by now, or will hear of it when it does.
+    std::thread::sleep(Duration::from_millis(500));
+    signal(stopped.id(), Signal::INT);
+    let stopped = stopped.wait_with_output().unwrap();
+    assert!(stopped.status.code() == Some(130) && said(&stopped).contains("goes on"), "{stopped:?}");
+    assert!(!work.exists() && stores::verified(&out).unwrap().is_empty());
+    signal(cluster.pid("seal").unwrap(), Signal::CONT);
+    cluster.wait_for_connection("seal", true).unwrap();
+    exported(cluster, &out, &[]);
+    assert_eq!(stores::verified(&out).unwrap().len(), 2);
+}
+
+fn signal(pid: u32, signal: Signal) {
+    kill_process(Pid::from_raw(pid.try_into().unwrap()).unwrap(), signal).unwrap();
+}
+
 /// The directory is attached as it is, and what it holds is a sector like any other.
-fn taken_over(out: &Path, record: &Path, data: &[u8], told: &Value) {
-    let flags = ["--no-local-storage"].map(String::from).to_vec();
-    let setup = Setup { sealing: vec![("keeper".into(), flags)], window: vec!["prover".into()], ..Setup::default() };
-    let cluster = Cluster::start(setup).unwrap();
-    cluster.ctl_json(&["storage", "attach", out.to_str().unwrap(), "--worker", "keeper"]).unwrap();
-    // The path is attached before what lies in it is declared.
-    let seen = wait::until("the files to be seen", LIMIT, || {
-        let found = cluster.ctl_json(&["storage", "find", "0"])?;
-        Ok(found.as_array().is_some_and(|rows| rows.len() == 3).then_some(()))
-    });
-    seen.unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
-    let rows = cluster.ctl_json(&["sectors", "import", "0", "--record", record.to_str().unwrap()]).unwrap();
-    assert_eq!((&rows[0]["state"], &rows[0]["with_record"]), (&"Proving".into(), &true.into()), "{rows}");
-    assert_eq!(cluster.ctl_json(&["sectors", "export", "0"]).unwrap(), *told, "nothing of it is lost on the way");
+fn taken_over(out: &Path, data: &[u8], told: &Value) {
+    let (cluster, _) = imported(out, 3, told);
     proven(&cluster);
     let (back, path) = (cluster.dir().join("back"), cluster.dir().join("back").display().to_string());
     cluster.ctl_json(&["sectors", "unseal", "0", "--out", &path]).unwrap();
@@ -168,6 +242,25 @@ fn taken_over(out: &Path, record: &Path, data: &[u8], told: &Value) {
     assert_eq!(audit::clean(&cluster).unwrap(), 3);
     let refused = export(&cluster, out, &[]);
     assert!(said(&refused).contains("of this cluster"), "{refused:?}");
+}
+
+/// A cluster that knew nothing, and has taken the sector over by so many files and its record.
+fn imported(out: &Path, files: usize, told: &Value) -> (Cluster, Value) {
+    let flags = ["--no-local-storage"].map(String::from).to_vec();
+    let setup = Setup { sealing: vec![("keeper".into(), flags)], window: vec!["prover".into()], ..Setup::default() };
+    let cluster = Cluster::start(setup).unwrap();
+    cluster.ctl_json(&["storage", "attach", out.to_str().unwrap(), "--worker", "keeper"]).unwrap();
+    // The path is attached before what lies in it is declared.
+    let seen = wait::until("the files to be seen", LIMIT, || {
+        let found = cluster.ctl_json(&["storage", "find", "0"])?;
+        Ok(found.as_array().is_some_and(|rows| rows.len() == files).then_some(()))
+    });
+    seen.unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
+    let record = out.join(format!("{NAME}.json"));
+    let rows = cluster.ctl_json(&["sectors", "import", "0", "--record", record.to_str().unwrap()]).unwrap();
+    assert_eq!((&rows[0]["state"], &rows[0]["with_record"]), (&"Proving".into(), &true.into()), "{rows}");
+    assert_eq!(cluster.ctl_json(&["sectors", "export", "0"]).unwrap(), *told, "nothing of it is lost on the way");
+    (cluster, rows[0].clone())
 }
 
 fn proven(cluster: &Cluster) {
