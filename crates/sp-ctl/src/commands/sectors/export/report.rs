@@ -1,5 +1,6 @@
 //! What an export has written, for people and as `--json` prints it.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use serde::Serialize;
@@ -48,21 +49,21 @@ impl Row {
         self.error.is_empty()
     }
 
+    /// What is new of it, or what is there if nothing is.
     pub(super) fn line(&self) -> String {
         let Self { sector, already_there, files, error, .. } = self;
-        let kinds = files.iter().map(|file| file.kind).collect::<Vec<_>>().join(", ");
-        match already_there {
-            _ if !error.is_empty() => format!("sector {sector}: {error}"),
-            true => format!("sector {sector}: already there ({kinds})"),
-            false => {
-                let new = files.iter().filter(|file| !file.already_there);
-                let bytes = new.clone().map(|file| file.size_bytes).sum();
-                let mut from: Vec<&str> = new.flat_map(|file| &file.from).map(String::as_str).collect();
-                from.sort_unstable();
-                from.dedup();
-                format!("sector {sector}: {kinds}; {} from {}", ByteSize(bytes), from.join(", "))
-            }
+        if !error.is_empty() {
+            return format!("sector {sector}: {error}");
         }
+        let shown: Vec<&FileRow> = files.iter().filter(|file| *already_there || !file.already_there).collect();
+        let kinds = shown.iter().map(|file| file.kind).collect::<Vec<_>>().join(", ");
+        if *already_there {
+            return format!("sector {sector}: already there ({kinds})");
+        }
+        let bytes = shown.iter().map(|file| file.size_bytes).sum();
+        let from: BTreeSet<&str> = shown.iter().flat_map(|file| &file.from).map(String::as_str).collect();
+        let from = from.into_iter().collect::<Vec<_>>().join(", ");
+        format!("sector {sector}: {kinds}; {} from {from}", ByteSize(bytes))
     }
 }
 
@@ -113,7 +114,7 @@ mod tests {
         let files = [brought(FileKind::Sealed, &["b"]), brought(FileKind::Cache, &["b", "a"])];
         assert_eq!(row(&files).line(), "sector 7: sealed, cache; 2 GiB from a, b");
         let rest = [brought(FileKind::Sealed, &[]), brought(FileKind::Cache, &["a"])];
-        assert_eq!(row(&rest).line(), "sector 7: sealed, cache; 1 GiB from a");
+        assert_eq!(row(&rest).line(), "sector 7: cache; 1 GiB from a");
         assert_eq!(row(&[brought(FileKind::Sealed, &[])]).line(), "sector 7: already there (sealed)");
         let failed = Row::failed(8, &CommandError::failed("no path has it"));
         assert_eq!(failed.line(), "sector 8: no path has it");
