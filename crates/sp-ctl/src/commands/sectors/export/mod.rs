@@ -19,15 +19,7 @@ use crate::context::{Context, Scheduler, request};
 use crate::error::CommandError;
 use crate::output;
 
-/// Print what of sectors their files do not tell: ticket, seed, pieces, commitments and proof, of an updated one those of
-/// its update too, as a JSON array. With --out, write the files of the sectors and these records into a directory.
-///
-/// To take a sector elsewhere: `sp-ctl sectors export N --out DIR`, bring DIR there, for example on a disk, and attach it
-/// as it is: `sp-ctl storage attach DIR --worker W`, then `sp-ctl sectors import N --record DIR/s-t0MINER-N.json`. Or serve
-/// DIR by a web server: `sp-ctl sectors import N --from URL --record s-t0MINER-N.json`. DIR is a storage path in Lotus's
-/// layout, which Lotus can attach too.
-///
-/// The sector stays here. It must not be proven by two clusters for long: remove it here once it is proven there.
+/// Print what of sectors their files do not tell, or write all that they need elsewhere.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Export {
     /// Sector numbers.
