@@ -9,6 +9,7 @@ mod upload;
 use std::time::Duration;
 
 pub(crate) use download::{Download, receive};
+pub(crate) use progress::bytes_bar;
 pub(crate) use purpose::Purpose;
 pub(crate) use source::Source;
 pub(crate) use upload::{Upload, send_until_accepted};
@@ -16,4 +17,4 @@ pub(crate) use upload::{Upload, send_until_accepted};
 /// Bytes of one part of a transfer.
 const PART_BYTES: usize = 1 << 20;
 /// A transfer that has not moved for this long is broken off and begun again where it stopped.
-const STALL_LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const STALL_LIMIT: Duration = Duration::from_secs(60);

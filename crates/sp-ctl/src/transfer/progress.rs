@@ -3,7 +3,7 @@
 use indicatif::{ProgressBar, ProgressStyle};
 
 /// A bar for so many bytes.
-pub(super) fn bytes_bar(doing: &str, size_bytes: u64) -> ProgressBar {
+pub(crate) fn bytes_bar(doing: &str, size_bytes: u64) -> ProgressBar {
     let style = ProgressStyle::with_template("{msg} [{bar:32}] {bytes}/{total_bytes} {bytes_per_sec} {eta}");
     let bar = ProgressBar::new(size_bytes).with_message(doing.to_owned());
     match style {

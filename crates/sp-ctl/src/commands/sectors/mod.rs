@@ -58,7 +58,18 @@ pub(crate) enum Sectors {
     Retry(retry::Retry),
     /// Take over sectors that were sealed elsewhere: their files lie on attached paths, or are downloaded (--from).
     Import(Box<import::Import>),
-    /// Print what of sectors their files do not tell, to import them elsewhere.
+    /// Print what of sectors their files do not tell, or write all that they need elsewhere (--out).
+    ///
+    /// What their files do not tell is ticket, seed, pieces, commitments and proof, of an updated one those of its update
+    /// too; it is printed as a JSON array. With --out, the files of the sectors and these records are written into a
+    /// directory.
+    ///
+    /// To take a sector elsewhere: `sp-ctl sectors export N --out DIR`, bring DIR there, for example on a disk, and attach
+    /// it as it is: `sp-ctl storage attach DIR --worker W`, then `sp-ctl sectors import N --record DIR/s-t0MINER-N.json`.
+    /// Or serve DIR by a web server: `sp-ctl sectors import N --from URL --record s-t0MINER-N.json`. DIR is a storage path
+    /// in Lotus's layout, which Lotus can attach too.
+    ///
+    /// The sector stays here, and goes on being proven: remove it here once it is proven there.
     Export(export::Export),
     /// Put a sector into a state by force.
     UpdateState(update_state::UpdateState),

@@ -135,6 +135,11 @@ impl From<DataPiece> for DataPieceRecord {
 }
 
 impl Record {
+    /// It was updated (SnapDeals).
+    pub(super) fn is_updated(&self) -> bool {
+        self.update.is_some()
+    }
+
     pub(super) fn to_wire(&self) -> Result<SectorRecord, CommandError> {
         let bytes = |name: &str, text: &str| self.bytes(name, text);
         Ok(SectorRecord {
