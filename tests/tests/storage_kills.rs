@@ -82,7 +82,9 @@ impl Trial {
     fn start() -> Self {
         let random = Random::from_env();
         let maker = (MAKER.to_owned(), ["--no-local-storage", "--commit=false"].map(String::from).to_vec());
-        let keeper = (KEEPER.to_owned(), ["--no-local-storage", "--no-default"].map(String::from).to_vec());
+        // Its file operations are done by children, those of the other by itself.
+        let keeper = ["--no-local-storage", "--no-default", "--disk-children", "always"].map(String::from);
+        let keeper = (KEEPER.to_owned(), keeper.to_vec());
         let scheduler = ["--heartbeat", "50ms"].map(String::from).to_vec();
         let setup = Setup { sealing: vec![maker, keeper], crash_points: true, scheduler, ..Setup::default() };
         let cluster = Cluster::start(setup).unwrap();

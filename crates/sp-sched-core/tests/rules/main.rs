@@ -7,6 +7,7 @@ mod anything;
 mod bounded;
 mod chaos;
 mod cleanup;
+mod clock;
 mod data_cid;
 mod desk;
 mod devices;

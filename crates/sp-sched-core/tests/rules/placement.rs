@@ -6,9 +6,7 @@ use sp_sched_core::event::{Event, Failure, Request};
 use sp_sched_core::model::UnixMs;
 use sp_sched_core::view::Where;
 use sp_types::SectorState::{Committing1, Committing2, FinalizeSector, Packing, PreCommit1, PreCommit2};
-use sp_types::{
-    AttemptId, ErrorCode, HostCapacity, HostId, Phase, ResourceTable, SectorState, SessionId, TaskId, TaskKind,
-};
+use sp_types::{AttemptId, ErrorCode, HostCapacity, HostId, Phase, ResourceTable, SessionId, TaskId, TaskKind};
 
 use crate::desk::{self, Desk, GIB, SIZE, lotus_machine};
 
@@ -460,44 +458,6 @@ fn work_of_before_a_boot_goes_on_only_where_there_is_still_room() {
             desk.finish(PC2, 1, 0, 1);
             assert_eq!(desk.news(), ["PC1 0 on c"], "it has waited for its turn");
         }
-    }
-}
-
-#[test]
-fn a_clock_set_back_before_a_restart_makes_nothing_wait_for_hours() {
-    let mut desk = Desk::new(|_| {}, &[PreCommit1]);
-    desk.pass(4 * 3_600_000, &[]);
-    desk.join("a", &[PC1], lotus_machine());
-    desk.index(&["a"], &[(0, "a")]);
-    assert_eq!(desk.news(), ["PC1 0 on a"]);
-    desk.fail(PC1, 0, Failure { code: ErrorCode::ExecutorFailed, message: "died".to_owned() });
-    desk.now = 1_000;
-    desk.restart();
-    desk.join("a", &[PC1], lotus_machine());
-    desk.index(&["a"], &[(0, "a")]);
-    // The longest wait after a failure, and the minute in which others would go first.
-    desk.pass(5 * 60_000 + 70_000, &["a"]);
-    assert_eq!(desk.news(), ["PC1 0 on a"]);
-}
-
-#[test]
-fn a_clock_set_back_before_a_restart_makes_no_sector_in_trouble_wait_for_hours() {
-    let waits = [
-        (SectorState::SealPreCommit1Failed, Some(PreCommit1), 5 * 60_000),
-        (SectorState::ComputeProofFailed, Some(Committing1), 5 * 60_000),
-        (SectorState::RemoveFailed, None, 30 * 60_000),
-    ];
-    for (state, resume, longest_ms) in waits {
-        let mut desk = Desk::new(|_| {}, &[PreCommit1]);
-        desk.pass(4 * 3_600_000, &[]);
-        desk.now = 1_000;
-        desk.change_sector(0, |sector| {
-            sector.state = state;
-            (sector.trouble.resume, sector.trouble.retry_at) = (resume, Some(UnixMs(4 * 3_600_000)));
-        });
-        desk.restart();
-        desk.pass(longest_ms, &[]);
-        assert_ne!(desk.core.sector(0).map(|sector| sector.state), Some(state), "{state}");
     }
 }
 
