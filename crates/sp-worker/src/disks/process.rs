@@ -13,6 +13,7 @@ use sp_net::frame;
 use sp_proto::v1::{DiskCall, DiskFailure, disk_answer};
 
 use super::handover::{self, Purpose};
+use super::wire;
 
 /// Connections that are kept for the next calls.
 const IDLE_MAX: usize = 16;
@@ -78,7 +79,11 @@ impl Process {
 
     /// One call and what came of it.
     pub(super) fn call(&self, call: &DiskCall, beside: Beside<'_>) -> Result<disk_answer::Answer, Broken> {
-        let mut connection = self.connection()?;
+        // What this process lacks (open files) says nothing about the child.
+        let mut connection = match self.connection()? {
+            Ok(connection) => connection,
+            Err(error) => return Ok(wire::failed(&error)),
+        };
         match connection.exchange(call, beside) {
             Ok(answer) => {
                 self.keep(connection);
@@ -114,20 +119,24 @@ impl Process {
         let _ = self.control.shutdown(Shutdown::Both);
     }
 
-    fn connection(&self) -> Result<Connection, Broken> {
+    fn connection(&self) -> Result<std::io::Result<Connection>, Broken> {
         if let Some(connection) = self.idle().pop() {
-            return Ok(connection);
+            return Ok(Ok(connection));
         }
-        let (ours, theirs) = UnixStream::pair()?;
+        let made = UnixStream::pair().and_then(|(ours, theirs)| Ok((ours.try_clone()?, ours, theirs)));
+        let (waker, ours, theirs) = match made {
+            Ok(made) => made,
+            Err(error) => return Ok(Err(error)),
+        };
         handover::give(&self.control, theirs, Purpose::Calls)?;
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        self.open().insert(number, ours.try_clone()?);
+        self.open().insert(number, waker);
         // Ended between the two: nobody else would wake us.
         if self.over.load(Ordering::SeqCst) {
             self.forget(number);
             return Err(Broken);
         }
-        Ok(Connection { number, stream: BufReader::new(ours) })
+        Ok(Ok(Connection { number, stream: BufReader::new(ours) }))
     }
 
     fn keep(&self, connection: Connection) {
