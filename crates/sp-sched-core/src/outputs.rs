@@ -58,6 +58,15 @@ impl<'a> Room<'a> {
     }
 }
 
+/// What a task writes beside its outputs while it computes: UNS labels the layers again and keeps the newest, unless the
+/// data of an update is decoded, which needs none. What the others need is in the sizes of their outputs.
+fn scratch_bytes(kind: TaskKind, sector: &Sector, sector_bytes: u64) -> u64 {
+    match kind {
+        TaskKind::Unseal if !sector.is_updated() => sector_bytes,
+        _ => 0,
+    }
+}
+
 impl Core {
     /// Where the task may write on this worker.
     pub(crate) fn outputs_for(
@@ -100,7 +109,8 @@ impl Core {
         let uploaded_bytes =
             if kind == TaskKind::AddPiece { sector.upload().map(|(data, _)| data.data_bytes()) } else { None };
         let fetched_bytes = missing.iter().map(|f| f.size_bytes).sum::<u64>() + uploaded_bytes.unwrap_or(0);
-        let total = kinds.iter().map(|k| bytes(*k)).sum::<u64>() + fetched_bytes;
+        let beside_bytes = fetched_bytes + scratch_bytes(kind, sector, proof.size.bytes());
+        let total = kinds.iter().map(|k| bytes(*k)).sum::<u64>() + beside_bytes;
         let usable = |s: &StoreFact| match in_place {
             true => self.holds_all(need, &s.id),
             false => s.can_seal && kinds.iter().all(|k| self.may_lie_on(s, *k)),
@@ -116,7 +126,7 @@ impl Core {
         let slots = kinds.iter().enumerate().map(|(at, kind)| OutputSlot {
             kind: *kind,
             store: store.clone(),
-            reserved_bytes: bytes(*kind) + if at == 0 { fetched_bytes } else { 0 },
+            reserved_bytes: bytes(*kind) + if at == 0 { beside_bytes } else { 0 },
         });
         Ok(slots.collect())
     }

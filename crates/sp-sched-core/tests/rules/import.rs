@@ -226,6 +226,27 @@ fn an_updated_sector_is_proven_by_its_update_and_keeps_its_key() {
     desk.attempt(TaskKind::Unseal, NUMBER);
 }
 
+#[test]
+fn unsealing_has_room_for_the_layer_that_it_keeps_and_decoding_an_update_needs_none() {
+    let data = record().update.map(|update| update.data);
+    let plain = SectorRecord { update: None, data, ..record() };
+    let cases =
+        [(&[Sealed, Cache][..], false, plain, 2), (&[Sealed, Cache, Update, UpdateCache][..], true, record(), 1)];
+    for (kinds, updated, record, sectors) in cases {
+        let mut desk = snapped_path(kinds);
+        // Whoever has the files has to fetch none.
+        desk.ask(Request::Cordon { worker: "b".to_owned(), cordoned: true });
+        let comm_r = Commitment([if updated { 2 } else { 1 }; 32]);
+        let import = Import { number: NUMBER, comm_r, updated, deadline: DeadlineIndex(3), record: Some(record) };
+        assert_eq!(desk.ask(Request::Import(Box::new(import))), Reply::Moved(SectorState::Proving));
+        assert_eq!(desk.ask(Request::Unseal { sector: NUMBER }), Reply::Unsealing { ready: false });
+        desk.pass(1_000, &["a", "b"]);
+        let (worker, assignment) = &desk.given[&desk.attempt(TaskKind::Unseal, NUMBER)];
+        let reserved: Vec<_> = assignment.outputs.iter().map(|output| (output.kind, output.reserved_bytes)).collect();
+        assert_eq!((worker.as_str(), reserved), ("a", vec![(Unsealed, sectors * SIZE.bytes())]));
+    }
+}
+
 /// An unsealed file of Lotus ends with a list of what is in it, which nobody here has read.
 #[test]
 fn an_unsealed_copy_that_may_hold_a_part_is_read_and_not_counted_on() {
