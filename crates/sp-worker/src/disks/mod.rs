@@ -4,7 +4,7 @@
 //!
 //! | what | where |
 //! |---|---|
-//! | which path a call is about, and whether that has a child | here; which file systems may hang: [`mounts`] |
+//! | which path a call is about, and whether that has a child | here; which file systems may hang: `mounts` |
 //! | what one path asks, again when a child is gone and a new one has come | `path`, its open files `file` |
 //! | the child, from the worker's side and from its own | `process`, `serve`; what they say: `wire` |
 //! | how children start, and how those of an earlier run are known | `starter` |
@@ -29,7 +29,6 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use sp_sectors::{Disk, DiskFile, DiskLock, Entry, Metadata, RealDisk, Sharing, Space};
 
-pub use mounts::MOUNTS;
 use path::PathDisk;
 pub use serve::serve;
 pub use starter::DiskChildren;

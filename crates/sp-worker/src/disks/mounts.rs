@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// Where the kernel lists what is mounted. Reading it touches none of it.
-pub const MOUNTS: &str = "/proc/self/mountinfo";
+const MOUNTS: &str = "/proc/self/mountinfo";
 
 /// Their names in that list; one of FUSE may have the name of its program behind a dot.
 const MAY_HANG: [&str; 21] = [
