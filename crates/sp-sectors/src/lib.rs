@@ -18,8 +18,8 @@ mod store;
 mod store_meta;
 
 pub use disk::{
-    Disk, DiskFile, DiskLock, Entry, Loss, MemDisk, Metadata, RealDisk, RealFile, Sharing, Space, exists, make_dirs,
-    read_all, remove_any, write_whole,
+    Disk, DiskFile, DiskLock, Entry, Loss, MemDisk, Metadata, PageBuffer, RealDisk, RealFile, Sharing, Space, exists,
+    make_dirs, read_all, remove_any, write_whole,
 };
 pub use error::StoreError;
 pub use layout::Layout;

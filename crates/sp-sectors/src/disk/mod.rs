@@ -1,6 +1,7 @@
 //! The narrow interface to a file system: the calls that a path on disk needs, and no more.
 
 mod mem;
+mod pages;
 mod real;
 #[cfg(test)]
 mod tests;
@@ -10,6 +11,7 @@ use std::io;
 use std::path::Path;
 
 pub use mem::{Loss, MemDisk};
+pub use pages::PageBuffer;
 pub use real::{RealDisk, RealFile};
 pub use util::{exists, make_dirs, read_all, remove_any, write_whole};
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use rustix::fs::{CWD, RenameFlags, SeekFrom};
 use rustix::io::Errno;
 
-use super::{Disk, DiskFile, DiskLock, Entry, Metadata, Sharing, Space};
+use super::{Disk, DiskFile, DiskLock, Entry, Metadata, PageBuffer, Sharing, Space};
 
 /// The machine's disks.
 #[derive(Debug, Clone, Copy, Default)]
@@ -138,7 +138,7 @@ fn copy_in_kernel(from: &File, to: &File, size_bytes: u64) -> Result<(), Errno> 
 }
 
 fn copy_by_hand(from: &File, to: &File) -> io::Result<()> {
-    let (from, mut buffer, mut offset) = (RealFile(from.try_clone()?), vec![0; BUFFER_BYTES], 0);
+    let (from, mut buffer, mut offset) = (RealFile(from.try_clone()?), PageBuffer::new(BUFFER_BYTES), 0);
     loop {
         let got = from.read_at(&mut buffer, offset)?;
         if got == 0 {

@@ -8,7 +8,7 @@ use blake2s_simd::many::{HashManyJob, hash_many};
 use blake2s_simd::{Hash, Params};
 
 use super::ManifestFile;
-use crate::disk::Disk;
+use crate::disk::{Disk, PageBuffer};
 
 /// Length of a chunk: what one digest covers, and what one message of a fetch carries.
 pub const CHUNK_BYTES: u64 = 1 << 20;
@@ -76,7 +76,7 @@ pub(super) fn digest_file(disk: &dyn Disk, path: &Path) -> io::Result<(u64, Vec<
     let file = disk.open(path)?;
     let size_bytes = file.size_bytes()?;
     let group = (CHUNK_BYTES * LANES as u64).min(size_bytes) as usize;
-    let (mut buffer, mut digests, mut offset) = (vec![0; group], Vec::new(), 0);
+    let (mut buffer, mut digests, mut offset) = (PageBuffer::new(group), Vec::new(), 0);
     while offset < size_bytes {
         let want = (size_bytes - offset).min(group as u64) as usize;
         if file.read_at(&mut buffer[..want], offset)? != want {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::Stock;
-use crate::disk::{Disk, DiskFile, remove_any};
+use crate::disk::{Disk, DiskFile, PageBuffer, remove_any};
 use crate::error::{Doing, StoreError};
 use crate::manifest::{CHUNK_BYTES, LANES, ManifestFile, chunk_digests, zero_digest};
 
@@ -60,7 +60,7 @@ fn right_chunks(content: &dyn DiskFile, file: &ManifestFile) -> std::io::Result<
         }
         let slot = waiting.len();
         if buffers.len() == slot {
-            buffers.push(vec![0; CHUNK_BYTES as usize]);
+            buffers.push(PageBuffer::new(CHUNK_BYTES as usize));
         }
         if content.read_at(&mut buffers[slot][..size], offset)? == size {
             waiting.push((at, size));
@@ -74,7 +74,7 @@ fn right_chunks(content: &dyn DiskFile, file: &ManifestFile) -> std::io::Result<
     Ok(here)
 }
 
-fn compare(buffers: &[Vec<u8>], waiting: &[(usize, usize)], file: &ManifestFile, here: &mut [bool]) {
+fn compare(buffers: &[PageBuffer], waiting: &[(usize, usize)], file: &ManifestFile, here: &mut [bool]) {
     let chunks: Vec<_> = buffers.iter().zip(waiting).map(|(buffer, (_, size))| &buffer[..*size]).collect();
     for ((at, _), digest) in waiting.iter().zip(chunk_digests(&chunks)) {
         here[*at] = file.chunks[*at] == digest;

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use sp_types::ReplicaId;
 
 use super::{ReplicaFile, Store, WorkDir};
-use crate::disk::{DiskFile, remove_any};
+use crate::disk::{DiskFile, PageBuffer, remove_any};
 use crate::error::{Doing, StoreError};
 use crate::manifest::{CHUNK_BYTES, Manifest, ManifestError, chunk_digest};
 use crate::partial::Filled;
@@ -72,7 +72,7 @@ impl Cut {
 
     fn copy(&mut self, part: Range<u64>) -> Result<(), StoreError> {
         let start = part.start / CHUNK_BYTES * CHUNK_BYTES;
-        let mut chunk = vec![0; self.from.chunk_bytes(start)?];
+        let mut chunk = PageBuffer::new(self.from.chunk_bytes(start)?);
         let got = self.from.read_chunk(start, &mut chunk)?;
         let expected = self.manifest.files().first().and_then(|f| f.chunks.get((start / CHUNK_BYTES) as usize));
         if expected != Some(&chunk_digest(&chunk[..got])) {

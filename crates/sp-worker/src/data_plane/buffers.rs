@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sp_sectors::CHUNK_BYTES;
+use sp_sectors::{CHUNK_BYTES, PageBuffer};
 
 /// Buffers that are kept for the next reads, enough for a fetch with four streams: one that is freed and made again
 /// costs, and fragments. What is beyond them is freed.
@@ -10,11 +10,11 @@ const IDLE_MAX: usize = 24;
 
 /// Where buffers come from and go back to.
 #[derive(Clone, Default)]
-pub(super) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(super) struct Buffers(Arc<Mutex<Vec<PageBuffer>>>);
 
 /// A buffer. Goes back when the last slice of it is gone.
 pub(super) struct Buffer {
-    bytes: Vec<u8>,
+    bytes: PageBuffer,
     used: usize,
     home: Buffers,
 }
@@ -23,10 +23,10 @@ impl Buffers {
     /// A buffer of this length, at most a chunk. What is in it has no meaning.
     pub(super) fn take(&self, size: usize) -> Buffer {
         let idle = if size as u64 == CHUNK_BYTES { self.idle().pop() } else { None };
-        Buffer { bytes: idle.unwrap_or_else(|| vec![0; size]), used: size, home: self.clone() }
+        Buffer { bytes: idle.unwrap_or_else(|| PageBuffer::new(size)), used: size, home: self.clone() }
     }
 
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Vec<u8>>> {
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<PageBuffer>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -10,7 +10,7 @@ use sp_proto::convert::bytes32;
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{ExecReadPiece, ExecRequest, FileChunk, ReadPieceRequest};
-use sp_sectors::{CHUNK_BYTES, Filled, Manifest, ReplicaFile, Store, chunk_digest};
+use sp_sectors::{CHUNK_BYTES, Filled, Manifest, PageBuffer, ReplicaFile, Store, chunk_digest};
 use sp_types::{ByteSize, ErrorCode, FileKind, ReplicaId, SectorId};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio_stream::wrappers::ReceiverStream;
@@ -85,7 +85,7 @@ impl Checked {
     fn compare(&self, bytes: Range<u64>) -> Result<(), Failure> {
         let Some(manifest) = self.manifest.as_ref().filter(|_| !bytes.is_empty()) else { return Ok(()) };
         for at in bytes.start / CHUNK_BYTES..bytes.end.div_ceil(CHUNK_BYTES) {
-            let mut chunk = vec![0; self.file.chunk_bytes(at * CHUNK_BYTES)?];
+            let mut chunk = PageBuffer::new(self.file.chunk_bytes(at * CHUNK_BYTES)?);
             let got = self.file.read_chunk(at * CHUNK_BYTES, &mut chunk)?;
             let expected = manifest.files().first().and_then(|file| file.chunks.get(at as usize));
             if expected != Some(&chunk_digest(&chunk[..got])) {

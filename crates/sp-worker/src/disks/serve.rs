@@ -10,7 +10,7 @@ use sp_net::{child, frame};
 use sp_proto::v1::disk_answer::Answer;
 use sp_proto::v1::disk_call::Call;
 use sp_proto::v1::{DiskCall, DiskDone, DiskNames, DiskOpened, DiskSpan};
-use sp_sectors::{Disk, DiskFile, DiskLock, RealDisk, RealFile, Sharing};
+use sp_sectors::{Disk, DiskFile, DiskLock, PageBuffer, RealDisk, RealFile, Sharing};
 
 use super::handover::{self, Purpose};
 use super::wire;
@@ -117,7 +117,7 @@ fn read(files: &Files, span: DiskSpan, stream: &mut UnixStream) -> io::Result<()
 
 /// A file system whose files cannot be sent from within the kernel.
 fn by_hand(file: &RealFile, mut at: u64, end: u64, stream: &mut UnixStream) -> io::Result<()> {
-    let mut buffer = vec![0; BUFFER_BYTES];
+    let mut buffer = PageBuffer::new(BUFFER_BYTES);
     while at < end {
         let wanted = usize::try_from(end - at).unwrap_or(usize::MAX).min(buffer.len());
         let outcome = match file.read_at(&mut buffer[..wanted], at) {

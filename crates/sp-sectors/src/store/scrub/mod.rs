@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use sp_types::{ReplicaId, ReplicaInfo};
 
 use super::Store;
-use crate::disk::{DiskFile, Entry, Metadata};
+use crate::disk::{DiskFile, Entry, Metadata, PageBuffer};
 use crate::error::{Doing, StoreError};
 use crate::manifest::{CHUNK_BYTES, LANES, Manifest, ManifestFile, chunk_digests};
 pub use fault::{ScrubFault, ScrubReason};
@@ -33,7 +33,7 @@ pub struct Scrub {
     /// Files of a foreign replica that have been read.
     digested: Vec<ManifestFile>,
     faults: Vec<ScrubFault>,
-    buffer: Vec<u8>,
+    buffer: PageBuffer,
 }
 
 /// What is to be read.
@@ -82,7 +82,7 @@ impl Store {
     /// A scrub of this replica, which reads so many bytes with each step (at least one chunk). Nothing is read yet.
     pub fn scrub(&self, replica: ReplicaId, run_bytes: u64) -> Scrub {
         let run_bytes = run_bytes.max(CHUNK_BYTES).next_multiple_of(CHUNK_BYTES);
-        let (digested, faults, buffer) = (vec![], vec![], vec![]);
+        let (digested, faults, buffer) = (vec![], vec![], PageBuffer::default());
         Scrub { store: self.clone(), replica, run_bytes, plan: None, open: None, digested, faults, buffer }
     }
 }
@@ -230,7 +230,9 @@ impl Scrub {
         let end = open.end().min(open.offset + self.run_bytes);
         while open.offset < end {
             let bytes = (end - open.offset).min(CHUNK_BYTES * LANES as u64) as usize;
-            self.buffer.resize(self.buffer.len().max(bytes), 0);
+            if self.buffer.len() < bytes {
+                self.buffer = PageBuffer::new(bytes);
+            }
             let buffer = &mut self.buffer[..bytes];
             match open.file.read_at(buffer, open.offset) {
                 Ok(got) if got == bytes => open.digest(buffer, foreign),

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use sp_sectors::{CHUNK_BYTES, Chunk, Manifest, Missing, Receiver, ReplicaFile, Shared, Store, share};
+use sp_sectors::{CHUNK_BYTES, Chunk, Manifest, Missing, PageBuffer, Receiver, ReplicaFile, Shared, Store, share};
 use sp_types::{ReplicaId, TaskKind};
 
 use super::Fetching;
@@ -60,7 +60,8 @@ impl Fetching<'_> {
 
 /// Copies whole chunks, several at once.
 fn copy(receiver: &Receiver, file: &ReplicaFile, name: &str, from: u64, to: u64) -> Result<(), Failure> {
-    let mut buffers = vec![vec![0; CHUNK_BYTES as usize]; GROUP.min((to - from).div_ceil(CHUNK_BYTES) as usize)];
+    let group = GROUP.min((to - from).div_ceil(CHUNK_BYTES) as usize);
+    let mut buffers: Vec<_> = (0..group).map(|_| PageBuffer::new(CHUNK_BYTES as usize)).collect();
     let mut at = from;
     while at < to {
         let mut chunks = Vec::with_capacity(GROUP);
