@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use scheduler::{LocalChain, LocalChainOptions};
+use scheduler::{Assignment, LocalChain, LocalChainOptions};
 use sp_net::Env;
 use sp_sectors::{Disk, LocalPath, Loss, MemDisk, StorageConfig, Store, StoreError, StoreMeta};
 use sp_types::{DeadlineIndex, HostCapacity, RegisteredSealProof, SectorSize, StoreId, WorkerLimits};
@@ -197,7 +197,8 @@ impl Process {
             miner: MINER,
             epoch_ms: EPOCH_MS,
             seed_delay_epochs: 4,
-            pack_deadline: Some(DeadlineIndex(3)),
+            sector_size: SectorSize::KiB2,
+            assignment: Assignment::Pack(DeadlineIndex(3)),
         };
         // A chain has a time of its own, which no clock of this machine moves.
         let chain_env = with_clock_of(&env, &Machine::new("chain", self.seed));

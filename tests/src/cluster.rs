@@ -144,7 +144,9 @@ impl Cluster {
             Role::Index => "sp-storage-index",
             Role::Scheduler => {
                 args.extend(["--index".into(), self.url("index")?, "--sector-size".into(), "2KiB".into()]);
-                args.extend(["--epoch", "200ms", "--seed-delay-epochs", "3", "--pack-deadline", "0"].map(String::from));
+                args.extend(
+                    ["--epoch", "200ms", "--seed-delay-epochs", "3", "--assignment", "pack:0"].map(String::from),
+                );
                 args.push("--no-builtin-sealing".into());
                 "sp-scheduler"
             }

@@ -24,8 +24,8 @@ mod workers;
 
 pub use builtin::{BuiltinWorker, BuiltinWorkers};
 pub use chain::{
-    CHALLENGE_LOOKBACK, Chain, ChainFailure, DEADLINE_EPOCHS, FAULT_CUTOFF, LocalChain, LocalChainError,
-    LocalChainOptions, Opening, PERIOD_EPOCHS, period_start,
+    Assignment, CHALLENGE_LOOKBACK, Chain, ChainFailure, DEADLINE_EPOCHS, FAULT_CUTOFF, LocalChain, LocalChainError,
+    LocalChainOptions, Opening, PERIOD_EPOCHS, Place, UnknownAssignment, period_start,
 };
 pub use driver::Recording;
 pub use policy::SealingOptions;

@@ -95,7 +95,8 @@ fn chain_options(settings: &Settings) -> LocalChainOptions {
         miner: settings.miner,
         epoch_ms: settings.epoch_ms,
         seed_delay_epochs: settings.seed_delay_epochs,
-        pack_deadline: settings.pack_deadline,
+        sector_size: settings.sector_size,
+        assignment: settings.assignment,
     }
 }
 

@@ -7,10 +7,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
-use scheduler::{Placement, Recording, SealingOptions};
+use scheduler::{Assignment, Placement, Recording, SealingOptions};
 use serde::Deserialize;
 use sp_net::config::{self, Duration};
-use sp_types::{ByteSize, DeadlineIndex, SectorSize};
+use sp_types::{ByteSize, SectorSize};
 
 use crate::placement::{ResourceKeys, SchedulingKeys};
 use sealing::SealingKeys;
@@ -74,9 +74,10 @@ struct Keys {
     /// Epochs from a pre-commitment to its seed [default: 10]
     #[arg(long, env = "SP_SCHEDULER_SEED_DELAY_EPOCHS")]
     seed_delay_epochs: Option<u32>,
-    /// Put all sectors into this deadline instead of spreading them over 48
-    #[arg(long, env = "SP_SCHEDULER_PACK_DEADLINE")]
-    pack_deadline: Option<u32>,
+    /// How sectors are given to deadlines: `network`, as the network does it, or `pack:N`, all to deadline N
+    /// [default: network]
+    #[arg(long, env = "SP_SCHEDULER_ASSIGNMENT")]
+    assignment: Option<String>,
     /// Directory of the proof parameters [default: FIL_PROOFS_PARAMETER_CACHE, else the development directory]
     #[arg(long, env = "SP_SCHEDULER_PARAMETERS")]
     parameters: Option<PathBuf>,
@@ -196,7 +197,7 @@ pub(crate) struct Settings {
     pub(crate) sector_size: SectorSize,
     pub(crate) epoch_ms: u64,
     pub(crate) seed_delay_epochs: u32,
-    pub(crate) pack_deadline: Option<DeadlineIndex>,
+    pub(crate) assignment: Assignment,
     pub(crate) parameters: PathBuf,
     pub(crate) insecure_parameters: bool,
     pub(crate) lease_ms: u64,
@@ -252,7 +253,7 @@ impl RunArgs {
             sector_size: flags.sector_size.or(file.sector_size).unwrap_or_else(|| "2KiB".into()).parse()?,
             epoch_ms: millis(flags.epoch.or(file.epoch), 4_000),
             seed_delay_epochs: flags.seed_delay_epochs.or(file.seed_delay_epochs).unwrap_or(10),
-            pack_deadline: flags.pack_deadline.or(file.pack_deadline).map(DeadlineIndex),
+            assignment: flags.assignment.or(file.assignment).unwrap_or_else(|| "network".into()).parse()?,
             parameters,
             insecure_parameters,
             lease_ms,
@@ -366,8 +367,11 @@ mod tests {
         assert!(plain.builtin_sealing.unwrap().iter().all(|(_, on)| *on));
         let file =
             "epoch = '1s'\nminer = 't07'\n[Storage]\nAllowCommit = false\n[Proving]\nDisableBuiltinWindowPoSt = true\n";
-        let both = resolve(&["--epoch", "500ms", "--pack-deadline", "3"], file).unwrap();
-        assert_eq!((both.epoch_ms, both.miner, both.pack_deadline), (500, 7, Some(DeadlineIndex(3))));
+        let both = resolve(&["--epoch", "500ms", "--assignment", "pack:3"], file).unwrap();
+        assert_eq!(
+            (both.epoch_ms, both.miner, both.assignment),
+            (500, 7, Assignment::Pack(sp_types::DeadlineIndex(3)))
+        );
         assert!(!both.builtin_window && both.builtin_winning);
         assert!(both.builtin_sealing.unwrap().contains(&("commit", false)));
         assert!(resolve(&["--no-builtin-sealing"], "").unwrap().builtin_sealing.is_none());

@@ -82,8 +82,7 @@ impl Core {
                     sector.seed = Some((seed, epoch));
                 }
             }
-            (ChainCall::Commit { .. }, ChainReply::Committed { deadline }) => {
-                let partition = self.free_partition(deadline);
+            (ChainCall::Commit { .. }, ChainReply::Committed { deadline, partition }) => {
                 let next = self.sealed_state(number).unwrap_or(SectorState::Proving);
                 let Some(sector) = self.sector_mut(number) else { return };
                 sector.location = Some((deadline, partition));

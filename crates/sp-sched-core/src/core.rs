@@ -20,7 +20,6 @@ use crate::model::{Attempt, AttemptState, Counters, FenceRow, Pin, Rows, Sector,
 use crate::observe::Observation;
 use crate::open::Open;
 use crate::out::Out;
-use crate::partitions::Partitions;
 use crate::place::Binding;
 use crate::post_job::PostJob;
 use crate::queue::{Class, Queue, Rank};
@@ -51,7 +50,6 @@ pub struct Core {
     pub(crate) data_cids: BTreeMap<TaskId, DataCid>,
     pub(crate) untidy: BTreeSet<u64>,
     pub(crate) homes: Homes,
-    pub(crate) partitions: Partitions,
     pub(crate) lookup: Lookup,
     pub(crate) timers: Timers,
     pub(crate) queue: Queue,
@@ -224,7 +222,6 @@ impl Core {
             data_cids: BTreeMap::new(),
             untidy: BTreeSet::new(),
             homes: Homes::default(),
-            partitions: Partitions::default(),
             lookup: Lookup::default(),
             timers: Timers::default(),
             queue: Queue::default(),
@@ -313,9 +310,6 @@ impl Core {
         for id in self.live.keys().copied().collect::<Vec<_>>() {
             self.wind_attempt(id);
         }
-        for number in self.sectors.keys().copied().collect::<Vec<_>>() {
-            self.note_partition(number);
-        }
     }
 
     /// Everything that follows from the new state: what is due, what can be placed, what can be thrown away.
@@ -334,9 +328,6 @@ impl Core {
             self.place_changed();
         }
         self.forget_fences();
-        for number in self.out.sectors.clone() {
-            self.note_partition(number);
-        }
         if self.laws_due() {
             self.check_laws();
         }

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 use sp_types::{
-    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, Filters, HostCapacity, HostId, Origin, PieceInfo,
-    Randomness, ReplicaId, ResourceTable, SectorState, SessionId, Soundness, StoreId, TaskId, TaskKind, WorkerId,
-    WorkerLimits,
+    AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, Filters, HostCapacity, HostId, Origin, PartitionIndex,
+    PieceInfo, Randomness, ReplicaId, ResourceTable, SectorState, SessionId, Soundness, StoreId, TaskId, TaskKind,
+    WorkerId, WorkerLimits,
 };
 
 use crate::data::{PieceData, SectorData};
@@ -287,8 +287,8 @@ pub enum ChainReply {
     PreCommitted { seed_epoch: ChainEpoch },
     /// To `ChainCall::Seed`.
     Seed { seed: [u8; 32], epoch: ChainEpoch },
-    /// To `ChainCall::Commit`: the sector is active and belongs to this deadline.
-    Committed { deadline: DeadlineIndex },
+    /// To `ChainCall::Commit`: the sector is active and proven there.
+    Committed { deadline: DeadlineIndex, partition: PartitionIndex },
     /// It did not work; the core asks again after a wait.
     Failed { reason: String },
 }

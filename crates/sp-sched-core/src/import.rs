@@ -3,8 +3,8 @@
 
 use serde::{Deserialize, Serialize};
 use sp_types::{
-    ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, Origin, PieceInfo, RegisteredSealProof, ReplicaId,
-    SectorState,
+    ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, Origin, PartitionIndex, PieceInfo, RegisteredSealProof,
+    ReplicaId, SectorState,
 };
 
 use crate::core::Core;
@@ -34,7 +34,7 @@ pub struct Import {
     #[serde(default)]
     pub updated: bool,
     /// Where the chain has it proven.
-    pub deadline: DeadlineIndex,
+    pub place: (DeadlineIndex, PartitionIndex),
     /// What its files do not tell.
     pub record: Option<SectorRecord>,
 }
@@ -86,7 +86,7 @@ impl Core {
 
     /// Takes a sector over. The same one again changes nothing, but that files are counted for which it waited.
     pub(crate) fn import(&mut self, import: Import) -> Result<Reply, Refused> {
-        let Import { number, comm_r, updated, deadline, record } = import;
+        let Import { number, comm_r, updated, place, record } = import;
         let wrong = |message: String| Err((ErrorCode::WrongState, message));
         if let Some(known) = self.sectors.get(&number) {
             if !known.is_proven() || known.present_comm_r() != Some(comm_r) {
@@ -97,10 +97,9 @@ impl Core {
             return Ok(Reply::Moved(state));
         }
         let files = self.foreign_files(number, updated)?;
-        let partition = self.free_partition(deadline);
         let mut sector = Sector::new(number, self.config.seal_proof(), None, None, self.now);
         sector.origin = self.origin_of_files(number);
-        (sector.files, sector.location) = (files, Some((deadline, partition)));
+        (sector.files, sector.location) = (files, Some(place));
         match updated {
             true => sector.update = Some(self.update_of(comm_r, &sector, record.as_ref())),
             false => sector.comm_r = Some(comm_r),
@@ -111,6 +110,7 @@ impl Core {
         (sector.state, sector.proving_since) = (SectorState::Proving, Some(self.now));
         self.sectors.insert(number, sector);
         self.never_give_out(number);
+        let (deadline, partition) = place;
         let what = if updated { ", with its update" } else { "" };
         self.log(number, "imported".to_owned(), format!("deadline {deadline}, partition {partition}{what}"));
         self.untidy.insert(number);

@@ -24,7 +24,6 @@ impl Core {
         self.check_accounts();
         self.check_windows();
         self.check_promises();
-        check!(Law::L12, self.partitions_agree(), "partitions are counted as the rows do not say");
         for (id, task) in &self.tasks {
             let lowest = task.attempts.iter().map(|a| a.id.number).min();
             let ended = self.fences.get(id).map_or(0, |f| f.row.up_to_number);

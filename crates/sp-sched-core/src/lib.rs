@@ -40,7 +40,6 @@ mod open;
 mod out;
 mod outputs;
 mod params;
-mod partitions;
 mod pins;
 mod pipeline;
 mod place;

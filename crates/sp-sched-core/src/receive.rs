@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 use sp_types::{
-    ByteSize, Commitment, DeadlineIndex, ErrorCode, FileKind, FileKindSet, HttpHeader, SectorState, StoreId, TaskId,
-    TaskKind,
+    ByteSize, Commitment, DeadlineIndex, ErrorCode, FileKind, FileKindSet, HttpHeader, PartitionIndex, SectorState,
+    StoreId, TaskId, TaskKind,
 };
 
 use crate::core::Core;
@@ -28,7 +28,7 @@ pub struct Receive {
     /// What is downloaded.
     pub kinds: FileKindSet,
     /// Where the chain has it proven.
-    pub deadline: DeadlineIndex,
+    pub place: (DeadlineIndex, PartitionIndex),
 }
 
 /// A sector to be downloaded.
@@ -136,7 +136,6 @@ impl Core {
     pub(crate) fn received(&mut self, number: u64, output: TaskOutput) -> Option<SectorState> {
         let TaskOutput::Download { comm_r, comm_r_old } = output else { return None };
         let receive = self.sectors.get(&number)?.receive.clone()?;
-        let partition = self.free_partition(receive.deadline);
         let mut update = None;
         if receive.is_updated() {
             let sector = self.sectors.get(&number)?;
@@ -151,7 +150,7 @@ impl Core {
             }
             None => sector.comm_r = Some(comm_r),
         }
-        sector.location = Some((receive.deadline, partition));
+        sector.location = Some(receive.place);
         // Its headers are of no use to anybody any more.
         sector.receive = None;
         Some(SectorState::Proving)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use scheduler::{Chain, ChainFailure, LocalChain};
+use scheduler::{Chain, ChainFailure, LocalChain, Place};
 use sp_env::BoxFuture;
 use sp_invariants::Law;
 use sp_net::Env;
@@ -95,8 +95,8 @@ impl Chain for MoodyChain {
         })
     }
 
-    fn deadline_of(&self, sector: u64) -> BoxFuture<Result<DeadlineIndex, ChainFailure>> {
-        self.chain.deadline_of(sector)
+    fn place_of(&self, sector: u64) -> BoxFuture<Result<Place, ChainFailure>> {
+        self.chain.place_of(sector)
     }
 
     fn window_randomness(&self, deadline: DeadlineIndex) -> BoxFuture<Result<Randomness, ChainFailure>> {

@@ -6,11 +6,12 @@ use sp_proto::v1;
 use sp_sched_core::data::SectorData;
 use sp_sched_core::event::{Import, Request, SectorRecord, UpdateRecord};
 use sp_sched_core::model::{Sector, Update};
-use sp_types::{ChainEpoch, Commitment, DeadlineIndex, ErrorCode, PieceInfo};
+use sp_types::{ChainEpoch, Commitment, ErrorCode, PieceInfo};
 use tonic::Status;
 
 use super::pieces::checked_data;
 use super::{Api, REQUEST_LIMIT, moved, unknown_sector};
+use crate::chain::Place;
 use crate::rows;
 use crate::wire::data_piece;
 
@@ -40,14 +41,14 @@ impl Api {
             }
             None => None,
         };
-        let deadline = self.deadline_of(number).await?;
-        let import = Import { number, comm_r, updated, deadline, record };
+        let place = self.place_of(number).await?;
+        let import = Import { number, comm_r, updated, place, record };
         moved(&self.ask(Request::Import(Box::new(import)), REQUEST_LIMIT).await?)
     }
 
     /// Where the chain has the sector proven.
-    pub(super) async fn deadline_of(&self, number: u64) -> Result<DeadlineIndex, Status> {
-        let asked = self.env.timeout(REQUEST_LIMIT, self.chain.deadline_of(number)).await;
+    pub(super) async fn place_of(&self, number: u64) -> Result<Place, Status> {
+        let asked = self.env.timeout(REQUEST_LIMIT, self.chain.place_of(number)).await;
         asked.unwrap_or_else(|elapsed| Err(elapsed.to_string())).map_err(|reason| {
             let message = format!("the chain does not say where sector {number} is proven: {reason}; try again later");
             to_status(ErrorCode::Unavailable, message)

@@ -37,8 +37,8 @@ impl Api {
             }
             None => None,
         };
-        let deadline = self.deadline_of(number).await?;
-        let receive = Receive { url, headers, kinds: kinds(updated, unsealed), deadline };
+        let place = self.place_of(number).await?;
+        let receive = Receive { url, headers, kinds: kinds(updated, unsealed), place };
         let order = ReceiveOrder { number, receive, record };
         moved(&self.ask(Request::Receive(Box::new(order)), REQUEST_LIMIT).await?)
     }

@@ -8,9 +8,11 @@ use sp_net::Env;
 use sp_sched_core::effect::ChainCall;
 use sp_sched_core::event::ChainReply;
 use sp_state::{Batch, State};
-use sp_types::{ChainEpoch, Commitment, DeadlineIndex, ProverId, Randomness};
+use sp_types::{ChainEpoch, Commitment, DeadlineIndex, ProverId, Randomness, SectorSize};
 
+use super::assign::{Assignment, Place};
 use super::beacon::{Purpose, draw};
+use super::places::Places;
 use super::{Chain, ChainFailure, Opening};
 use crate::rows::{Genesis, PreCommitRow, genesis_key, precommit_key};
 
@@ -26,8 +28,10 @@ pub struct LocalChainOptions {
     pub epoch_ms: u64,
     /// Epochs from a pre-commitment to its seed.
     pub seed_delay_epochs: u32,
-    /// All sectors go to this deadline; without it they are spread over all.
-    pub pack_deadline: Option<DeadlineIndex>,
+    /// Size of its sectors: it decides how many are in a partition.
+    pub sector_size: SectorSize,
+    /// How they are given to deadlines.
+    pub assignment: Assignment,
 }
 
 /// A local chain that cannot be opened.
@@ -58,6 +62,7 @@ pub struct LocalChain {
     state: Arc<dyn State>,
     genesis: Genesis,
     options: LocalChainOptions,
+    places: Arc<Places>,
     // Wall-clock jumps must not move the head: time runs on the monotonic clock from here.
     started: (u64, Monotonic),
 }
@@ -76,7 +81,9 @@ impl LocalChain {
             return Err(LocalChainError::OtherEpoch { found_ms: genesis.epoch_ms, wanted_ms: options.epoch_ms });
         }
         let started = (unix_ms, env.clock.monotonic());
-        Ok(Self { env: env.clone(), state, genesis, options, started })
+        let room = options.sector_size.sectors_per_partition() as u64;
+        let places = Arc::new(Places::new(state.clone(), options.assignment, room));
+        Ok(Self { env: env.clone(), state, genesis, options, places, started })
     }
 
     fn now_ms(&self) -> u64 {
@@ -105,9 +112,9 @@ impl LocalChain {
         }
     }
 
-    fn place(&self, sector: u64) -> DeadlineIndex {
-        let spread = DeadlineIndex((sector % u64::from(DeadlineIndex::COUNT)) as u32);
-        self.options.pack_deadline.unwrap_or(spread)
+    async fn place(&self, sector: u64) -> Result<Place, ChainFailure> {
+        let (places, head) = (self.places.clone(), self.head());
+        self.env.blocking(move || places.of(sector, head)).await
     }
 
     /// Publishes a pre-commitment. The same one again changes nothing, so a call may be repeated after a restart.
@@ -126,7 +133,10 @@ impl LocalChain {
         let state = self.state.clone();
         let found = self.env.blocking(move || read_precommit(state.as_ref(), sector)).await;
         match found {
-            Ok(Some(_)) => ChainReply::Committed { deadline: self.place(sector) },
+            Ok(Some(_)) => match self.place(sector).await {
+                Ok((deadline, partition)) => ChainReply::Committed { deadline, partition },
+                Err(reason) => ChainReply::Failed { reason },
+            },
             Ok(None) => ChainReply::Failed { reason: format!("sector {sector} has no pre-commitment on this chain") },
             Err(reason) => ChainReply::Failed { reason },
         }
@@ -168,9 +178,9 @@ impl Chain for LocalChain {
     }
 
     /// It takes every sector for one that it has: there is no other chain to ask.
-    fn deadline_of(&self, sector: u64) -> BoxFuture<Result<DeadlineIndex, ChainFailure>> {
-        let deadline = self.place(sector);
-        Box::pin(async move { Ok(deadline) })
+    fn place_of(&self, sector: u64) -> BoxFuture<Result<Place, ChainFailure>> {
+        let chain = self.clone();
+        Box::pin(async move { chain.place(sector).await })
     }
 
     fn window_randomness(&self, deadline: DeadlineIndex) -> BoxFuture<Result<Randomness, ChainFailure>> {
@@ -189,12 +199,7 @@ fn check(options: &LocalChainOptions) -> Result<(), LocalChainError> {
     if options.epoch_ms == 0 || options.epoch_ms > 3_600_000 {
         return Err(LocalChainError::BadOption("--epoch must be between 1ms and 1h".into()));
     }
-    match options.pack_deadline {
-        Some(deadline) if deadline.0 >= DeadlineIndex::COUNT => {
-            Err(LocalChainError::BadOption(format!("--pack-deadline {deadline}: deadlines are 0 to 47")))
-        }
-        _ => Ok(()),
-    }
+    Ok(())
 }
 
 fn open_genesis(state: &dyn State, fresh: Genesis) -> Result<Genesis, String> {
@@ -230,11 +235,13 @@ fn publish(state: &dyn State, sector: u64, fresh: PreCommitRow) -> Result<PreCom
 #[cfg(test)]
 mod tests {
     use sp_state::Memory;
+    use sp_types::PartitionIndex;
 
     use super::*;
 
     fn options(epoch_ms: u64) -> LocalChainOptions {
-        LocalChainOptions { miner: 1000, epoch_ms, seed_delay_epochs: 2, pack_deadline: Some(DeadlineIndex(3)) }
+        let assignment = Assignment::Pack(DeadlineIndex(3));
+        LocalChainOptions { miner: 1000, epoch_ms, seed_delay_epochs: 2, sector_size: SectorSize::KiB2, assignment }
     }
 
     async fn open(state: &Memory, options: LocalChainOptions) -> Result<LocalChain, LocalChainError> {
@@ -259,22 +266,30 @@ mod tests {
         let other = ChainCall::PreCommit { comm_r: Commitment([9; 32]), comm_d: Commitment([2; 32]) };
         assert_ne!(again.call(1, other).await, first, "another replica waits for another seed");
         let committed = again.call(1, ChainCall::Commit { proof: vec![] }).await;
-        assert_eq!(committed, ChainReply::Committed { deadline: DeadlineIndex(3) });
+        assert_eq!(committed, ChainReply::Committed { deadline: DeadlineIndex(3), partition: PartitionIndex(0) });
     }
 
     #[tokio::test]
-    async fn sectors_spread_and_bad_options_are_refused() {
+    async fn sectors_keep_their_places_and_bad_options_are_refused() {
         let state = Memory::new();
-        let spread = LocalChainOptions { pack_deadline: None, ..options(5) };
-        let chain = open(&state, spread).await.expect("new chain");
+        // An epoch of a minute: the head stays where it is.
+        let network = LocalChainOptions { assignment: Assignment::Network, ..options(60_000) };
+        let chain = open(&state, network.clone()).await.expect("new chain");
+        let place = async |chain: &LocalChain, sector| chain.place_of(sector).await.map(|(d, p)| (d.0, p.0));
+        for (sector, deadline) in [(50, 2), (51, 2), (7, 3), (50, 2), (8, 3), (9, 4)] {
+            assert_eq!(place(&chain, sector).await, Ok((deadline, 0)), "{sector}");
+        }
         let call = ChainCall::PreCommit { comm_r: Commitment([1; 32]), comm_d: Commitment([2; 32]) };
-        chain.call(50, call).await;
-        let committed = chain.call(50, ChainCall::Commit { proof: vec![] }).await;
-        assert_eq!(committed, ChainReply::Committed { deadline: DeadlineIndex(2) });
+        chain.call(9, call).await;
+        let committed = chain.call(9, ChainCall::Commit { proof: vec![] }).await;
+        assert_eq!(committed, ChainReply::Committed { deadline: DeadlineIndex(4), partition: PartitionIndex(0) });
+        let again = open(&state, network).await.expect("same chain");
+        assert_eq!(place(&again, 8).await, Ok((3, 0)), "after a restart");
+        assert_eq!(place(&again, 10).await, Ok((4, 0)), "what was given counts");
+        let state = Memory::new();
+        open(&state, options(5)).await.expect("new chain");
         assert!(matches!(open(&state, options(6)).await, Err(LocalChainError::OtherEpoch { found_ms: 5, .. })));
         assert!(open(&state, options(0)).await.is_err());
-        let bad = LocalChainOptions { pack_deadline: Some(DeadlineIndex(48)), ..options(5) };
-        assert!(open(&state, bad).await.is_err());
     }
 
     #[tokio::test]

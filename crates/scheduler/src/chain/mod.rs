@@ -2,15 +2,18 @@
 //!
 //! `LocalChain` is the first one: a clock and a beacon on this machine. A client of a real node is another.
 
+mod assign;
 mod beacon;
 mod deadlines;
 mod local;
+mod places;
 
 use sp_env::BoxFuture;
 use sp_sched_core::effect::ChainCall;
 use sp_sched_core::event::ChainReply;
 use sp_types::{ChainEpoch, DeadlineIndex, Randomness};
 
+pub use assign::{Assignment, Place, UnknownAssignment};
 pub(crate) use beacon::winning_pick;
 pub use deadlines::{CHALLENGE_LOOKBACK, DEADLINE_EPOCHS, FAULT_CUTOFF, Opening, PERIOD_EPOCHS, period_start};
 pub use local::{LocalChain, LocalChainError, LocalChainOptions};
@@ -31,7 +34,7 @@ pub trait Chain: Send + Sync + 'static {
     /// Carries out a call for a sector; a seed is answered when its epoch is reached.
     fn call(&self, sector: u64, call: ChainCall) -> BoxFuture<ChainReply>;
     /// Where a sector is proven that the chain has already.
-    fn deadline_of(&self, sector: u64) -> BoxFuture<Result<DeadlineIndex, ChainFailure>>;
+    fn place_of(&self, sector: u64) -> BoxFuture<Result<Place, ChainFailure>>;
     /// Randomness of the newest opening of a deadline whose challenge epoch is reached.
     fn window_randomness(&self, deadline: DeadlineIndex) -> BoxFuture<Result<Randomness, ChainFailure>>;
     /// Randomness of a winning PoSt at the head.

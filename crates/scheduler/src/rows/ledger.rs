@@ -1,10 +1,13 @@
-//! Rows of the local chain: its genesis, and the pre-commitments it has seen.
+//! Rows of the local chain: its genesis, the pre-commitments it has seen, and where it has sectors proven.
 
 use prost::Message;
 use sp_proto::{convert::bytes32, v1};
-use sp_types::{ChainEpoch, Commitment};
+use sp_state::State;
+use sp_types::{ChainEpoch, Commitment, DeadlineIndex, PartitionIndex};
 
-use super::{RowError, numbered, parse};
+use super::{RowError, number_in, numbered, parse};
+
+const PLACES: &[u8] = b"chain/place/";
 
 /// Where the local chain began.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +41,26 @@ pub(crate) fn genesis_key() -> Vec<u8> {
 /// Key of a sector's pre-commitment.
 pub(crate) fn precommit_key(sector: u64) -> Vec<u8> {
     numbered(b"chain/precommit/", sector)
+}
+
+/// Key of the place where a sector is proven.
+pub(crate) fn place_key(sector: u64) -> Vec<u8> {
+    numbered(PLACES, sector)
+}
+
+/// A place as bytes.
+pub(crate) fn place_row((deadline, partition): (DeadlineIndex, PartitionIndex)) -> Vec<u8> {
+    v1::StoredLocation { deadline: deadline.0, partition: partition.0 }.encode_to_vec()
+}
+
+/// Every sector with its place, rising.
+pub(crate) fn places(state: &dyn State) -> Result<Vec<(u64, (DeadlineIndex, PartitionIndex))>, RowError> {
+    let rows = state.scan_all(PLACES).map_err(|e| RowError::new("chain/place/", e))?;
+    let decode = |(key, value): &(Vec<u8>, Vec<u8>)| {
+        let v1::StoredLocation { deadline, partition } = parse("chain/place", value)?;
+        Ok((number_in(PLACES, key)?, (DeadlineIndex(deadline), PartitionIndex(partition))))
+    };
+    rows.iter().map(decode).collect()
 }
 
 impl Genesis {

@@ -5,6 +5,7 @@ mod fence;
 mod history;
 mod ledger;
 mod pin;
+mod raise;
 mod receive;
 mod schema;
 mod sector;
@@ -21,7 +22,7 @@ use sp_state::{Batch, State, StateError};
 use sp_types::TaskId;
 
 pub(crate) use history::{History, Wanted, newest};
-pub(crate) use ledger::{Genesis, PreCommitRow, genesis_key, precommit_key};
+pub(crate) use ledger::{Genesis, PreCommitRow, genesis_key, place_key, place_row, places, precommit_key};
 pub use schema::SCHEMA_VERSION;
 pub(crate) use schema::{Schema, schema_key};
 
@@ -74,7 +75,7 @@ pub(crate) fn open(state: &dyn State, owner: Schema) -> Result<(Schema, Rows), R
         Some(value) => {
             let found = Schema::decode(&value)?;
             found.check(&owner)?;
-            raise(state, found, owner.version)?
+            raise::raise(state, found, owner.version)?
         }
         None => {
             let mut batch = Batch::new();
@@ -93,18 +94,6 @@ pub(crate) fn open(state: &dyn State, owner: Schema) -> Result<(Schema, Rows), R
         rows.counters = counters::decode(&value)?;
     }
     Ok((schema, rows))
-}
-
-/// From here on rows of this build's layout may be written: an older build must refuse them.
-fn raise(state: &dyn State, found: Schema, version: u32) -> Result<Schema, RowError> {
-    if found.version == version {
-        return Ok(found);
-    }
-    let raised = Schema { version, ..found };
-    let mut batch = Batch::new();
-    batch.put(schema_key(), raised.encode());
-    state.commit(batch).map_err(|e| RowError::new("meta/schema", e))?;
-    Ok(raised)
 }
 
 /// Every sector as it is durable, rising.

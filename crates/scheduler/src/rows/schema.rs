@@ -14,7 +14,9 @@ use super::{RowError, parse};
 /// may be of data that nobody knows (imported without a record), which an older build refuses to read.
 /// 5: sectors may be on their way here from elsewhere, and unsealed copies may hold a part of their data; an older build
 /// knows no such state, and would take such a copy for whole.
-pub const SCHEMA_VERSION: u32 = 5;
+/// 6: the local chain keeps where it has each sector proven, as the network gives places; an older build would give places
+/// of its own, and partitions would have more sectors than fit.
+pub const SCHEMA_VERSION: u32 = 6;
 
 /// Layout and owner of the rows.
 #[derive(Debug, Clone, PartialEq, Eq)]

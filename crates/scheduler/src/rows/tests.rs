@@ -129,9 +129,9 @@ fn trouble() -> impl Strategy<Value = Trouble> {
 fn receive() -> impl Strategy<Value = Receive> {
     let header = (text(), text()).prop_map(|(name, value)| HttpHeader { name, value: Secret::new(value) });
     let kinds = proptest::sample::subsequence(FileKind::ALL.to_vec(), 0..5);
-    (text(), vec(header, 0..3), kinds, any::<u32>()).prop_map(|(url, headers, kinds, deadline)| {
-        let (kinds, deadline) = (FileKindSet::of(&kinds), DeadlineIndex(deadline));
-        Receive { url, headers, kinds, deadline }
+    (text(), vec(header, 0..3), kinds, any::<(u32, u32)>()).prop_map(|(url, headers, kinds, (deadline, partition))| {
+        let (kinds, place) = (FileKindSet::of(&kinds), (DeadlineIndex(deadline), PartitionIndex(partition)));
+        Receive { url, headers, kinds, place }
     })
 }
 
@@ -389,6 +389,33 @@ fn rows_of_version_1_are_read_and_raised() {
 }
 
 /// Numbers in rows never change their meaning.
+#[test]
+fn places_that_an_older_build_has_given_are_kept_on_the_chain() {
+    let state = Memory::new();
+    let mut batch = Batch::new();
+    batch.put(schema_key(), Schema { version: 5, ..owner() }.encode());
+    let put = |batch: &mut Batch, number, place: Option<(u32, u32)>, coming| {
+        let location = place.map(|(deadline, partition)| sp_proto::v1::StoredLocation { deadline, partition });
+        let receive = sp_proto::v1::StoredReceive { url: "http://h".into(), deadline: 3, ..Default::default() };
+        let receive = Some(receive).filter(|_| coming);
+        let row =
+            sp_proto::v1::StoredSector { number, seal_proof: 5, state: 8, location, receive, ..Default::default() };
+        batch.put(sector::key(number), row.encode_to_vec());
+    };
+    for (number, place, coming) in
+        [(1, Some((3, 0)), false), (2, Some((3, 0)), false), (4, None, true), (5, None, false), (6, None, true)]
+    {
+        put(&mut batch, number, place, coming);
+    }
+    state.commit(batch).expect("written");
+    let (schema, rows) = open(&state, owner()).expect("raised");
+    assert_eq!(schema.version, SCHEMA_VERSION);
+    let kept: Vec<_> = places(&state).expect("rows").into_iter().map(|(n, (d, p))| (n, d.0, p.0)).collect();
+    assert_eq!(kept, [(1, 3, 0), (2, 3, 0), (4, 3, 1), (6, 3, 1)]);
+    let coming = rows.sectors.iter().filter_map(|s| Some((s.number, s.receive.as_ref()?.place.1.0)));
+    assert_eq!(coming.collect::<Vec<_>>(), [(4, 1), (6, 1)]);
+}
+
 #[test]
 fn every_state_keeps_its_number() {
     let numbers: Vec<i32> = SectorState::ALL.into_iter().map(|s| super::sector_state::encode(s) as i32).collect();

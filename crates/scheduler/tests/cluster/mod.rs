@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use scheduler::{LocalChain, LocalChainOptions, Question, Service, ServiceOptions, Verifier};
+use scheduler::{Assignment, LocalChain, LocalChainOptions, Question, Service, ServiceOptions, Verifier};
 use sp_env::BoxFuture;
 use sp_net::server::{Server, Services};
 use sp_net::{Env, client, sized};
@@ -16,7 +16,7 @@ use sp_proto::v1::scheduler_client::SchedulerClient;
 use sp_proto::v1::worker_client::WorkerClient;
 use sp_proto::v1::{self, index_fact, index_scheduler_message, worker_command, worker_message};
 use sp_state::{Memory, State};
-use sp_types::{DeadlineIndex, FileKind, TaskKind};
+use sp_types::{DeadlineIndex, FileKind, SectorSize, TaskKind};
 use tokio::sync::{broadcast, mpsc, oneshot};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::transport::Channel;
@@ -184,7 +184,8 @@ impl Running {
             miner: 1000,
             epoch_ms: 20,
             seed_delay_epochs: 2,
-            pack_deadline: Some(DeadlineIndex(0)),
+            sector_size: SectorSize::KiB2,
+            assignment: Assignment::Pack(DeadlineIndex(0)),
         };
         let chain = LocalChain::open(env, state.clone(), options).await.unwrap();
         let mut options = ServiceOptions::new("127.0.0.1:0".parse().unwrap(), format!("http://{index}"));

@@ -9,10 +9,10 @@ use sp_sched_core::Core;
 use sp_sched_core::effect::{Assignment, ChainCall, Effect};
 use sp_sched_core::event::{ChainReply, Event, Phase, Progress, Request, RequestId};
 use sp_sched_core::model::UnixMs;
-use sp_types::{AttemptId, ChainEpoch, DeadlineIndex, HostCapacity, TaskKind, WorkerId};
+use sp_types::{AttemptId, ChainEpoch, DeadlineIndex, HostCapacity, PartitionIndex, TaskKind, WorkerId};
 
 use crate::clock::{Cost, timed};
-use crate::fleet::Site;
+use crate::fleet::{SIZE, Site};
 use crate::plan::{self, Planned};
 use crate::work;
 
@@ -288,7 +288,8 @@ fn chain_reply(sector: u64, call: &ChainCall) -> ChainReply {
         ChainCall::Seed { epoch } => ChainReply::Seed { seed: [4; 32], epoch: *epoch },
         ChainCall::Commit { .. } => {
             let deadline = DeadlineIndex((sector % u64::from(DeadlineIndex::COUNT)) as u32);
-            ChainReply::Committed { deadline }
+            let partition = sector / u64::from(DeadlineIndex::COUNT) / SIZE.sectors_per_partition() as u64;
+            ChainReply::Committed { deadline, partition: PartitionIndex(partition as u32) }
         }
     }
 }

@@ -11,8 +11,8 @@ use sp_sched_core::model::{Receive, Rows, UnixMs};
 use sp_sched_core::{Config, Core};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, FileKindSet, Filters, GpuDevice, GpuId,
-    HostCapacity, HostId, PieceInfo, Randomness, ReplicaId, ResourceTable, SectorId, SectorSize, SectorState,
-    SessionId, Soundness, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
+    HostCapacity, HostId, PartitionIndex, PieceInfo, Randomness, ReplicaId, ResourceTable, SectorId, SectorSize,
+    SectorState, SessionId, Soundness, StoreId, TaskId, TaskKind, WorkerId, WorkerLimits,
 };
 
 const SEALING: [TaskKind; 14] = [
@@ -223,7 +223,8 @@ fn receive(number: u64, updated: bool) -> Request {
     if updated {
         [FileKind::Update, FileKind::UpdateCache].into_iter().for_each(|kind| kinds.insert(kind));
     }
-    let receive = Receive { url: "http://h".to_owned(), headers: vec![], kinds, deadline: DeadlineIndex(1) };
+    let receive =
+        Receive { url: "http://h".to_owned(), headers: vec![], kinds, place: (DeadlineIndex(1), PartitionIndex(0)) };
     Request::Receive(Box::new(ReceiveOrder { number, receive, record: None }))
 }
 
@@ -233,7 +234,7 @@ fn chain() -> impl Strategy<Value = Event> {
         Just(ChainReply::Ticket { ticket: [1; 32], epoch }),
         Just(ChainReply::PreCommitted { seed_epoch: epoch }),
         Just(ChainReply::Seed { seed: [2; 32], epoch }),
-        Just(ChainReply::Committed { deadline: DeadlineIndex(0) }),
+        Just(ChainReply::Committed { deadline: DeadlineIndex(0), partition: PartitionIndex(0) }),
         Just(ChainReply::Failed { reason: "no".to_owned() }),
     ];
     (0u64..4, reply).prop_map(|(sector, reply)| Event::Chain { sector, reply })

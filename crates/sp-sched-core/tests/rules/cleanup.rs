@@ -3,7 +3,8 @@
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Import, Request};
 use sp_types::{
-    Commitment, DeadlineIndex, ErrorCode, FileKind, Origin, ReplicaId, SectorId, SectorState, Soundness, TaskKind,
+    Commitment, DeadlineIndex, ErrorCode, FileKind, Origin, PartitionIndex, ReplicaId, SectorId, SectorState,
+    Soundness, TaskKind,
 };
 
 use crate::desk::{Desk, GIB, SIZE, lotus_machine, store};
@@ -89,8 +90,13 @@ fn a_sector_that_may_go_goes_whole_and_for_good() {
 #[test]
 fn what_is_known_or_not_there_is_not_cleaned_up() {
     let mut desk = leftovers();
-    let import =
-        Import { number: 7, comm_r: Commitment([1; 32]), updated: false, deadline: DeadlineIndex(3), record: None };
+    let import = Import {
+        number: 7,
+        comm_r: Commitment([1; 32]),
+        updated: false,
+        place: (DeadlineIndex(3), PartitionIndex(0)),
+        record: None,
+    };
     assert_eq!(desk.ask(Request::Import(Box::new(import))), Reply::Moved(SectorState::Proving));
     let (code, message) = refusal(desk.ask(Request::CleanUp { sector: 7 }));
     assert_eq!(code, ErrorCode::WrongState);
@@ -122,8 +128,13 @@ fn a_pin_keeps_files_until_it_is_taken_off() {
     lies(&mut desk, 7, FileKind::Sealed, "a");
     lies(&mut desk, 7, FileKind::Cache, "b");
     assert_eq!(desk.core.unclaimed()[0].pin.as_ref().map(|pin| pin.reason.as_str()), Some("of the old cluster"));
-    let import =
-        Import { number: 7, comm_r: Commitment([1; 32]), updated: false, deadline: DeadlineIndex(3), record: None };
+    let import = Import {
+        number: 7,
+        comm_r: Commitment([1; 32]),
+        updated: false,
+        place: (DeadlineIndex(3), PartitionIndex(0)),
+        record: None,
+    };
     assert_eq!(desk.ask(Request::Import(Box::new(import))), Reply::Moved(SectorState::Proving));
     // Whatever way an operator takes.
     for ask in [
@@ -212,8 +223,13 @@ fn an_imported_sector_is_whose_its_files_are() {
         let size_bytes = if kind == FileKind::Cache { GIB } else { SIZE.bytes() };
         desk.step(Event::Replica { id, size_bytes, primary: true, origin, soundness: Soundness::Unknown });
     }
-    let import =
-        Import { number: 5, comm_r: Commitment([1; 32]), updated: false, deadline: DeadlineIndex(3), record: None };
+    let import = Import {
+        number: 5,
+        comm_r: Commitment([1; 32]),
+        updated: false,
+        place: (DeadlineIndex(3), PartitionIndex(0)),
+        record: None,
+    };
     assert_eq!(desk.ask(Request::Import(Box::new(import))), Reply::Moved(SectorState::Proving));
     assert_eq!(desk.core.sector(5).and_then(|sector| sector.origin), origin);
     assert_eq!(unclaimed(&desk), [2, 7]);

@@ -5,8 +5,8 @@ use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{Event, Import, Request, SectorRecord, UpdateRecord};
 use sp_types::{
-    ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, Origin, PieceInfo, RegisteredSealProof, ReplicaId,
-    SectorId, SectorState, Soundness, TaskKind,
+    ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, Origin, PartitionIndex, PieceInfo, RegisteredSealProof,
+    ReplicaId, SectorId, SectorState, Soundness, TaskKind,
 };
 
 use crate::desk::{Desk, GIB, SIZE, lotus_machine, store};
@@ -46,7 +46,8 @@ fn lotus_path() -> Desk {
 
 fn import(desk: &mut Desk, comm_r: u8) -> Reply {
     let comm_r = Commitment([comm_r; 32]);
-    let import = Import { number: NUMBER, comm_r, updated: false, deadline: DeadlineIndex(3), record: None };
+    let import =
+        Import { number: NUMBER, comm_r, updated: false, place: (DeadlineIndex(3), PartitionIndex(0)), record: None };
     desk.ask(Request::Import(Box::new(import)))
 }
 
@@ -163,8 +164,13 @@ fn snapped_path(kinds: &[FileKind]) -> Desk {
 }
 
 fn import_updated(desk: &mut Desk, record: Option<SectorRecord>) -> Reply {
-    let import =
-        Import { number: NUMBER, comm_r: Commitment([2; 32]), updated: true, deadline: DeadlineIndex(3), record };
+    let import = Import {
+        number: NUMBER,
+        comm_r: Commitment([2; 32]),
+        updated: true,
+        place: (DeadlineIndex(3), PartitionIndex(0)),
+        record,
+    };
     desk.ask(Request::Import(Box::new(import)))
 }
 
@@ -237,7 +243,13 @@ fn unsealing_has_room_for_the_layer_that_it_keeps_and_decoding_an_update_needs_n
         // Whoever has the files has to fetch none.
         desk.ask(Request::Cordon { worker: "b".to_owned(), cordoned: true });
         let comm_r = Commitment([if updated { 2 } else { 1 }; 32]);
-        let import = Import { number: NUMBER, comm_r, updated, deadline: DeadlineIndex(3), record: Some(record) };
+        let import = Import {
+            number: NUMBER,
+            comm_r,
+            updated,
+            place: (DeadlineIndex(3), PartitionIndex(0)),
+            record: Some(record),
+        };
         assert_eq!(desk.ask(Request::Import(Box::new(import))), Reply::Moved(SectorState::Proving));
         assert_eq!(desk.ask(Request::Unseal { sector: NUMBER }), Reply::Unsealing { ready: false });
         desk.pass(1_000, &["a", "b"]);
@@ -306,7 +318,7 @@ fn an_update_that_is_not_whole_or_not_what_was_looked_at_is_not_taken_over() {
         number: NUMBER,
         comm_r: Commitment([1; 32]),
         updated: false,
-        deadline: DeadlineIndex(3),
+        place: (DeadlineIndex(3), PartitionIndex(0)),
         record: Some(of_update),
     };
     assert!(why(desk.ask(Request::Import(Box::new(import)))).contains("is not of the replica that lies there"));

@@ -6,8 +6,8 @@ use sp_sched_core::event::{Event, Failure, ReceiveOrder, Request, SectorRecord, 
 use sp_sched_core::model::Receive;
 use sp_types::SectorState::{Proving, ReceiveSector, ReceiveSectorFailed, Removed};
 use sp_types::{
-    ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, FileKindSet, HttpHeader, PieceInfo, ReplicaId,
-    SectorId, SectorState, TaskKind,
+    ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, FileKindSet, HttpHeader, PartitionIndex, PieceInfo,
+    ReplicaId, SectorId, SectorState, TaskKind,
 };
 
 use crate::desk::{Desk, GIB, SIZE, lotus_machine, store};
@@ -23,7 +23,12 @@ fn comm(byte: u8) -> Commitment {
 
 fn order(kinds: &[FileKind], record: Option<SectorRecord>) -> ReceiveOrder {
     let headers = vec![HttpHeader::new("Authorization", "Bearer secret").unwrap()];
-    let receive = Receive { url: URL.to_owned(), headers, kinds: FileKindSet::of(kinds), deadline: DeadlineIndex(3) };
+    let receive = Receive {
+        url: URL.to_owned(),
+        headers,
+        kinds: FileKindSet::of(kinds),
+        place: (DeadlineIndex(3), PartitionIndex(0)),
+    };
     ReceiveOrder { number: NUMBER, receive, record: record.map(|record| (comm(1), record)) }
 }
 

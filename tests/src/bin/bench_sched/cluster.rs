@@ -5,12 +5,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use scheduler::{LocalChain, LocalChainOptions, Question, SCHEMA_VERSION, Service, ServiceOptions, Verifier};
+use scheduler::{
+    Assignment, LocalChain, LocalChainOptions, Question, SCHEMA_VERSION, Service, ServiceOptions, Verifier,
+};
 use sp_env::BoxFuture;
 use sp_net::{Env, client};
 use sp_proto::v1;
 use sp_proto::v1::scheduler_client::SchedulerClient;
 use sp_state::{Memory, Redb};
+use sp_types::SectorSize;
 use tokio::sync::{mpsc, oneshot};
 use tonic::transport::Channel;
 
@@ -67,7 +70,13 @@ impl Cluster {
         let state = Arc::new(Counting::new(Redb::open(dir.path().join("scheduler.redb"), SCHEMA_VERSION)?));
         let (index, index_address) = LightIndex::start(&env, workers, tally.clone()).await?;
         // The chain's own rows are no matter of the scheduler's and are not counted.
-        let chain = LocalChainOptions { miner: 1000, epoch_ms: 20, seed_delay_epochs: 1, pack_deadline: None };
+        let chain = LocalChainOptions {
+            miner: 1000,
+            epoch_ms: 20,
+            seed_delay_epochs: 1,
+            sector_size: SectorSize::KiB2,
+            assignment: Assignment::Network,
+        };
         let chain = Arc::new(LocalChain::open(&env, Arc::new(Memory::new()), chain).await?);
         let mut options = ServiceOptions::new("127.0.0.1:0".parse()?, format!("http://{index_address}"));
         options.cluster = NAME.into();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use sp_sched_core::effect::{ChainCall, PostToVerify, SealToVerify, UpdateToVerify};
 use sp_sched_core::event::{ChainReply, Event};
-use sp_types::{ChainEpoch, DeadlineIndex};
+use sp_types::{ChainEpoch, DeadlineIndex, PartitionIndex};
 
 use super::{Happening, World};
 
@@ -13,7 +13,7 @@ use super::{Happening, World};
 pub struct Outside {
     pub epoch: i64,
     pub pre_commits: BTreeMap<u64, (ChainCall, ChainEpoch)>,
-    pub commits: BTreeMap<u64, ChainCall>,
+    pub commits: BTreeMap<u64, (ChainCall, PartitionIndex)>,
     pub verified: u64,
     /// The chain takes calls and never answers.
     pub silent: bool,
@@ -58,9 +58,10 @@ impl World {
                 ChainReply::Seed { seed: byte, epoch: *epoch }
             }
             ChainCall::Commit { .. } => {
-                let known = self.outside.commits.entry(sector).or_insert_with(|| call.clone());
-                assert_eq!(*known, call, "one commit per sector");
-                ChainReply::Committed { deadline: DeadlineIndex(0) }
+                let partition = PartitionIndex(self.outside.commits.len() as u32 / 2);
+                let known = self.outside.commits.entry(sector).or_insert_with(|| (call.clone(), partition));
+                assert_eq!(known.0, call, "one commit per sector");
+                ChainReply::Committed { deadline: DeadlineIndex(0), partition: known.1 }
             }
         };
         self.tell_perhaps_twice(Event::Chain { sector, reply });
