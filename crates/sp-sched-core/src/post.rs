@@ -1,12 +1,14 @@
 //! The PoSt scheduler: every partition at once on different workers, the next worker at the first trouble, and no proof
-//! that the verifier has not seen. It never waits for the index and never queues behind sealing.
+//! that the verifier has not seen. It never waits for the index and never queues behind sealing. What could be late is
+//! given to a second worker, and the first right answer wins.
 
-use sp_types::{AttemptId, WorkerId};
+use sp_types::{AttemptId, GpuShare, WorkerId};
 
 use crate::account::Use;
 use crate::core::Core;
 use crate::effect::{Assignment, Effect, InputFile, TaskParams};
 use crate::event::RequestId;
+use crate::model::UnixMs;
 use crate::observe::Observation;
 use crate::post_job::{Part, PostJob, PostKind, PostSector, Try};
 use crate::workers::Worker;
@@ -29,16 +31,15 @@ impl Core {
         self.replan = true;
     }
 
-    /// Gives every idle partition to the best worker there is: winning first, then the oldest request.
+    /// Gives every idle partition to the best worker there is: winning first, then the oldest request. Only workers that
+    /// nobody waits for are second ones.
     pub(crate) fn drive_posts(&mut self) {
         let mut order: Vec<RequestId> = self.posts.keys().copied().collect();
         order.sort_by_key(|id| (self.posts.get(id).map(|j| j.kind != PostKind::Winning), *id));
-        for id in order {
-            let parts = self.posts.get(&id).map_or(0, |job| job.parts.len());
-            for at in 0..parts {
-                self.drive_part((id, at));
-            }
-        }
+        let parts = |id: &RequestId| self.posts.get(id).map_or(0, |job| job.parts.len());
+        let places: Vec<Place> = order.iter().flat_map(|id| (0..parts(id)).map(|at| (*id, at))).collect();
+        places.iter().for_each(|place| self.drive_part(*place));
+        places.iter().for_each(|place| self.race_part(*place));
     }
 
     pub(crate) fn part(&self, (id, at): Place) -> Option<(&PostJob, &Part)> {
@@ -51,8 +52,8 @@ impl Core {
     }
 
     pub(crate) fn place_of(&self, attempt: AttemptId) -> Option<Place> {
-        let running = |p: &Part| p.running.as_ref().is_some_and(|t| t.attempt == attempt);
-        self.posts.iter().find_map(|(id, job)| job.parts.iter().position(running).map(|at| (*id, at)))
+        let has_it = |p: &Part| p.find(attempt).is_some();
+        self.posts.iter().find_map(|(id, job)| job.parts.iter().position(has_it).map(|at| (*id, at)))
     }
 
     // === choosing a worker ===
@@ -60,7 +61,7 @@ impl Core {
     fn drive_part(&mut self, place: Place) {
         let now = self.now;
         let Some((_, part)) = self.part(place) else { return };
-        if part.done.is_some() || part.running.is_some() {
+        if !part.waits() {
             return;
         }
         match self.choose_prover(place) {
@@ -102,6 +103,36 @@ impl Core {
         }
     }
 
+    /// A second worker for what could be late: on another host if there is one. The built-in worker proves only while no
+    /// other can, so it is none.
+    fn race_part(&mut self, place: Place) {
+        let Some((job, part)) = self.part(place) else { return };
+        let [first] = &part.tries[..] else { return };
+        if first.verifying.is_some() || self.raced_from(job, first).is_none_or(|from| from > self.now) {
+            return;
+        }
+        let (kind, now, lease_ms) = (job.kind.task(), self.now, self.config.lease_ms);
+        let able = |w: &&Worker| w.accepts(kind) && w.available(now, lease_ms) && !w.reg.builtin && !w.row.cordoned;
+        let free = |w: &&Worker| w.reg.worker != first.worker && self.post_load(&w.reg.worker) == 0;
+        let trusted = |w: &&Worker| part.failures_on(&w.reg.worker) == 0 && part.trusts(&w.reg.worker);
+        let second = self.workers.values().filter(able).filter(free).filter(trusted);
+        let second = second.min_by_key(|w| (w.reg.host == first.host, w.reg.worker.clone()));
+        if let Some(worker) = second.map(|w| w.reg.worker.clone()) {
+            self.start_try(place, &worker);
+        }
+    }
+
+    /// From when on a second worker is tried: at once for a winning PoSt, for a window PoSt once what is left is less than
+    /// twice what it takes. None: never.
+    pub(crate) fn raced_from(&self, job: &PostJob, first: &Try) -> Option<UnixMs> {
+        let twice = |kind| self.post_ms(kind, &first.host).saturating_mul(2);
+        match job.kind {
+            PostKind::Winning => Some(first.since),
+            PostKind::Window(_) => Some(UnixMs(Self::due_at(job).0.saturating_sub(twice(job.kind.task())))),
+            PostKind::Check(_) => None,
+        }
+    }
+
     pub(crate) fn post_load(&self, worker: &WorkerId) -> usize {
         self.posts.values().flat_map(PostJob::running).filter(|(_, run)| run.worker == *worker).count()
     }
@@ -127,14 +158,20 @@ impl Core {
         let worker_id = worker.clone();
         let on = host.clone();
         let (progress, verifying) = (None, None);
-        part.running = Some(Try { attempt, worker: worker_id, host, gpus, since: now, progress, verifying });
+        part.tries.push(Try { attempt, worker: worker_id, host, gpus: gpus.clone(), since: now, progress, verifying });
         self.touch_host(&on);
-        if let Some(assignment) = self.post_assignment(place, attempt, worker) {
+        if let Some(assignment) = self.post_assignment(place, attempt, worker, gpus) {
             self.out.push(Effect::Assign { worker: worker.clone(), assignment: Box::new(assignment) });
         }
     }
 
-    fn post_assignment(&self, place: Place, attempt: AttemptId, worker: &WorkerId) -> Option<Assignment> {
+    fn post_assignment(
+        &self,
+        place: Place,
+        attempt: AttemptId,
+        worker: &WorkerId,
+        gpus: Vec<GpuShare>,
+    ) -> Option<Assignment> {
         let (job, part) = self.part(place)?;
         let (randomness, sectors) = (job.randomness, part.sectors.clone());
         let (first, read_timeout_ms) = (*sectors.first()?, self.config.read_timeout_ms);
@@ -162,7 +199,7 @@ impl Core {
             time_limit_ms: self.config.time_limit_ms(job.kind.task()),
             hold: false,
             group: Vec::new(),
-            gpus: part.running.as_ref().map(|run| run.gpus.clone()).unwrap_or_default(),
+            gpus,
         })
     }
 

@@ -47,7 +47,8 @@ pub(crate) struct Part {
     pub(crate) index: u32,
     pub(crate) sectors: Vec<PostSector>,
     pub(crate) last_number: u32,
-    pub(crate) running: Option<Try>,
+    /// Who has it now, the first one first: more than one where the first right answer wins.
+    pub(crate) tries: Vec<Try>,
     /// Tries that came to nothing.
     pub(crate) failed_tries: u32,
     /// Workers that failed, and how often.
@@ -136,7 +137,7 @@ impl PostKind {
 impl PostJob {
     /// What workers have, with the kind of its task.
     pub(crate) fn tries(&self) -> impl Iterator<Item = (TaskKind, &Try)> {
-        self.parts.iter().filter_map(|p| p.running.as_ref()).map(|t| (self.kind.task(), t))
+        self.parts.iter().flat_map(|p| &p.tries).map(|t| (self.kind.task(), t))
     }
 
     /// Those that occupy a worker.
@@ -161,7 +162,7 @@ impl Part {
             index,
             sectors,
             last_number: 0,
-            running: None,
+            tries: Vec::new(),
             failed_tries: 0,
             failed_on: BTreeMap::new(),
             refused: Vec::new(),
@@ -171,6 +172,24 @@ impl Part {
             done: None,
             problems: Vec::new(),
         }
+    }
+
+    /// Nobody has it, and it is not done.
+    pub(crate) fn waits(&self) -> bool {
+        self.done.is_none() && self.tries.is_empty()
+    }
+
+    pub(crate) fn find(&self, attempt: AttemptId) -> Option<&Try> {
+        self.tries.iter().find(|t| t.attempt == attempt)
+    }
+
+    pub(crate) fn find_mut(&mut self, attempt: AttemptId) -> Option<&mut Try> {
+        self.tries.iter_mut().find(|t| t.attempt == attempt)
+    }
+
+    /// The one that this worker has.
+    pub(crate) fn try_of(&self, worker: &WorkerId) -> Option<&Try> {
+        self.tries.iter().find(|t| t.worker == *worker)
     }
 
     /// May this worker still be counted on for this partition?
@@ -189,7 +208,7 @@ impl Part {
 
     /// Why the proof that is being verified is not verified yet; empty when there is nothing to say.
     pub(crate) fn undecided(&self) -> String {
-        let proof = self.running.as_ref().and_then(|t| t.verifying.as_ref()).filter(|p| p.failures > 0);
+        let proof = self.tries.iter().filter_map(|t| t.verifying.as_ref()).find(|p| p.failures > 0);
         let story =
             |p: &Proof| format!("the verifier could not decide, asked {} times, last: {}", p.failures, p.reason);
         proof.map(story).unwrap_or_default()

@@ -7,13 +7,13 @@ use crate::effect::{Effect, PostReply, PostToVerify, ProvenPartition, Reply};
 use crate::event::{Progress, RequestId, TaskOutput, TaskResult};
 use crate::model::Outcome;
 use crate::post::Place;
-use crate::post_job::{Part, PostJob, PostKind, Proof, Skipped};
+use crate::post_job::{Part, PostJob, PostKind, Proof, Skipped, Try};
 
 impl Core {
     /// True when the attempt is one of ours.
     pub(crate) fn post_progress(&mut self, worker: &WorkerId, progress: &Progress) -> bool {
         let Some(place) = self.place_of(progress.attempt) else { return false };
-        let running = self.part_mut(place).and_then(|p| p.running.as_mut()).filter(|t| t.worker == *worker);
+        let running = self.part_mut(place).and_then(|p| p.find_mut(progress.attempt)).filter(|t| t.worker == *worker);
         let Some(running) = running else { return false };
         running.progress = Some(progress.clone());
         true
@@ -23,7 +23,8 @@ impl Core {
     pub(crate) fn post_result(&mut self, worker: &WorkerId, result: &TaskResult) -> bool {
         let Some(place) = self.place_of(result.attempt) else { return false };
         let Some((job, part)) = self.part(place) else { return false };
-        let Some(running) = part.running.as_ref().filter(|t| t.worker == *worker) else { return false };
+        let attempt = result.attempt;
+        let Some(running) = part.find(attempt).filter(|t| t.worker == *worker) else { return false };
         if running.verifying.is_some() {
             return true;
         }
@@ -34,47 +35,47 @@ impl Core {
             self.learned.took(kind, self.config.sector_size, &host, took_ms);
         }
         let Some((job, part)) = self.part(place) else { return false };
-        let first_try = matches!(job.kind, PostKind::Window(_)) && part.failed_tries == 0;
+        let others = part.failed_tries == 0 || part.tries.len() > 1;
+        let not_the_last_word = matches!(job.kind, PostKind::Window(_)) && others;
         let verdict = match &result.outcome {
             Err(failure) => Err(failure.message.clone()),
             Ok(done) => post_output(job.kind, part, &done.output),
         };
         match verdict {
             Err(reason) => {
-                self.acknowledge(worker, result.attempt);
-                self.fail_try(place, &reason);
+                self.acknowledge(worker, attempt);
+                self.fail_try(place, attempt, &reason);
             }
             // A prover that reads nothing may be the one that is cut off: another one is asked before a whole partition
             // counts as unreadable.
-            Ok((proof, skipped)) if proof.is_empty() && first_try && !skipped.is_empty() => {
-                self.acknowledge(worker, result.attempt);
-                self.fail_try(place, &format!("it could read no sector: {}", skipped[0].1));
+            Ok((proof, skipped)) if proof.is_empty() && not_the_last_word && !skipped.is_empty() => {
+                self.acknowledge(worker, attempt);
+                self.fail_try(place, attempt, &format!("it could read no sector: {}", skipped[0].1));
             }
             Ok((proof, skipped)) if proof.is_empty() => {
-                self.acknowledge(worker, result.attempt);
-                self.finish_part(place, proof, skipped);
+                self.acknowledge(worker, attempt);
+                self.finish_part(place, attempt, proof, skipped);
             }
             Ok((proof, skipped)) => {
                 let proof = Proof { proof, skipped, ask_at: self.now, failures: 0, reason: String::new() };
-                if let Some(running) = self.part_mut(place).and_then(|p| p.running.as_mut()) {
+                if let Some(running) = self.part_mut(place).and_then(|p| p.find_mut(attempt)) {
                     running.verifying = Some(proof);
                 }
-                self.ask_post_verifier(place);
+                self.ask_post_verifier(place, attempt);
             }
         }
         true
     }
 
-    pub(crate) fn ask_post_verifier(&mut self, place: Place) {
+    pub(crate) fn ask_post_verifier(&mut self, place: Place, attempt: AttemptId) {
         let again = self.now.plus(self.config.answer_wait_ms * 10);
         let Some((job, part)) = self.part(place) else { return };
         let (randomness, partition) = (job.randomness, part.index);
         let post_proof = job.kind.proof_type(self.config.sector_size);
-        let Some(running) = &part.running else { return };
-        let Some(verifying) = &running.verifying else { return };
-        let (attempt, proof, sectors) = (running.attempt, verifying.proof.clone(), part.without(&verifying.skipped));
+        let Some(verifying) = part.find(attempt).and_then(|running| running.verifying.as_ref()) else { return };
+        let (proof, sectors) = (verifying.proof.clone(), part.without(&verifying.skipped));
         let post = PostToVerify { attempt, post_proof, randomness, partition, sectors, proof };
-        if let Some(verifying) = self.part_mut(place).and_then(|p| p.running.as_mut()?.verifying.as_mut()) {
+        if let Some(verifying) = self.part_mut(place).and_then(|p| p.find_mut(attempt)?.verifying.as_mut()) {
             verifying.ask_at = again;
         }
         self.out.push(Effect::VerifyPost(Box::new(post)));
@@ -84,33 +85,33 @@ impl Core {
     pub(crate) fn post_verified(&mut self, attempt: AttemptId, verdict: &Result<bool, String>) -> bool {
         let Some(place) = self.place_of(attempt) else { return false };
         let retry_limit = self.config.verify_retry_limit;
-        let Some(running) = self.part_mut(place).and_then(|p| p.running.as_mut()) else { return false };
+        let Some(running) = self.part_mut(place).and_then(|p| p.find_mut(attempt)) else { return false };
         let worker = running.worker.clone();
         let Some(verifying) = &mut running.verifying else { return true };
         match verdict {
             Ok(true) => {
                 let (proof, skipped) = (verifying.proof.clone(), verifying.skipped.clone());
                 self.acknowledge(&worker, attempt);
-                self.finish_part(place, proof, skipped);
+                self.finish_part(place, attempt, proof, skipped);
             }
             Ok(false) => {
                 self.acknowledge(&worker, attempt);
                 if let Some(part) = self.part_mut(place) {
                     part.refused.push(worker);
                 }
-                self.fail_try(place, "proof refused by the verifier");
+                self.fail_try(place, attempt, "proof refused by the verifier");
             }
             Err(reason) if verifying.failures + 1 >= retry_limit => {
                 let reason = format!("the verifier could not decide: {reason}");
                 self.acknowledge(&worker, attempt);
-                self.fail_try(place, &reason);
+                self.fail_try(place, attempt, &reason);
             }
             Err(reason) => {
                 verifying.failures += 1;
                 verifying.reason.clone_from(reason);
                 let failures = verifying.failures;
                 let ask_at = self.now.plus(self.config.retry_wait_ms(failures));
-                if let Some(verifying) = self.part_mut(place).and_then(|p| p.running.as_mut()?.verifying.as_mut()) {
+                if let Some(verifying) = self.part_mut(place).and_then(|p| p.find_mut(attempt)?.verifying.as_mut()) {
                     verifying.ask_at = ask_at;
                 }
             }
@@ -120,10 +121,10 @@ impl Core {
 
     // === ends ===
 
-    fn finish_part(&mut self, place: Place, proof: Vec<u8>, skipped: Skipped) {
+    fn finish_part(&mut self, place: Place, attempt: AttemptId, proof: Vec<u8>, skipped: Skipped) {
         let now = self.now;
         let Some((job, part)) = self.part(place) else { return };
-        let Some(running) = &part.running else { return };
+        let Some(running) = part.find(attempt) else { return };
         let worker = self.workers.get(&running.worker);
         let partition = ProvenPartition {
             index: part.index,
@@ -138,12 +139,34 @@ impl Core {
         let tried = running.clone();
         self.touch_host(&tried.host);
         self.note_try_end(place, &tried, Outcome::Done, "");
+        self.end_others(place, attempt);
         let Some(part) = self.part_mut(place) else { return };
-        part.running = None;
+        part.tries.clear();
         part.problems = skipped;
         part.done = Some(partition);
         self.replan = true;
         self.answer_post(place.0);
+    }
+
+    /// Another worker was first.
+    fn end_others(&mut self, place: Place, winner: AttemptId) {
+        let Some((_, part)) = self.part(place) else { return };
+        let others: Vec<Try> = part.tries.iter().filter(|t| t.attempt != winner).cloned().collect();
+        for other in others {
+            self.touch_host(&other.host);
+            self.note_try_end(place, &other, Outcome::Ended, "another worker was first");
+            match other.verifying {
+                Some(_) => self.acknowledge(&other.worker, other.attempt),
+                None => self.cancel_try(&other, "another worker was first"),
+            }
+        }
+    }
+
+    pub(crate) fn cancel_try(&mut self, tried: &Try, reason: &str) {
+        if self.hears(&tried.worker) {
+            let (worker, attempt) = (tried.worker.clone(), tried.attempt);
+            self.out.push(Effect::Cancel { worker, attempt, reason: reason.to_owned() });
+        }
     }
 
     fn answer_post(&mut self, id: RequestId) {
@@ -166,9 +189,11 @@ impl Core {
     }
 
     /// A try came to nothing: the next worker, unless there were too many.
-    pub(crate) fn fail_try(&mut self, place: Place, reason: &str) {
+    pub(crate) fn fail_try(&mut self, place: Place, attempt: AttemptId, reason: &str) {
         let tries = self.config.post_tries;
-        let Some(running) = self.part_mut(place).and_then(|p| p.running.take()) else { return };
+        let Some(part) = self.part_mut(place) else { return };
+        let Some(at) = part.tries.iter().position(|t| t.attempt == attempt) else { return };
+        let running = part.tries.remove(at);
         self.touch_host(&running.host);
         self.note_try_end(place, &running, Outcome::Failed, reason);
         let name = self.worker_name(&running.worker);
@@ -178,7 +203,7 @@ impl Core {
         part.again_at = again_at;
         *part.failed_on.entry(running.worker).or_default() += 1;
         part.retries.push(format!("{name}: {reason}"));
-        if part.failed_tries >= tries {
+        if part.failed_tries >= tries && part.tries.is_empty() {
             let message = format!("partition {} failed {} times", part.index, part.failed_tries);
             self.fail_post(place.0, ErrorCode::Unavailable, &message);
         }
@@ -188,22 +213,17 @@ impl Core {
     /// The request fails: everybody may stop, and the caller learns what was tried.
     pub(crate) fn fail_post(&mut self, id: RequestId, code: ErrorCode, message: &str) {
         let Some(job) = self.posts.get(&id) else { return };
-        let running = job.parts.iter().zip(0..).filter_map(|(part, at)| Some((at, part.running.clone()?)));
+        let running = job.parts.iter().zip(0..).flat_map(|(part, at)| part.tries.iter().map(move |t| (at, t.clone())));
         for (at, tried) in running.collect::<Vec<_>>() {
             self.note_try_end((id, at), &tried, Outcome::Ended, "its request has failed");
+            self.touch_host(&tried.host);
+            self.cancel_try(&tried, "its request has failed");
         }
         let Some(job) = self.posts.remove(&id) else { return };
         self.untidy.append(&mut self.homes.being_read);
         let mut message = format!("{}: {message}", job.kind.name());
         for part in &job.parts {
-            if let Some(running) = &part.running {
-                self.touch_host(&running.host);
-            }
             message.push_str(&part.story());
-            if let Some(running) = part.running.as_ref().filter(|t| self.hears(&t.worker)) {
-                let (worker, attempt) = (running.worker.clone(), running.attempt);
-                self.out.push(Effect::Cancel { worker, attempt, reason: "its request has failed".to_owned() });
-            }
         }
         self.out.push(Effect::Reply(id, Reply::Failed { code, message }));
         self.replan = true;

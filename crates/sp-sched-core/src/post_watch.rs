@@ -15,8 +15,8 @@ impl Core {
 
     /// Everything that the worker proves goes elsewhere, now. What is with the verifier already stays.
     pub(crate) fn lose_posts(&mut self, worker: &WorkerId, reason: &str) {
-        for place in self.proven_by(worker) {
-            self.fail_try(place, reason);
+        for (place, attempt) in self.proven_by(worker) {
+            self.fail_try(place, attempt, reason);
         }
     }
 
@@ -28,21 +28,20 @@ impl Core {
         finished: &[AttemptId],
     ) -> Vec<AttemptId> {
         let mut keep = Vec::new();
-        for place in self.proven_by(worker) {
-            let attempt = self.part(place).and_then(|(_, p)| p.running.as_ref()).map(|t| t.attempt);
+        for (place, attempt) in self.proven_by(worker) {
             match attempt {
-                Some(attempt) if held.contains(&attempt) => keep.push(attempt),
-                Some(attempt) if finished.contains(&attempt) => {}
-                _ => self.fail_try(place, "the worker came back without it"),
+                attempt if held.contains(&attempt) => keep.push(attempt),
+                attempt if finished.contains(&attempt) => {}
+                _ => self.fail_try(place, attempt, "the worker came back without it"),
             }
         }
         keep
     }
 
-    fn proven_by(&self, worker: &WorkerId) -> Vec<Place> {
-        let mine = |p: &Part| p.running.as_ref().is_some_and(|t| t.worker == *worker && t.verifying.is_none());
+    fn proven_by(&self, worker: &WorkerId) -> Vec<(Place, AttemptId)> {
+        let mine = |p: &Part| p.try_of(worker).filter(|t| t.verifying.is_none()).map(|t| t.attempt);
         let places = self.posts.iter().flat_map(|(id, job)| (0..job.parts.len()).map(move |at| (*id, at)));
-        places.filter(|place| self.part(*place).is_some_and(|(_, p)| mine(p))).collect()
+        places.filter_map(|place| Some((place, mine(self.part(place)?.1)?))).collect()
     }
 
     // === time ===
@@ -68,23 +67,29 @@ impl Core {
             let message = format!("no worker for {name} connected for {waited_s} s; start `sp-post-worker run {flag}`");
             return self.fail_post(place.0, ErrorCode::Unavailable, &message);
         }
-        let Some(running) = &part.running else { return };
+        for attempt in part.tries.iter().map(|t| t.attempt).collect::<Vec<_>>() {
+            self.try_timers(place, attempt);
+        }
+    }
+
+    fn try_timers(&mut self, place: Place, attempt: AttemptId) {
+        let now = self.now;
+        let Some((job, part)) = self.part(place) else { return };
+        let Some(running) = part.find(attempt).cloned() else { return };
         if let Some(verifying) = &running.verifying {
             if verifying.ask_at <= now {
-                self.ask_post_verifier(place);
+                self.ask_post_verifier(place, attempt);
             }
         } else if self.lease_until(&running.worker) <= now {
-            let (kind, worker, attempt) = (job.kind.task(), running.worker.clone(), running.attempt);
+            let kind = job.kind.task();
             self.observed.push(Observation::LeaseLost { kind });
-            if self.hears(&worker) {
-                // Its clock or ours stood still: it need not go on with what is proven elsewhere.
-                self.out.push(Effect::Cancel { worker, attempt, reason: "its lease was lost".to_owned() });
-            }
-            self.fail_try(place, "lease lost");
-        } else if self.try_limit(job, running) <= now {
-            let (worker, attempt) = (running.worker.clone(), running.attempt);
+            // Its clock or ours stood still: it need not go on with what is proven elsewhere.
+            self.cancel_try(&running, "its lease was lost");
+            self.fail_try(place, attempt, "lease lost");
+        } else if self.try_limit(job, &running) <= now {
+            let worker = running.worker.clone();
             self.out.push(Effect::Cancel { worker, attempt, reason: "it took too long".to_owned() });
-            self.fail_try(place, "no result within its time limit");
+            self.fail_try(place, attempt, "no result within its time limit");
         }
     }
 
@@ -97,15 +102,18 @@ impl Core {
         let jobs = self.posts.values().map(|j| j.until);
         let parts = self.posts.values().flat_map(|job| job.parts.iter().map(move |p| (job, p)));
         let parts = parts.filter_map(|(job, part)| {
-            let Some(running) = &part.running else {
+            if part.tries.is_empty() {
                 let again = Some(part.again_at).filter(|at| part.done.is_none() && *at > self.now);
                 let nobody = part.nobody_since.map(|since| since.plus(self.config.post_worker_wait_ms));
                 return nobody.into_iter().chain(again).min();
-            };
-            Some(match &running.verifying {
+            }
+            let tries = part.tries.iter().map(|running| match &running.verifying {
                 Some(verifying) => verifying.ask_at,
                 None => self.lease_until(&running.worker).min(self.try_limit(job, running)),
-            })
+            });
+            let first = part.tries.first().filter(|_| part.tries.len() == 1);
+            let second = first.and_then(|first| self.raced_from(job, first)).filter(|from| *from > self.now);
+            tries.chain(second).min()
         });
         let slack = self.posts.values().filter_map(|job| self.slack_ends_at(job));
         jobs.chain(parts).chain(slack).min()

@@ -9,7 +9,7 @@ use crate::core::Core;
 use crate::effect::Effect;
 use crate::explain::Refusal;
 use crate::model::{Attempt, Outcome, UnixMs};
-use crate::post_job::{PostJob, PostKind, Try};
+use crate::post_job::{Part, PostJob, PostKind, Try};
 use crate::view::Slack;
 use crate::workers::Worker;
 
@@ -27,7 +27,16 @@ impl Core {
         run.since.plus(expected).max(self.now.plus(expected / LEAST_LEFT))
     }
 
-    fn post_ms(&self, kind: TaskKind, host: &HostId) -> u64 {
+    /// Of several tries the first one counts. None: nobody has it, or what is to be proven is with the verifier.
+    fn part_done_at(&self, kind: TaskKind, part: &Part) -> Option<UnixMs> {
+        let running = part.tries.iter().filter(|t| t.verifying.is_none());
+        running
+            .map(|run| self.try_done_at(kind, run))
+            .min()
+            .filter(|_| part.tries.iter().all(|t| t.verifying.is_none()))
+    }
+
+    pub(crate) fn post_ms(&self, kind: TaskKind, host: &HostId) -> u64 {
         self.learned.expected_ms(kind, self.config.sector_size, host) as u64
     }
 
@@ -49,8 +58,8 @@ impl Core {
     /// When the PoSt will be proven. None: nobody proves.
     fn done_at(&self, job: &PostJob) -> Option<UnixMs> {
         let kind = job.kind.task();
-        let own = job.running().map(|(kind, run)| self.try_done_at(kind, run)).max();
-        let waiting = job.parts.iter().filter(|p| p.done.is_none() && p.running.is_none()).count();
+        let own = job.parts.iter().filter_map(|part| self.part_done_at(kind, part)).max();
+        let waiting = job.parts.iter().filter(|p| p.waits()).count();
         if waiting == 0 {
             return Some(own.unwrap_or(self.now));
         }
@@ -62,7 +71,7 @@ impl Core {
     }
 
     /// When the proofs have to be there so that there is time for what follows.
-    fn due_at(job: &PostJob) -> UnixMs {
+    pub(crate) fn due_at(job: &PostJob) -> UnixMs {
         UnixMs(job.until.0.saturating_sub(job.until.since(job.started) / RESERVE))
     }
 
@@ -78,7 +87,7 @@ impl Core {
         }
         let kind = job.kind.task();
         let left = job.running().map(|(kind, run)| self.post_ms(kind, &run.host) / LEAST_LEFT).max();
-        let waiting = job.parts.iter().filter(|p| p.done.is_none() && p.running.is_none()).count();
+        let waiting = job.parts.iter().filter(|p| p.waits()).count();
         let rounds = if waiting > 0 { self.rounds_ms(kind, waiting).unwrap_or(0) } else { 0 };
         let ends = UnixMs(Self::due_at(job).0.saturating_sub(left.unwrap_or(0).saturating_add(rounds)));
         Some(ends.max(self.now.plus(1)))
@@ -147,7 +156,7 @@ impl Core {
     /// Where it is proven; while partitions wait, also where they could be.
     fn hosts_of(&self, job: &PostJob) -> BTreeSet<HostId> {
         let mut hosts: BTreeSet<HostId> = job.running().map(|(_, run)| run.host.clone()).collect();
-        if job.parts.iter().any(|p| p.done.is_none() && p.running.is_none()) {
+        if job.parts.iter().any(Part::waits) {
             hosts.extend(self.provers(job.kind.task()).into_iter().map(|w| w.reg.host.clone()));
         }
         hosts

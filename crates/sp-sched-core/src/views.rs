@@ -12,7 +12,7 @@ use crate::event::{Phase, Progress, StoreFact};
 use crate::facts::Replica;
 use crate::model::{Attempt, AttemptState, Sector, Task, UnixMs};
 use crate::place::Binding;
-use crate::post_job::{Part, PostJob};
+use crate::post_job::{Part, PostJob, Try};
 use crate::view::{JobView, Sources, UploadView, WorkerView};
 use crate::workers::Worker;
 
@@ -99,7 +99,10 @@ impl Core {
             jobs
         });
         let parts = self.posts.values().flat_map(|job| job.parts.iter().map(move |part| (job, part)));
-        let proving = parts.filter(|(_, part)| part.done.is_none()).map(|(job, part)| self.post_view(job, part, now));
+        let proving = parts.filter(|(_, part)| part.done.is_none()).flat_map(|(job, part)| {
+            let waits = Some(None).filter(|_| part.tries.is_empty());
+            waits.into_iter().chain(part.tries.iter().map(Some)).map(move |tried| self.post_view(job, part, tried, now))
+        });
         sealing.chain(proving).collect()
     }
 
@@ -190,8 +193,7 @@ impl Core {
         }
     }
 
-    fn post_view(&self, job: &PostJob, part: &Part, now: UnixMs) -> JobView {
-        let running = part.running.as_ref();
+    fn post_view(&self, job: &PostJob, part: &Part, running: Option<&Try>, now: UnixMs) -> JobView {
         let progress = running.and_then(|t| t.progress.as_ref());
         let state = match running {
             None => "queued",

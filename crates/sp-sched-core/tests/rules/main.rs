@@ -25,6 +25,7 @@ mod paths;
 mod phases;
 mod placement;
 mod proving;
+mod race;
 mod receive;
 mod sealing;
 mod snap;

@@ -66,6 +66,24 @@ fn the_challenged_sector_is_picked_by_the_draw() {
 }
 
 #[test]
+fn a_winning_post_is_given_to_two_workers_and_the_first_right_answer_wins() {
+    let winning = |byte| Request::ComputeWinningPost { randomness: Randomness::new([byte; 32]), pick: 7 };
+    let mut world = proving_world(2);
+    world.add_worker("v", Role::WinningPost, |w| w.hangs = true);
+    world.add_worker("w", Role::WinningPost, |_| {});
+    let post = proven(world.answer(winning(1)));
+    assert_eq!((workers(&post), post.partitions[0].retries.len()), (vec!["w"], 0));
+    world.run_for(1_000);
+    assert!(world.workers[&id("v")].attempts.is_empty(), "it is told to stop");
+    // Whoever is first with a wrong proof has not won.
+    let v = world.workers.get_mut(&id("v")).unwrap();
+    (v.hangs, v.lies, v.compute_ms) = (false, true, 100);
+    let post = proven(world.answer(winning(2)));
+    assert_eq!(workers(&post), ["w"]);
+    assert_eq!(post.partitions[0].retries, ["v: proof refused by the verifier"]);
+}
+
+#[test]
 fn one_worker_dies_and_the_other_proves_both() {
     let mut world = proving_world(3);
     let request = world.ask(window());
