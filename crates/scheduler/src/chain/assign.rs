@@ -129,7 +129,7 @@ mod tests {
     fn the_table_of_choices() {
         // sectors of deadlines, head, room, deadline and partition of the next one
         let full = |from: u32, sectors: u64| (from..48).map(|index| (index, sectors)).collect::<Vec<_>>();
-        let table: [(Vec<(u32, u64)>, i64, u64, (u32, u32)); 8] = [
+        let table = [
             // In deadline 0 a sector is given neither to it nor to the one after it.
             (vec![], 0, 2, (2, 0)),
             (vec![], 59, 2, (2, 0)),

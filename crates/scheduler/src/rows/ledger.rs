@@ -6,6 +6,7 @@ use sp_state::State;
 use sp_types::{ChainEpoch, Commitment, DeadlineIndex, PartitionIndex};
 
 use super::{RowError, number_in, numbered, parse};
+use crate::chain::Place;
 
 const PLACES: &[u8] = b"chain/place/";
 
@@ -49,12 +50,12 @@ pub(crate) fn place_key(sector: u64) -> Vec<u8> {
 }
 
 /// A place as bytes.
-pub(crate) fn place_row((deadline, partition): (DeadlineIndex, PartitionIndex)) -> Vec<u8> {
+pub(crate) fn place_row((deadline, partition): Place) -> Vec<u8> {
     v1::StoredLocation { deadline: deadline.0, partition: partition.0 }.encode_to_vec()
 }
 
 /// Every sector with its place, rising.
-pub(crate) fn places(state: &dyn State) -> Result<Vec<(u64, (DeadlineIndex, PartitionIndex))>, RowError> {
+pub(crate) fn places(state: &dyn State) -> Result<Vec<(u64, Place)>, RowError> {
     let rows = state.scan_all(PLACES).map_err(|e| RowError::new("chain/place/", e))?;
     let decode = |(key, value): &(Vec<u8>, Vec<u8>)| {
         let v1::StoredLocation { deadline, partition } = parse("chain/place", value)?;

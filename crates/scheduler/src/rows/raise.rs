@@ -9,6 +9,7 @@ use sp_types::PartitionIndex;
 use super::ledger::{place_key, place_row};
 use super::schema::{Schema, schema_key};
 use super::{RowError, sector, sectors};
+use crate::chain::Place;
 
 /// From here on rows of this build's layout may be written: an older build must refuse them.
 pub(super) fn raise(state: &dyn State, found: Schema, version: u32) -> Result<Schema, RowError> {
@@ -49,8 +50,6 @@ fn keep_places(state: &dyn State, found: &Schema, batch: &mut Batch) -> Result<(
     }
     Ok(())
 }
-
-type Place = (sp_types::DeadlineIndex, PartitionIndex);
 
 /// The first partition of its deadline, from this one on, with room.
 fn with_room(mut place: Place, room: usize, taken: &BTreeMap<Place, usize>) -> Place {
