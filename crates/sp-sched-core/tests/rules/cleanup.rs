@@ -25,6 +25,13 @@ fn lies(desk: &mut Desk, number: u64, kind: FileKind, name: &str) {
     });
 }
 
+/// The sector that lies there is taken over.
+fn import(desk: &mut Desk, number: u64) {
+    let place = (DeadlineIndex(3), PartitionIndex(0));
+    let import = Import { number, comm_r: Commitment([1; 32]), updated: false, place, record: None };
+    assert_eq!(desk.ask(Request::Import(Box::new(import))), Reply::Moved(SectorState::Proving));
+}
+
 /// Two paths; on them sealed file and cache of sector 7, and a sealed file of sector 2. Nobody knows either.
 fn leftovers() -> Desk {
     let mut desk = Desk::new(|_| {}, &[]);
@@ -90,14 +97,7 @@ fn a_sector_that_may_go_goes_whole_and_for_good() {
 #[test]
 fn what_is_known_or_not_there_is_not_cleaned_up() {
     let mut desk = leftovers();
-    let import = Import {
-        number: 7,
-        comm_r: Commitment([1; 32]),
-        updated: false,
-        place: (DeadlineIndex(3), PartitionIndex(0)),
-        record: None,
-    };
-    assert_eq!(desk.ask(Request::Import(Box::new(import))), Reply::Moved(SectorState::Proving));
+    import(&mut desk, 7);
     let (code, message) = refusal(desk.ask(Request::CleanUp { sector: 7 }));
     assert_eq!(code, ErrorCode::WrongState);
     assert!(message.contains("sector 7 is known and Proving"), "{message}");
@@ -128,14 +128,7 @@ fn a_pin_keeps_files_until_it_is_taken_off() {
     lies(&mut desk, 7, FileKind::Sealed, "a");
     lies(&mut desk, 7, FileKind::Cache, "b");
     assert_eq!(desk.core.unclaimed()[0].pin.as_ref().map(|pin| pin.reason.as_str()), Some("of the old cluster"));
-    let import = Import {
-        number: 7,
-        comm_r: Commitment([1; 32]),
-        updated: false,
-        place: (DeadlineIndex(3), PartitionIndex(0)),
-        record: None,
-    };
-    assert_eq!(desk.ask(Request::Import(Box::new(import))), Reply::Moved(SectorState::Proving));
+    import(&mut desk, 7);
     // Whatever way an operator takes.
     for ask in [
         Request::Remove { sector: 7 },
@@ -223,14 +216,7 @@ fn an_imported_sector_is_whose_its_files_are() {
         let size_bytes = if kind == FileKind::Cache { GIB } else { SIZE.bytes() };
         desk.step(Event::Replica { id, size_bytes, primary: true, origin, soundness: Soundness::Unknown });
     }
-    let import = Import {
-        number: 5,
-        comm_r: Commitment([1; 32]),
-        updated: false,
-        place: (DeadlineIndex(3), PartitionIndex(0)),
-        record: None,
-    };
-    assert_eq!(desk.ask(Request::Import(Box::new(import))), Reply::Moved(SectorState::Proving));
+    import(&mut desk, 5);
     assert_eq!(desk.core.sector(5).and_then(|sector| sector.origin), origin);
     assert_eq!(unclaimed(&desk), [2, 7]);
     assert_eq!(desk.ask(Request::Remove { sector: 5 }), Reply::Moved(SectorState::Removing));
