@@ -202,9 +202,9 @@ impl Process {
         };
         // A chain has a time of its own, which no clock of this machine moves.
         let chain_env = with_clock_of(&env, &Machine::new("chain", self.seed));
-        let local = LocalChain::open(&chain_env, state.clone(), chain).await?;
         let stage = self.stage.clone();
         let verifier = FakeVerifier { env: env.clone(), made: stage.made.clone(), mood: stage.mood.clone() };
+        let local = LocalChain::open(&chain_env, state.clone(), Arc::new(verifier.clone()), chain).await?;
         let chain = MoodyChain::new(env.clone(), local, stage);
         let options = scheduler::ServiceOptions {
             cluster: CLUSTER.into(),

@@ -144,9 +144,11 @@ impl Cluster {
             Role::Index => "sp-storage-index",
             Role::Scheduler => {
                 args.extend(["--index".into(), self.url("index")?, "--sector-size".into(), "2KiB".into()]);
-                args.extend(
-                    ["--epoch", "200ms", "--seed-delay-epochs", "3", "--assignment", "pack:0"].map(String::from),
-                );
+                for (flag, usual) in [("--epoch", "200ms"), ("--seed-delay-epochs", "3"), ("--assignment", "pack:0")] {
+                    if !spec.extra.iter().any(|extra| extra == flag) {
+                        args.extend([flag.into(), usual.into()]);
+                    }
+                }
                 args.push("--no-builtin-sealing".into());
                 "sp-scheduler"
             }

@@ -69,9 +69,10 @@ fn many_kills_lose_nothing() {
     run(&Plan { named: all, aimed: 90, during_c2, pairs_min: jobs::pairs().len() - 2, proven: 3 });
 }
 
-/// Those that a sector comes by on its way; `storage_kills.rs` has the others.
+/// Those that a sector comes by on its way; `storage_kills.rs` and `day.rs` have the others.
 fn points() -> Vec<CrashPoint> {
-    CrashPoint::ALL.iter().copied().filter(|point| !CrashPoint::STORAGE.contains(point)).collect()
+    let others = [CrashPoint::STORAGE, CrashPoint::PROVING].concat();
+    CrashPoint::ALL.iter().copied().filter(|point| !others.contains(point)).collect()
 }
 
 /// Those that only a proof comes by.

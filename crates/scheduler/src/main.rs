@@ -47,7 +47,6 @@ async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let file = data_dir.path().join("scheduler.redb");
     let state = env.blocking(move || Redb::open(file, SCHEMA_VERSION)).await?;
     let state: Arc<dyn State> = Arc::new(state);
-    let chain = LocalChain::open(&env, state.clone(), chain_options(&settings)).await?;
     let verifier = VerifierOptions {
         program: settings.verify_bin.clone(),
         parameters: settings.parameters.clone(),
@@ -55,6 +54,7 @@ async fn run(mut settings: Settings) -> anyhow::Result<()> {
         sector_size: settings.sector_size,
     };
     let verifier = Arc::new(VerifierProcesses::start(&env, verifier));
+    let chain = LocalChain::open(&env, state.clone(), verifier.clone(), chain_options(&settings)).await?;
     let options = service_options(&settings);
     let troubles = options.troubles.clone();
     let service = Service::new(env.clone(), state, verifier, Arc::new(chain), options).await?;

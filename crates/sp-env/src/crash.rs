@@ -54,6 +54,10 @@ crash_points! {
     SchedulerBeforeFence = "scheduler-before-fence",
     /// Scheduler: the chain has answered, that is not recorded.
     SchedulerChainAnswered = "scheduler-chain-answered",
+    /// Scheduler: a partition is proven, the chain does not have its proof.
+    SchedulerBeforeSubmit = "scheduler-before-submit",
+    /// Scheduler: the chain has taken the proof of a partition, nothing is done about it here.
+    SchedulerSubmitted = "scheduler-submitted",
     /// Scheduler: what somebody asked for is durable, he was not told.
     SchedulerBeforeReply = "scheduler-before-reply",
     /// Scheduler: a copy is one too many, the index was not told to have it deleted.
@@ -164,6 +168,9 @@ impl CrashPoint {
         Self::WorkerMidScrub,
         Self::WorkerScrubSaved,
     ];
+
+    /// Those that only a deadline comes by that is proven for the chain.
+    pub const PROVING: &'static [Self] = &[Self::SchedulerBeforeSubmit, Self::SchedulerSubmitted];
 }
 
 /// True when this process is to crash at `point` now; consumes the token.

@@ -18,8 +18,8 @@ pub const DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("sp_descri
 /// stores that leave, measured memory. 3: single stores that leave, are read again or
 /// are scrubbed. 4: several pieces in a sector. 5: files say which of the sectors of their number they were made for;
 /// commitments of pieces that are in no sector (DC); work of workers that are gone is removed; imports and records of
-/// updated sectors. 6: sectors whose files are downloaded from elsewhere (DL).
-pub const PROTOCOL_MINOR: u32 = 6;
+/// updated sectors. 6: sectors whose files are downloaded from elsewhere (DL). 7: faults and the score of the proving day.
+pub const PROTOCOL_MINOR: u32 = 7;
 
 /// Largest message on any stream, bytes. Bulk data travels in chunks of 1 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;

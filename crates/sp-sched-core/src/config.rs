@@ -3,7 +3,7 @@
 use crate::assigner::Assigner;
 use crate::model::UnixMs;
 use serde::{Deserialize, Serialize};
-use sp_types::{AttemptId, Origin, RegisteredSealProof, ResourceTable, SectorSize, TaskKind};
+use sp_types::{AttemptId, ChainEpoch, Origin, Randomness, RegisteredSealProof, ResourceTable, SectorSize, TaskKind};
 
 const SECOND: u64 = 1_000;
 const MINUTE: u64 = 60 * SECOND;
@@ -195,6 +195,14 @@ impl Config {
         let name = [number.to_le_bytes(), made.0.to_le_bytes()].concat();
         let hash = params.key(&self.ticket_secret).personal(b"sp-origi").hash_length(8).hash(&name);
         hash.as_bytes().try_into().map(u64::from_le_bytes).ok().and_then(Origin::new)
+    }
+
+    /// Randomness for reading sectors that nobody else ever uses, another one each time.
+    pub(crate) fn any_challenge(&self, open: ChainEpoch, now: UnixMs) -> Randomness {
+        let mut params = blake2s_simd::Params::new();
+        let name = [open.0.to_le_bytes(), now.0.to_le_bytes()].concat();
+        let hash = params.key(&self.ticket_secret).personal(b"sp-check").hash(&name);
+        Randomness::new(*hash.as_array())
     }
 
     /// What an uploader must show to this attempt: a keyed BLAKE2s, 32 hex digits.

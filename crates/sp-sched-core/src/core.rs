@@ -10,7 +10,7 @@ use crate::config::Config;
 use crate::control::Asides;
 use crate::data_cid::DataCid;
 use crate::effect::Effect;
-use crate::event::{Event, RequestId, TaskDone};
+use crate::event::{Event, TaskDone};
 use crate::facts::{Facts, Replica};
 use crate::groups::Filling;
 use crate::homes::Homes;
@@ -21,7 +21,8 @@ use crate::observe::Observation;
 use crate::open::Open;
 use crate::out::Out;
 use crate::place::Binding;
-use crate::post_job::PostJob;
+use crate::proving::day::Day;
+use crate::proving::job::{PostId, PostJob};
 use crate::queue::{Class, Queue, Rank};
 use crate::timers::{Bell, Timers};
 use crate::workers::Worker;
@@ -46,7 +47,9 @@ pub struct Core {
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) facts: Facts,
     pub(crate) chain: BTreeMap<u64, ChainWait>,
-    pub(crate) posts: BTreeMap<RequestId, PostJob>,
+    /// Openings that are watched.
+    pub(crate) day: Day,
+    pub(crate) posts: BTreeMap<PostId, PostJob>,
     pub(crate) data_cids: BTreeMap<TaskId, DataCid>,
     pub(crate) untidy: BTreeSet<u64>,
     pub(crate) homes: Homes,
@@ -218,6 +221,7 @@ impl Core {
             workers: BTreeMap::new(),
             facts: Facts::default(),
             chain: BTreeMap::new(),
+            day: Day::default(),
             posts: BTreeMap::new(),
             data_cids: BTreeMap::new(),
             untidy: BTreeSet::new(),
@@ -289,7 +293,8 @@ impl Core {
             Event::Reserved { attempt, refused } => self.on_reserved(attempt, refused),
             Event::Verified { attempt, verdict } => self.on_verified(attempt, verdict),
             Event::Chain { sector, reply } => self.on_chain(sector, reply),
-            Event::Epoch(epoch) => self.epoch = epoch,
+            Event::Proving { id, reply } => self.on_proving(id, reply),
+            Event::Epoch(head) => self.on_epoch(head),
             Event::Wake => {}
         }
     }

@@ -11,6 +11,7 @@ use sp_types::{
 use crate::data_cid::DataCidState;
 use crate::event::RequestId;
 use crate::model::{FenceRow, OutputSlot, RowChange, UnixMs};
+use crate::proving::call::ProvingCall;
 
 /// Something to do.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -55,6 +56,10 @@ pub enum Effect {
     VerifyPost(Box<PostToVerify>),
     /// Call the chain; the reply comes as `Event::Chain`. Calls are repeated after a restart.
     Chain { sector: u64, call: ChainCall },
+    /// Call the chain about proving; the reply comes as `Event::Proving`.
+    Proving(ProvingCall),
+    /// Tell people what costs money if nobody looks after it.
+    Alert { message: String },
     /// Send `Event::Wake` at this time (or earlier). The latest one replaces the one before.
     WakeAt(UnixMs),
 }

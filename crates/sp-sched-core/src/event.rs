@@ -9,6 +9,7 @@ use sp_types::{
 
 use crate::data::{PieceData, SectorData};
 pub use crate::import::{Import, SectorRecord, UpdateRecord};
+use crate::proving::call::{ProvingId, ProvingReply};
 pub use crate::receive::ReceiveOrder;
 pub use sp_types::Phase;
 
@@ -76,6 +77,8 @@ pub enum Event {
     Verified { attempt: AttemptId, verdict: Result<bool, String> },
     /// The chain answered a call of this sector.
     Chain { sector: u64, reply: ChainReply },
+    /// The chain answered a call about proving.
+    Proving { id: ProvingId, reply: ProvingReply },
     /// The chain has a new head.
     Epoch(ChainEpoch),
     /// A time asked for with `Effect::WakeAt` has come.

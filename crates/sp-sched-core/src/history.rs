@@ -2,8 +2,8 @@
 
 use crate::core::Core;
 use crate::model::{Attempt, AttemptState, Finished, Outcome};
-use crate::post::Place;
-use crate::post_job::Try;
+use crate::proving::drive::Place;
+use crate::proving::job::{Part, PostJob, Try};
 
 impl Core {
     /// A sealing attempt is over. One that no worker ever had is no part of the history.
@@ -29,7 +29,12 @@ impl Core {
 
     /// A try at a partition is over.
     pub(crate) fn note_try_end(&mut self, place: Place, tried: &Try, outcome: Outcome, reason: &str) {
-        let Some((job, part)) = self.part(place) else { return };
+        let Some((job, part)) = self.part(place).map(|(job, part)| (job.clone(), part.clone())) else { return };
+        self.note_end_of_try(&job, &part, tried, outcome, reason);
+    }
+
+    /// The same for a PoSt that is no longer kept.
+    pub(crate) fn note_end_of_try(&mut self, job: &PostJob, part: &Part, tried: &Try, outcome: Outcome, reason: &str) {
         let finished = Finished {
             attempt: tried.attempt,
             kind: job.kind.task(),

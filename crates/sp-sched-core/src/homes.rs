@@ -183,7 +183,8 @@ impl Core {
 
     /// No proof that is under way may be left without the copy that it was sent to.
     pub(crate) fn is_being_proven(&self, number: u64) -> bool {
-        let reads = |part: &crate::post_job::Part| part.done.is_none() && part.sectors.iter().any(|s| s.0 == number);
+        let reads =
+            |part: &crate::proving::job::Part| part.done.is_none() && part.sectors.iter().any(|s| s.0 == number);
         self.posts.values().any(|job| job.parts.iter().any(reads))
     }
 

@@ -12,6 +12,11 @@ const USUAL_BYTES_PER_MS: f64 = 100_000.0;
 /// What moving data costs besides its bytes.
 const FETCH_OVERHEAD_MS: f64 = 100.0;
 
+/// Durations that count for the worst case: the newest.
+const DURATIONS: usize = 100;
+/// The worst case: this part of them, percent, took no longer.
+const WORST: usize = 99;
+
 /// Peaks of memory that count: the newest.
 const PEAKS: usize = 16;
 /// So many of them make an estimate.
@@ -45,6 +50,8 @@ impl Estimate {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Learned {
     durations: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, Estimate>>,
+    /// The newest durations, for the worst case.
+    newest: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, VecDeque<u64>>>,
     peaks: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, VecDeque<u64>>>,
     speeds: BTreeMap<(HostId, HostId), Estimate>,
     /// No estimate of a speed was ever higher, bytes per millisecond.
@@ -60,6 +67,20 @@ impl Learned {
             Some(estimate) => estimate.add(value),
             None => drop(of_kind.insert(host.clone(), Estimate::first(value))),
         }
+        let newest = self.newest.entry((kind, size)).or_default().entry(host.clone()).or_default();
+        if newest.len() == DURATIONS {
+            newest.pop_front();
+        }
+        newest.push_back(ms.max(1));
+    }
+
+    /// How long such a task takes there at the worst, but for one of a hundred; on a host that was never measured as on
+    /// the worst of the others, else as usual.
+    pub(crate) fn worst_ms(&self, kind: TaskKind, size: SectorSize, host: &HostId) -> u64 {
+        let of_kind = self.newest.get(&(kind, size));
+        let there = of_kind.and_then(|of_kind| worst(of_kind.get(host)?));
+        let elsewhere = || of_kind.and_then(|of_kind| of_kind.values().filter_map(worst).max());
+        there.or_else(elsewhere).unwrap_or_else(|| usual_ms(kind, size) as u64)
     }
 
     /// A task of this kind had so much memory resident at most. True: that changes what is expected of the next one.
@@ -140,12 +161,19 @@ impl Learned {
             of_kind.remove(host);
         }
         self.durations.retain(|_, of_kind| !of_kind.is_empty());
-        for of_kind in self.peaks.values_mut() {
+        for of_kind in self.newest.values_mut().chain(self.peaks.values_mut()) {
             of_kind.remove(host);
         }
+        self.newest.retain(|_, of_kind| !of_kind.is_empty());
         self.peaks.retain(|_, of_kind| !of_kind.is_empty());
         self.speeds.retain(|(from, to), _| from != host && to != host);
     }
+}
+
+fn worst(durations: &VecDeque<u64>) -> Option<u64> {
+    let mut sorted: Vec<u64> = durations.iter().copied().collect();
+    sorted.sort_unstable();
+    sorted.get((sorted.len() * WORST).div_ceil(100).checked_sub(1)?).copied()
 }
 
 /// What a task takes on an ordinary machine (`spec/proofs.md` H.1), until it has been measured here.
@@ -183,6 +211,22 @@ mod tests {
         assert!(learned.expected_ms(kind, size, &a) > 2_900.0);
         // A host never seen is taken to be like the others.
         assert_eq!(learned.expected_ms(kind, size, &host("b")), learned.expected_ms(kind, size, &a));
+    }
+
+    #[test]
+    fn the_worst_is_what_all_but_one_of_a_hundred_stay_below() {
+        let (mut learned, a, b) = (Learned::default(), host("a"), host("b"));
+        let (kind, size) = (TaskKind::GenerateWindowPost, SectorSize::KiB2);
+        assert_eq!(learned.worst_ms(kind, size, &a), 1_000, "as usual");
+        [3_000, 9_000, 4_000].into_iter().for_each(|ms| learned.took(kind, size, &a, ms));
+        assert_eq!(learned.worst_ms(kind, size, &a), 9_000);
+        (0..97).for_each(|_| learned.took(kind, size, &a, 2_000));
+        assert_eq!(learned.worst_ms(kind, size, &a), 4_000, "one of a hundred may take longer");
+        assert_eq!(learned.worst_ms(kind, size, &b), 4_000, "as the others");
+        (0..3).for_each(|_| learned.took(kind, size, &a, 1_500));
+        assert_eq!(learned.worst_ms(kind, size, &a), 2_000, "what is long ago does not count");
+        learned.forget(&a);
+        assert_eq!(learned.worst_ms(kind, size, &a), 1_000);
     }
 
     #[test]

@@ -5,7 +5,7 @@
 //!
 //! `core` holds the state and takes events apart; `queue`, `place` and `account` decide who gets what; `attempts` and
 //! `results` are the life of a task given away; `pipeline`, `recover`, `snap`, `receive` and `remove` are the life of a
-//! sector; `post` is the other scheduler, `data_cid` the one kind of task that is about no sector.
+//! sector; `proving` is the other scheduler, `data_cid` the one kind of task that is about no sector.
 #![forbid(unsafe_code)]
 
 pub mod data;
@@ -13,6 +13,7 @@ pub mod data_cid;
 pub mod effect;
 pub mod event;
 pub mod model;
+pub mod proving;
 pub mod view;
 
 mod account;
@@ -43,10 +44,6 @@ mod params;
 mod pins;
 mod pipeline;
 mod place;
-mod post;
-mod post_job;
-mod post_result;
-mod post_watch;
 mod queue;
 mod receive;
 mod recover;
@@ -56,7 +53,6 @@ mod requests;
 mod resources;
 mod results;
 mod sector;
-mod slack;
 mod snap;
 mod stray;
 mod tables;

@@ -8,7 +8,8 @@ use crate::effect::{Effect, Reply};
 use crate::event::{Request, RequestId};
 use crate::facts::Replica;
 use crate::model::Sector;
-use crate::post_job::{PostKind, PostSector};
+use crate::proving::call::PostSector;
+use crate::proving::job::{PostId, PostKind};
 use crate::unsealed::Held;
 
 /// Most pieces of a sector: they are kept in its row.
@@ -222,7 +223,7 @@ impl Core {
     }
 
     fn abort_post(&mut self, task: TaskId, why: &str) -> Option<String> {
-        let has = |parts: &[crate::post_job::Part]| parts.iter().any(|p| p.task == task);
+        let has = |parts: &[crate::proving::job::Part]| parts.iter().any(|p| p.task == task);
         let (id, kind) = self.posts.iter().find(|(_, job)| has(&job.parts)).map(|(id, job)| (*id, job.kind))?;
         self.fail_post(id, ErrorCode::Cancelled, why);
         Some(format!("job {task}, task {}, with every partition of its request", kind.task()))
@@ -231,10 +232,11 @@ impl Core {
     // === PoSt ===
 
     fn has_post_room_left(&self) -> Result<(), Refused> {
-        if self.posts.len() < self.config.post_requests_limit {
+        let asked = self.posts.keys().filter(|id| matches!(id, PostId::Asked(_))).count();
+        if asked < self.config.post_requests_limit {
             return Ok(());
         }
-        let message = format!("{} PoSt requests are under way already; wait for one to finish", self.posts.len());
+        let message = format!("{asked} PoSt requests are under way already; wait for one to finish");
         Err((ErrorCode::Unavailable, message))
     }
 
@@ -259,7 +261,7 @@ impl Core {
             let message = format!("no sector is proven at deadline {deadline}; see `sp-ctl proving deadlines`");
             return Err((ErrorCode::NotFound, message));
         }
-        self.begin_post(id, kind, randomness, parts);
+        self.begin_post(PostId::Asked(id), kind, randomness, parts);
         Ok(())
     }
 
@@ -270,11 +272,11 @@ impl Core {
             return Err((ErrorCode::NotFound, "no sector is Proving yet; seal one first".to_owned()));
         }
         let challenged = proving[(pick % proving.len() as u64) as usize];
-        self.begin_post(id, PostKind::Winning, randomness, vec![(0, vec![challenged])]);
+        self.begin_post(PostId::Asked(id), PostKind::Winning, randomness, vec![(0, vec![challenged])]);
         Ok(())
     }
 
-    fn post_sector(&self, number: u64) -> Option<PostSector> {
+    pub(crate) fn post_sector(&self, number: u64) -> Option<PostSector> {
         let sector = self.sectors.get(&number).filter(|s| s.is_proven())?;
         Some((number, sector.present_comm_r()?, sector.seal_proof))
     }

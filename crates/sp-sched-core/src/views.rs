@@ -12,7 +12,7 @@ use crate::event::{Phase, Progress, StoreFact};
 use crate::facts::Replica;
 use crate::model::{Attempt, AttemptState, Sector, Task, UnixMs};
 use crate::place::Binding;
-use crate::post_job::{Part, PostJob, Try};
+use crate::proving::job::{Part, PostJob, Try};
 use crate::view::{JobView, Sources, UploadView, WorkerView};
 use crate::workers::Worker;
 

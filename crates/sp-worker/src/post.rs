@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, stream};
+use sp_env::Monotonic;
+use sp_net::retry::Backoff;
 use sp_proto::convert::required;
 use sp_proto::v1::assign::Params;
 use sp_proto::v1::exec_request::Op;
@@ -20,6 +22,10 @@ use crate::node::Node;
 
 /// Challenge reads at once when the setting says no limit.
 const READS_MAX: usize = 1024;
+
+/// A holder that cannot be reached is asked again for so long: whoever is started again is back by then, and a sector that
+/// is left out costs more.
+const HOLDER_BACK: Duration = Duration::from_secs(10);
 
 /// What is to be proven.
 struct Statement<'a> {
@@ -100,11 +106,13 @@ async fn read_all(node: &Node, attempt: &Attempt, statement: &Statement<'_>) -> 
         0 => READS_MAX,
         limit => limit,
     };
+    let waits = statement.proof.post_type == PostType::Window && !statement.check;
+    let began = waits.then(|| node.env.clock.monotonic());
     // Boxed: the compiler cannot see that such a future is Send for every lifetime.
     let reads: Vec<_> = statement
         .sectors
         .iter()
-        .map(|sector| async move { (sector, read(node, attempt, statement, sector).await) }.boxed())
+        .map(|sector| async move { (sector, read(node, attempt, statement, sector, began).await) }.boxed())
         .collect();
     let mut reads = stream::iter(reads).buffer_unordered(at_once);
     let (mut good, mut skipped, mut done) = (Vec::new(), Vec::new(), 0);
@@ -131,6 +139,7 @@ async fn read(
     attempt: &Attempt,
     statement: &Statement<'_>,
     sector: &v1::PostSector,
+    began: Option<Monotonic>,
 ) -> Result<Vec<u8>, Failure> {
     let assignment = &attempt.assignment;
     let question = Question {
@@ -143,7 +152,8 @@ async fn read(
     let limit = question.limit_of_all(node);
     let stop = attempt.cancel.child_token();
     let (mut reasons, mut asked) = (Vec::new(), String::new());
-    let asking = ask_all(node, &question, holders(assignment, question.sector), &stop, &mut reasons, &mut asked);
+    let holders = holders(assignment, question.sector);
+    let asking = ask_until_back(node, &question, &holders, began, &stop, &mut reasons, &mut asked);
     match node.env.timeout(limit, asking).await {
         Ok(Some(vanilla)) => return Ok(vanilla),
         Ok(None) => {}
@@ -163,11 +173,37 @@ async fn read(
     Err(Failure::new(code, texts.join("; ")))
 }
 
+/// Asks all, and again while somebody cannot be reached, but not for long after the reading of the partition began. None: a
+/// winning PoSt has no time for that, and a check tells how things are now.
+async fn ask_until_back(
+    node: &Node,
+    question: &Question,
+    holders: &[String],
+    began: Option<Monotonic>,
+    cancel: &CancellationToken,
+    reasons: &mut Vec<Failure>,
+    asked: &mut String,
+) -> Option<Vec<u8>> {
+    let mut backoff = Backoff::endless(Duration::from_millis(200), Duration::from_secs(2));
+    loop {
+        reasons.clear();
+        if let Some(vanilla) = ask_all(node, question, holders, cancel, reasons, asked).await {
+            return Some(vanilla);
+        }
+        let is_away = reasons.iter().any(|failure| failure.code == ErrorCode::Unavailable);
+        let waited = began.map(|began| node.env.clock.monotonic().since_ms(began));
+        if !is_away || waited.is_none_or(|ms| u128::from(ms) >= HOLDER_BACK.as_millis()) {
+            return None;
+        }
+        backoff.wait(&node.env).await;
+    }
+}
+
 /// The first good answer. `reasons` gets why others gave none, `asked` who is being asked.
 async fn ask_all(
     node: &Node,
     question: &Question,
-    holders: Vec<String>,
+    holders: &[String],
     cancel: &CancellationToken,
     reasons: &mut Vec<Failure>,
     asked: &mut String,
@@ -177,13 +213,13 @@ async fn ask_all(
         Ok(vanilla) => return Some(vanilla),
         Err(failure) => reasons.push(failure),
     }
-    for data_url in holders.into_iter().filter(|url| url != node.data_url()) {
-        asked.clone_from(&data_url);
-        match challenge::read_remote(node, question, &data_url, cancel).await {
+    for data_url in holders.iter().filter(|url| *url != node.data_url()) {
+        asked.clone_from(data_url);
+        match challenge::read_remote(node, question, data_url, cancel).await {
             Ok(vanilla) => return Some(vanilla),
             Err(failure) => {
                 tracing::warn!(sector = %question.sector, holder = data_url, reason = %failure, "no vanilla proof");
-                reasons.push(failure.while_doing(&data_url));
+                reasons.push(failure.while_doing(data_url));
             }
         }
     }

@@ -5,11 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use scheduler::{Chain, ChainFailure, LocalChain, Place};
+use sp_chain::OpeningRecord;
 use sp_env::BoxFuture;
 use sp_invariants::Law;
 use sp_net::Env;
 use sp_sched_core::effect::ChainCall;
 use sp_sched_core::event::ChainReply;
+use sp_sched_core::proving::call::{ProvingCall, ProvingReply};
 use sp_types::{ChainEpoch, DeadlineIndex, Randomness};
 
 use crate::stage::Stage;
@@ -97,6 +99,30 @@ impl Chain for MoodyChain {
 
     fn place_of(&self, sector: u64) -> BoxFuture<Result<Place, ChainFailure>> {
         self.chain.place_of(sector)
+    }
+
+    fn prove(&self, call: ProvingCall) -> BoxFuture<ProvingReply> {
+        let (stage, pause) = (self.stage.clone(), self.env.clock.sleep(REFUSES_AFTER));
+        if stage.mood.chain_down() {
+            stage.watch.injected("chain refusal");
+            return Box::pin(async move {
+                pause.await;
+                ProvingReply::Failed { reason: "the simulated chain is down".into() }
+            });
+        }
+        let answer = self.chain.prove(call);
+        Box::pin(async move {
+            let answer = answer.await;
+            if stage.mood.chain_forgetful() {
+                stage.watch.injected("chain answer lost");
+                return ProvingReply::Failed { reason: "the simulated chain lost its answer".into() };
+            }
+            answer
+        })
+    }
+
+    fn records(&self, most: usize) -> BoxFuture<Result<Vec<OpeningRecord>, ChainFailure>> {
+        self.chain.records(most)
     }
 
     fn window_randomness(&self, deadline: DeadlineIndex) -> BoxFuture<Result<Randomness, ChainFailure>> {

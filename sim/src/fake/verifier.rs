@@ -12,6 +12,7 @@ use super::seal::Seal;
 use crate::stage::Mood;
 
 /// The verifier of one run of the scheduler.
+#[derive(Clone)]
 pub struct FakeVerifier {
     /// The machine.
     pub env: Env,

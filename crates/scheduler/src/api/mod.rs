@@ -3,12 +3,12 @@
 mod about;
 mod cleanup;
 mod data_cid;
+mod deadlines;
 mod history;
 mod imports;
 mod jobs;
 mod limits;
 mod pieces;
-mod proven;
 mod proving;
 mod receive;
 mod scrub;
@@ -39,7 +39,6 @@ use crate::workers::gone;
 
 pub(crate) use about::About;
 pub(crate) use limits::ComputeLimits;
-use proven::Proven;
 
 /// A request that only changes rows is answered within this, which is before clients give up.
 const REQUEST_LIMIT: Duration = Duration::from_secs(25);
@@ -57,7 +56,6 @@ pub(crate) struct Api {
     index: IndexView,
     about: Arc<About>,
     limits: ComputeLimits,
-    proven: Proven,
 }
 
 impl Api {
@@ -70,7 +68,7 @@ impl Api {
         about: About,
         limits: ComputeLimits,
     ) -> Self {
-        Self { env, driver, chain, state, index, about: Arc::new(about), limits, proven: Proven::default() }
+        Self { env, driver, chain, state, index, about: Arc::new(about), limits }
     }
 
     /// Looks at the core.
@@ -189,6 +187,8 @@ calls! {
     release_unsealed(ReleaseUnsealedRequest) -> ReleaseUnsealedReply = on_release_unsealed;
     trim_unsealed(TrimUnsealedRequest) -> TrimUnsealedReply = on_trim_unsealed;
     list_deadlines(ListDeadlinesRequest) -> ListDeadlinesReply = on_list_deadlines;
+    list_faults(ListFaultsRequest) -> ListFaultsReply = on_list_faults;
+    proving_history(ProvingHistoryRequest) -> ProvingHistoryReply = on_proving_history;
     get_deadline(GetDeadlineRequest) -> GetDeadlineReply = on_get_deadline;
     proving_info(ProvingInfoRequest) -> ProvingInfoReply = on_proving_info;
     compute_window_post(ComputeWindowPostRequest) -> ComputePostReply = on_compute_window_post;

@@ -1,20 +1,23 @@
-//! A chain of one machine: epochs from a genesis time, a beacon from a genesis seed, pre-commitments in the state.
+//! A chain of one machine: epochs from a genesis time, a beacon from a genesis seed, pre-commitments and the miner's books
+//! in the state.
 
 use std::sync::Arc;
 use std::time::Duration;
 
+use sp_chain::{Assignment, Change, Ledger, Opening, OpeningRecord, Place};
 use sp_env::{BoxFuture, Monotonic};
 use sp_net::Env;
 use sp_sched_core::effect::ChainCall;
 use sp_sched_core::event::ChainReply;
+use sp_sched_core::proving::call::{ProvingCall, ProvingReply};
 use sp_state::{Batch, State};
 use sp_types::{ChainEpoch, Commitment, DeadlineIndex, ProverId, Randomness, SectorSize};
 
-use super::assign::{Assignment, Place};
 use super::beacon::{Purpose, draw};
-use super::places::Places;
-use super::{Chain, ChainFailure, Opening};
+use super::books::Books;
+use super::{Chain, ChainFailure};
 use crate::rows::{Genesis, PreCommitRow, genesis_key, precommit_key};
+use crate::verify::Verifier;
 
 /// A ticket is this many epochs old when it is handed out: the network's finality.
 const TICKET_LOOKBACK: i64 = 900;
@@ -62,14 +65,20 @@ pub struct LocalChain {
     state: Arc<dyn State>,
     genesis: Genesis,
     options: LocalChainOptions,
-    places: Arc<Places>,
+    books: Arc<Books>,
+    verifier: Arc<dyn Verifier>,
     // Wall-clock jumps must not move the head: time runs on the monotonic clock from here.
     started: (u64, Monotonic),
 }
 
 impl LocalChain {
-    /// Opens the chain that the state holds, or begins one now.
-    pub async fn open(env: &Env, state: Arc<dyn State>, options: LocalChainOptions) -> Result<Self, LocalChainError> {
+    /// Opens the chain that the state holds, or begins one now. It has proofs of spacetime judged by this verifier.
+    pub async fn open(
+        env: &Env,
+        state: Arc<dyn State>,
+        verifier: Arc<dyn Verifier>,
+        options: LocalChainOptions,
+    ) -> Result<Self, LocalChainError> {
         check(&options)?;
         let (unix_ms, epoch_ms) = (env.clock.unix_ms(), options.epoch_ms);
         let mut seed = [0; 32];
@@ -82,15 +91,32 @@ impl LocalChain {
         }
         let started = (unix_ms, env.clock.monotonic());
         let room = options.sector_size.sectors_per_partition() as u64;
-        let places = Arc::new(Places::new(state.clone(), options.assignment, room));
-        Ok(Self { env: env.clone(), state, genesis, options, places, started })
+        let books = Arc::new(Books::new(state.clone(), options.assignment, room));
+        Ok(Self { env: env.clone(), state, genesis, options, books, verifier, started })
     }
 
     fn now_ms(&self) -> u64 {
         self.started.0 + self.env.clock.monotonic().since_ms(self.started.1)
     }
 
-    fn draw(&self, purpose: Purpose, epoch: ChainEpoch) -> [u8; 32] {
+    pub(super) fn options(&self) -> &LocalChainOptions {
+        &self.options
+    }
+
+    pub(super) fn verifier(&self) -> &dyn Verifier {
+        self.verifier.as_ref()
+    }
+
+    /// A step of the books at the head.
+    pub(super) async fn books<T: Send + 'static>(
+        &self,
+        what: impl FnOnce(&mut Ledger, ChainEpoch) -> (T, Vec<Change>) + Send + 'static,
+    ) -> Result<T, ChainFailure> {
+        let (books, head) = (self.books.clone(), self.head());
+        self.env.blocking(move || books.step(head, |ledger| what(ledger, head))).await
+    }
+
+    pub(super) fn draw(&self, purpose: Purpose, epoch: ChainEpoch) -> [u8; 32] {
         draw(&self.genesis.seed, purpose, epoch, ProverId::of_miner(self.options.miner))
     }
 
@@ -113,8 +139,7 @@ impl LocalChain {
     }
 
     async fn place(&self, sector: u64) -> Result<Place, ChainFailure> {
-        let (places, head) = (self.places.clone(), self.head());
-        self.env.blocking(move || places.of(sector, head)).await
+        self.books(move |ledger, head| ledger.place(sector, head)).await
     }
 
     /// Publishes a pre-commitment. The same one again changes nothing, so a call may be repeated after a restart.
@@ -183,6 +208,16 @@ impl Chain for LocalChain {
         Box::pin(async move { chain.place(sector).await })
     }
 
+    fn prove(&self, call: ProvingCall) -> BoxFuture<ProvingReply> {
+        Box::pin(self.clone().answer_proving(call))
+    }
+
+    fn records(&self, most: usize) -> BoxFuture<Result<Vec<OpeningRecord>, ChainFailure>> {
+        let chain = self.clone();
+        let newest = move |ledger: &mut Ledger, _| (ledger.records().take(most).cloned().collect(), vec![]);
+        Box::pin(async move { chain.books(newest).await })
+    }
+
     fn window_randomness(&self, deadline: DeadlineIndex) -> BoxFuture<Result<Randomness, ChainFailure>> {
         let opening = Opening::provable(self.head(), deadline);
         let randomness = Randomness::new(self.draw(Purpose::WindowPost, opening.challenge));
@@ -234,10 +269,22 @@ fn publish(state: &dyn State, sector: u64, fresh: PreCommitRow) -> Result<PreCom
 
 #[cfg(test)]
 mod tests {
+    use sp_sched_core::proving::call::Submission;
     use sp_state::Memory;
-    use sp_types::PartitionIndex;
+    use sp_types::{PartitionIndex, RegisteredSealProof};
 
     use super::*;
+    use crate::verify::Question;
+
+    /// Takes proofs that say that they are good.
+    struct Good;
+
+    impl Verifier for Good {
+        fn verify(&self, question: Question) -> BoxFuture<Result<bool, String>> {
+            let Question::Post(post) = question else { panic!("not a PoSt") };
+            Box::pin(async move { Ok(post.proof == b"good") })
+        }
+    }
 
     fn options(epoch_ms: u64) -> LocalChainOptions {
         let assignment = Assignment::Pack(DeadlineIndex(3));
@@ -245,7 +292,7 @@ mod tests {
     }
 
     async fn open(state: &Memory, options: LocalChainOptions) -> Result<LocalChain, LocalChainError> {
-        LocalChain::open(&Env::real(), Arc::new(state.clone()), options).await
+        LocalChain::open(&Env::real(), Arc::new(state.clone()), Arc::new(Good), options).await
     }
 
     #[tokio::test]
@@ -302,5 +349,61 @@ mod tests {
         assert_eq!(chain.window_randomness(DeadlineIndex(20)).await, one, "it holds for the whole opening");
         assert_ne!(chain.window_randomness(DeadlineIndex(21)).await, one);
         assert!(one.expect("local").bytes()[31] < 0x40);
+    }
+
+    #[tokio::test]
+    async fn a_proof_counts_once_if_it_is_right_in_time_and_about_the_right_thing() {
+        let pack = LocalChainOptions { assignment: Assignment::Pack(DeadlineIndex(1)), ..options(1_000) };
+        let state = Memory::new();
+        // Five minutes old: deadline 5 is open, and what is given now is challenged in deadline 1 of the next period.
+        let chain = open(&state, pack.clone()).await.expect("new chain");
+        chain.place_of(0).await.expect("place");
+        let ahead = |chain: &LocalChain, epochs: u64| LocalChain {
+            started: (chain.started.0 + epochs * 1_000, chain.started.1),
+            ..chain.clone()
+        };
+        let chain = ahead(&chain, 2 + 60);
+        let opening = Opening::current(chain.head());
+        let ProvingReply::State(told) = chain.prove(ProvingCall::Ask(opening)).await else { panic!("state") };
+        assert_eq!(told.partitions.iter().map(|p| (p.to_prove(), p.proven)).collect::<Vec<_>>(), [(vec![0], false)]);
+        let seal_proof = RegisteredSealProof::v1_1(SectorSize::KiB2);
+        let submission = Submission {
+            opening,
+            partition: 0,
+            randomness: told.randomness.expect("drawn"),
+            sectors: vec![(0, Commitment([1; 32]), seal_proof)],
+            skipped: vec![],
+            proof: b"good".to_vec(),
+        };
+        let submit = async |chain: &LocalChain, submission: Submission| match chain
+            .prove(ProvingCall::Submit(Box::new(submission)))
+            .await
+        {
+            ProvingReply::Accepted => String::new(),
+            ProvingReply::Refused { reason } => reason,
+            other => panic!("{other:?}"),
+        };
+        let stale = Submission { randomness: Randomness::new([9; 32]), ..submission.clone() };
+        assert!(submit(&chain, stale).await.contains("randomness of something else"));
+        let forged = Submission { proof: b"bad".to_vec(), ..submission.clone() };
+        assert!(submit(&chain, forged).await.contains("the proof is wrong"));
+        let other = Submission { partition: 1, ..submission.clone() };
+        assert!(submit(&chain, other).await.contains("no partition 1"));
+        let odd = Opening { close: ChainEpoch(opening.close.0 + 600), ..opening };
+        assert!(submit(&chain, Submission { opening: odd, ..submission.clone() }).await.contains("no such opening"));
+        assert_eq!(submit(&chain, submission.clone()).await, "");
+        // A restart has forgotten nothing, and the same proof again changes nothing.
+        let again = ahead(&open(&state, pack).await.expect("same chain"), 2 + 60);
+        assert_eq!(submit(&again, submission.clone()).await, "");
+        let late = ahead(&again, 60);
+        assert!(
+            submit(&late, Submission { proof: b"good, but another".to_vec(), ..submission })
+                .await
+                .contains("proven already")
+        );
+        let records = late.records(9).await.expect("records");
+        let [record] = &records[..] else { panic!("{records:?}") };
+        assert_eq!((record.refused, record.late, record.closed), (5, 0, true));
+        assert_eq!(record.partitions[&0].proven, 1);
     }
 }

@@ -2,21 +2,24 @@
 //!
 //! `LocalChain` is the first one: a clock and a beacon on this machine. A client of a real node is another.
 
-mod assign;
 mod beacon;
-mod deadlines;
+mod books;
+mod judge;
 mod local;
-mod places;
 
+use sp_chain::OpeningRecord;
 use sp_env::BoxFuture;
 use sp_sched_core::effect::ChainCall;
 use sp_sched_core::event::ChainReply;
+use sp_sched_core::proving::call::{ProvingCall, ProvingReply};
 use sp_types::{ChainEpoch, DeadlineIndex, Randomness};
 
-pub use assign::{Assignment, Place, UnknownAssignment};
 pub(crate) use beacon::winning_pick;
-pub use deadlines::{CHALLENGE_LOOKBACK, DEADLINE_EPOCHS, FAULT_CUTOFF, Opening, PERIOD_EPOCHS, period_start};
 pub use local::{LocalChain, LocalChainError, LocalChainOptions};
+pub use sp_chain::{
+    Assignment, CHALLENGE_LOOKBACK, DEADLINE_EPOCHS, FAULT_CUTOFF, Opening, PERIOD_EPOCHS, Place, UnknownAssignment,
+    period_start,
+};
 
 /// Why the chain gave no answer, in words.
 pub type ChainFailure = String;
@@ -35,6 +38,10 @@ pub trait Chain: Send + Sync + 'static {
     fn call(&self, sector: u64, call: ChainCall) -> BoxFuture<ChainReply>;
     /// Where a sector is proven that the chain has already.
     fn place_of(&self, sector: u64) -> BoxFuture<Result<Place, ChainFailure>>;
+    /// Carries out a call about proving.
+    fn prove(&self, call: ProvingCall) -> BoxFuture<ProvingReply>;
+    /// What became of the newest openings of deadlines with sectors, so many at most, the newest first.
+    fn records(&self, most: usize) -> BoxFuture<Result<Vec<OpeningRecord>, ChainFailure>>;
     /// Randomness of the newest opening of a deadline whose challenge epoch is reached.
     fn window_randomness(&self, deadline: DeadlineIndex) -> BoxFuture<Result<Randomness, ChainFailure>>;
     /// Randomness of a winning PoSt at the head.

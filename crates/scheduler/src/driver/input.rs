@@ -5,6 +5,7 @@ use sp_sched_core::Core;
 use sp_sched_core::effect::Reply;
 use sp_sched_core::event::{ChainReply, Event, Failure, Registration, Request};
 use sp_sched_core::model::UnixMs;
+use sp_sched_core::proving::call::{ProvingId, ProvingReply};
 use sp_types::{AttemptId, SessionId, WorkerId};
 use tokio::sync::oneshot;
 use tonic::Status;
@@ -44,6 +45,8 @@ pub(crate) enum Input {
     Verified { attempt: AttemptId, verdict: Result<bool, String> },
     /// The chain has answered call number `call`.
     ChainAnswered { sector: u64, call: u64, reply: ChainReply },
+    /// The chain has answered call number `call` about proving.
+    ProvingAnswered { id: ProvingId, call: u64, reply: ProvingReply },
     /// Look at the core.
     Query(Query),
 }

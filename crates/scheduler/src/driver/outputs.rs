@@ -9,6 +9,7 @@ use sp_proto::v1;
 use sp_sched_core::effect::{ChainCall, Effect, Reply};
 use sp_sched_core::event::{Event, RequestId};
 use sp_sched_core::model::UnixMs;
+use sp_sched_core::proving::call::{ProvingCall, ProvingId, ProvingReply};
 use sp_types::{AttemptId, ReplicaId, SessionId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -47,6 +48,8 @@ pub(super) struct Outputs {
     pub(super) verifying: HashSet<AttemptId>,
     /// Calls that the chain works on, by sector.
     pub(super) calling: HashMap<u64, Calling>,
+    /// Calls about proving that the chain works on.
+    pub(super) proving: HashMap<ProvingId, CallingToProve>,
     pub(super) last_call: u64,
     pub(super) last_delete: u64,
     /// Deletes that the index works on, each with the number of its newest order.
@@ -57,6 +60,13 @@ pub(super) struct Outputs {
 pub(super) struct Calling {
     number: u64,
     call: ChainCall,
+    _task: StopOnDrop,
+}
+
+/// A call about proving in progress.
+pub(super) struct CallingToProve {
+    number: u64,
+    call: ProvingCall,
     _task: StopOnDrop,
 }
 
@@ -122,6 +132,13 @@ impl Outputs {
             Effect::VerifyUpdate(update) => self.verify(wire::verify_update(*update)),
             Effect::VerifyPost(post) => self.verify(wire::verify_post(self.miner, *post)),
             Effect::Chain { sector, call } => self.call_chain(sector, call),
+            Effect::Proving(call) => {
+                if matches!(call, ProvingCall::Submit(_)) {
+                    crash_point(CrashPoint::SchedulerBeforeSubmit);
+                }
+                self.call_to_prove(call);
+            }
+            Effect::Alert { message } => tracing::error!(message, "alert"),
             Effect::WakeAt(at) => self.wake = Some(at),
         }
     }
@@ -170,6 +187,34 @@ impl Outputs {
         );
         // A newer call of a sector makes the older one pointless: dropping it stops it.
         self.calling.insert(sector, Calling { number, call, _task: task });
+    }
+
+    fn call_to_prove(&mut self, call: ProvingCall) {
+        let id = call.id();
+        if self.proving.get(&id).is_some_and(|calling| calling.call == call) {
+            return;
+        }
+        self.last_call += 1;
+        let number = self.last_call;
+        let reply = self.chain.prove(call.clone());
+        let answer = async move { Input::ProvingAnswered { id, call: number, reply: reply.await } };
+        let task = StopOnDrop(self.later("proving call", answer));
+        self.proving.insert(id, CallingToProve { number, call, _task: task });
+    }
+
+    /// True for the newest call of its kind.
+    pub(super) fn proving_answered(&mut self, id: ProvingId, call: u64, reply: &ProvingReply) -> bool {
+        let Some(calling) = self.proving.get(&id).filter(|calling| calling.number == call) else { return false };
+        if let ProvingCall::Submit(submission) = &calling.call {
+            let (deadline, partition) = (submission.opening.index, submission.partition);
+            let skipped = &submission.skipped;
+            match reply {
+                ProvingReply::Accepted => tracing::info!(%deadline, partition, ?skipped, "the chain has the proof"),
+                other => tracing::warn!(%deadline, partition, ?other, "the chain has not taken the proof"),
+            }
+        }
+        self.proving.remove(&id);
+        true
     }
 
     /// What an answered delete was about; none when another index was asked, or a newer order has replaced it.

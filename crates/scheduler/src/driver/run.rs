@@ -11,6 +11,7 @@ use sp_replay::Start;
 use sp_sched_core::effect::Effect;
 use sp_sched_core::event::{Event, RequestId};
 use sp_sched_core::model::{RowChange, Rows, UnixMs};
+use sp_sched_core::proving::call::ProvingReply;
 use sp_sched_core::{Config, Core};
 use sp_state::{Batch, CommitError, State};
 use sp_types::{SessionId, WorkerId};
@@ -107,6 +108,7 @@ impl Driver {
             caused: Vec::new(),
             verifying: HashSet::new(),
             calling: HashMap::new(),
+            proving: HashMap::new(),
             last_call: 0,
             last_delete: 0,
             deleting: BTreeMap::new(),
@@ -289,6 +291,14 @@ impl Driver {
                 if self.outputs.chain_answered(sector, call) {
                     crash_point(CrashPoint::SchedulerChainAnswered);
                     self.step(Event::Chain { sector, reply }, pending);
+                }
+            }
+            Input::ProvingAnswered { id, call, reply } => {
+                if self.outputs.proving_answered(id, call, &reply) {
+                    if reply == ProvingReply::Accepted {
+                        crash_point(CrashPoint::SchedulerSubmitted);
+                    }
+                    self.step(Event::Proving { id, reply }, pending);
                 }
             }
             Input::Query(query) => pending.queries.push(query),

@@ -22,7 +22,7 @@ use sp_state::{Batch, State, StateError};
 use sp_types::TaskId;
 
 pub(crate) use history::{History, Wanted, newest};
-pub(crate) use ledger::{Genesis, PreCommitRow, genesis_key, place_key, place_row, places, precommit_key};
+pub(crate) use ledger::{Genesis, PreCommitRow, books, genesis_key, note, precommit_key};
 pub use schema::SCHEMA_VERSION;
 pub(crate) use schema::{Schema, schema_key};
 

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 
 use prost::Message;
+use sp_chain::Place;
 use sp_state::{Batch, State};
 use sp_types::PartitionIndex;
 
 use super::ledger::{place_key, place_row};
 use super::schema::{Schema, schema_key};
 use super::{RowError, sector, sectors};
-use crate::chain::Place;
 
 /// From here on rows of this build's layout may be written: an older build must refuse them.
 pub(super) fn raise(state: &dyn State, found: Schema, version: u32) -> Result<Schema, RowError> {

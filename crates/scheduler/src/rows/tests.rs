@@ -410,7 +410,11 @@ fn places_that_an_older_build_has_given_are_kept_on_the_chain() {
     state.commit(batch).expect("written");
     let (schema, rows) = open(&state, owner()).expect("raised");
     assert_eq!(schema.version, SCHEMA_VERSION);
-    let kept: Vec<_> = places(&state).expect("rows").into_iter().map(|(n, (d, p))| (n, d.0, p.0)).collect();
+    let place = |row| match row {
+        sp_chain::Change::Sector(number, Some(sector)) => (number, sector.place.0.0, sector.place.1.0),
+        other => panic!("{other:?}"),
+    };
+    let kept: Vec<_> = books(&state).expect("rows").into_iter().map(place).collect();
     assert_eq!(kept, [(1, 3, 0), (2, 3, 0), (4, 3, 1), (6, 3, 1)]);
     let coming = rows.sectors.iter().filter_map(|s| Some((s.number, s.receive.as_ref()?.place.1.0)));
     assert_eq!(coming.collect::<Vec<_>>(), [(4, 1), (6, 1)]);

@@ -1,5 +1,6 @@
 //! PoSt proofs and checks for operators.
 
+use sp_chain::{OpeningRecord, PartitionRecord, Verdict};
 use sp_proto::v1;
 use sp_sched_core::effect::{PostReply, ProvenPartition};
 use sp_types::{Commitment, ProverId, RegisteredSealProof};
@@ -40,5 +41,25 @@ fn proven_partition(partition: ProvenPartition) -> v1::ProvenPartition {
         proof,
         took_ms,
         retries,
+    }
+}
+
+/// What became of an opening that began at this time.
+pub(crate) fn opening(open_unix_ms: u64, record: OpeningRecord) -> v1::ProvenOpening {
+    let OpeningRecord { deadline, open, partitions, late, refused, closed } = record;
+    let partition = |(index, partition)| {
+        let PartitionRecord { verdict: word, at, digest: _, proven, skipped } = partition;
+        v1::JudgedPartition { index, verdict: verdict(word) as i32, epoch: at.0, proven, skipped }
+    };
+    let partitions = partitions.into_iter().map(partition).collect();
+    v1::ProvenOpening { deadline: deadline.0, open_epoch: open.0, open_unix_ms, partitions, late, refused, closed }
+}
+
+/// The verdict in its enum.
+pub(crate) fn verdict(verdict: Verdict) -> v1::PartitionVerdict {
+    match verdict {
+        Verdict::Proven => v1::PartitionVerdict::Proven,
+        Verdict::Missed => v1::PartitionVerdict::Missed,
+        Verdict::Faulty => v1::PartitionVerdict::Faulty,
     }
 }

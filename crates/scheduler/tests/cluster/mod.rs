@@ -187,7 +187,7 @@ impl Running {
             sector_size: SectorSize::KiB2,
             assignment: Assignment::Pack(DeadlineIndex(0)),
         };
-        let chain = LocalChain::open(env, state.clone(), options).await.unwrap();
+        let chain = LocalChain::open(env, state.clone(), verifier.clone(), options).await.unwrap();
         let mut options = ServiceOptions::new("127.0.0.1:0".parse().unwrap(), format!("http://{index}"));
         options.cluster = "test".into();
         options.metrics = Some("127.0.0.1:0".parse().unwrap());

@@ -318,6 +318,17 @@ impl Scheduler for Cluster {
         answer(GetDeadlineReply { summary: Some(summary), partitions: vec![], stale_ms: 0 })
     }
 
+    async fn list_faults(&self, _: Request<ListFaultsRequest>) -> Answer<ListFaultsReply> {
+        self.called("ListFaults")?;
+        answer(ListFaultsReply { sectors: vec![FaultySector { deadline: 4, number: 7, ..FaultySector::default() }] })
+    }
+
+    async fn proving_history(&self, ask: Request<ProvingHistoryRequest>) -> Answer<ProvingHistoryReply> {
+        self.called("ProvingHistory")?;
+        let opening = |deadline| ProvenOpening { deadline, late: 1, ..ProvenOpening::default() };
+        answer(ProvingHistoryReply { openings: (0..ask.into_inner().limit).map(opening).collect() })
+    }
+
     async fn proving_info(&self, _: Request<ProvingInfoRequest>) -> Answer<ProvingInfoReply> {
         self.called("ProvingInfo")?;
         answer(ProvingInfoReply { miner: 1000, ..ProvingInfoReply::default() })

@@ -1,6 +1,7 @@
 //! Any events in any order: the laws hold after every step, and the same events give the same effects.
 
 use proptest::prelude::*;
+use sp_chain::PartitionState;
 use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::effect::Effect;
 use sp_sched_core::event::{
@@ -8,6 +9,7 @@ use sp_sched_core::event::{
     TaskOutput, TaskResult,
 };
 use sp_sched_core::model::{Receive, Rows, UnixMs};
+use sp_sched_core::proving::call::{OpeningState, ProvingId, ProvingMatter, ProvingReply};
 use sp_sched_core::{Config, Core};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, FileKindSet, Filters, GpuDevice, GpuId,
@@ -240,6 +242,35 @@ fn chain() -> impl Strategy<Value = Event> {
     (0u64..4, reply).prop_map(|(sector, reply)| Event::Chain { sector, reply })
 }
 
+/// Answers about deadline 0, which is open all the time here, and about the two that follow.
+fn proving() -> impl Strategy<Value = Event> {
+    let numbers = || prop::collection::vec(0u64..5, 0..3);
+    let partition = (0u32..3, numbers(), numbers(), any::<bool>()).prop_map(|(index, sectors, faulty, proven)| {
+        let recovering = faulty.iter().copied().filter(|number| number % 2 == 0).collect();
+        PartitionState { index, sectors, faulty, recovering, proven }
+    });
+    let drawn = prop::option::weighted(0.8, (1u8..3).prop_map(|byte| Randomness::new([byte; 32])));
+    let state = (drawn, prop::collection::vec(partition, 0..3), 0u64..100_000);
+    let state = state.prop_map(|(randomness, partitions, closes)| {
+        let (opens, closes) = (UnixMs(0), UnixMs(closes));
+        ProvingReply::State(Box::new(OpeningState { randomness, opens, closes, partitions }))
+    });
+    let reply = prop_oneof![
+        4 => state,
+        2 => Just(ProvingReply::Accepted),
+        1 => Just(ProvingReply::Refused { reason: "stale".to_owned() }),
+        1 => Just(ProvingReply::Failed { reason: "no".to_owned() }),
+    ];
+    let about = prop_oneof![
+        4 => Just(ProvingMatter::State),
+        2 => (0u32..3).prop_map(ProvingMatter::Partition),
+        1 => Just(ProvingMatter::Recovery),
+        1 => Just(ProvingMatter::Termination),
+    ];
+    let open = prop_oneof![3 => Just(0i64), 1 => Just(120)].prop_map(ChainEpoch);
+    (open, about, reply).prop_map(|(open, about, reply)| Event::Proving { id: ProvingId { open, about }, reply })
+}
+
 fn event() -> impl Strategy<Value = Event> {
     let verdict = prop_oneof![3 => Just(Ok(true)), 1 => Just(Ok(false)), 1 => Just(Err("killed".to_owned()))];
     let phases =
@@ -289,6 +320,7 @@ fn event() -> impl Strategy<Value = Event> {
         4 => (attempt(), refused).prop_map(|(attempt, refused)| Event::Reserved { attempt, refused }),
         3 => (attempt(), verdict).prop_map(|(attempt, verdict)| Event::Verified { attempt, verdict }),
         4 => chain(),
+        3 => proving(),
         1 => (0i64..9).prop_map(|n| Event::Epoch(ChainEpoch(n))),
         2 => Just(Event::Wake),
     ]

@@ -9,6 +9,7 @@ mod chaos;
 mod cleanup;
 mod clock;
 mod data_cid;
+mod day;
 mod desk;
 mod devices;
 mod failures;

@@ -77,11 +77,11 @@ impl Cluster {
             sector_size: SectorSize::KiB2,
             assignment: Assignment::Network,
         };
-        let chain = Arc::new(LocalChain::open(&env, Arc::new(Memory::new()), chain).await?);
+        let verifier = Arc::new(Yes(tally.clone()));
+        let chain = Arc::new(LocalChain::open(&env, Arc::new(Memory::new()), verifier.clone(), chain).await?);
         let mut options = ServiceOptions::new("127.0.0.1:0".parse()?, format!("http://{index_address}"));
         options.cluster = NAME.into();
         options.check_laws = check_laws;
-        let verifier = Arc::new(Yes(tally.clone()));
         let service = Service::new(env.clone(), state.clone(), verifier, chain, options).await?;
         let address = service.address();
         let ((stop, stopped), (sender, ended)) = (oneshot::channel::<()>(), oneshot::channel());

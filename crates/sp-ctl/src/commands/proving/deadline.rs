@@ -56,11 +56,10 @@ impl From<GetDeadlineReply> for Page {
 }
 
 impl From<Partition> for PartitionRow {
-    fn from(Partition { index, sectors, faulty }: Partition) -> Self {
+    fn from(Partition { index, sectors, faulty, recovering }: Partition) -> Self {
         let active = sectors.iter().copied().filter(|number| !faulty.contains(number)).collect();
-        // Only sectors that live are listed, and a faulty one is active again with its next proof: nobody has to declare
-        // that it recovers.
-        Self { index, live: sectors.clone(), active, sectors, faulty, recovering: Vec::new() }
+        // Only sectors that live are listed.
+        Self { index, live: sectors.clone(), active, sectors, faulty, recovering }
     }
 }
 
@@ -125,7 +124,7 @@ mod tests {
     fn blocks_per_partition() {
         let summary =
             DeadlineSummary { index: 3, partitions: 1, open_epoch: 180, open_unix_ms: u64::MAX, ..Default::default() };
-        let partitions = vec![Partition { index: 0, sectors: vec![0, 2], faulty: vec![2] }];
+        let partitions = vec![Partition { index: 0, sectors: vec![0, 2], faulty: vec![2], recovering: vec![2] }];
         let page = Page::from(GetDeadlineReply { summary: Some(summary), partitions, stale_ms: 0 });
         let expected = "Deadline Index:           3\n\
                         Deadline Open:            180 (n/a)\n\
@@ -142,8 +141,8 @@ mod tests {
                         Active Sectors Numbers:   [0]\n\
                         Faulty Sectors Count:     1\n\
                         Faulty Sectors Numbers:   [2]\n\
-                        Recovering Sectors Count: 0\n\
-                        Recovering Sectors Numbers: []\n";
+                        Recovering Sectors Count: 1\n\
+                        Recovering Sectors Numbers: [2]\n";
         assert_eq!(text(&page, true, false), expected);
         let bits = text(&page, false, true);
         let line = "All Sectors Bitfield:     2 runs of ones (2 bits), 1 runs of zeros (1 bits)\n";

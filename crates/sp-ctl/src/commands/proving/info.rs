@@ -20,6 +20,7 @@ struct Page {
     period_start: i64,
     next_period_start: i64,
     faults: u32,
+    recovering: u32,
     sectors: u32,
     deadline_index: u32,
     deadline_sectors: u32,
@@ -47,6 +48,7 @@ impl From<ProvingInfoReply> for Page {
             period_start: reply.period_start,
             next_period_start: reply.next_period_start,
             faults: reply.faults,
+            recovering: reply.recovering,
             sectors: reply.sectors,
             deadline_index: reply.deadline_index,
             deadline_sectors: reply.deadline_sectors,
@@ -79,7 +81,7 @@ fn text(page: &Page) -> String {
     );
     text += &format!("Proving Period Start:    {}\n", page.at(page.period_start));
     text += &format!("Next Period Start:       {}\n\n", page.at(page.next_period_start));
-    text += &format!("Faults:      {} ({percent:.2}%)\nRecovering:  0\n", page.faults);
+    text += &format!("Faults:      {} ({percent:.2}%)\nRecovering:  {}\n", page.faults, page.recovering);
     text += &format!("Deadline Index:       {}\n", page.deadline_index);
     text += &format!("Deadline Sectors:     {}\n", page.deadline_sectors);
     text += &format!("Deadline Open:        {}\n", page.at(page.deadline_open));

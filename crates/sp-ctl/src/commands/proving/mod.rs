@@ -4,6 +4,8 @@ mod check;
 mod compute;
 mod deadline;
 mod deadlines;
+mod faults;
+mod history;
 mod info;
 
 use clap::Subcommand;
@@ -20,6 +22,10 @@ pub(crate) enum Proving {
     Deadlines(deadlines::Deadlines),
     /// Show one deadline with its partitions.
     Deadline(deadline::Deadline),
+    /// List the sectors that the chain holds for faulty.
+    Faults(faults::Faults),
+    /// Show what became of the newest openings of deadlines.
+    History(history::History),
     /// Show where the proving period stands.
     Info(info::Info),
     /// Compute a proof now and print it.
@@ -35,6 +41,8 @@ impl Proving {
             Self::Workers(Workers {}) => list(context, Half::Proving).await,
             Self::Deadlines(verb) => verb.run(context).await,
             Self::Deadline(verb) => verb.run(context).await,
+            Self::Faults(verb) => verb.run(context).await,
+            Self::History(verb) => verb.run(context).await,
             Self::Info(verb) => verb.run(context).await,
             Self::Compute(verb) => verb.run(context).await,
             Self::Check(verb) => verb.run(context).await,

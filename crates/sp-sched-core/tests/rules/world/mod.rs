@@ -103,6 +103,7 @@ pub struct World {
     pub faults: Faults,
     pub dice: Dice,
     pub replies: BTreeMap<u64, Reply>,
+    pub alerts: Vec<String>,
     /// Every batch of effects, in words: the trace.
     pub trace: Vec<String>,
     pub keeps_trace: bool,
@@ -133,7 +134,7 @@ impl World {
     pub fn new(seed: u64) -> Self {
         let config = Config::new(1000, SectorSize::KiB2, [7; 32]);
         let mut world = Self {
-            now: 1_000_000,
+            now: outside::BEGAN,
             core: None,
             watcher: None,
             config,
@@ -144,6 +145,7 @@ impl World {
             faults: Faults::default(),
             dice: Dice::new(seed),
             replies: BTreeMap::new(),
+            alerts: Vec::new(),
             trace: Vec::new(),
             keeps_trace: true,
             clock_ahead_ms: 0,
@@ -315,6 +317,8 @@ impl World {
             Effect::AckResult { worker, attempt, refused, counting } => {
                 self.acknowledged(&worker, attempt, refused.then_some(counting));
             }
+            Effect::Proving(call) => self.proving_call(call),
+            Effect::Alert { message } => self.alerts.push(message),
             Effect::Fence(row) => self.index.fence(row),
             Effect::Release(attempt) => self.index.release(attempt),
             Effect::DeleteReplica { replica, reason: _ } => self.delete(&replica),

@@ -2,29 +2,56 @@
 
 use std::collections::BTreeMap;
 
+use sp_chain::{Assignment, Claim, Ledger, OpeningRecord, Standing};
 use sp_sched_core::effect::{ChainCall, PostToVerify, SealToVerify, UpdateToVerify};
 use sp_sched_core::event::{ChainReply, Event};
-use sp_types::{ChainEpoch, DeadlineIndex, PartitionIndex};
+use sp_sched_core::model::UnixMs;
+use sp_sched_core::proving::call::{OpeningState, ProvingCall, ProvingReply, Submission};
+use sp_types::{ChainEpoch, DeadlineIndex, Randomness};
 
 use super::{Happening, World};
 
 /// What the chain has taken, and what the verifier was asked.
-#[derive(Default)]
 pub struct Outside {
     pub epoch: i64,
     pub pre_commits: BTreeMap<u64, (ChainCall, ChainEpoch)>,
-    pub commits: BTreeMap<u64, (ChainCall, PartitionIndex)>,
+    pub commits: BTreeMap<u64, ChainCall>,
     pub verified: u64,
     /// The chain takes calls and never answers.
     pub silent: bool,
+    /// Partitions of two, all of deadline 0.
+    pub ledger: Ledger,
+    /// Times the chain has taken back what it has said about randomness.
+    pub reorganised: u8,
+    /// What was handed in, in order: epoch and submission.
+    pub submitted: Vec<(i64, Submission)>,
+}
+
+impl Default for Outside {
+    fn default() -> Self {
+        Self {
+            epoch: 0,
+            pre_commits: BTreeMap::new(),
+            commits: BTreeMap::new(),
+            verified: 0,
+            silent: false,
+            ledger: Ledger::new(Assignment::Pack(DeadlineIndex(0)), 2),
+            reorganised: 0,
+            submitted: Vec::new(),
+        }
+    }
 }
 
 pub const GOOD: &[u8] = b"good";
+
+/// When the world began, ms since the Unix epoch.
+pub const BEGAN: u64 = 1_000_000;
 
 impl World {
     pub fn next_epoch(&mut self) {
         self.outside.epoch += 1;
         let epoch = ChainEpoch(self.outside.epoch);
+        self.outside.ledger.advance(epoch);
         self.tell(Event::Epoch(epoch));
         self.after(1_000, Happening::Epoch);
     }
@@ -58,13 +85,82 @@ impl World {
                 ChainReply::Seed { seed: byte, epoch: *epoch }
             }
             ChainCall::Commit { .. } => {
-                let partition = PartitionIndex(self.outside.commits.len() as u32 / 2);
-                let known = self.outside.commits.entry(sector).or_insert_with(|| (call.clone(), partition));
-                assert_eq!(known.0, call, "one commit per sector");
-                ChainReply::Committed { deadline: DeadlineIndex(0), partition: known.1 }
+                let known = self.outside.commits.entry(sector).or_insert_with(|| call.clone());
+                assert_eq!(*known, call, "one commit per sector");
+                let (deadline, partition) = self.outside.ledger.place(sector, now).0;
+                ChainReply::Committed { deadline, partition }
             }
         };
         self.tell_perhaps_twice(Event::Chain { sector, reply });
+    }
+
+    pub fn proving_call(&mut self, call: ProvingCall) {
+        if self.outside.silent {
+            return;
+        }
+        let (id, now) = (call.id(), ChainEpoch(self.outside.epoch));
+        let reply = match call {
+            // Where nothing goes wrong nothing is drawn: the chain is asked all the time.
+            _ if self.faults.chain_fails > 0 && self.dice.percent(self.faults.chain_fails) => {
+                ProvingReply::Failed { reason: "the node is syncing".to_owned() }
+            }
+            ProvingCall::Ask(opening) => {
+                let drawn = opening.challenge <= now;
+                // An epoch lasts a second, and the first one began when the world did.
+                let time = |epoch: ChainEpoch| UnixMs(BEGAN.saturating_add_signed(epoch.0 * 1_000));
+                ProvingReply::State(Box::new(OpeningState {
+                    randomness: drawn.then(|| self.drawn(opening.challenge)),
+                    opens: time(opening.open),
+                    closes: time(opening.close),
+                    partitions: self.outside.ledger.partitions(opening),
+                }))
+            }
+            ProvingCall::Submit(submission) => {
+                self.outside.submitted.push((now.0, (*submission).clone()));
+                self.judge(*submission)
+            }
+            ProvingCall::Recover { opening, sectors } => match self.outside.ledger.recover(opening, &sectors, now) {
+                Ok(_) => ProvingReply::Accepted,
+                Err(refusal) => ProvingReply::Refused { reason: refusal.to_string() },
+            },
+            ProvingCall::Terminate { sectors, .. } => {
+                self.outside.ledger.terminate(&sectors);
+                ProvingReply::Accepted
+            }
+        };
+        match self.faults.result_twice {
+            0 => self.tell(Event::Proving { id, reply }),
+            _ => self.tell_perhaps_twice(Event::Proving { id, reply }),
+        }
+    }
+
+    fn drawn(&self, challenge: ChainEpoch) -> Randomness {
+        let mut bytes = [self.outside.reorganised; 32];
+        bytes[..8].copy_from_slice(&challenge.0.to_le_bytes());
+        Randomness::new(bytes)
+    }
+
+    fn judge(&mut self, submission: Submission) -> ProvingReply {
+        let now = ChainEpoch(self.outside.epoch);
+        let Submission { opening, partition, randomness, sectors, skipped, proof } = submission;
+        assert_eq!(proof, GOOD, "nothing goes to the chain that was not verified");
+        let sectors = sectors.into_iter().map(|(number, ..)| number).collect();
+        let claim = Claim { opening, partition, sectors, skipped, digest: [1; 32] };
+        let stale = randomness != self.drawn(opening.challenge);
+        match self.outside.ledger.check(&claim, now) {
+            Ok(_) if stale => ProvingReply::Refused { reason: "other randomness".to_owned() },
+            Ok(Standing::Known) => ProvingReply::Accepted,
+            Ok(Standing::Open) => {
+                self.outside.ledger.accept(&claim, now);
+                ProvingReply::Accepted
+            }
+            Err(refusal) => ProvingReply::Refused { reason: refusal.to_string() },
+        }
+    }
+
+    /// What the chain has on record of deadline 0, the newest opening first.
+    pub fn records(&self) -> Vec<OpeningRecord> {
+        self.outside.ledger.records().cloned().collect()
     }
 
     pub fn verify_seal(&mut self, seal: SealToVerify) {

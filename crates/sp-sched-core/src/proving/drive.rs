@@ -7,20 +7,20 @@ use sp_types::{AttemptId, GpuShare, WorkerId};
 use crate::account::Use;
 use crate::core::Core;
 use crate::effect::{Assignment, Effect, InputFile, TaskParams};
-use crate::event::RequestId;
 use crate::model::UnixMs;
 use crate::observe::Observation;
-use crate::post_job::{Part, PostJob, PostKind, PostSector, Try};
+use crate::proving::call::PostSector;
+use crate::proving::job::{Part, PostId, PostJob, PostKind, Try};
 use crate::workers::Worker;
 
-/// Which partition of which request.
-pub(crate) type Place = (RequestId, usize);
+/// Which partition of which PoSt.
+pub(crate) type Place = (PostId, usize);
 
 impl Core {
-    /// Takes a request whose partitions are known.
+    /// Begins a PoSt whose partitions are known.
     pub(crate) fn begin_post(
         &mut self,
-        id: RequestId,
+        id: PostId,
         kind: PostKind,
         randomness: sp_types::Randomness,
         parts: Vec<(u32, Vec<PostSector>)>,
@@ -31,12 +31,13 @@ impl Core {
         self.replan = true;
     }
 
-    /// Gives every idle partition to the best worker there is: winning first, then the oldest request. Only workers that
+    /// Gives every idle partition to the best worker there is: winning first, then what closes first, then the oldest
+    /// request. Only workers that
     /// nobody waits for are second ones.
     pub(crate) fn drive_posts(&mut self) {
-        let mut order: Vec<RequestId> = self.posts.keys().copied().collect();
+        let mut order: Vec<PostId> = self.posts.keys().copied().collect();
         order.sort_by_key(|id| (self.posts.get(id).map(|j| j.kind != PostKind::Winning), *id));
-        let parts = |id: &RequestId| self.posts.get(id).map_or(0, |job| job.parts.len());
+        let parts = |id: &PostId| self.posts.get(id).map_or(0, |job| job.parts.len());
         let places: Vec<Place> = order.iter().flat_map(|id| (0..parts(id)).map(|at| (*id, at))).collect();
         places.iter().for_each(|place| self.drive_part(*place));
         places.iter().for_each(|place| self.race_part(*place));
@@ -123,7 +124,7 @@ impl Core {
     }
 
     /// From when on a second worker is tried: at once for a winning PoSt, for a window PoSt once what is left is less than
-    /// twice what it takes. None: never.
+    /// twice what it takes at the worst. None: never.
     pub(crate) fn raced_from(&self, job: &PostJob, first: &Try) -> Option<UnixMs> {
         let twice = |kind| self.post_ms(kind, &first.host).saturating_mul(2);
         match job.kind {

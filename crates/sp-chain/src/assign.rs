@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use sp_types::{ChainEpoch, DeadlineIndex, PartitionIndex};
 
-use super::deadlines::{DEADLINE_EPOCHS, Opening};
+use crate::deadlines::{DEADLINE_EPOCHS, Opening};
 
 /// Where a sector is proven.
 pub type Place = (DeadlineIndex, PartitionIndex);
@@ -40,7 +40,7 @@ impl std::str::FromStr for Assignment {
 
 /// What each deadline has.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Loads(BTreeMap<DeadlineIndex, Load>);
+pub(crate) struct Loads(BTreeMap<DeadlineIndex, Load>);
 
 /// Sectors of one deadline: partitions are filled one after the other.
 #[derive(Debug, Clone, Copy, Default)]
@@ -64,8 +64,8 @@ impl Load {
     }
 
     /// The least is taken: fewest partitions with the new sector in, then one with a partition that is begun (of these
-    /// the fullest, so that runs of sectors stay together), then fewest sectors, then the lowest index. On this chain no
-    /// sector is ever terminated, so that all of them live, and counting partitions after a compaction changes nothing.
+    /// the fullest, so that runs of sectors stay together), then fewest sectors, then the lowest index. Here
+    /// places of terminated sectors stay taken, so that counting partitions after a compaction changes nothing.
     fn rank(self, index: DeadlineIndex, room: u64) -> impl Ord + use<> {
         let begun = self.begun(room);
         let fullest = if begun { self.sectors } else { 0 };
@@ -75,7 +75,7 @@ impl Load {
 
 impl Loads {
     /// One more sector there.
-    pub(super) fn add(&mut self, (deadline, partition): Place) {
+    pub(crate) fn add(&mut self, (deadline, partition): Place) {
         let load = self.0.entry(deadline).or_default();
         load.sectors += 1;
         match partition.0.cmp(&load.last) {
@@ -86,7 +86,7 @@ impl Loads {
     }
 
     /// Where the next sector goes at this epoch, with partitions of `room` sectors. Nothing is noted.
-    pub(super) fn next(&self, assignment: Assignment, head: ChainEpoch, room: u64) -> Place {
+    pub(crate) fn next(&self, assignment: Assignment, head: ChainEpoch, room: u64) -> Place {
         let open_for_it = |index: &DeadlineIndex| is_mutable(head, *index);
         let deadline = match assignment {
             Assignment::Pack(deadline) => deadline,

@@ -1,5 +1,6 @@
 //! The proving period: 48 deadlines of 60 epochs, each with its challenge and its fault cutoff (`lotus.md` 5.1).
 
+use serde::{Deserialize, Serialize};
 use sp_types::{ChainEpoch, DeadlineIndex};
 
 /// Epochs of one deadline.
@@ -15,7 +16,7 @@ pub const CHALLENGE_LOOKBACK: i64 = 20;
 pub const FAULT_CUTOFF: i64 = 70;
 
 /// One opening of one deadline.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Opening {
     /// Which deadline.
     pub index: DeadlineIndex,
@@ -50,6 +51,26 @@ impl Opening {
         let period_start = period_start(head).0;
         let index = (head.0 - period_start) / DEADLINE_EPOCHS;
         Self::of(period_start, DeadlineIndex(index as u32))
+    }
+
+    /// The one that opens when this one closes.
+    pub fn following(self) -> Self {
+        Self::current(self.close)
+    }
+
+    /// The one that closed when this one opened.
+    pub fn preceding(self) -> Self {
+        Self::current(ChainEpoch(self.open.0 - 1))
+    }
+
+    /// Is its randomness there for good? One epoch after it was drawn, as Lotus has it.
+    pub fn is_drawn(self, head: ChainEpoch) -> bool {
+        head > self.challenge
+    }
+
+    /// Are proofs taken?
+    pub fn is_open(self, head: ChainEpoch) -> bool {
+        (self.open..self.close).contains(&head)
     }
 
     /// The opening of `index` that can be proven at `head`: the newest one whose randomness is drawn.
@@ -89,6 +110,15 @@ mod tests {
         let figures = (opening.open.0, opening.close.0, opening.challenge.0, opening.fault_cutoff.0);
         assert_eq!(figures, (3000, 3060, 2980, 2930));
         assert_eq!(opening.period_start.0, 2880);
+    }
+
+    #[test]
+    fn openings_follow_each_other_over_the_end_of_a_period() {
+        let last = Opening::current(ChainEpoch(2879));
+        assert_eq!((last.following().index.0, last.following().open.0), (0, 2880));
+        assert_eq!(last.following().preceding(), last);
+        assert_eq!((last.is_drawn(last.challenge), last.is_drawn(ChainEpoch(last.challenge.0 + 1))), (false, true));
+        assert_eq!([2819, 2820, 2879, 2880].map(|head| last.is_open(ChainEpoch(head))), [false, true, true, false]);
     }
 
     #[test]

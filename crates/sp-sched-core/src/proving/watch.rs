@@ -4,11 +4,13 @@ use sp_types::{AttemptId, ErrorCode, WorkerId};
 
 use crate::core::Core;
 use crate::effect::Effect;
-use crate::event::RequestId;
 use crate::model::UnixMs;
 use crate::observe::Observation;
-use crate::post::Place;
-use crate::post_job::{Part, PostJob, Try};
+use crate::proving::drive::Place;
+use crate::proving::job::{Handed, Part, PostId, PostJob, Try};
+
+/// Why an opening ends that is not wholly proven.
+pub(crate) const CLOSED: &str = "the deadline has closed";
 
 impl Core {
     // === lost workers ===
@@ -48,9 +50,13 @@ impl Core {
 
     pub(crate) fn post_timers(&mut self) {
         let now = self.now;
-        let late: Vec<RequestId> = self.posts.iter().filter(|(_, j)| j.until <= now).map(|(id, _)| *id).collect();
+        let late: Vec<PostId> = self.posts.iter().filter(|(_, j)| j.until <= now).map(|(id, _)| *id).collect();
         for id in late {
-            self.fail_post(id, ErrorCode::TimedOut, "not finished within its time limit");
+            let message = match id {
+                PostId::Asked(_) => "not finished within its time limit",
+                PostId::Opening(_) | PostId::Recovery(_) => CLOSED,
+            };
+            self.fail_post(id, ErrorCode::TimedOut, message);
         }
         let places = self.posts.iter().flat_map(|(id, job)| (0..job.parts.len()).map(move |at| (*id, at)));
         for place in places.collect::<Vec<Place>>() {
@@ -61,7 +67,10 @@ impl Core {
     fn part_timers(&mut self, place: Place) {
         let now = self.now;
         let Some((job, part)) = self.part(place) else { return };
-        if let Some(since) = part.nobody_since.filter(|since| since.plus(self.config.post_worker_wait_ms) <= now) {
+        if part.done.is_some() {
+            return self.hand_in_again(place);
+        }
+        if let Some(since) = self.given_up_at(place.0, part).filter(|at| *at <= now).and(part.nobody_since) {
             let waited_s = now.since(since) / 1_000;
             let (name, flag) = (job.kind.task(), job.kind.flag());
             let message = format!("no worker for {name} connected for {waited_s} s; start `sp-post-worker run {flag}`");
@@ -93,19 +102,34 @@ impl Core {
         }
     }
 
+    /// When an operator is told that nobody proves. For the chain somebody may still come.
+    fn given_up_at(&self, id: PostId, part: &Part) -> Option<UnixMs> {
+        let waits = !matches!(id, PostId::Opening(_));
+        part.nobody_since.filter(|_| waits).map(|since| since.plus(self.config.post_worker_wait_ms))
+    }
+
     /// The worker reports a time-out itself; a hung one is given up a lease later.
     fn try_limit(&self, job: &PostJob, running: &Try) -> UnixMs {
         running.since.plus(self.config.time_limit_ms(job.kind.task())).plus(self.config.lease_ms)
     }
 
+    fn is_to_be_handed_in(&self, id: PostId, part: &Part) -> bool {
+        matches!(id, PostId::Opening(_)) && part.handed == Handed::No
+    }
+
     pub(crate) fn post_due(&self) -> Option<UnixMs> {
         let jobs = self.posts.values().map(|j| j.until);
-        let parts = self.posts.values().flat_map(|job| job.parts.iter().map(move |p| (job, p)));
-        let parts = parts.filter_map(|(job, part)| {
+        let parts = self.posts.iter().flat_map(|(id, job)| job.parts.iter().map(move |p| (*id, job, p)));
+        let parts = parts.filter_map(|(id, job, part)| {
             if part.tries.is_empty() {
-                let again = Some(part.again_at).filter(|at| part.done.is_none() && *at > self.now);
-                let nobody = part.nobody_since.map(|since| since.plus(self.config.post_worker_wait_ms));
-                return nobody.into_iter().chain(again).min();
+                let again = Some(part.again_at).filter(|at| *at > self.now);
+                let again = again.filter(|_| part.done.is_none() || self.is_to_be_handed_in(id, part));
+                let unanswered = match part.handed {
+                    Handed::Asked { again } => Some(again),
+                    Handed::No | Handed::Accepted => None,
+                };
+                let nobody = self.given_up_at(id, part).filter(|_| part.done.is_none());
+                return nobody.into_iter().chain(again).chain(unanswered).min();
             }
             let tries = part.tries.iter().map(|running| match &running.verifying {
                 Some(verifying) => verifying.ask_at,

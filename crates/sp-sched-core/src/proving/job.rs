@@ -3,23 +3,44 @@
 use std::collections::BTreeMap;
 
 use sp_types::{
-    AttemptId, Commitment, DeadlineIndex, GpuShare, HostId, PostProof, PostType, Randomness, RegisteredSealProof,
-    SectorSize, TaskId, TaskKind, WorkerId,
+    AttemptId, ChainEpoch, DeadlineIndex, GpuShare, HostId, PostProof, PostType, Randomness, SectorSize, TaskId,
+    TaskKind, WorkerId,
 };
 
+use super::call::PostSector;
 use crate::config::Config;
 use crate::effect::ProvenPartition;
-use crate::event::Progress;
+use crate::event::{Progress, RequestId};
 use crate::model::UnixMs;
-
-/// A sector as a prover needs it.
-pub(crate) type PostSector = (u64, Commitment, RegisteredSealProof);
 
 /// Sectors left out, with the reason.
 pub(crate) type Skipped = Vec<(u64, String)>;
 
 /// Failures of a partition on one worker after which he is no longer counted on for it.
 const FAILURES_PER_WORKER: u32 = 2;
+
+/// For whom a PoSt is: the first is served first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum PostId {
+    /// The chain, at the opening with this first epoch.
+    Opening(ChainEpoch),
+    /// An operator who waits for the answer.
+    Asked(RequestId),
+    /// Whoever has to know whose faults are over at that opening.
+    Recovery(ChainEpoch),
+}
+
+/// How far a proof is on its way to the chain.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum Handed {
+    /// Not handed in.
+    #[default]
+    No,
+    /// Handed in; without an answer it is handed in again.
+    Asked { again: UnixMs },
+    /// The chain has it.
+    Accepted,
+}
 
 /// What is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +50,7 @@ pub(crate) enum PostKind {
     Check(DeadlineIndex),
 }
 
-/// One request.
+/// One PoSt.
 #[derive(Debug, Clone)]
 pub(crate) struct PostJob {
     pub(crate) kind: PostKind,
@@ -62,7 +83,12 @@ pub(crate) struct Part {
     /// Since when there is nobody to ask.
     pub(crate) nobody_since: Option<UnixMs>,
     pub(crate) done: Option<ProvenPartition>,
+    /// Sectors that its proof leaves out.
     pub(crate) problems: Skipped,
+    /// Sectors that should be proven with it and that nobody can prove.
+    pub(crate) lost: Skipped,
+    /// For the chain: whether it has the proof.
+    pub(crate) handed: Handed,
 }
 
 /// A partition given to a worker.
@@ -171,6 +197,8 @@ impl Part {
             nobody_since: None,
             done: None,
             problems: Vec::new(),
+            lost: Vec::new(),
+            handed: Handed::No,
         }
     }
 

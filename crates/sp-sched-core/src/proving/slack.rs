@@ -9,7 +9,7 @@ use crate::core::Core;
 use crate::effect::Effect;
 use crate::explain::Refusal;
 use crate::model::{Attempt, Outcome, UnixMs};
-use crate::post_job::{Part, PostJob, PostKind, Try};
+use crate::proving::job::{Part, PostJob, PostKind, Try};
 use crate::view::Slack;
 use crate::workers::Worker;
 
@@ -36,8 +36,9 @@ impl Core {
             .filter(|_| part.tries.iter().all(|t| t.verifying.is_none()))
     }
 
+    /// What it takes there at the worst: what is late costs more than what yields.
     pub(crate) fn post_ms(&self, kind: TaskKind, host: &HostId) -> u64 {
-        self.learned.expected_ms(kind, self.config.sector_size, host) as u64
+        self.learned.worst_ms(kind, self.config.sector_size, host)
     }
 
     /// Workers that prove now: the built-in one only while there is no other.

@@ -4,10 +4,13 @@ use sp_types::{AttemptId, ErrorCode, WorkerId};
 
 use crate::core::Core;
 use crate::effect::{Effect, PostReply, PostToVerify, ProvenPartition, Reply};
-use crate::event::{Progress, RequestId, TaskOutput, TaskResult};
-use crate::model::Outcome;
-use crate::post::Place;
-use crate::post_job::{Part, PostJob, PostKind, Proof, Skipped, Try};
+use crate::event::{Progress, TaskOutput, TaskResult};
+use crate::model::{Outcome, UnixMs};
+use crate::proving::drive::Place;
+use crate::proving::job::{Handed, Part, PostId, PostJob, PostKind, Proof, Skipped, Try};
+
+/// A worker that fails tries again at the latest once this part of the time that is left has passed.
+const TRIES_LEFT: u64 = 8;
 
 impl Core {
     /// True when the attempt is one of ours.
@@ -35,7 +38,8 @@ impl Core {
             self.learned.took(kind, self.config.sector_size, &host, took_ms);
         }
         let Some((job, part)) = self.part(place) else { return false };
-        let others = part.failed_tries == 0 || part.tries.len() > 1;
+        // For the chain nothing is worth less than trying on: a partition that nobody can read cannot be handed in.
+        let others = part.failed_tries == 0 || part.tries.len() > 1 || matches!(place.0, PostId::Opening(_));
         let not_the_last_word = matches!(job.kind, PostKind::Window(_)) && others;
         let verdict = match &result.outcome {
             Err(failure) => Err(failure.message.clone()),
@@ -169,12 +173,18 @@ impl Core {
         }
     }
 
-    fn answer_post(&mut self, id: RequestId) {
-        if !self.posts.get(&id).is_some_and(PostJob::is_done) {
+    fn answer_post(&mut self, id: PostId) {
+        self.submit_ready(id);
+        if matches!(id, PostId::Opening(_)) || !self.posts.get(&id).is_some_and(PostJob::is_done) {
             return;
         }
         let Some(job) = self.posts.remove(&id) else { return };
         self.untidy.append(&mut self.homes.being_read);
+        let request = match id {
+            PostId::Asked(request) => request,
+            PostId::Recovery(open) => return self.lost_checked(open, &job),
+            PostId::Opening(_) => return,
+        };
         let reply = match job.kind {
             PostKind::Check(_) => Reply::Checked(checked(&job)),
             PostKind::Window(_) | PostKind::Winning => Reply::Post(PostReply {
@@ -185,19 +195,19 @@ impl Core {
                 partitions: job.parts.into_iter().filter_map(|p| p.done).collect(),
             }),
         };
-        self.out.push(Effect::Reply(id, reply));
+        self.out.push(Effect::Reply(request, reply));
     }
 
-    /// A try came to nothing: the next worker, unless there were too many.
+    /// A try came to nothing: the next worker. An operator is told after so many of them, the chain waits to the end.
     pub(crate) fn fail_try(&mut self, place: Place, attempt: AttemptId, reason: &str) {
-        let tries = self.config.post_tries;
+        let tries = if matches!(place.0, PostId::Opening(_)) { u32::MAX } else { self.config.post_tries };
         let Some(part) = self.part_mut(place) else { return };
         let Some(at) = part.tries.iter().position(|t| t.attempt == attempt) else { return };
         let running = part.tries.remove(at);
         self.touch_host(&running.host);
         self.note_try_end(place, &running, Outcome::Failed, reason);
         let name = self.worker_name(&running.worker);
-        let again_at = self.now.plus(self.config.retry_wait_min_ms);
+        let again_at = self.again_at(place);
         let Some(part) = self.part_mut(place) else { return };
         part.failed_tries += 1;
         part.again_at = again_at;
@@ -210,23 +220,61 @@ impl Core {
         self.replan = true;
     }
 
-    /// The request fails: everybody may stop, and the caller learns what was tried.
-    pub(crate) fn fail_post(&mut self, id: RequestId, code: ErrorCode, message: &str) {
-        let Some(job) = self.posts.get(&id) else { return };
-        let running = job.parts.iter().zip(0..).flat_map(|(part, at)| part.tries.iter().map(move |t| (at, t.clone())));
-        for (at, tried) in running.collect::<Vec<_>>() {
-            self.note_try_end((id, at), &tried, Outcome::Ended, "its request has failed");
-            self.touch_host(&tried.host);
-            self.cancel_try(&tried, "its request has failed");
-        }
-        let Some(job) = self.posts.remove(&id) else { return };
-        self.untidy.append(&mut self.homes.being_read);
+    /// When a worker that has failed already may try again: soon at first, then seldom, but never too late.
+    fn again_at(&self, place: Place) -> UnixMs {
+        let least_ms = self.config.retry_wait_min_ms;
+        let Some((job, part)) = self.part(place) else { return self.now };
+        let wait_ms = match place.0 {
+            PostId::Opening(_) => {
+                self.config.retry_wait_ms(part.failed_tries + 1).min(job.until.since(self.now) / TRIES_LEFT)
+            }
+            PostId::Asked(_) | PostId::Recovery(_) => least_ms,
+        };
+        self.now.plus(wait_ms.max(least_ms))
+    }
+
+    /// The PoSt fails: everybody may stop, and whoever waits for it learns what was tried.
+    pub(crate) fn fail_post(&mut self, id: PostId, code: ErrorCode, message: &str) {
+        let Some(job) = self.drop_post(id, "its request has failed") else { return };
         let mut message = format!("{}: {message}", job.kind.name());
         for part in &job.parts {
             message.push_str(&part.story());
         }
-        self.out.push(Effect::Reply(id, Reply::Failed { code, message }));
+        match id {
+            PostId::Asked(request) => self.out.push(Effect::Reply(request, Reply::Failed { code, message })),
+            PostId::Opening(_) => self.alert_missed(&job, &message),
+            // Its sectors stay faulty, and are read again.
+            PostId::Recovery(_) => {}
+        }
+    }
+
+    fn alert_missed(&mut self, job: &PostJob, message: &str) {
+        let open = job.parts.iter().filter(|part| part.handed != Handed::Accepted);
+        let told = |part: &Part| match part.done {
+            Some(_) => format!("{} (proven; the chain has not said that it has the proof)", part.index),
+            None => part.index.to_string(),
+        };
+        let open: Vec<String> = open.map(told).collect();
+        let message = format!("deadline {}, partitions {}: {message}", job.kind.deadline(), open.join(", "));
+        self.out.push(Effect::Alert { message });
+    }
+
+    /// Everybody may stop.
+    pub(crate) fn drop_post(&mut self, id: PostId, reason: &str) -> Option<PostJob> {
+        let job = self.posts.remove(&id)?;
+        job.parts.iter().for_each(|part| self.stop_part(part, &job, reason));
+        self.untidy.append(&mut self.homes.being_read);
         self.replan = true;
+        Some(job)
+    }
+
+    /// Whoever has the partition of a PoSt that goes on without it may stop.
+    pub(crate) fn stop_part(&mut self, part: &Part, job: &PostJob, reason: &str) {
+        for tried in &part.tries {
+            self.note_end_of_try(job, part, tried, Outcome::Ended, reason);
+            self.touch_host(&tried.host);
+            self.cancel_try(tried, reason);
+        }
     }
 }
 

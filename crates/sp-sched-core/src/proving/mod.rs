@@ -1,0 +1,16 @@
+//! Proving: the other scheduler. It never waits for the index and never queues behind sealing.
+//!
+//! `call` is what the chain is asked, `day` knows what is to be proven at which opening, `job` is a PoSt with its
+//! partitions, `drive` gives those to workers, `result` and `watch` are what becomes of them, `submit` hands
+//! proofs to the chain, `recovery` finds out whose faults are over, and `slack` knows what will be late before it is.
+
+pub mod call;
+
+pub(crate) mod day;
+pub(crate) mod drive;
+pub(crate) mod job;
+mod recovery;
+mod result;
+mod slack;
+mod submit;
+mod watch;

@@ -1,0 +1,112 @@
+//! The proving day on real processes: what is to be proven is proven and handed in by itself, whoever dies meanwhile.
+#![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test of real processes")]
+
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use sp_env::CrashPoint;
+use sp_tests::process::{arm, bin_dir};
+use sp_tests::random::Random;
+use sp_tests::{Cluster, Role, Setup, wait};
+
+/// How long an epoch lasts; a deadline has 60 of them.
+const EPOCH: Duration = Duration::from_millis(300);
+const LIMIT: Duration = Duration::from_secs(120);
+
+#[test]
+fn six_deadlines_and_five_kills_miss_nothing() {
+    run(6, 3);
+}
+
+#[test]
+#[ignore = "make test-long runs it"]
+fn a_day_and_thirty_kills_miss_nothing() {
+    run(40, 28);
+}
+
+/// So many deadlines with one partition each; a kill at each of the two crash points, and so many at random times.
+fn run(deadlines: u64, kills: usize) {
+    let mut random = Random::from_env();
+    let mut cluster = start();
+    let sectors = deadlines * 2;
+    take_over(&cluster, sectors);
+    let listed = cluster.ctl_json(&["proving", "deadlines"]).unwrap();
+    let listed = listed.as_array().unwrap();
+    assert_eq!(listed.len() as u64, deadlines, "a partition of two in each deadline: {listed:?}");
+    assert!(listed.iter().all(|row| row["partitions"] == 1 && row["sectors"] == 2), "{listed:?}");
+
+    let mut points = CrashPoint::PROVING.to_vec();
+    let mut left = kills;
+    let last = Instant::now() + EPOCH * 60 * (u32::try_from(deadlines).unwrap() + 4);
+    while history(&cluster).is_none_or(|page| judged(&page) < deadlines) {
+        assert!(Instant::now() < last, "{:?}\n{}", history(&cluster), cluster.tails());
+        // Not twice within one deadline: nobody can prove who is always dead.
+        let pause = 60 + random.below(30);
+        if let Some(point) = points.pop() {
+            arm(&cluster.token(point)).unwrap();
+        } else if left > 0 {
+            left -= 1;
+            let victim = *random.pick(&["w1", "w2", "scheduler", "index", "keeper"]);
+            println!("kill -9 {victim}");
+            cluster.kill9(victim).unwrap();
+        }
+        let until = Instant::now() + EPOCH * u32::try_from(pause).unwrap();
+        while Instant::now() < until {
+            std::thread::sleep(EPOCH);
+            cluster.restart_dead().unwrap();
+        }
+    }
+    assert_eq!((left, points.len()), (0, 0), "every kill came to pass");
+    let armed = CrashPoint::PROVING.iter().filter(|point| cluster.token(**point).exists());
+    assert_eq!(armed.count(), 0, "both points were come by");
+    let page = history(&cluster).unwrap();
+    let total = &page["total"];
+    assert_eq!((&total["missed"], &total["late"], &total["faulty"]), (&0.into(), &0.into(), &0.into()), "{page}");
+    assert_eq!((total["proven"].as_u64(), total["refused"].as_u64()), (Some(deadlines), Some(0)), "{page}");
+    assert_eq!(cluster.ctl_json(&["proving", "faults"]).unwrap(), Value::Array(vec![]), "{page}");
+}
+
+/// Two window workers, and one that has the sectors.
+fn start() -> Cluster {
+    let epoch = format!("{}ms", EPOCH.as_millis());
+    let scheduler = ["--epoch", &epoch, "--assignment", "network", "--lease", "3s", "--heartbeat", "500ms"];
+    let mut cluster = Cluster::start(Setup {
+        sealing: vec![("keeper".into(), vec!["--no-default".into(), "--no-local-storage".into()])],
+        scheduler: scheduler.map(String::from).to_vec(),
+        crash_points: true,
+        ..Setup::default()
+    })
+    .unwrap();
+    for name in ["w1", "w2"] {
+        cluster.add(name, Role::Window, vec![], vec![]).unwrap();
+    }
+    cluster.wait_for_workers(3).unwrap();
+    cluster
+}
+
+/// Makes sectors of zeros and has the cluster take them over.
+fn take_over(cluster: &Cluster, count: u64) {
+    let dir = cluster.dir().join("shelf");
+    let faux = bin_dir().unwrap().join("examples/faux_sectors");
+    let made = Command::new(faux).arg(&dir).args(["1000", "0", &count.to_string()]).status().unwrap();
+    assert!(made.success());
+    let dir = dir.display().to_string();
+    cluster.ctl_json(&["storage", "attach", "--worker", "keeper", "--init", "--store", &dir]).unwrap();
+    let proving = || cluster.states().map(|states| states.values().filter(|state| *state == "Proving").count() as u64);
+    let imported = wait::until("the sectors to be taken over", LIMIT, || {
+        let rows = cluster.ctl_json(&["sectors", "import", "--all"])?;
+        Ok((proving()? == count).then_some(rows))
+    });
+    imported.unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
+}
+
+/// What the chain has judged; none while the scheduler does not answer.
+fn history(cluster: &Cluster) -> Option<Value> {
+    cluster.ctl_json(&["proving", "history", "-n", "0"]).ok()
+}
+
+/// Openings that have closed.
+fn judged(page: &Value) -> u64 {
+    page["openings"].as_array().unwrap().iter().filter(|opening| opening["closed"] == true).count() as u64
+}
