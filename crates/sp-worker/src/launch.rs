@@ -20,7 +20,7 @@ use crate::children::{ChildConfig, ChildExecutor, end_leftovers};
 use crate::disks::{DiskChildren, Disks};
 use crate::executor::{Executor, Job, Role};
 use crate::settings::Shared;
-use crate::{Options, Transfers, Worker, hardware, upstream_env};
+use crate::{Options, Transfers, Worker, hardware, requirements, upstream_env};
 
 /// Variable of a test hook: every proof comes out wrong. Honoured on network dev only.
 pub const WRONG_PROOF_ENV: &str = "SP_TEST_WRONG_PROOF";
@@ -109,6 +109,9 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
     )?;
     let settings = shared.clone();
     let hardware = tokio::task::spawn_blocking(move || hardware::open(&settings, gpus_usable)).await??;
+    for line in requirements::remarks(&tasks, &sizes, &(hardware.capacity)()) {
+        tracing::warn!("{line}");
+    }
     let executor: Arc<dyn Executor> = Arc::new(ChildExecutor::new(ChildConfig {
         program: "/proc/self/exe".into(),
         arguments: vec!["executor".into()],

@@ -29,6 +29,7 @@ mod outbox;
 mod pace;
 mod post;
 mod renew;
+mod requirements;
 mod scrub;
 mod session;
 pub mod settings;
