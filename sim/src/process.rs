@@ -199,6 +199,7 @@ impl Process {
             seed_delay_epochs: 4,
             sector_size: SectorSize::KiB2,
             assignment: Assignment::Pack(DeadlineIndex(3)),
+            win_one_in: 0,
         };
         // A chain has a time of its own, which no clock of this machine moves.
         let chain_env = with_clock_of(&env, &Machine::new("chain", self.seed));

@@ -25,6 +25,35 @@ fn a_day_and_thirty_kills_miss_nothing() {
     run(40, 28);
 }
 
+#[test]
+fn every_epoch_is_won_and_proven() {
+    // A proof takes some seconds of both cores.
+    let scheduler = ["--epoch", "15s", "--win-one-in", "1", "--disable-builtin-window-post"];
+    let mut cluster = Cluster::start(Setup {
+        sealing: vec![keeper()],
+        scheduler: scheduler.map(String::from).to_vec(),
+        winning: vec!["v".into()],
+        ..Setup::default()
+    })
+    .unwrap();
+    take_over(&cluster, 2);
+    let proven = |cluster: &Cluster, count: usize| {
+        let wins = wait::until("proofs of epochs that were won", LIMIT, || {
+            let page = cluster.ctl_json(&["proving", "history"])?;
+            let wins = page["wins"].as_array().cloned().unwrap_or_default();
+            let proven = wins.iter().filter(|win| win["proven_epoch"].is_i64()).count();
+            Ok((proven >= count).then_some(wins))
+        });
+        wins.unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()))
+    };
+    proven(&cluster, 1);
+    cluster.kill9("scheduler").unwrap();
+    cluster.restart("scheduler").unwrap();
+    let wins = proven(&cluster, 2);
+    let delay = |win: &Value| Some(win["proven_epoch"].as_i64()? - win["epoch"].as_i64()?);
+    assert!(wins.iter().filter_map(delay).all(|epochs| epochs <= 1), "{wins:?}");
+}
+
 /// So many deadlines with one partition each; a kill at each of the two crash points, and so many at random times.
 fn run(deadlines: u64, kills: usize) {
     let mut random = Random::from_env();
@@ -72,7 +101,7 @@ fn start() -> Cluster {
     let epoch = format!("{}ms", EPOCH.as_millis());
     let scheduler = ["--epoch", &epoch, "--assignment", "network", "--lease", "3s", "--heartbeat", "500ms"];
     let mut cluster = Cluster::start(Setup {
-        sealing: vec![("keeper".into(), vec!["--no-default".into(), "--no-local-storage".into()])],
+        sealing: vec![keeper()],
         scheduler: scheduler.map(String::from).to_vec(),
         crash_points: true,
         ..Setup::default()
@@ -83,6 +112,11 @@ fn start() -> Cluster {
     }
     cluster.wait_for_workers(3).unwrap();
     cluster
+}
+
+/// Has sectors, and does nothing else.
+fn keeper() -> (String, Vec<String>) {
+    ("keeper".into(), vec!["--no-default".into(), "--no-local-storage".into()])
 }
 
 /// Makes sectors of zeros and has the cluster take them over.

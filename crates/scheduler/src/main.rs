@@ -97,6 +97,7 @@ fn chain_options(settings: &Settings) -> LocalChainOptions {
         seed_delay_epochs: settings.seed_delay_epochs,
         sector_size: settings.sector_size,
         assignment: settings.assignment,
+        win_one_in: settings.win_one_in,
     }
 }
 
@@ -118,6 +119,7 @@ fn service_options(settings: &Settings) -> ServiceOptions {
         metrics: settings.metrics,
         history_limit: settings.history_limit,
         recording: settings.recording.clone(),
+        elections: settings.win_one_in > 0,
         check_laws: cfg!(debug_assertions),
     }
 }

@@ -78,6 +78,9 @@ struct Keys {
     /// [default: network]
     #[arg(long, env = "SP_SCHEDULER_ASSIGNMENT")]
     assignment: Option<String>,
+    /// One epoch in so many is won on the local chain, and a winning PoSt is due at once; 0: none is [default: 0]
+    #[arg(long, env = "SP_SCHEDULER_WIN_ONE_IN", value_name = "N")]
+    win_one_in: Option<u32>,
     /// Directory of the proof parameters [default: FIL_PROOFS_PARAMETER_CACHE, else the development directory]
     #[arg(long, env = "SP_SCHEDULER_PARAMETERS")]
     parameters: Option<PathBuf>,
@@ -198,6 +201,7 @@ pub(crate) struct Settings {
     pub(crate) epoch_ms: u64,
     pub(crate) seed_delay_epochs: u32,
     pub(crate) assignment: Assignment,
+    pub(crate) win_one_in: u32,
     pub(crate) parameters: PathBuf,
     pub(crate) insecure_parameters: bool,
     pub(crate) lease_ms: u64,
@@ -252,6 +256,7 @@ impl RunArgs {
             miner: parse_miner(&flags.miner.or(file.miner).unwrap_or_else(|| "t01000".into()))?,
             sector_size: flags.sector_size.or(file.sector_size).unwrap_or_else(|| "2KiB".into()).parse()?,
             epoch_ms: millis(flags.epoch.or(file.epoch), 4_000),
+            win_one_in: flags.win_one_in.or(file.win_one_in).unwrap_or(0),
             seed_delay_epochs: flags.seed_delay_epochs.or(file.seed_delay_epochs).unwrap_or(10),
             assignment: flags.assignment.or(file.assignment).unwrap_or_else(|| "network".into()).parse()?,
             parameters,

@@ -61,6 +61,8 @@ pub struct ServiceOptions {
     pub history_limit: u64,
     /// Where the events that the core sees are recorded; nowhere by default.
     pub recording: Option<Recording>,
+    /// The chain holds elections.
+    pub elections: bool,
     /// The core checks its own laws; so it does where debug assertions are on.
     pub check_laws: bool,
 }
@@ -181,6 +183,7 @@ impl ServiceOptions {
             metrics: None,
             history_limit: 10_000,
             recording: None,
+            elections: false,
             check_laws: cfg!(debug_assertions),
         }
     }
@@ -222,6 +225,7 @@ impl Service {
         let mut config = Config::new(miner, sector_size, schema.ticket_secret);
         config.lease_ms = options.lease_ms;
         config.check_laws = options.check_laws;
+        config.elections = options.elections;
         options.sealing.set(&mut config);
         options.placement.apply(&mut config);
         let compute_limits = ComputeLimits::of(&config);

@@ -9,7 +9,7 @@ use sp_types::{ChainEpoch, DeadlineIndex};
 
 use crate::assign::{Assignment, Loads, Place};
 use crate::deadlines::{DEADLINE_EPOCHS, Opening, PERIOD_EPOCHS};
-use crate::record::{OpeningRecord, PartitionRecord, Verdict};
+use crate::record::{OpeningRecord, PartitionRecord, Verdict, WinRecord};
 
 /// Openings that are kept on record.
 const RECORDS: usize = 1_000;
@@ -104,6 +104,8 @@ pub enum Change {
     Sector(u64, Option<OnChain>),
     /// An opening, by its first epoch; none: it is no longer kept.
     Opening(ChainEpoch, Option<OpeningRecord>),
+    /// An epoch that was won; none: it is no longer kept.
+    Win(ChainEpoch, Option<WinRecord>),
     /// Everything that closes before this epoch has been judged.
     Judged(ChainEpoch),
 }
@@ -115,28 +117,36 @@ pub struct Ledger {
     /// Sectors of a partition.
     room: u64,
     sectors: BTreeMap<u64, OnChain>,
+    by_deadline: BTreeMap<DeadlineIndex, BTreeSet<u64>>,
     loads: Loads,
     openings: BTreeMap<ChainEpoch, OpeningRecord>,
+    wins: BTreeMap<ChainEpoch, WinRecord>,
     judged: Option<ChainEpoch>,
 }
 
 impl Ledger {
     /// Books without an entry, for partitions of so many sectors.
     pub fn new(assignment: Assignment, room: u64) -> Self {
-        let (sectors, openings) = (BTreeMap::new(), BTreeMap::new());
-        Self { assignment, room, sectors, loads: Loads::default(), openings, judged: None }
+        Self {
+            assignment,
+            room,
+            sectors: BTreeMap::new(),
+            by_deadline: BTreeMap::new(),
+            loads: Loads::default(),
+            openings: BTreeMap::new(),
+            wins: BTreeMap::new(),
+            judged: None,
+        }
     }
 
     /// Takes in a row that was kept.
     pub fn load(&mut self, row: Change) {
         match row {
-            Change::Sector(number, Some(sector)) => {
-                self.loads.add(sector.place);
-                self.sectors.insert(number, sector);
-            }
+            Change::Sector(number, Some(sector)) => self.add(number, sector),
             Change::Opening(open, Some(record)) => drop(self.openings.insert(open, record)),
+            Change::Win(epoch, Some(win)) => drop(self.wins.insert(epoch, win)),
             Change::Judged(epoch) => self.judged = Some(epoch),
-            Change::Sector(_, None) | Change::Opening(_, None) => {}
+            Change::Sector(_, None) | Change::Opening(_, None) | Change::Win(_, None) => {}
         }
     }
 
@@ -149,15 +159,25 @@ impl Ledger {
         }
         let place = self.loads.next(self.assignment, head, self.room);
         let sector = OnChain { place, since: head, faulty_since: None, recovering: false };
-        self.loads.add(place);
-        self.sectors.insert(number, sector);
+        self.add(number, sector);
         (place, vec![Change::Sector(number, Some(sector))])
+    }
+
+    fn add(&mut self, number: u64, sector: OnChain) {
+        self.loads.add(sector.place);
+        self.by_deadline.entry(sector.place.0).or_default().insert(number);
+        self.sectors.insert(number, sector);
+    }
+
+    fn drop_sector(&mut self, number: u64) -> Option<Change> {
+        let sector = self.sectors.remove(&number)?;
+        self.by_deadline.entry(sector.place.0).or_default().remove(&number);
+        Some(Change::Sector(number, None))
     }
 
     /// Sectors that will never be proven again. Their places stay taken, as they do until a compaction.
     pub fn terminate(&mut self, numbers: &[u64]) -> Vec<Change> {
-        let gone = numbers.iter().filter(|number| self.sectors.remove(number).is_some());
-        gone.map(|number| Change::Sector(*number, None)).collect()
+        numbers.iter().filter_map(|number| self.drop_sector(*number)).collect()
     }
 
     /// Every sector that lives, rising.
@@ -169,8 +189,9 @@ impl Ledger {
     pub fn partitions(&self, opening: Opening) -> Vec<PartitionState> {
         let mut partitions: BTreeMap<u32, PartitionState> = BTreeMap::new();
         let record = self.openings.get(&opening.open);
-        let due = |sector: &OnChain| sector.place.0 == opening.index && sector.since <= opening.challenge;
-        for (number, sector) in self.sectors.iter().filter(|(_, sector)| due(sector)) {
+        let here = self.by_deadline.get(&opening.index).into_iter().flatten();
+        let here = here.filter_map(|number| Some((number, self.sectors.get(number)?)));
+        for (number, sector) in here.filter(|(_, sector)| sector.since <= opening.challenge) {
             let index = sector.place.1.0;
             let partition = partitions.entry(index).or_insert_with(|| PartitionState {
                 index,
@@ -212,7 +233,7 @@ impl Ledger {
         // What was before the first look is nobody's business.
         let since = self.judged.unwrap_or(now.open);
         let since = ChainEpoch(since.0.max(now.open.0 - JUDGED_MOST * DEADLINE_EPOCHS));
-        if self.judged == Some(now.open) {
+        if self.judged.is_some_and(|judged| judged >= now.open) {
             return Vec::new();
         }
         let mut changes = Vec::new();
@@ -308,6 +329,57 @@ impl Ledger {
         let late = matches!(why, Refusal::Late { .. });
         let count = |record: &mut OpeningRecord| *(if late { &mut record.late } else { &mut record.refused }) += 1;
         vec![self.note(claim.opening, count)]
+    }
+
+    // === elections ===
+
+    /// The sector that is challenged by this draw: one of those that are not faulty.
+    pub fn challenged(&self, draw: u64) -> Option<u64> {
+        let sound: Vec<u64> =
+            self.sectors.iter().filter(|(_, s)| s.faulty_since.is_none()).map(|(number, _)| *number).collect();
+        let at = draw.checked_rem(sound.len() as u64)?;
+        sound.get(at as usize).copied()
+    }
+
+    /// Puts an epoch on record as won. Its proof may come later.
+    pub fn win(&mut self, epoch: ChainEpoch, sector: u64) -> Vec<Change> {
+        if self.wins.contains_key(&epoch) {
+            return Vec::new();
+        }
+        let win = WinRecord { epoch, sector, block: None };
+        let mut changes = vec![Change::Win(epoch, Some(win.clone()))];
+        self.wins.insert(epoch, win);
+        while self.wins.len() > RECORDS {
+            changes.extend(self.wins.pop_first().map(|(oldest, _)| Change::Win(oldest, None)));
+        }
+        changes
+    }
+
+    /// Takes the verified proof of an epoch that was won: the first one, and no other.
+    pub fn block(
+        &mut self,
+        epoch: ChainEpoch,
+        sector: u64,
+        digest: [u8; 32],
+        head: ChainEpoch,
+    ) -> Result<Vec<Change>, Refusal> {
+        let won = self.wins.get_mut(&epoch).filter(|win| win.sector == sector);
+        let Some(win) = won else {
+            return Err(Refusal::Wrong(format!("epoch {epoch} was not won with sector {sector}")));
+        };
+        match win.block {
+            Some((known, _)) if known == digest => Ok(Vec::new()),
+            Some(_) => Err(Refusal::Wrong(format!("there is another proof of epoch {epoch}"))),
+            None => {
+                win.block = Some((digest, head));
+                Ok(vec![Change::Win(epoch, Some(win.clone()))])
+            }
+        }
+    }
+
+    /// Epochs that were won, the newest first.
+    pub fn wins(&self) -> impl Iterator<Item = &WinRecord> {
+        self.wins.values().rev()
     }
 
     /// The openings on record, the newest first.
@@ -446,6 +518,23 @@ mod tests {
     }
 
     #[test]
+    fn an_epoch_has_one_proof() {
+        let (mut ledger, opening) = books();
+        let epoch = ChainEpoch(61);
+        ledger.accept(&claim(opening, 0, &[1], &[0]), epoch);
+        assert_eq!([0, 1, 4].map(|draw| ledger.challenged(draw)), [Some(1), Some(2), Some(1)], "a faulty one is not");
+        assert!(ledger.block(epoch, 2, [1; 32], epoch).is_err(), "nobody has won it");
+        assert_eq!((ledger.win(epoch, 2).len(), ledger.win(epoch, 2).len()), (1, 0));
+        assert!(ledger.block(epoch, 3, [1; 32], epoch).is_err(), "another sector is challenged");
+        assert_eq!(ledger.block(epoch, 2, [1; 32], ChainEpoch(62)).unwrap().len(), 1);
+        assert_eq!(ledger.block(epoch, 2, [1; 32], ChainEpoch(63)), Ok(vec![]), "said again");
+        assert!(ledger.block(epoch, 2, [2; 32], ChainEpoch(63)).is_err(), "a second one");
+        let expected = WinRecord { epoch, sector: 2, block: Some(([1; 32], ChainEpoch(62))) };
+        assert_eq!(ledger.wins().collect::<Vec<_>>(), [&expected]);
+        assert_eq!(Ledger::new(Assignment::Network, 2).challenged(3), None);
+    }
+
+    #[test]
     fn a_new_sector_is_first_proven_at_the_first_challenge_after_it() {
         let (mut ledger, opening) = books();
         ledger.place(5, ChainEpoch(41));
@@ -462,6 +551,7 @@ mod tests {
                 let key = match &change {
                     Change::Sector(number, _) => format!("s{number}"),
                     Change::Opening(open, _) => format!("o{open}"),
+                    Change::Win(epoch, _) => format!("w{epoch}"),
                     Change::Judged(_) => "j".to_owned(),
                 };
                 rows.insert(key, change);
@@ -472,9 +562,12 @@ mod tests {
         keep(ledger.advance(ChainEpoch(120)));
         keep(ledger.advance(ChainEpoch(120 + 100 * PERIOD_EPOCHS)));
         keep(ledger.terminate(&[3]));
+        keep(ledger.win(ChainEpoch(7), 1));
+        keep(ledger.block(ChainEpoch(7), 1, [5; 32], ChainEpoch(8)).unwrap());
         let mut again = Ledger::new(Assignment::Pack(DeadlineIndex(1)), 2);
         rows.into_values().for_each(|row| again.load(row));
         assert_eq!((&again.sectors, &again.openings, again.judged), (&ledger.sectors, &ledger.openings, ledger.judged));
+        assert_eq!(again.wins, ledger.wins);
         // The first one, and two of the hundred that followed.
         assert_eq!(again.openings.len(), 3);
     }

@@ -12,4 +12,4 @@ mod record;
 pub use assign::{Assignment, Place, UnknownAssignment};
 pub use deadlines::{CHALLENGE_LOOKBACK, DEADLINE_EPOCHS, FAULT_CUTOFF, Opening, PERIOD_EPOCHS, period_start};
 pub use ledger::{Change, Claim, Ledger, OnChain, PartitionState, Refusal, Standing};
-pub use record::{OpeningRecord, PartitionRecord, Verdict};
+pub use record::{OpeningRecord, PartitionRecord, Verdict, WinRecord};

@@ -1,4 +1,4 @@
-//! What became of an opening: the score that the chain keeps.
+//! What became of openings and elections: the score that the chain keeps.
 
 use std::collections::BTreeMap;
 
@@ -45,6 +45,17 @@ pub enum Verdict {
     Missed,
     /// Every sector was faulty before, so that nothing was to be proven.
     Faulty,
+}
+
+/// An epoch that was won.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WinRecord {
+    /// Which.
+    pub epoch: ChainEpoch,
+    /// The challenged sector.
+    pub sector: u64,
+    /// Digest of its proof, and when that came. None: there is none yet.
+    pub block: Option<([u8; 32], ChainEpoch)>,
 }
 
 impl OpeningRecord {

@@ -163,6 +163,7 @@ async fn proving() {
     assert_eq!(json(&cluster, &["proving", "deadlines"]).await[0]["current"], true);
     assert_eq!(json(&cluster, &["proving", "deadline", "4"]).await["summary"]["index"], 4);
     assert_eq!(json(&cluster, &["proving", "faults"]).await[0]["sector"], 7);
+    assert_eq!(json(&cluster, &["proving", "recover-faults", "7"]).await[0]["recovering"], true);
     assert_eq!(json(&cluster, &["proving", "history", "-n", "3"]).await["total"]["late"], 3);
     assert_eq!(json(&cluster, &["proving", "info"]).await["miner"], 1000);
     let proof = json(&cluster, &["proving", "compute", "window-post", "4"]).await;

@@ -70,6 +70,10 @@ pub struct Config {
     pub window_post_limit_ms: u64,
     /// Winning PoSt: the same.
     pub winning_post_limit_ms: u64,
+    /// The chain holds elections, and is asked at every epoch whether it was won.
+    pub elections: bool,
+    /// An epoch that was won: limit from the word to the verified proof.
+    pub win_limit_ms: u64,
     /// PoSt: how long to wait while no worker of the kind is connected.
     pub post_worker_wait_ms: u64,
     /// PoSt: limit of one challenge read.
@@ -137,6 +141,8 @@ impl Config {
             post_tries: 4,
             window_post_limit_ms: 30 * MINUTE,
             winning_post_limit_ms: 5 * MINUTE,
+            elections: false,
+            win_limit_ms: 20 * SECOND,
             post_worker_wait_ms: 30 * SECOND,
             read_timeout_ms: MINUTE,
             post_requests_limit: 64,

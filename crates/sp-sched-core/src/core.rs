@@ -16,7 +16,7 @@ use crate::groups::Filling;
 use crate::homes::Homes;
 use crate::learn::Learned;
 use crate::lookup::Lookup;
-use crate::model::{Attempt, AttemptState, Counters, FenceRow, Pin, Rows, Sector, Task, UnixMs, WorkerRow};
+use crate::model::{Attempt, AttemptState, Counters, FenceRow, Pin, Rows, Sector, Task, UnixMs, WinRow, WorkerRow};
 use crate::observe::Observation;
 use crate::open::Open;
 use crate::out::Out;
@@ -44,6 +44,7 @@ pub struct Core {
     pub(crate) hints: BTreeMap<TaskId, Hints>,
     pub(crate) worker_rows: BTreeMap<WorkerId, WorkerRow>,
     pub(crate) pins: BTreeMap<u64, Pin>,
+    pub(crate) wins: BTreeMap<ChainEpoch, WinRow>,
     pub(crate) workers: BTreeMap<WorkerId, Worker>,
     pub(crate) facts: Facts,
     pub(crate) chain: BTreeMap<u64, ChainWait>,
@@ -201,7 +202,7 @@ impl Core {
     /// Takes up where the rows leave off. Every lease counts from now. The effects ask the chain again for the sectors
     /// that wait for it; reservations and fences are repeated when the index connects.
     pub fn restore(config: Config, rows: Rows, now: UnixMs) -> (Self, Vec<Effect>) {
-        let Rows { mut sectors, mut tasks, fences, counters, workers, pins } = rows;
+        let Rows { mut sectors, mut tasks, fences, counters, workers, pins, wins } = rows;
         tasks.iter_mut().for_each(|task| task.fit_clock(now, config.retry_wait_max_ms));
         sectors.iter_mut().for_each(|sector| sector.fit_clock(now, &config));
         let live = tasks.iter().flat_map(|t| t.attempts.iter().map(|a| (a.id, Live::new(now)))).collect();
@@ -218,6 +219,7 @@ impl Core {
             hints: BTreeMap::new(),
             worker_rows: workers.into_iter().map(|w| (w.worker.clone(), w)).collect(),
             pins: pins.into_iter().map(|pin| (pin.sector, pin)).collect(),
+            wins: wins.into_iter().map(|win| (win.epoch, win)).collect(),
             workers: BTreeMap::new(),
             facts: Facts::default(),
             chain: BTreeMap::new(),

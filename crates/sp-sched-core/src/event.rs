@@ -149,6 +149,8 @@ pub enum Request {
     SetPriority { task: TaskId, priority: i64 },
     /// Read one challenge of each sector.
     CheckDeadline { deadline: DeadlineIndex, randomness: Randomness },
+    /// Read one challenge of each of these sectors of a deadline.
+    CheckSectors { deadline: DeadlineIndex, sectors: Vec<u64>, randomness: Randomness },
 }
 
 /// A worker as it presents itself.

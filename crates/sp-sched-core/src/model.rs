@@ -6,10 +6,11 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, FileKind, GpuShare, HostId, Origin, PartitionIndex, PieceInfo,
-    RegisteredSealProof, SectorState, StoreId, TaskId, TaskKind, WorkerId,
+    Randomness, RegisteredSealProof, SectorState, StoreId, TaskId, TaskKind, WorkerId,
 };
 
 use crate::data::SectorData;
+use crate::proving::call::PostSector;
 pub use crate::receive::Receive;
 
 /// Milliseconds since the Unix epoch, UTC: the core's only notion of time, passed in with every event.
@@ -326,6 +327,19 @@ pub struct Pin {
     pub at: UnixMs,
 }
 
+/// The proof of an epoch that was won. For that epoch there is never another one: whoever signs two is slashed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WinRow {
+    /// Which epoch.
+    pub epoch: ChainEpoch,
+    /// What it was proven under.
+    pub randomness: Randomness,
+    /// The challenged sector.
+    pub sector: PostSector,
+    /// 192 bytes, verified.
+    pub proof: Vec<u8>,
+}
+
 /// Durable states of an attempt. Ended attempts are removed; their fence stays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AttemptState {
@@ -387,6 +401,10 @@ pub enum RowChange {
     PutPin(Pin),
     /// The sector is not pinned any more.
     DeletePin(u64),
+    /// Insert.
+    PutWin(Box<WinRow>),
+    /// So long ago that nobody asks any more.
+    DeleteWin(ChainEpoch),
     /// Append to the history; whoever keeps it forgets the oldest.
     AddFinished(Box<Finished>),
 }
@@ -407,4 +425,7 @@ pub struct Rows {
     /// Pinned sectors. Records of older builds have none.
     #[serde(default)]
     pub pins: Vec<Pin>,
+    /// Proofs of epochs that were won, the newest of them.
+    #[serde(default)]
+    pub wins: Vec<WinRow>,
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use sp_types::{TaskId, WorkerId};
+use sp_types::{ChainEpoch, TaskId, WorkerId};
 
 use crate::core::Core;
 use crate::effect::Effect;
@@ -16,6 +16,7 @@ pub(crate) struct Out {
     pub(crate) fences: BTreeSet<TaskId>,
     pub(crate) workers: BTreeSet<WorkerId>,
     pub(crate) pins: BTreeSet<u64>,
+    pub(crate) wins: BTreeSet<ChainEpoch>,
     pub(crate) counters: bool,
     pub(crate) finished: Vec<Finished>,
     effects: Vec<Effect>,
@@ -68,6 +69,12 @@ impl Core {
             effects.push(Effect::Persist(match self.pins.get(&sector) {
                 Some(pin) => RowChange::PutPin(pin.clone()),
                 None => RowChange::DeletePin(sector),
+            }));
+        }
+        for epoch in out.wins {
+            effects.push(Effect::Persist(match self.wins.get(&epoch) {
+                Some(win) => RowChange::PutWin(Box::new(win.clone())),
+                None => RowChange::DeleteWin(epoch),
             }));
         }
         let history = out.finished.into_iter().map(|finished| RowChange::AddFinished(Box::new(finished)));

@@ -43,10 +43,14 @@ impl Core {
             Request::MoveFiles { sector, store } => self.move_files(sector, store).map(Some),
             Request::Abort { id, reason } => self.abort(&id, &reason).map(Some),
             Request::ComputeWindowPost { deadline, randomness } => {
-                self.deadline_post(id, PostKind::Window(deadline), deadline, randomness).map(|()| None)
+                self.deadline_post(id, PostKind::Window(deadline), randomness, |_| true).map(|()| None)
             }
             Request::CheckDeadline { deadline, randomness } => {
-                self.deadline_post(id, PostKind::Check(deadline), deadline, randomness).map(|()| None)
+                self.deadline_post(id, PostKind::Check(deadline), randomness, |_| true).map(|()| None)
+            }
+            Request::CheckSectors { deadline, sectors, randomness } => {
+                let asked = |number: u64| sectors.contains(&number);
+                self.deadline_post(id, PostKind::Check(deadline), randomness, asked).map(|()| None)
             }
             Request::ComputeWinningPost { randomness, pick } => self.winning_post(id, randomness, pick).map(|()| None),
             other => self.control(other).map(Some),
@@ -244,10 +248,11 @@ impl Core {
         &mut self,
         id: RequestId,
         kind: PostKind,
-        deadline: DeadlineIndex,
         randomness: Randomness,
+        asked: impl Fn(u64) -> bool,
     ) -> Result<(), Refused> {
         self.has_post_room_left()?;
+        let deadline = DeadlineIndex(kind.deadline());
         if deadline.0 >= DeadlineIndex::COUNT {
             let message = format!("there is no deadline {deadline}; they are 0 to {}", DeadlineIndex::COUNT - 1);
             return Err((ErrorCode::BadRequest, message));
@@ -255,7 +260,9 @@ impl Core {
         let partitions = self.deadlines().remove(&deadline).unwrap_or_default();
         let with_sectors = partitions.into_iter().zip(0u32..).filter(|(numbers, _)| !numbers.is_empty());
         let parts: Vec<(u32, Vec<PostSector>)> = with_sectors
-            .map(|(numbers, index)| (index, numbers.iter().filter_map(|n| self.post_sector(*n)).collect()))
+            .map(|(numbers, index)| (index, numbers.into_iter().filter(|number| asked(*number))))
+            .map(|(index, numbers)| (index, numbers.filter_map(|number| self.post_sector(number)).collect::<Vec<_>>()))
+            .filter(|(_, sectors)| !sectors.is_empty())
             .collect();
         if parts.is_empty() {
             let message = format!("no sector is proven at deadline {deadline}; see `sp-ctl proving deadlines`");

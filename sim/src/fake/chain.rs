@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use scheduler::{Chain, ChainFailure, LocalChain, Place};
-use sp_chain::OpeningRecord;
+use sp_chain::{Opening, OpeningRecord, PartitionState, WinRecord};
 use sp_env::BoxFuture;
 use sp_invariants::Law;
 use sp_net::Env;
@@ -121,8 +121,16 @@ impl Chain for MoodyChain {
         })
     }
 
+    fn partitions(&self, opening: Opening) -> BoxFuture<Result<Vec<PartitionState>, ChainFailure>> {
+        self.chain.partitions(opening)
+    }
+
     fn records(&self, most: usize) -> BoxFuture<Result<Vec<OpeningRecord>, ChainFailure>> {
         self.chain.records(most)
+    }
+
+    fn wins(&self, most: usize) -> BoxFuture<Result<Vec<WinRecord>, ChainFailure>> {
+        self.chain.wins(most)
     }
 
     fn window_randomness(&self, deadline: DeadlineIndex) -> BoxFuture<Result<Randomness, ChainFailure>> {

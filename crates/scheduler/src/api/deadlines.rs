@@ -6,7 +6,6 @@ use sp_chain::PartitionState;
 use sp_net::status::to_status;
 use sp_proto::v1;
 use sp_sched_core::model::UnixMs;
-use sp_sched_core::proving::call::{ProvingCall, ProvingReply};
 use sp_sched_core::view::Slack;
 use sp_sched_core::{Core, deadlines_of};
 use sp_types::{ChainEpoch, DeadlineIndex, ErrorCode};
@@ -105,13 +104,16 @@ impl Api {
                 format!("the chain does not say what was proven: {reason}; try again later"),
             )
         })?;
+        let wins = self.chain.wins(most).await.map_err(|reason| {
+            to_status(ErrorCode::Unavailable, format!("the chain does not say what was won: {reason}; try again later"))
+        })?;
         let opened = |epoch| self.chain.epoch_unix_ms(epoch);
         let openings = records.into_iter().map(|record| wire::opening(opened(record.open), record)).collect();
-        Ok(v1::ProvingHistoryReply { openings })
+        Ok(v1::ProvingHistoryReply { openings, wins: wins.into_iter().map(wire::win).collect() })
     }
 
     /// Deadlines with sectors; how old that is where it comes from the rows, because the driver does not answer.
-    async fn deadlines(&self) -> Result<(BTreeMap<DeadlineIndex, Partitions>, u64), Status> {
+    pub(super) async fn deadlines(&self) -> Result<(BTreeMap<DeadlineIndex, Partitions>, u64), Status> {
         match self.status(|core, _| core.deadlines()).await? {
             Seen::Now(deadlines) => Ok((deadlines, 0)),
             Seen::Before(_, stale_ms) => Ok((deadlines_of(self.read(rows::sectors).await?.iter()), stale_ms)),
@@ -121,17 +123,16 @@ impl Api {
     /// The partitions of a deadline as the chain has them for its next opening, or the present one.
     async fn on_chain(&self, index: DeadlineIndex) -> Result<Vec<PartitionState>, Status> {
         let opening = Opening::next(self.chain.head(), index);
-        match self.chain.prove(ProvingCall::Ask(opening)).await {
-            ProvingReply::State(state) => Ok(state.partitions),
-            ProvingReply::Failed { reason } | ProvingReply::Refused { reason } => {
-                let text = format!("the chain does not say how deadline {index} stands: {reason}; try again later");
-                Err(to_status(ErrorCode::Unavailable, text))
-            }
-            ProvingReply::Accepted => Err(to_status(ErrorCode::Internal, "the chain says nothing about a deadline")),
-        }
+        self.chain.partitions(opening).await.map_err(|reason| {
+            let text = format!("the chain does not say how deadline {index} stands: {reason}; try again later");
+            to_status(ErrorCode::Unavailable, text)
+        })
     }
 
-    async fn faults(&self, deadlines: impl Iterator<Item = &DeadlineIndex>) -> Result<Vec<v1::FaultySector>, Status> {
+    pub(super) async fn faults(
+        &self,
+        deadlines: impl Iterator<Item = &DeadlineIndex>,
+    ) -> Result<Vec<v1::FaultySector>, Status> {
         let mut faults = Vec::new();
         for index in deadlines {
             for partition in self.on_chain(*index).await? {

@@ -11,6 +11,7 @@ mod limits;
 mod pieces;
 mod proving;
 mod receive;
+mod recovery;
 mod scrub;
 mod sectors;
 mod storage;
@@ -188,6 +189,7 @@ calls! {
     trim_unsealed(TrimUnsealedRequest) -> TrimUnsealedReply = on_trim_unsealed;
     list_deadlines(ListDeadlinesRequest) -> ListDeadlinesReply = on_list_deadlines;
     list_faults(ListFaultsRequest) -> ListFaultsReply = on_list_faults;
+    recover_faults(RecoverFaultsRequest) -> RecoverFaultsReply = on_recover_faults;
     proving_history(ProvingHistoryRequest) -> ProvingHistoryReply = on_proving_history;
     get_deadline(GetDeadlineRequest) -> GetDeadlineReply = on_get_deadline;
     proving_info(ProvingInfoRequest) -> ProvingInfoReply = on_proving_info;

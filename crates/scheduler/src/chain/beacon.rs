@@ -6,6 +6,8 @@ use sp_types::{ChainEpoch, ProverId, Randomness};
 /// What a value is for; the numbers are the network's domain separation tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Purpose {
+    /// Who wins an epoch.
+    Election = 2,
     /// Challenge of a winning PoSt.
     WinningPost = 3,
     /// Challenge of a window PoSt.

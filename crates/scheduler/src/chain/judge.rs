@@ -3,12 +3,12 @@
 use sha2::{Digest, Sha256};
 use sp_chain::{Claim, Opening, Refusal, Standing};
 use sp_sched_core::effect::PostToVerify;
-use sp_sched_core::model::UnixMs;
-use sp_sched_core::proving::call::{OpeningState, ProvingCall, ProvingReply, Submission};
-use sp_types::{AttemptId, ChainEpoch, PostProof, PostType, Randomness, TaskId};
+use sp_sched_core::model::{UnixMs, WinRow};
+use sp_sched_core::proving::call::{OpeningState, PostSector, ProvingCall, ProvingReply, Submission, Won};
+use sp_types::{AttemptId, ChainEpoch, PostProof, PostType, ProverId, Randomness, TaskId};
 
 use super::Chain;
-use super::beacon::Purpose;
+use super::beacon::{Purpose, winning_pick};
 use super::local::LocalChain;
 use crate::wire;
 
@@ -18,6 +18,8 @@ impl LocalChain {
             ProvingCall::Ask(opening) => self.state_of(opening).await,
             ProvingCall::Submit(submission) => self.judge(*submission).await,
             ProvingCall::Recover { opening, sectors } => self.recover(opening, sectors).await,
+            ProvingCall::Elect(epoch) => self.elect(epoch).await,
+            ProvingCall::Win(win) => self.judge_win(*win).await,
             ProvingCall::Terminate { opening: _, sectors } => {
                 self.books(move |ledger, _| ((), ledger.terminate(&sectors))).await.map(|()| ProvingReply::Accepted)
             }
@@ -71,7 +73,18 @@ impl LocalChain {
 
     async fn verifies(&self, submission: Submission) -> Result<bool, String> {
         let Submission { opening: _, partition, randomness, sectors, skipped: _, proof } = submission;
-        let post_proof = PostProof { size: self.options().sector_size, post_type: PostType::Window };
+        self.verifies_post(PostType::Window, partition, randomness, sectors, proof).await
+    }
+
+    async fn verifies_post(
+        &self,
+        post_type: PostType,
+        partition: u32,
+        randomness: Randomness,
+        sectors: Vec<PostSector>,
+        proof: Vec<u8>,
+    ) -> Result<bool, String> {
+        let post_proof = PostProof { size: self.options().sector_size, post_type };
         // The number is nobody's: the chain asks for itself.
         let attempt = AttemptId { task: TaskId(0), number: 0 };
         let post = PostToVerify { attempt, post_proof, randomness, partition, sectors, proof };
@@ -83,6 +96,45 @@ impl LocalChain {
         let taken = self.books(move |ledger, _| match ledger.check(&claim, came) {
             Ok(Standing::Open) => (Ok(()), ledger.accept(&claim, came)),
             Ok(Standing::Known) => (Ok(()), vec![]),
+            Err(refusal) => (Err(refusal), vec![]),
+        });
+        Ok(taken.await?.map_or_else(|refusal| refused(&refusal), |()| ProvingReply::Accepted))
+    }
+
+    // === elections ===
+
+    /// One epoch in so many is won, as the beacon draws it.
+    async fn elect(&self, epoch: ChainEpoch) -> Result<ProvingReply, String> {
+        let number = |bytes: [u8; 32]| bytes[..8].iter().rev().fold(0_u64, |sum, byte| (sum << 8) | u64::from(*byte));
+        let draw = number(self.draw(Purpose::Election, epoch));
+        let is_won = draw.checked_rem(u64::from(self.options().win_one_in)) == Some(0);
+        if !is_won || epoch > self.head() {
+            return Ok(ProvingReply::Election(None));
+        }
+        let randomness = self.challenge_of(epoch);
+        let pick = winning_pick(ProverId::of_miner(self.options().miner), randomness);
+        let challenged = self.books(move |ledger, _| match ledger.challenged(pick) {
+            Some(sector) => (Some(sector), ledger.win(epoch, sector)),
+            None => (None, vec![]),
+        });
+        Ok(ProvingReply::Election(challenged.await?.map(|sector| Won { randomness, sector })))
+    }
+
+    fn challenge_of(&self, epoch: ChainEpoch) -> Randomness {
+        Randomness::new(self.draw(Purpose::WinningPost, epoch))
+    }
+
+    async fn judge_win(&self, win: WinRow) -> Result<ProvingReply, String> {
+        let WinRow { epoch, randomness, sector, proof } = win;
+        if randomness != self.challenge_of(epoch) {
+            return Ok(refused(&Refusal::Wrong("it is proven under the randomness of something else".to_owned())));
+        }
+        let digest = Sha256::digest(&proof).into();
+        if !self.verifies_post(PostType::Winning, 0, randomness, vec![sector], proof).await? {
+            return Ok(refused(&Refusal::Wrong("the proof is wrong".to_owned())));
+        }
+        let taken = self.books(move |ledger, head| match ledger.block(epoch, sector.0, digest, head) {
+            Ok(changes) => (Ok(()), changes),
             Err(refusal) => (Err(refusal), vec![]),
         });
         Ok(taken.await?.map_or_else(|refusal| refused(&refusal), |()| ProvingReply::Accepted))

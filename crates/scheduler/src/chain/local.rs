@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use sp_chain::{Assignment, Change, Ledger, Opening, OpeningRecord, Place};
+use sp_chain::{Assignment, Change, Ledger, Opening, OpeningRecord, PartitionState, Place, WinRecord};
 use sp_env::{BoxFuture, Monotonic};
 use sp_net::Env;
 use sp_sched_core::effect::ChainCall;
@@ -35,6 +35,8 @@ pub struct LocalChainOptions {
     pub sector_size: SectorSize,
     /// How they are given to deadlines.
     pub assignment: Assignment,
+    /// One epoch in so many is won; 0: none is.
+    pub win_one_in: u32,
 }
 
 /// A local chain that cannot be opened.
@@ -105,6 +107,15 @@ impl LocalChain {
 
     pub(super) fn verifier(&self) -> &dyn Verifier {
         self.verifier.as_ref()
+    }
+
+    /// A look at the books.
+    async fn look<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&Ledger) -> T + Send + 'static,
+    ) -> Result<T, ChainFailure> {
+        let books = self.books.clone();
+        self.env.blocking(move || books.look(look)).await
     }
 
     /// A step of the books at the head.
@@ -212,10 +223,19 @@ impl Chain for LocalChain {
         Box::pin(self.clone().answer_proving(call))
     }
 
+    fn partitions(&self, opening: Opening) -> BoxFuture<Result<Vec<PartitionState>, ChainFailure>> {
+        let chain = self.clone();
+        Box::pin(async move { chain.look(move |ledger| ledger.partitions(opening)).await })
+    }
+
     fn records(&self, most: usize) -> BoxFuture<Result<Vec<OpeningRecord>, ChainFailure>> {
         let chain = self.clone();
-        let newest = move |ledger: &mut Ledger, _| (ledger.records().take(most).cloned().collect(), vec![]);
-        Box::pin(async move { chain.books(newest).await })
+        Box::pin(async move { chain.look(move |ledger| ledger.records().take(most).cloned().collect()).await })
+    }
+
+    fn wins(&self, most: usize) -> BoxFuture<Result<Vec<WinRecord>, ChainFailure>> {
+        let chain = self.clone();
+        Box::pin(async move { chain.look(move |ledger| ledger.wins().take(most).cloned().collect()).await })
     }
 
     fn window_randomness(&self, deadline: DeadlineIndex) -> BoxFuture<Result<Randomness, ChainFailure>> {
@@ -269,6 +289,7 @@ fn publish(state: &dyn State, sector: u64, fresh: PreCommitRow) -> Result<PreCom
 
 #[cfg(test)]
 mod tests {
+    use sp_sched_core::model::WinRow;
     use sp_sched_core::proving::call::Submission;
     use sp_state::Memory;
     use sp_types::{PartitionIndex, RegisteredSealProof};
@@ -288,7 +309,14 @@ mod tests {
 
     fn options(epoch_ms: u64) -> LocalChainOptions {
         let assignment = Assignment::Pack(DeadlineIndex(3));
-        LocalChainOptions { miner: 1000, epoch_ms, seed_delay_epochs: 2, sector_size: SectorSize::KiB2, assignment }
+        LocalChainOptions {
+            miner: 1000,
+            epoch_ms,
+            seed_delay_epochs: 2,
+            sector_size: SectorSize::KiB2,
+            assignment,
+            win_one_in: 0,
+        }
     }
 
     async fn open(state: &Memory, options: LocalChainOptions) -> Result<LocalChain, LocalChainError> {
@@ -405,5 +433,36 @@ mod tests {
         let [record] = &records[..] else { panic!("{records:?}") };
         assert_eq!((record.refused, record.late, record.closed), (5, 0, true));
         assert_eq!(record.partitions[&0].proven, 1);
+    }
+
+    #[tokio::test]
+    async fn an_epoch_is_won_by_draw_and_has_one_proof() {
+        let state = Memory::new();
+        let elections = LocalChainOptions { win_one_in: 1, ..options(60_000) };
+        let chain = open(&state, elections.clone()).await.expect("new chain");
+        let head = chain.head();
+        let elect = async |chain: &LocalChain| match chain.prove(ProvingCall::Elect(head)).await {
+            ProvingReply::Election(won) => won,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(elect(&chain).await, None, "there is no sector to challenge");
+        chain.place_of(4).await.expect("place");
+        let won = elect(&chain).await.expect("every epoch is won");
+        assert_eq!(won.sector, 4);
+        let sector = (4, Commitment([1; 32]), RegisteredSealProof::v1_1(SectorSize::KiB2));
+        let win = WinRow { epoch: head, randomness: won.randomness, sector, proof: b"good".to_vec() };
+        let hand_in = async |chain: &LocalChain, win: WinRow| chain.prove(ProvingCall::Win(Box::new(win))).await;
+        let forged = WinRow { proof: b"bad".to_vec(), ..win.clone() };
+        assert!(matches!(hand_in(&chain, forged).await, ProvingReply::Refused { .. }));
+        let stale = WinRow { epoch: ChainEpoch(head.0 - 1), ..win.clone() };
+        assert!(matches!(hand_in(&chain, stale).await, ProvingReply::Refused { .. }));
+        assert_eq!(hand_in(&chain, win.clone()).await, ProvingReply::Accepted);
+        let again = open(&state, elections).await.expect("same chain");
+        assert_eq!(hand_in(&again, win).await, ProvingReply::Accepted, "after a restart, too");
+        let wins = again.wins(9).await.expect("wins");
+        assert_eq!(wins.iter().map(|win| (win.epoch, win.block.is_some())).collect::<Vec<_>>(), [(head, true)]);
+        let never = open(&Memory::new(), options(60_000)).await.expect("new chain");
+        never.place_of(4).await.expect("place");
+        assert_eq!(elect(&never).await, None);
     }
 }

@@ -7,7 +7,7 @@ mod books;
 mod judge;
 mod local;
 
-use sp_chain::OpeningRecord;
+use sp_chain::{OpeningRecord, PartitionState, WinRecord};
 use sp_env::BoxFuture;
 use sp_sched_core::effect::ChainCall;
 use sp_sched_core::event::ChainReply;
@@ -40,8 +40,12 @@ pub trait Chain: Send + Sync + 'static {
     fn place_of(&self, sector: u64) -> BoxFuture<Result<Place, ChainFailure>>;
     /// Carries out a call about proving.
     fn prove(&self, call: ProvingCall) -> BoxFuture<ProvingReply>;
+    /// How the partitions of an opening stand, for people: without waiting for what is on its way.
+    fn partitions(&self, opening: Opening) -> BoxFuture<Result<Vec<PartitionState>, ChainFailure>>;
     /// What became of the newest openings of deadlines with sectors, so many at most, the newest first.
     fn records(&self, most: usize) -> BoxFuture<Result<Vec<OpeningRecord>, ChainFailure>>;
+    /// The newest epochs that were won, so many at most, the newest first.
+    fn wins(&self, most: usize) -> BoxFuture<Result<Vec<WinRecord>, ChainFailure>>;
     /// Randomness of the newest opening of a deadline whose challenge epoch is reached.
     fn window_randomness(&self, deadline: DeadlineIndex) -> BoxFuture<Result<Randomness, ChainFailure>>;
     /// Randomness of a winning PoSt at the head.

@@ -1,7 +1,7 @@
 //! Rows of the local chain: its genesis, the pre-commitments it has seen, the sectors that it has proven, and the score.
 
 use prost::Message;
-use sp_chain::{Change, OnChain, OpeningRecord, PartitionRecord, Place, Verdict};
+use sp_chain::{Change, OnChain, OpeningRecord, PartitionRecord, Place, Verdict, WinRecord};
 use sp_proto::{convert::bytes32, v1};
 use sp_state::{Batch, State};
 use sp_types::{ChainEpoch, Commitment, DeadlineIndex, PartitionIndex};
@@ -10,6 +10,7 @@ use super::{RowError, number_in, numbered, parse};
 
 const PLACES: &[u8] = b"chain/place/";
 const OPENINGS: &[u8] = b"chain/opening/";
+const WINS: &[u8] = b"chain/win/";
 
 /// Where the local chain began.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,6 +57,11 @@ fn opening_key(open: ChainEpoch) -> Vec<u8> {
     numbered(OPENINGS, open.0.max(0) as u64)
 }
 
+/// Key of an epoch that was won.
+fn win_key(epoch: ChainEpoch) -> Vec<u8> {
+    numbered(WINS, epoch.0.max(0) as u64)
+}
+
 fn judged_key() -> Vec<u8> {
     b"chain/judged".to_vec()
 }
@@ -72,6 +78,8 @@ pub(crate) fn note(batch: &mut Batch, change: &Change) {
         Change::Sector(number, None) => batch.delete(place_key(*number)),
         Change::Opening(open, Some(record)) => batch.put(opening_key(*open), encode_opening(record)),
         Change::Opening(open, None) => batch.delete(opening_key(*open)),
+        Change::Win(epoch, Some(win)) => batch.put(win_key(*epoch), encode_win(win)),
+        Change::Win(epoch, None) => batch.delete(win_key(*epoch)),
         Change::Judged(epoch) => batch.put(judged_key(), v1::StoredJudged { epoch: epoch.0 }.encode_to_vec()),
     };
 }
@@ -87,6 +95,10 @@ pub(crate) fn books(state: &dyn State) -> Result<Vec<Change>, RowError> {
     for (key, value) in scan(OPENINGS)? {
         let open = ChainEpoch(number_in(OPENINGS, &key)? as i64);
         rows.push(Change::Opening(open, Some(decode_opening(open, &value)?)));
+    }
+    for (key, value) in scan(WINS)? {
+        let epoch = ChainEpoch(number_in(WINS, &key)? as i64);
+        rows.push(Change::Win(epoch, Some(decode_win(epoch, &value)?)));
     }
     if let Some(value) = state.get(&judged_key()).map_err(|e| RowError::new("chain/judged", e))? {
         let v1::StoredJudged { epoch } = parse("chain/judged", &value)?;
@@ -116,6 +128,24 @@ fn decode_sector(value: &[u8]) -> Result<OnChain, RowError> {
         faulty_since: faulty_since_epoch.map(ChainEpoch),
         recovering,
     })
+}
+
+fn encode_win(win: &WinRecord) -> Vec<u8> {
+    let WinRecord { epoch: _, sector, block } = win.clone();
+    let (digest, at) = block.map_or((Vec::new(), ChainEpoch(0)), |(digest, at)| (digest.to_vec(), at));
+    v1::StoredChainWin { sector, digest, at_epoch: at.0 }.encode_to_vec()
+}
+
+fn decode_win(epoch: ChainEpoch, value: &[u8]) -> Result<WinRecord, RowError> {
+    let v1::StoredChainWin { sector, digest, at_epoch } = parse("chain/win", value)?;
+    let block = match digest.is_empty() {
+        true => None,
+        false => {
+            let digest = bytes32("digest", &digest).map_err(|e| RowError::new("chain/win", e))?;
+            Some((digest, ChainEpoch(at_epoch)))
+        }
+    };
+    Ok(WinRecord { epoch, sector, block })
 }
 
 fn encode_opening(record: &OpeningRecord) -> Vec<u8> {
@@ -211,10 +241,13 @@ mod tests {
         record.partitions.insert(0, partition(Verdict::Proven, [7; 32]));
         record.partitions.insert(1, partition(Verdict::Missed, [0; 32]));
         (record.late, record.refused, record.closed) = (1, 2, true);
+        let win = |epoch, block| WinRecord { epoch: ChainEpoch(epoch), sector: 1, block };
         let mut rows = vec![
             Change::Sector(1, Some(sector)),
             Change::Sector(2, Some(faulty)),
             Change::Opening(ChainEpoch(180), Some(record)),
+            Change::Win(ChainEpoch(199), Some(win(199, None))),
+            Change::Win(ChainEpoch(201), Some(win(201, Some(([4; 32], ChainEpoch(202)))))),
             Change::Judged(ChainEpoch(240)),
         ];
         let keep = |changes: &[Change]| {

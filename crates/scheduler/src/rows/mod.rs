@@ -14,6 +14,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 mod update;
+mod win;
 mod worker;
 
 use prost::Message;
@@ -60,6 +61,8 @@ pub(crate) fn apply(batch: &mut Batch, history: &mut History, change: &RowChange
         RowChange::DeleteWorker(id) => batch.delete(worker::key(id)),
         RowChange::PutPin(row) => batch.put(pin::key(row.sector), pin::encode(row).encode_to_vec()),
         RowChange::DeletePin(sector) => batch.delete(pin::key(*sector)),
+        RowChange::PutWin(row) => batch.put(win::key(row.epoch), win::encode(row).encode_to_vec()),
+        RowChange::DeleteWin(epoch) => batch.delete(win::key(*epoch)),
         RowChange::PutCounters(counters) => batch.put(counters_key(), counters::encode(*counters).encode_to_vec()),
     };
 }
@@ -85,7 +88,7 @@ pub(crate) fn open(state: &dyn State, owner: Schema) -> Result<(Schema, Rows), R
         }
     };
     let mut rows = Rows::default();
-    for prefix in [sector::PREFIX, task::PREFIX, fence::PREFIX, worker::PREFIX, pin::PREFIX] {
+    for prefix in [sector::PREFIX, task::PREFIX, fence::PREFIX, worker::PREFIX, pin::PREFIX, win::PREFIX] {
         for (key, value) in state.scan_all(prefix).map_err(fault(&readable(prefix)))? {
             decode_into(&mut rows, &key, &value)?;
         }
@@ -135,6 +138,8 @@ fn decode_into(rows: &mut Rows, key: &[u8], value: &[u8]) -> Result<(), RowError
         rows.workers.push(worker::decode(key, value)?);
     } else if key.starts_with(pin::PREFIX) {
         rows.pins.push(pin::decode(key, value)?);
+    } else if key.starts_with(win::PREFIX) {
+        rows.wins.push(win::decode(key, value)?);
     } else {
         return Err(RowError::new(readable(key), "no row of the scheduler has this key"));
     }

@@ -1,6 +1,6 @@
 //! PoSt proofs and checks for operators.
 
-use sp_chain::{OpeningRecord, PartitionRecord, Verdict};
+use sp_chain::{OpeningRecord, PartitionRecord, Verdict, WinRecord};
 use sp_proto::v1;
 use sp_sched_core::effect::{PostReply, ProvenPartition};
 use sp_types::{Commitment, ProverId, RegisteredSealProof};
@@ -53,6 +53,12 @@ pub(crate) fn opening(open_unix_ms: u64, record: OpeningRecord) -> v1::ProvenOpe
     };
     let partitions = partitions.into_iter().map(partition).collect();
     v1::ProvenOpening { deadline: deadline.0, open_epoch: open.0, open_unix_ms, partitions, late, refused, closed }
+}
+
+/// An epoch that was won.
+pub(crate) fn win(record: WinRecord) -> v1::WonEpoch {
+    let WinRecord { epoch, sector, block } = record;
+    v1::WonEpoch { epoch: epoch.0, sector, proven_epoch: block.map(|(_, at)| at.0) }
 }
 
 /// The verdict in its enum.

@@ -186,6 +186,7 @@ impl Running {
             seed_delay_epochs: 2,
             sector_size: SectorSize::KiB2,
             assignment: Assignment::Pack(DeadlineIndex(0)),
+            win_one_in: 0,
         };
         let chain = LocalChain::open(env, state.clone(), verifier.clone(), options).await.unwrap();
         let mut options = ServiceOptions::new("127.0.0.1:0".parse().unwrap(), format!("http://{index}"));

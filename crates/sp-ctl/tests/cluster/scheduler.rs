@@ -323,10 +323,16 @@ impl Scheduler for Cluster {
         answer(ListFaultsReply { sectors: vec![FaultySector { deadline: 4, number: 7, ..FaultySector::default() }] })
     }
 
+    async fn recover_faults(&self, ask: Request<RecoverFaultsRequest>) -> Answer<RecoverFaultsReply> {
+        self.called("RecoverFaults")?;
+        let sector = |number| RecoveredSector { number, ..RecoveredSector::default() };
+        answer(RecoverFaultsReply { sectors: ask.into_inner().sectors.into_iter().map(sector).collect() })
+    }
+
     async fn proving_history(&self, ask: Request<ProvingHistoryRequest>) -> Answer<ProvingHistoryReply> {
         self.called("ProvingHistory")?;
         let opening = |deadline| ProvenOpening { deadline, late: 1, ..ProvenOpening::default() };
-        answer(ProvingHistoryReply { openings: (0..ask.into_inner().limit).map(opening).collect() })
+        answer(ProvingHistoryReply { openings: (0..ask.into_inner().limit).map(opening).collect(), wins: vec![] })
     }
 
     async fn proving_info(&self, _: Request<ProvingInfoRequest>) -> Answer<ProvingInfoReply> {

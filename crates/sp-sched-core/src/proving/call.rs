@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use sp_chain::{Opening, PartitionState};
 use sp_types::{ChainEpoch, Commitment, Randomness, RegisteredSealProof};
 
-use crate::model::UnixMs;
+use crate::model::{UnixMs, WinRow};
 
 /// A sector as a prover needs it: number, commitment of the replica, proof of its sealing.
 pub type PostSector = (u64, Commitment, RegisteredSealProof);
@@ -23,6 +23,10 @@ pub enum ProvingCall {
         /// Numbers, rising.
         sectors: Vec<u64>,
     },
+    /// Was this epoch won?
+    Elect(ChainEpoch),
+    /// Take the proof of an epoch that was won.
+    Win(Box<WinRow>),
     /// These sectors are given up for good.
     Terminate {
         /// An opening of their deadline.
@@ -32,10 +36,10 @@ pub enum ProvingCall {
     },
 }
 
-/// Ties an answer to its call: the opening, by its first epoch, and what was asked of it.
+/// Ties an answer to its call: the opening, by its first epoch, or the epoch of an election, and what was asked of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ProvingId {
-    /// First epoch of the opening.
+    /// First epoch of the opening, or the one that is elected for.
     pub open: ChainEpoch,
     /// What about it.
     pub about: ProvingMatter,
@@ -52,6 +56,10 @@ pub enum ProvingMatter {
     Recovery,
     /// `ProvingCall::Terminate`.
     Termination,
+    /// `ProvingCall::Elect`.
+    Election,
+    /// `ProvingCall::Win`.
+    Win,
 }
 
 /// A proof on its way to the chain. The unit is the partition: what one of them skips shifts nothing in another.
@@ -76,7 +84,9 @@ pub struct Submission {
 pub enum ProvingReply {
     /// To `Ask`.
     State(Box<OpeningState>),
-    /// The submission, recovery or termination counts.
+    /// To `Elect`. None: it was not won.
+    Election(Option<Won>),
+    /// The submission, recovery, termination or proof counts.
     Accepted,
     /// It does not count, and would not if it were said again.
     Refused {
@@ -88,6 +98,15 @@ pub enum ProvingReply {
         /// Why.
         reason: String,
     },
+}
+
+/// An epoch that was won.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Won {
+    /// What it is to be proven under.
+    pub randomness: Randomness,
+    /// The challenged sector.
+    pub sector: u64,
 }
 
 /// An opening as the chain has it.
@@ -106,12 +125,14 @@ pub struct OpeningState {
 impl ProvingCall {
     /// What its answer is tied to.
     pub fn id(&self) -> ProvingId {
-        let (opening, about) = match self {
-            Self::Ask(opening) => (opening, ProvingMatter::State),
-            Self::Submit(submission) => (&submission.opening, ProvingMatter::Partition(submission.partition)),
-            Self::Recover { opening, .. } => (opening, ProvingMatter::Recovery),
-            Self::Terminate { opening, .. } => (opening, ProvingMatter::Termination),
+        let (open, about) = match self {
+            Self::Ask(opening) => (opening.open, ProvingMatter::State),
+            Self::Submit(submission) => (submission.opening.open, ProvingMatter::Partition(submission.partition)),
+            Self::Recover { opening, .. } => (opening.open, ProvingMatter::Recovery),
+            Self::Terminate { opening, .. } => (opening.open, ProvingMatter::Termination),
+            Self::Elect(epoch) => (*epoch, ProvingMatter::Election),
+            Self::Win(win) => (win.epoch, ProvingMatter::Win),
         };
-        ProvingId { open: opening.open, about }
+        ProvingId { open, about }
     }
 }

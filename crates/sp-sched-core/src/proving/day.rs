@@ -10,6 +10,7 @@ use super::call::PostSector;
 use super::call::{OpeningState, ProvingCall, ProvingId, ProvingMatter, ProvingReply};
 use super::job::{Handed, Part, PostId, PostJob, PostKind, Skipped};
 use super::watch::CLOSED;
+use super::winning::Unanswered;
 use crate::core::Core;
 use crate::effect::Effect;
 use crate::model::UnixMs;
@@ -22,7 +23,11 @@ const AHEAD: usize = 2;
 
 /// What is known of the openings that matter, by their first epoch.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Day(BTreeMap<ChainEpoch, Watched>);
+pub(crate) struct Day {
+    openings: BTreeMap<ChainEpoch, Watched>,
+    /// Proofs of epochs that were won which the chain has not taken yet.
+    pub(super) wins: BTreeMap<ChainEpoch, Unanswered>,
+}
 
 /// One opening that is watched.
 #[derive(Debug, Clone)]
@@ -34,23 +39,25 @@ pub(crate) struct Watched {
     pub(crate) ask_from: ChainEpoch,
     /// It has been asked and has not answered yet: since when.
     asked: Option<UnixMs>,
+    /// The chain has taken something since it was asked: its answer may be older than that.
+    outdated: bool,
     /// When its faulty sectors were last read.
     pub(crate) checked: Option<ChainEpoch>,
 }
 
 impl Day {
     pub(crate) fn get(&self, open: ChainEpoch) -> Option<&Watched> {
-        self.0.get(&open)
+        self.openings.get(&open)
     }
 
     pub(crate) fn get_mut(&mut self, open: ChainEpoch) -> Option<&mut Watched> {
-        self.0.get_mut(&open)
+        self.openings.get_mut(&open)
     }
 }
 
 impl Watched {
     fn new(opening: Opening, head: ChainEpoch) -> Self {
-        Self { opening, state: None, ask_from: head, asked: None, checked: None }
+        Self { opening, state: None, ask_from: head, asked: None, outdated: false, checked: None }
     }
 
     /// The next epoch at which the answer may be another one.
@@ -66,18 +73,19 @@ impl Core {
     pub(crate) fn on_epoch(&mut self, head: ChainEpoch) {
         self.epoch = head;
         let closed: Vec<ChainEpoch> =
-            self.day.0.iter().filter(|(_, w)| w.opening.close <= head).map(|(open, _)| *open).collect();
+            self.day.openings.iter().filter(|(_, w)| w.opening.close <= head).map(|(open, _)| *open).collect();
         closed.into_iter().for_each(|open| self.close_opening(open));
         let mut opening = Opening::current(head);
         for _ in 0..=AHEAD {
-            self.day.0.entry(opening.open).or_insert_with(|| Watched::new(opening, head));
+            self.day.openings.entry(opening.open).or_insert_with(|| Watched::new(opening, head));
             opening = opening.following();
         }
-        let opens: Vec<ChainEpoch> = self.day.0.keys().copied().collect();
+        let opens: Vec<ChainEpoch> = self.day.openings.keys().copied().collect();
         for open in opens {
             self.ask_opening(open);
             self.submit_ready(PostId::Opening(open));
         }
+        self.ask_election();
     }
 
     fn ask_opening(&mut self, open: ChainEpoch) {
@@ -89,6 +97,13 @@ impl Core {
         }
         watched.asked = Some(now);
         self.out.push(Effect::Proving(ProvingCall::Ask(watched.opening)));
+    }
+
+    /// The chain has taken a proof: what it was asked before that does not count.
+    pub(crate) fn note_taken(&mut self, open: ChainEpoch) {
+        if let Some(watched) = self.day.get_mut(open) {
+            watched.outdated = watched.asked.is_some();
+        }
     }
 
     /// Asks at once, whatever was said before.
@@ -111,6 +126,10 @@ impl Core {
                     (watched.asked, watched.ask_from) = (None, next);
                 }
             }
+            (ProvingMatter::Election, ProvingReply::Election(Some(won))) => self.on_won(open, won),
+            // What was not won is nothing; an election that nobody answers is over with its epoch.
+            (ProvingMatter::Election, _) => {}
+            (ProvingMatter::Win, reply) => self.on_win(open, reply),
             (ProvingMatter::Partition(index), reply) => self.on_submitted(PostId::Opening(open), index, reply),
             (ProvingMatter::Recovery, reply) => self.on_recovery(open, &reply),
             (ProvingMatter::Termination, ProvingReply::Accepted) => self.ask_opening_anew(open),
@@ -123,6 +142,9 @@ impl Core {
         let head = self.epoch;
         let Some(watched) = self.day.get_mut(open) else { return };
         let opening = watched.opening;
+        if std::mem::take(&mut watched.outdated) {
+            return self.ask_opening_anew(open);
+        }
         (watched.asked, watched.ask_from) = (None, watched.next_ask(head));
         watched.state = Some(state);
         self.terminate_gone(open);
@@ -165,7 +187,7 @@ impl Core {
             self.drop_post(id, "the chain has another randomness by now");
         }
         let kind = PostKind::Window(deadline);
-        let fresh = PostJob { kind, randomness, started: self.now, until: closes, parts: Vec::new() };
+        let fresh = PostJob { kind, randomness, started: self.now, until: closes, alerted: false, parts: Vec::new() };
         let mut job = self.posts.remove(&id).unwrap_or(fresh);
         let mut before: BTreeMap<u32, Part> = job.parts.drain(..).map(|part| (part.index, part)).collect();
         for (index, sectors, lost) in missing {
@@ -182,6 +204,7 @@ impl Core {
             self.stop_part(part, &job, "it is proven already, or something else is to be proven");
         }
         self.replan = true;
+        self.untidy.append(&mut self.homes.being_read);
         if !job.parts.is_empty() {
             self.posts.insert(id, job);
             self.submit_ready(id);
@@ -200,7 +223,7 @@ impl Core {
         (partition.index, sectors, lost)
     }
 
-    fn why_not_provable(&self, number: u64) -> String {
+    pub(crate) fn why_not_provable(&self, number: u64) -> String {
         match self.sectors.get(&number) {
             Some(sector) => format!("it is {}", sector.state),
             None => "the scheduler does not know it".to_owned(),
@@ -211,7 +234,7 @@ impl Core {
 
     /// What is not proven by now is missed.
     fn close_opening(&mut self, open: ChainEpoch) {
-        self.day.0.remove(&open);
+        self.day.openings.remove(&open);
         self.drop_post(PostId::Recovery(open), "faults can no longer be declared over");
         self.fail_post(PostId::Opening(open), ErrorCode::TimedOut, CLOSED);
     }

@@ -26,8 +26,12 @@ impl Core {
         parts: Vec<(u32, Vec<PostSector>)>,
     ) {
         let parts = parts.into_iter().map(|(index, sectors)| Part::new(self.next_task_id(), index, sectors)).collect();
-        let until = self.now.plus(kind.limit_ms(&self.config));
-        self.posts.insert(id, PostJob { kind, randomness, started: self.now, until, parts });
+        let limit_ms = match id {
+            PostId::Won(_) => self.config.win_limit_ms,
+            _ => kind.limit_ms(&self.config),
+        };
+        let until = self.now.plus(limit_ms);
+        self.posts.insert(id, PostJob { kind, randomness, started: self.now, until, alerted: false, parts });
         self.replan = true;
     }
 
@@ -73,11 +77,26 @@ impl Core {
                 if let Some(part) = self.part_mut(place) {
                     part.nobody_since = None;
                 }
+                self.stop_recovery_for(place);
             }
             Choice::Nobody => {
                 if let Some(part) = self.part_mut(place) {
                     part.nobody_since.get_or_insert(now);
                 }
+            }
+        }
+    }
+
+    /// Reading faulty sectors has time; what is to be proven has not.
+    fn stop_recovery_for(&mut self, (id, _): Place) {
+        if matches!(id, PostId::Recovery(_)) || !self.posts.get(&id).is_some_and(PostJob::is_urgent) {
+            return;
+        }
+        let checks = self.posts.keys().filter(|id| matches!(id, PostId::Recovery(_)));
+        for id in checks.copied().collect::<Vec<_>>() {
+            self.drop_post(id, "its worker has something to prove");
+            if let PostId::Recovery(open) = id {
+                self.check_lost_again(open);
             }
         }
     }

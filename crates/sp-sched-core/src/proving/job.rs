@@ -24,10 +24,19 @@ const FAILURES_PER_WORKER: u32 = 2;
 pub(crate) enum PostId {
     /// The chain, at the opening with this first epoch.
     Opening(ChainEpoch),
+    /// The chain, for this epoch that was won.
+    Won(ChainEpoch),
     /// An operator who waits for the answer.
     Asked(RequestId),
     /// Whoever has to know whose faults are over at that opening.
     Recovery(ChainEpoch),
+}
+
+impl PostId {
+    /// Nobody is told that it has failed before its time is over: until then somebody tries.
+    pub(crate) fn is_for_the_chain(self) -> bool {
+        matches!(self, Self::Opening(_) | Self::Won(_))
+    }
 }
 
 /// How far a proof is on its way to the chain.
@@ -58,6 +67,8 @@ pub(crate) struct PostJob {
     pub(crate) started: UnixMs,
     /// The answer is due.
     pub(crate) until: UnixMs,
+    /// People have been told that it could be late.
+    pub(crate) alerted: bool,
     pub(crate) parts: Vec<Part>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `call` is what the chain is asked, `day` knows what is to be proven at which opening, `job` is a PoSt with its
 //! partitions, `drive` gives those to workers, `result` and `watch` are what becomes of them, `submit` hands
-//! proofs to the chain, `recovery` finds out whose faults are over, and `slack` knows what will be late before it is.
+//! proofs to the chain, `recovery` finds out whose faults are over, `winning` proves what was won, and `slack` knows what will be late before it is.
 
 pub mod call;
 
@@ -14,3 +14,4 @@ mod result;
 mod slack;
 mod submit;
 mod watch;
+mod winning;

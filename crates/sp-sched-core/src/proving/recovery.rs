@@ -49,10 +49,14 @@ impl Core {
 
     /// The chain knows that they recover, or does not.
     pub(crate) fn on_recovery(&mut self, open: ChainEpoch, reply: &ProvingReply) {
-        if !matches!(reply, ProvingReply::Accepted)
-            && let Some(watched) = self.day.get_mut(open)
-        {
-            // What is not declared is checked again with the next answer.
+        if !matches!(reply, ProvingReply::Accepted) {
+            self.check_lost_again(open);
+        }
+    }
+
+    /// With the next answer about the opening.
+    pub(crate) fn check_lost_again(&mut self, open: ChainEpoch) {
+        if let Some(watched) = self.day.get_mut(open) {
             watched.checked = None;
         }
     }

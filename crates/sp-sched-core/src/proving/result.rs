@@ -39,7 +39,7 @@ impl Core {
         }
         let Some((job, part)) = self.part(place) else { return false };
         // For the chain nothing is worth less than trying on: a partition that nobody can read cannot be handed in.
-        let others = part.failed_tries == 0 || part.tries.len() > 1 || matches!(place.0, PostId::Opening(_));
+        let others = part.failed_tries == 0 || part.tries.len() > 1 || place.0.is_for_the_chain();
         let not_the_last_word = matches!(job.kind, PostKind::Window(_)) && others;
         let verdict = match &result.outcome {
             Err(failure) => Err(failure.message.clone()),
@@ -183,6 +183,7 @@ impl Core {
         let request = match id {
             PostId::Asked(request) => request,
             PostId::Recovery(open) => return self.lost_checked(open, &job),
+            PostId::Won(epoch) => return self.keep_win(epoch, &job),
             PostId::Opening(_) => return,
         };
         let reply = match job.kind {
@@ -200,7 +201,7 @@ impl Core {
 
     /// A try came to nothing: the next worker. An operator is told after so many of them, the chain waits to the end.
     pub(crate) fn fail_try(&mut self, place: Place, attempt: AttemptId, reason: &str) {
-        let tries = if matches!(place.0, PostId::Opening(_)) { u32::MAX } else { self.config.post_tries };
+        let tries = if place.0.is_for_the_chain() { u32::MAX } else { self.config.post_tries };
         let Some(part) = self.part_mut(place) else { return };
         let Some(at) = part.tries.iter().position(|t| t.attempt == attempt) else { return };
         let running = part.tries.remove(at);
@@ -225,7 +226,7 @@ impl Core {
         let least_ms = self.config.retry_wait_min_ms;
         let Some((job, part)) = self.part(place) else { return self.now };
         let wait_ms = match place.0 {
-            PostId::Opening(_) => {
+            PostId::Opening(_) | PostId::Won(_) => {
                 self.config.retry_wait_ms(part.failed_tries + 1).min(job.until.since(self.now) / TRIES_LEFT)
             }
             PostId::Asked(_) | PostId::Recovery(_) => least_ms,
@@ -243,6 +244,9 @@ impl Core {
         match id {
             PostId::Asked(request) => self.out.push(Effect::Reply(request, Reply::Failed { code, message })),
             PostId::Opening(_) => self.alert_missed(&job, &message),
+            PostId::Won(epoch) => {
+                self.out.push(Effect::Alert { message: format!("epoch {epoch} was won in vain: {message}") })
+            }
             // Its sectors stay faulty, and are read again.
             PostId::Recovery(_) => {}
         }

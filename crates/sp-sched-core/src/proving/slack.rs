@@ -9,7 +9,7 @@ use crate::core::Core;
 use crate::effect::Effect;
 use crate::explain::Refusal;
 use crate::model::{Attempt, Outcome, UnixMs};
-use crate::proving::job::{Part, PostJob, PostKind, Try};
+use crate::proving::job::{Part, PostId, PostJob, PostKind, Try};
 use crate::view::Slack;
 use crate::workers::Worker;
 
@@ -123,6 +123,7 @@ impl Core {
 
     /// Finds out which hosts make way; called whenever PoSt has been looked at.
     pub(crate) fn watch_slack(&mut self) {
+        self.alert_of_slack();
         let mut hosts: BTreeMap<HostId, String> = BTreeMap::new();
         for job in self.posts.values().filter(|job| self.has_no_slack(job)) {
             let reason = self.reason_of(job);
@@ -136,6 +137,25 @@ impl Core {
         over.iter().for_each(|host| self.touch_host(host));
         for (host, reason) in self.yielding.clone() {
             self.make_way(&host, &reason);
+        }
+    }
+
+    /// What the chain may miss is said once, while there is still something to be done about it.
+    fn alert_of_slack(&mut self) {
+        // Workers that were there before a restart need a moment to come back.
+        let nobody_still = |job: &PostJob| job.started.plus(self.config.post_worker_wait_ms) <= self.now;
+        let late = |id: &PostId, job: &PostJob| {
+            let is_open = matches!(id, PostId::Opening(_)) && !job.alerted && !job.is_done();
+            is_open && self.has_no_slack(job) && (self.done_at(job).is_some() || nobody_still(job))
+        };
+        let late: Vec<(PostId, String)> =
+            self.posts.iter().filter(|(id, job)| late(id, job)).map(|(id, job)| (*id, self.reason_of(job))).collect();
+        for (id, reason) in late {
+            if let Some(job) = self.posts.get_mut(&id) {
+                job.alerted = true;
+                let help = format!("start another `sp-post-worker run {}`", job.kind.flag());
+                self.out.push(Effect::Alert { message: format!("{reason}; {help}") });
+            }
         }
     }
 

@@ -46,6 +46,9 @@ impl Core {
         match reply {
             ProvingReply::Accepted => {
                 part.handed = Handed::Accepted;
+                if let PostId::Opening(open) = id {
+                    self.note_taken(open);
+                }
                 self.end_if_taken(id);
             }
             // It is true what the verifier has found, so the chain has something else in mind than was proven.
@@ -58,7 +61,7 @@ impl Core {
                     self.ask_opening_anew(open);
                 }
             }
-            ProvingReply::Failed { .. } | ProvingReply::State(_) => {
+            ProvingReply::Failed { .. } | ProvingReply::State(_) | ProvingReply::Election(_) => {
                 part.handed = Handed::No;
                 part.again_at = now.plus(retry_wait_ms);
             }

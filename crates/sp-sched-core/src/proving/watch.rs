@@ -50,10 +50,11 @@ impl Core {
 
     pub(crate) fn post_timers(&mut self) {
         let now = self.now;
+        self.hand_in_wins();
         let late: Vec<PostId> = self.posts.iter().filter(|(_, j)| j.until <= now).map(|(id, _)| *id).collect();
         for id in late {
             let message = match id {
-                PostId::Asked(_) => "not finished within its time limit",
+                PostId::Asked(_) | PostId::Won(_) => "not finished within its time limit",
                 PostId::Opening(_) | PostId::Recovery(_) => CLOSED,
             };
             self.fail_post(id, ErrorCode::TimedOut, message);
@@ -104,8 +105,7 @@ impl Core {
 
     /// When an operator is told that nobody proves. For the chain somebody may still come.
     fn given_up_at(&self, id: PostId, part: &Part) -> Option<UnixMs> {
-        let waits = !matches!(id, PostId::Opening(_));
-        part.nobody_since.filter(|_| waits).map(|since| since.plus(self.config.post_worker_wait_ms))
+        part.nobody_since.filter(|_| !id.is_for_the_chain()).map(|since| since.plus(self.config.post_worker_wait_ms))
     }
 
     /// The worker reports a time-out itself; a hung one is given up a lease later.
@@ -140,6 +140,6 @@ impl Core {
             tries.chain(second).min()
         });
         let slack = self.posts.values().filter_map(|job| self.slack_ends_at(job));
-        jobs.chain(parts).chain(slack).min()
+        jobs.chain(parts).chain(slack).chain(self.day.wins_due()).min()
     }
 }

@@ -9,7 +9,7 @@ use sp_sched_core::event::{
     TaskOutput, TaskResult,
 };
 use sp_sched_core::model::{Receive, Rows, UnixMs};
-use sp_sched_core::proving::call::{OpeningState, ProvingId, ProvingMatter, ProvingReply};
+use sp_sched_core::proving::call::{OpeningState, ProvingId, ProvingMatter, ProvingReply, Won};
 use sp_sched_core::{Config, Core};
 use sp_types::{
     AttemptId, ChainEpoch, Commitment, DeadlineIndex, ErrorCode, FileKind, FileKindSet, Filters, GpuDevice, GpuId,
@@ -260,12 +260,17 @@ fn proving() -> impl Strategy<Value = Event> {
         2 => Just(ProvingReply::Accepted),
         1 => Just(ProvingReply::Refused { reason: "stale".to_owned() }),
         1 => Just(ProvingReply::Failed { reason: "no".to_owned() }),
+        2 => (1u8..3, 0u64..5).prop_map(|(byte, sector)| {
+            ProvingReply::Election(Some(Won { randomness: Randomness::new([byte; 32]), sector }))
+        }),
     ];
     let about = prop_oneof![
         4 => Just(ProvingMatter::State),
         2 => (0u32..3).prop_map(ProvingMatter::Partition),
         1 => Just(ProvingMatter::Recovery),
         1 => Just(ProvingMatter::Termination),
+        3 => Just(ProvingMatter::Election),
+        1 => Just(ProvingMatter::Win),
     ];
     let open = prop_oneof![3 => Just(0i64), 1 => Just(120)].prop_map(ChainEpoch);
     (open, about, reply).prop_map(|(open, about, reply)| Event::Proving { id: ProvingId { open, about }, reply })

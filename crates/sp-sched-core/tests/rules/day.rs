@@ -1,11 +1,13 @@
 //! The proving day: what is to be proven is proven by itself, handed in once, and again when the chain has forgotten it.
 
+use std::collections::BTreeSet;
+
 use sp_chain::Verdict;
 use sp_sched_core::event::Request;
-use sp_sched_core::model::UnixMs;
+use sp_sched_core::model::{Finished, Outcome, UnixMs};
 use sp_types::{DeadlineIndex, TaskKind, WorkerId};
 
-use crate::world::{Role, World};
+use crate::world::{BEGAN, Role, World};
 
 /// Epochs of a period, each of a second.
 const DAY: i64 = 2880;
@@ -13,16 +15,42 @@ const SECOND: u64 = 1_000;
 
 /// Three sectors in two partitions of deadline 0, which opens at each multiple of a day; two window workers.
 fn world(seed: u64) -> World {
-    let mut world = World::new(seed);
-    let kinds = [TaskKind::AddPiece, TaskKind::PreCommit1, TaskKind::PreCommit2, TaskKind::Commit1];
-    let kinds = kinds.into_iter().chain([TaskKind::Commit2, TaskKind::Finalize]).collect();
-    world.add_worker("sealer", Role::Sealing(kinds), |_| {});
-    world.answer(Request::Pledge { count: 3, priority: None });
-    assert!(world.run_until(600 * SECOND, |w| w.all_proving(3)), "{}", world.describe());
+    let mut world = sealed(seed, 3);
     for name in ["p1", "p2"] {
         world.add_worker(name, Role::WindowPost, |_| {});
     }
     world
+}
+
+/// So many sectors, and workers that take one partition at a time.
+fn busy_world(seed: u64, sectors: u32, workers: &[&str]) -> World {
+    let mut world = sealed(seed, sectors);
+    for name in workers {
+        world.add_worker(name, Role::WindowPost, |w| w.cpus = 1);
+    }
+    world
+}
+
+fn sealed(seed: u64, sectors: u32) -> World {
+    let mut world = World::new(seed);
+    let kinds = [TaskKind::AddPiece, TaskKind::PreCommit1, TaskKind::PreCommit2, TaskKind::Commit1];
+    let kinds = kinds.into_iter().chain([TaskKind::Commit2, TaskKind::Finalize]).collect();
+    world.add_worker("sealer", Role::Sealing(kinds), |_| {});
+    world.answer(Request::Pledge { count: sectors, priority: None });
+    assert!(world.run_until(2 * 2880 * SECOND, |w| w.all_proving(sectors as usize)), "{}", world.describe());
+    world
+}
+
+/// First epoch of the next opening.
+fn next(world: &World) -> i64 {
+    (world.outside.epoch + 20) / DAY * DAY + DAY
+}
+
+/// Who has proven what for this opening, from when to when.
+fn tries(world: &World, open: i64) -> Vec<&Finished> {
+    let began = BEGAN + (open as u64 - 20) * SECOND;
+    let tries = world.database.history.iter().filter(|f| f.kind == TaskKind::GenerateWindowPost);
+    tries.filter(|f| f.started.0 >= began).collect()
 }
 
 fn id(name: &str) -> WorkerId {
@@ -166,7 +194,9 @@ fn what_nobody_proves_is_missed_alerted_and_recovers_once_it_can_be_read() {
     at(&mut world, DAY + 60);
     let [pair, single] = partitions(&world);
     assert_eq!(verdicts(&world), [(0, Verdict::Missed, pair), (1, Verdict::Missed, single)]);
-    let [alert] = &world.alerts[..] else { panic!("{:?}", world.alerts) };
+    let [warning, alert] = &world.alerts[..] else { panic!("{:?}", world.alerts) };
+    let expected = "window PoSt of deadline 0 has no slack left: nobody proves, it has ";
+    assert!(warning.starts_with(expected) && warning.ends_with("start another `sp-post-worker run --windowpost`"));
     assert!(alert.starts_with("deadline 0, partitions 0, 1: window PoSt: the deadline has closed"), "{alert}");
     assert!(world.core().jobs(UnixMs(world.now)).is_empty());
     world.start_worker(&id("p1"));
@@ -184,7 +214,7 @@ fn what_nobody_proves_is_missed_alerted_and_recovers_once_it_can_be_read() {
     assert_eq!(faulty(&world), [(1, false)]);
     damage(&mut world, &[]);
     at(&mut world, 3 * DAY + 60);
-    assert_eq!((faulty(&world), world.alerts.len()), (vec![], 1));
+    assert_eq!((faulty(&world), world.alerts.len()), (vec![], 2));
 }
 
 #[test]
@@ -198,6 +228,41 @@ fn a_sector_that_cannot_be_read_is_skipped_and_faulty_and_a_whole_partition_is_t
     damage(&mut world, &[]);
     at(&mut world, DAY + 60);
     assert_eq!(verdicts(&world), [(0, Verdict::Proven, vec![pair[1]]), (1, Verdict::Proven, vec![])]);
+}
+
+#[test]
+fn four_partitions_are_proven_at_once_by_four_workers_and_by_three_when_one_dies() {
+    let mut world = busy_world(9, 8, &["p1", "p2", "p3", "p4"]);
+    let open = next(&world);
+    at(&mut world, open - 1);
+    let all = tries(&world, open);
+    let workers: BTreeSet<&str> = all.iter().map(|f| f.worker_name.as_str()).collect();
+    assert_eq!((all.len(), workers.len()), (4, 4), "Lotus's example: all at once");
+    let (last_start, first_end) = (all.iter().map(|f| f.started).max(), all.iter().map(|f| f.ended).min());
+    assert!(last_start < first_end, "their intervals overlap");
+
+    let open = open + DAY;
+    at(&mut world, open - 19);
+    world.kill_worker(&id("p4"));
+    at(&mut world, open - 1);
+    let done: Vec<&Finished> = tries(&world, open).into_iter().filter(|f| f.outcome == Outcome::Done).collect();
+    let workers: BTreeSet<&str> = done.iter().map(|f| f.worker_name.as_str()).collect();
+    assert_eq!((done.len(), workers.len()), (4, 3));
+    let fourth = done.iter().map(|f| f.started).max().unwrap();
+    let first_end = done.iter().map(|f| f.ended).min().unwrap();
+    assert!(fourth.0.abs_diff(first_end.0) < SECOND, "by the first one to finish");
+}
+
+#[test]
+fn twelve_partitions_keep_three_workers_busy_to_the_end() {
+    let mut world = busy_world(10, 24, &["p1", "p2", "p3"]);
+    let (open, takes) = (next(&world), world.workers[&id("p1")].compute_ms);
+    at(&mut world, open + 59);
+    let all = tries(&world, open);
+    assert_eq!(all.len(), 12);
+    let took = all.iter().map(|f| f.ended.0).max().unwrap() - all.iter().map(|f| f.started.0).min().unwrap();
+    assert!(took < 4 * takes * 110 / 100, "{took} ms for four rounds of {takes} ms");
+    assert_eq!(refused(&world), 0);
 }
 
 #[test]

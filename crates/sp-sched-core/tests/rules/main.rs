@@ -32,5 +32,6 @@ mod sealing;
 mod snap;
 mod stray;
 mod tables;
+mod winning;
 mod world;
 mod yields;

@@ -76,6 +76,7 @@ impl Cluster {
             seed_delay_epochs: 1,
             sector_size: SectorSize::KiB2,
             assignment: Assignment::Network,
+            win_one_in: 0,
         };
         let verifier = Arc::new(Yes(tally.clone()));
         let chain = Arc::new(LocalChain::open(&env, Arc::new(Memory::new()), verifier.clone(), chain).await?);

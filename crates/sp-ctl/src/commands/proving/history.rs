@@ -1,7 +1,9 @@
 //! `proving history`: what became of the newest openings of deadlines, and the score.
 
 use serde::Serialize;
-use sp_proto::v1::{JudgedPartition, PartitionVerdict, ProvenOpening, ProvingHistoryRequest};
+use sp_proto::v1::{
+    JudgedPartition, PartitionVerdict, ProvenOpening, ProvingHistoryReply, ProvingHistoryRequest, WonEpoch,
+};
 
 use crate::context::{Context, request};
 use crate::error::CommandError;
@@ -21,6 +23,16 @@ struct Page {
     /// Of all that is listed.
     total: Score,
     openings: Vec<OpeningRow>,
+    /// Epochs that were won.
+    wins: Vec<WinRow>,
+}
+
+#[derive(Debug, Serialize)]
+struct WinRow {
+    epoch: i64,
+    sector: u64,
+    /// When its proof came; null: there is none.
+    proven_epoch: Option<i64>,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -63,13 +75,17 @@ impl History {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
         let ask = ProvingHistoryRequest { limit: self.limit };
         let reply = context.scheduler().await?.proving_history(request(ask)).await?.into_inner();
-        let page = Page::of(reply.openings);
+        let page = Page::of(reply);
         context.show(&page, |_| text(&page))
     }
 }
 
 impl Page {
-    fn of(openings: Vec<ProvenOpening>) -> Self {
+    fn of(reply: ProvingHistoryReply) -> Self {
+        let ProvingHistoryReply { openings, wins } = reply;
+        let wins =
+            wins.into_iter().map(|WonEpoch { epoch, sector, proven_epoch }| WinRow { epoch, sector, proven_epoch });
+        let wins = wins.collect();
         let openings: Vec<OpeningRow> = openings.into_iter().map(OpeningRow::from).collect();
         let mut total = Score::default();
         for OpeningRow { score, .. } in &openings {
@@ -80,7 +96,7 @@ impl Page {
             total.refused += score.refused;
             total.skipped_sectors += score.skipped_sectors;
         }
-        Self { total, openings }
+        Self { total, openings, wins }
     }
 }
 
@@ -133,9 +149,14 @@ fn text(page: &Page) -> String {
     });
     let head = ["deadline", "opened", "proven", "missed", "faulty", "skipped sectors", "late", "refused"];
     let table = table(&head, &cells.collect::<Vec<_>>());
+    let blocks = page.wins.iter().filter(|win| win.proven_epoch.is_some()).count();
+    let elections = match page.wins.len() {
+        0 => String::new(),
+        wins => format!("Epochs: {wins} won, {blocks} proven.\n"),
+    };
     format!(
         "{table}\nPartitions: {proven} proven, {missed} missed, {faulty} faulty. Sectors skipped: {skipped_sectors}. \
-         Submissions: {late} late, {refused} refused.\n"
+         Submissions: {late} late, {refused} refused.\n{elections}"
     )
 }
 
@@ -160,19 +181,25 @@ mod tests {
             late: 1,
             ..ProvenOpening::default()
         };
-        let page = Page::of(vec![
+        let openings = vec![
             opening(4, false, vec![partition(0, PartitionVerdict::Proven, &[])]),
             opening(
                 3,
                 true,
                 vec![partition(0, PartitionVerdict::Proven, &[7]), partition(1, PartitionVerdict::Missed, &[8, 9])],
             ),
-        ]);
+        ];
+        let wins = vec![
+            WonEpoch { epoch: 9, sector: 1, proven_epoch: Some(10) },
+            WonEpoch { epoch: 8, sector: 1, proven_epoch: None },
+        ];
+        let page = Page::of(ProvingHistoryReply { openings, wins });
         let expected = "deadline  opened  proven  missed  faulty  skipped sectors  late  refused\n\
                         4 (open)  n/a     1       0       0       0                1     0\n\
                         3         n/a     1       1       0       1                1     0\n\
                         \n\
-                        Partitions: 2 proven, 1 missed, 0 faulty. Sectors skipped: 1. Submissions: 2 late, 0 refused.\n";
+                        Partitions: 2 proven, 1 missed, 0 faulty. Sectors skipped: 1. Submissions: 2 late, 0 refused.\n\
+                        Epochs: 2 won, 1 proven.\n";
         assert_eq!(text(&page), expected);
         let json = serde_json::to_value(&page).unwrap();
         assert_eq!((&json["total"]["proven"], &json["openings"][1]["missed"]), (&2.into(), &1.into()));

@@ -7,6 +7,7 @@ mod deadlines;
 mod faults;
 mod history;
 mod info;
+mod recover_faults;
 
 use clap::Subcommand;
 
@@ -24,6 +25,8 @@ pub(crate) enum Proving {
     Deadline(deadline::Deadline),
     /// List the sectors that the chain holds for faulty.
     Faults(faults::Faults),
+    /// Read faulty sectors, and declare those that can be proven to recover.
+    RecoverFaults(recover_faults::RecoverFaults),
     /// Show what became of the newest openings of deadlines.
     History(history::History),
     /// Show where the proving period stands.
@@ -42,6 +45,7 @@ impl Proving {
             Self::Deadlines(verb) => verb.run(context).await,
             Self::Deadline(verb) => verb.run(context).await,
             Self::Faults(verb) => verb.run(context).await,
+            Self::RecoverFaults(verb) => verb.run(context).await,
             Self::History(verb) => verb.run(context).await,
             Self::Info(verb) => verb.run(context).await,
             Self::Compute(verb) => verb.run(context).await,

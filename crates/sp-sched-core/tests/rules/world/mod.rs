@@ -11,13 +11,13 @@ use std::collections::{BTreeMap, VecDeque};
 
 use sp_sched_core::effect::{Effect, Reply};
 use sp_sched_core::event::{Event, Request, RequestId};
-use sp_sched_core::model::{FenceRow, Finished, Pin, RowChange, Rows, Sector, Task, UnixMs, WorkerRow};
+use sp_sched_core::model::{FenceRow, Finished, Pin, RowChange, Rows, Sector, Task, UnixMs, WinRow, WorkerRow};
 use sp_sched_core::{Config, Core};
-use sp_types::{SectorSize, SectorState, TaskId, WorkerId};
+use sp_types::{ChainEpoch, SectorSize, SectorState, TaskId, WorkerId};
 
 pub use index::Index;
 pub use model::Model;
-pub use outside::Outside;
+pub use outside::{BEGAN, Outside};
 pub use worker::{Role, SimWorker};
 
 /// Small random numbers from a seed; the world has no other source of chance.
@@ -85,6 +85,7 @@ pub struct Database {
     pub counters: sp_sched_core::model::Counters,
     pub workers: BTreeMap<WorkerId, WorkerRow>,
     pub pins: BTreeMap<u64, Pin>,
+    pub wins: BTreeMap<ChainEpoch, WinRow>,
     pub history: Vec<Finished>,
 }
 
@@ -394,6 +395,8 @@ impl Database {
             RowChange::DeleteWorker(id) => drop(self.workers.remove(&id)),
             RowChange::PutPin(pin) => drop(self.pins.insert(pin.sector, pin)),
             RowChange::DeletePin(sector) => drop(self.pins.remove(&sector)),
+            RowChange::PutWin(win) => assert!(self.wins.insert(win.epoch, *win).is_none(), "one proof for an epoch"),
+            RowChange::DeleteWin(epoch) => drop(self.wins.remove(&epoch)),
             RowChange::AddFinished(finished) => self.history.push(*finished),
             RowChange::PutCounters(counters) => {
                 assert!(counters.next_task >= self.counters.next_task, "counters never go back");
@@ -410,6 +413,7 @@ impl Database {
             counters: self.counters,
             workers: self.workers.values().cloned().collect(),
             pins: self.pins.values().cloned().collect(),
+            wins: self.wins.values().cloned().collect(),
         }
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use sp_chain::{Assignment, Claim, Ledger, OpeningRecord, Standing};
 use sp_sched_core::effect::{ChainCall, PostToVerify, SealToVerify, UpdateToVerify};
 use sp_sched_core::event::{ChainReply, Event};
-use sp_sched_core::model::UnixMs;
-use sp_sched_core::proving::call::{OpeningState, ProvingCall, ProvingReply, Submission};
+use sp_sched_core::model::{UnixMs, WinRow};
+use sp_sched_core::proving::call::{OpeningState, ProvingCall, ProvingReply, Submission, Won};
 use sp_types::{ChainEpoch, DeadlineIndex, Randomness};
 
 use super::{Happening, World};
@@ -23,6 +23,8 @@ pub struct Outside {
     pub ledger: Ledger,
     /// Times the chain has taken back what it has said about randomness.
     pub reorganised: u8,
+    /// Proofs of epochs that were won, each with the epoch in which it came.
+    pub won: BTreeMap<ChainEpoch, (i64, WinRow)>,
     /// What was handed in, in order: epoch and submission.
     pub submitted: Vec<(i64, Submission)>,
 }
@@ -37,6 +39,7 @@ impl Default for Outside {
             silent: false,
             ledger: Ledger::new(Assignment::Pack(DeadlineIndex(0)), 2),
             reorganised: 0,
+            won: BTreeMap::new(),
             submitted: Vec::new(),
         }
     }
@@ -123,6 +126,15 @@ impl World {
                 Ok(_) => ProvingReply::Accepted,
                 Err(refusal) => ProvingReply::Refused { reason: refusal.to_string() },
             },
+            // One epoch in ten is won.
+            ProvingCall::Elect(epoch) => ProvingReply::Election(self.won(epoch)),
+            ProvingCall::Win(win) => {
+                assert_eq!((&win.proof[..], Some(win.sector.0)), (GOOD, self.won(win.epoch).map(|won| won.sector)));
+                assert_eq!(self.database.wins.get(&win.epoch), Some(&*win), "it is durable before anybody sees it");
+                let first = self.outside.won.entry(win.epoch).or_insert_with(|| (now.0, (*win).clone()));
+                assert_eq!(first.1, *win, "one proof for an epoch");
+                ProvingReply::Accepted
+            }
             ProvingCall::Terminate { sectors, .. } => {
                 self.outside.ledger.terminate(&sectors);
                 ProvingReply::Accepted
@@ -132,6 +144,11 @@ impl World {
             0 => self.tell(Event::Proving { id, reply }),
             _ => self.tell_perhaps_twice(Event::Proving { id, reply }),
         }
+    }
+
+    fn won(&self, epoch: ChainEpoch) -> Option<Won> {
+        let sector = self.outside.ledger.sectors().next().map(|(number, _)| number)?;
+        (epoch.0 % 10 == 0).then(|| Won { randomness: Randomness::new([epoch.0 as u8; 32]), sector })
     }
 
     fn drawn(&self, challenge: ChainEpoch) -> Randomness {
