@@ -12,6 +12,7 @@ pub mod operation;
 pub mod parameters;
 pub mod process;
 pub mod random;
+pub mod shelf;
 pub mod stores;
 pub mod wait;
 

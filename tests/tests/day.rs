@@ -1,14 +1,13 @@
 //! The proving day on real processes: what is to be proven is proven and handed in by itself, whoever dies meanwhile.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test of real processes")]
 
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sp_env::CrashPoint;
-use sp_tests::process::{arm, bin_dir};
+use sp_tests::process::arm;
 use sp_tests::random::Random;
-use sp_tests::{Cluster, Role, Setup, wait};
+use sp_tests::{Cluster, Role, Setup, shelf, wait};
 
 /// How long an epoch lasts; a deadline has 60 of them.
 const EPOCH: Duration = Duration::from_millis(300);
@@ -30,13 +29,13 @@ fn every_epoch_is_won_and_proven() {
     // A proof takes some seconds of both cores.
     let scheduler = ["--epoch", "15s", "--win-one-in", "1", "--disable-builtin-window-post"];
     let mut cluster = Cluster::start(Setup {
-        sealing: vec![keeper()],
+        sealing: vec![shelf::keeper()],
         scheduler: scheduler.map(String::from).to_vec(),
         winning: vec!["v".into()],
         ..Setup::default()
     })
     .unwrap();
-    take_over(&cluster, 2);
+    shelf::take_over(&cluster, 0..2).unwrap();
     let proven = |cluster: &Cluster, count: usize| {
         let wins = wait::until("proofs of epochs that were won", LIMIT, || {
             let page = cluster.ctl_json(&["proving", "history"])?;
@@ -59,7 +58,7 @@ fn run(deadlines: u64, kills: usize) {
     let mut random = Random::from_env();
     let mut cluster = start();
     let sectors = deadlines * 2;
-    take_over(&cluster, sectors);
+    shelf::take_over(&cluster, 0..sectors).unwrap();
     let listed = cluster.ctl_json(&["proving", "deadlines"]).unwrap();
     let listed = listed.as_array().unwrap();
     assert_eq!(listed.len() as u64, deadlines, "a partition of two in each deadline: {listed:?}");
@@ -101,7 +100,7 @@ fn start() -> Cluster {
     let epoch = format!("{}ms", EPOCH.as_millis());
     let scheduler = ["--epoch", &epoch, "--assignment", "network", "--lease", "3s", "--heartbeat", "500ms"];
     let mut cluster = Cluster::start(Setup {
-        sealing: vec![keeper()],
+        sealing: vec![shelf::keeper()],
         scheduler: scheduler.map(String::from).to_vec(),
         crash_points: true,
         ..Setup::default()
@@ -112,27 +111,6 @@ fn start() -> Cluster {
     }
     cluster.wait_for_workers(3).unwrap();
     cluster
-}
-
-/// Has sectors, and does nothing else.
-fn keeper() -> (String, Vec<String>) {
-    ("keeper".into(), vec!["--no-default".into(), "--no-local-storage".into()])
-}
-
-/// Makes sectors of zeros and has the cluster take them over.
-fn take_over(cluster: &Cluster, count: u64) {
-    let dir = cluster.dir().join("shelf");
-    let faux = bin_dir().unwrap().join("examples/faux_sectors");
-    let made = Command::new(faux).arg(&dir).args(["1000", "0", &count.to_string()]).status().unwrap();
-    assert!(made.success());
-    let dir = dir.display().to_string();
-    cluster.ctl_json(&["storage", "attach", "--worker", "keeper", "--init", "--store", &dir]).unwrap();
-    let proving = || cluster.states().map(|states| states.values().filter(|state| *state == "Proving").count() as u64);
-    let imported = wait::until("the sectors to be taken over", LIMIT, || {
-        let rows = cluster.ctl_json(&["sectors", "import", "--all"])?;
-        Ok((proving()? == count).then_some(rows))
-    });
-    imported.unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
 }
 
 /// What the chain has judged; none while the scheduler does not answer.

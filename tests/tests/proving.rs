@@ -4,23 +4,21 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use sp_tests::{Cluster, Role, Setup, judge, wait};
+use sp_tests::{Cluster, Role, Setup, judge, shelf, wait};
 
 const WRONG: (&str, &str) = ("SP_TEST_WRONG_PROOF", "1");
 
 #[test]
 fn wrong_proofs_never_leave_and_corrupted_sectors_are_skipped() {
-    let mut cluster = Cluster::start(Setup { window: vec!["honest".into()], ..Setup::default() }).unwrap();
+    let setup = Setup { sealing: vec![shelf::keeper()], window: vec!["honest".into()], ..Setup::default() };
+    let mut cluster = Cluster::start(setup).unwrap();
     let wrong = vec![(WRONG.0.to_owned(), WRONG.1.to_owned())];
     cluster.add("seal", Role::Sealing, vec![], wrong.clone()).unwrap();
-    cluster.wait_for_workers(2).unwrap();
-    cluster.pledge(2).unwrap();
+    cluster.wait_for_workers(3).unwrap();
+    assert_eq!(cluster.pledge(1).unwrap(), [0]);
     a_wrong_seal_proof_changes_nothing(&cluster);
-
-    // The same worker, honest from now on.
     cluster.kill9("seal").unwrap();
-    cluster.add("seal", Role::Sealing, vec![], vec![]).unwrap();
-    cluster.wait_for_state(&[0, 1], &["Proving"], Duration::from_secs(900)).unwrap();
+    let shelf = shelf::take_over(&cluster, 1..3).unwrap();
 
     let (good, _) = compute(&cluster, &["window-post", "0"]);
     assert_eq!(good["partitions"][0]["worker"], "honest", "{good}");
@@ -45,7 +43,7 @@ fn wrong_proofs_never_leave_and_corrupted_sectors_are_skipped() {
     cluster.wait_for_connection("liar", false).unwrap();
     cluster.wait_for_connection("honest", true).unwrap();
 
-    damage(&cluster.data_dir("seal").join("storage/sealed/s-t01000-1"));
+    damage(&shelf.join("sealed/s-t01000-2"));
     a_damaged_sector_is_skipped_and_named(&cluster);
 }
 
@@ -78,20 +76,20 @@ fn damage(file: &std::path::Path) {
     std::fs::write(file, bytes).unwrap();
 }
 
-/// Sector 1 is damaged, sector 0 is not.
+/// Sector 2 is damaged, sector 1 is not.
 fn a_damaged_sector_is_skipped_and_named(cluster: &Cluster) {
     let (post, _) = compute(cluster, &["window-post", "0"]);
     let skipped = post["partitions"][0]["skipped"].as_array().unwrap();
     assert_eq!(skipped.len(), 1, "{post}");
-    assert!(skipped[0]["number"] == 1 && skipped[0]["reason"].as_str().is_some_and(|r| !r.is_empty()), "{post}");
+    assert!(skipped[0]["number"] == 2 && skipped[0]["reason"].as_str().is_some_and(|r| !r.is_empty()), "{post}");
     let sectors = post["partitions"][0]["sectors"].as_array().unwrap();
-    assert!(sectors.len() == 1 && sectors[0]["number"] == 0, "{post}");
+    assert!(sectors.len() == 1 && sectors[0]["number"] == 1, "{post}");
     assert_eq!(verify(&post), Some(0), "the proof over the rest holds");
 
     let check = cluster.ctl_json(&["proving", "check", "0"]).unwrap();
     let row = |number: u64| check.as_array().unwrap().iter().find(|row| row["sector"] == number).unwrap().clone();
-    assert!(row(0)["good"] == true && row(0)["problem"] == "", "{check}");
-    assert!(row(1)["good"] == false && row(1)["problem"].as_str().is_some_and(|p| !p.is_empty()), "{check}");
+    assert!(row(1)["good"] == true && row(1)["problem"] == "", "{check}");
+    assert!(row(2)["good"] == false && row(2)["problem"].as_str().is_some_and(|p| !p.is_empty()), "{check}");
 }
 
 /// `proving compute ...` as people see it: the proof, and the notes on standard error.

@@ -1,0 +1,36 @@
+//! Sectors that were never sealed and can be proven, taken over by a cluster: sealing one takes most of a minute.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Result, ensure};
+
+use crate::process::bin_dir;
+use crate::{Cluster, wait};
+
+/// Longest until all are in the state Proving.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// Name and flags of a sealing worker that has what is put on the shelf, and does nothing else.
+pub fn keeper() -> (String, Vec<String>) {
+    ("keeper".into(), ["--no-default", "--no-local-storage"].map(String::from).to_vec())
+}
+
+/// Makes sectors of zeros on a path of the keeper, and has the cluster take them over. Where they lie.
+pub fn take_over(cluster: &Cluster, sectors: Range<u64>) -> Result<PathBuf> {
+    let dir = cluster.dir().join("shelf");
+    let count = (sectors.end - sectors.start).to_string();
+    let mut faux = Command::new(bin_dir()?.join("examples/faux_sectors"));
+    ensure!(faux.arg(&dir).args(["1000", &sectors.start.to_string(), &count]).status()?.success(), "no faux sectors");
+    let path = dir.display().to_string();
+    cluster.ctl_json(&["storage", "attach", "--worker", "keeper", "--init", "--store", &path])?;
+    // The path is attached before what lies in it is declared.
+    wait::until("the sectors to be taken over", LIMIT, || {
+        cluster.ctl_json(&["sectors", "import", "--all"])?;
+        let states = cluster.states()?;
+        Ok(sectors.clone().all(|number| states.get(&number).is_some_and(|state| state == "Proving")).then_some(()))
+    })?;
+    Ok(dir)
+}
