@@ -9,7 +9,7 @@ use sp_proto::v1;
 use sp_sched_core::effect::{ChainCall, Effect, Reply};
 use sp_sched_core::event::{Event, RequestId};
 use sp_sched_core::model::UnixMs;
-use sp_sched_core::proving::call::{ProvingCall, ProvingId, ProvingReply};
+use sp_sched_core::proving::call::{ProvingCall, ProvingId, ProvingMatter, ProvingReply};
 use sp_types::{AttemptId, ReplicaId, SessionId, WorkerId};
 use tokio::sync::{mpsc, oneshot};
 
@@ -19,6 +19,9 @@ use super::registry::{Registry, Undelivered};
 use crate::chain::Chain;
 use crate::verify::{Question, Verifier};
 use crate::wire;
+
+/// An election that is so many epochs back is not waited for: a block for it would come too late.
+const ELECTIONS: i64 = 16;
 
 /// What a worker is told about leases.
 #[derive(Debug, Clone, Copy)]
@@ -191,6 +194,11 @@ impl Outputs {
 
     fn call_to_prove(&mut self, call: ProvingCall) {
         let id = call.id();
+        if let ProvingCall::Elect(epoch) = call {
+            // A chain that never answers must not leave a call behind for every epoch.
+            let stale = |id: &ProvingId| id.about == ProvingMatter::Election && id.open.0 < epoch.0 - ELECTIONS;
+            self.proving.retain(|id, _| !stale(id));
+        }
         if self.proving.get(&id).is_some_and(|calling| calling.call == call) {
             return;
         }

@@ -18,8 +18,8 @@ pub(crate) struct Check {
     #[arg(long)]
     only_bad: bool,
     /// Really read, as Lotus's `--slow` does: that is what it always does here
-    #[arg(long)]
-    slow: bool,
+    #[arg(long = "slow")]
+    _slow: bool,
     /// Give up after this long; the scheduler gives up before, and says why.
     #[arg(long, value_name = "DURATION", default_value = "35m", value_parser = humantime::parse_duration)]
     timeout: Duration,
@@ -37,7 +37,6 @@ struct CheckRow {
 
 impl Check {
     pub(crate) async fn run(self, context: &Context) -> Result<(), CommandError> {
-        let _always = self.slow;
         let ask = within(self.timeout, CheckDeadlineRequest { deadline: self.index });
         let reply = context.scheduler().await?.check_deadline(ask).await?.into_inner();
         let rows = reply.sectors.into_iter().map(|sector| CheckRow {
