@@ -18,7 +18,7 @@ WITHIN ?=
 TRACE ?=
 LOG ?=
 
-.PHONY: help build params demo test test-long test-grpc test-sim mutants python bench bench-sched bench-index bench-transfer bench-scrub sim sim-there fmt lint deny
+.PHONY: help build examples params demo test test-long test-grpc test-sim mutants python bench bench-sched bench-index bench-transfer bench-scrub sim sim-there fmt lint deny
 
 help:
 	@echo "make demo [KEEP=1] [DIR=PATH]  a whole cluster on this machine: seal, prove, lose workers, recover"
@@ -39,6 +39,10 @@ help:
 build:
 	$(CARGO) build --locked --workspace --bins
 
+# Benchmarks, and programs that tests use. Together with all the rest, so that nothing is compiled twice.
+examples: build
+	$(CARGO) build --locked --workspace --examples
+
 # Kept outside the repository; seconds when they are there already.
 params: build
 	$(BIN)/sp-ctl params generate --sector-size 2KiB
@@ -46,12 +50,15 @@ params: build
 demo: build
 	$(BIN)/sp-ctl demo $(if $(filter-out 0 no false,$(KEEP)),--keep) $(if $(DIR),--dir "$(DIR)")
 
+# Not the benchmarks (lint compiles them), and there are no tests in documentation.
 test: build params
-	$(CARGO) test --locked --workspace --no-fail-fast
+	$(CARGO) build --locked --workspace --example faux_sectors
+	$(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast
 	@$(MAKE) --no-print-directory test-sim sim
 
 test-long: build params
-	$(CARGO) test --locked -p sp-sched-core --test rules -- --ignored
+	$(CARGO) build --locked --workspace --example faux_sectors
+	$(CARGO) test --locked --workspace --test rules -- --ignored
 	$(CARGO) test --locked -p proofs-core --lib --test stages -- --ignored
 	$(CARGO) test --locked -p sp-tests --no-fail-fast -- --ignored --skip python --test-threads 1 --nocapture
 
@@ -66,42 +73,36 @@ python:
 	$(VENV)/bin/python -m pip install --quiet -r tests/foreign/requirements.txt
 
 test-grpc: build params python
-	SP_TEST_PYTHON=$(abspath $(VENV))/bin/python $(CARGO) test --locked -p sp-tests --test foreign_client -- --ignored --nocapture
+	SP_TEST_PYTHON=$(abspath $(VENV))/bin/python $(CARGO) test --locked --workspace --test foreign_client -- --ignored --nocapture
 
 # Upstream's labels use the processor's SHA instructions only if it is compiled for them; ours are chosen at run time.
 SHA := $(shell grep -qw sha_ni /proc/cpuinfo 2>/dev/null && echo 1)
 SHA_FLAGS := -C target-feature=+sha,+ssse3,+sse4.1
 
-bench: build params
-	$(CARGO) build --locked -p proofs-core --examples
+bench: examples params
 	$(if $(SHA),CARGO_TARGET_DIR="$(dir $(BIN))upstream-sha" RUSTFLAGS="$(SHA_FLAGS)" \
 		$(CARGO) build --locked -p proofs-core --example bench_sdr)
-	$(BIN)/sp-bench $(if $(filter 0 no false,$(COLD)),--no-cold)
+	$(BIN)/examples/bench $(if $(filter 0 no false,$(COLD)),--no-cold)
 	@failed=0; for part in sched index transfer scrub; do \
 		$(MAKE) --no-print-directory bench-$$part || failed=1; \
 	done; exit $$failed
 
 # Both halves run, whatever the first one finds; either fails when a promised number is missed.
-bench-sched: build
-	$(CARGO) build --locked -p sp-sched-core --example bench_core
+bench-sched: examples
 	$(BIN)/examples/bench_core $(if $(QUICK),--quick); core=$$?; \
-	$(BIN)/sp-bench-sched $(if $(QUICK),--quick) && exit $$core
+	$(BIN)/examples/bench_sched $(if $(QUICK),--quick) && exit $$core
 
-bench-index:
-	$(CARGO) build --locked -p storage-index --example bench_index
+bench-index: examples
 	$(BIN)/examples/bench_index $(if $(QUICK),--quick)
 
 # Against curl from nginx and an rsync daemon where they are installed; DIR is on the disk that is measured.
-bench-transfer: build
-	$(CARGO) build --locked -p sp-worker --example transfer
-	$(BIN)/sp-bench-transfer $(if $(QUICK),--quick) $(if $(DIR),--dir "$(DIR)")
+bench-transfer: examples
+	$(BIN)/examples/bench_transfer $(if $(QUICK),--quick) $(if $(DIR),--dir "$(DIR)")
 
 # The file lies in memory: what is measured is the pass, not a disk.
-bench-scrub:
-	$(CARGO) build --locked -p sp-tests --bin sp-bench-scrub
-	$(CARGO) build --locked -p proofs-core --example bench_replica
+bench-scrub: examples
 	$(BIN)/examples/bench_replica 8 $(if $(QUICK),3,7); replica=$$?; \
-	$(BIN)/sp-bench-scrub $(if $(QUICK),--quick) && exit $$replica
+	$(BIN)/examples/bench_scrub $(if $(QUICK),--quick) && exit $$replica
 
 # A workspace of its own: what it needs must not reach the product. Without SEEDS as many of 200 as fit into 3 minutes.
 sim: sim-there

@@ -188,7 +188,7 @@ impl Process {
         let state = Arc::new(self.vault.open(storage_index::SCHEMA_VERSION)?);
         let options = storage_index::Options::new(CLUSTER, any(1789));
         let running = storage_index::Service::new(env, state, options)?.bind().await?;
-        Ok(running.serve(self.stopped()).await?)
+        Ok(running.serve(Box::pin(self.stopped())).await?)
     }
 
     async fn scheduler(self: Arc<Self>, env: Env, sealing: Sealing) -> Ended {
@@ -217,8 +217,8 @@ impl Process {
             },
             ..scheduler::ServiceOptions::new(any(1790), INDEX_URL)
         };
-        let service = scheduler::Service::new(env, state, Arc::new(verifier), Arc::new(chain), options).await?;
-        Ok(service.run(self.stopped()).await?)
+        let service = scheduler::Service::open(env, state, Arc::new(verifier), Arc::new(chain), options).await?;
+        Ok(service.run(Box::pin(self.stopped())).await?)
     }
 
     async fn worker(self: Arc<Self>, env: Env, part: Part, capacity: HostCapacity) -> Ended {
@@ -258,8 +258,8 @@ impl Process {
             capacity: Arc::new(move || capacity.clone()),
             limits: WorkerLimits::default(),
         };
-        let worker = Worker::new(env, disk, Arc::new(executor), options).await?;
-        Ok(worker.run(self.stopped()).await?)
+        let worker = Worker::open(env, disk, Arc::new(executor), options).await?;
+        Ok(worker.run(Box::pin(self.stopped())).await?)
     }
 }
 

@@ -57,10 +57,10 @@ async fn run(mut settings: Settings) -> anyhow::Result<()> {
     let chain = LocalChain::open(&env, state.clone(), verifier.clone(), chain_options(&settings)).await?;
     let options = service_options(&settings);
     let troubles = options.troubles.clone();
-    let service = Service::new(env.clone(), state, verifier, Arc::new(chain), options).await?;
+    let service = Service::open(env.clone(), state, verifier, Arc::new(chain), options).await?;
     let url = format!("http://{}", service.address());
     let builtin = BuiltinWorkers::start(&env, data_dir.path(), builtin_workers(&settings, &url), &troubles);
-    let served = service.run(asked_to_stop).await;
+    let served = service.run(Box::pin(asked_to_stop)).await;
     match &served {
         Ok(()) => builtin.stop().await,
         // As after a crash: they go on, and the next scheduler adopts them.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use sp_env::Monotonic;
+use sp_env::{BoxFuture, Monotonic};
 use sp_net::metrics::MetricsPort;
 use sp_net::server::{Server, Services};
 use sp_net::{Env, NetError, sized};
@@ -202,8 +202,24 @@ impl From<DriverError> for ServiceError {
 }
 
 impl Service {
-    /// Reads the state and takes the port.
-    pub async fn new(
+    /// Reads the state and takes the port. Boxed, as `run` is: it is compiled here once, and not into every program that
+    /// starts a scheduler.
+    pub fn open(
+        env: Env,
+        state: Arc<dyn State>,
+        verifier: Arc<dyn Verifier>,
+        chain: Arc<dyn Chain>,
+        options: ServiceOptions,
+    ) -> BoxFuture<Result<Self, ServiceError>> {
+        Box::pin(Self::opened(env, state, verifier, chain, options))
+    }
+
+    /// Serves until `shutdown` completes, then drains. Ends early, with an error, when a decision cannot be made durable.
+    pub fn run(self, shutdown: BoxFuture<()>) -> BoxFuture<Result<(), ServiceError>> {
+        Box::pin(self.serve(shutdown))
+    }
+
+    async fn opened(
         env: Env,
         state: Arc<dyn State>,
         verifier: Arc<dyn Verifier>,
@@ -275,8 +291,7 @@ impl Service {
         self.metrics.as_ref().map(MetricsPort::address)
     }
 
-    /// Serves until `shutdown` completes, then drains. Ends early, with an error, when a decision cannot be made durable.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), ServiceError> {
+    async fn serve(self, shutdown: BoxFuture<()>) -> Result<(), ServiceError> {
         let Self { env, options, session, compute_limits, chain, state, driver, handle, server, metrics, started } =
             self;
         let stopping = CancellationToken::new();

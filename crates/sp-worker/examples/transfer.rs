@@ -78,7 +78,7 @@ async fn serve(dir: &Path) -> Result<()> {
     let ended = async {
         let _ = tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut vec![])).await;
     };
-    worker.run(ended).await.context("serving")
+    worker.run(Box::pin(ended)).await.context("serving")
 }
 
 async fn fetch(dir: &Path, url: &str, store: &str, root: &str) -> Result<()> {
@@ -146,7 +146,7 @@ async fn worker(dir: &Path, announce: bool) -> Result<Worker> {
         _ => DiskChildrenFor::Never,
     };
     let disks = Arc::new(Disks::new(which, children)?);
-    Ok(Worker::new(Env::real(), disks, Arc::new(Nothing), options).await?)
+    Ok(Worker::open(Env::real(), disks, Arc::new(Nothing), options).await?)
 }
 
 /// Most memory that this process has had.

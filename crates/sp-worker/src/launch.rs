@@ -154,8 +154,8 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
         limits: hardware.limits,
     };
     let stop = shutdown::signal()?;
-    let worker = Worker::new(Env::real(), Arc::new(disks), executor, options).await?;
-    worker.run(stop).await?;
+    let worker = Worker::open(Env::real(), Arc::new(disks), executor, options).await?;
+    worker.run(Box::pin(stop)).await?;
     drop(lock);
     Ok(())
 }

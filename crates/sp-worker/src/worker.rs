@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use sp_env::StopOnDrop;
+use sp_env::{BoxFuture, StopOnDrop};
 use sp_net::metrics::{MetricsPort, page_of};
 use sp_net::refusals::Refusals;
 use sp_net::server::{Limits, Server, Services};
@@ -64,8 +64,23 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Opens the data directory and the stores and takes up what the last run left.
-    pub async fn new(
+    /// Opens the data directory and the stores and takes up what the last run left. Boxed, as `run` is: it is compiled here
+    /// once, and not into every program that starts a worker.
+    pub fn open(
+        env: Env,
+        disk: Arc<dyn Disk>,
+        executor: Arc<dyn Executor>,
+        options: Options,
+    ) -> BoxFuture<Result<Self, WorkerError>> {
+        Box::pin(Self::opened(env, disk, executor, options))
+    }
+
+    /// Serves, registers and works until `shutdown` completes. Attempts that are running then go on at the next start.
+    pub fn run(self, shutdown: BoxFuture<()>) -> BoxFuture<Result<(), WorkerError>> {
+        Box::pin(self.serve(shutdown))
+    }
+
+    async fn opened(
         env: Env,
         disk: Arc<dyn Disk>,
         executor: Arc<dyn Executor>,
@@ -98,8 +113,7 @@ impl Worker {
         attempt::bring_inputs(&self.node, assign).await.map_err(|failure| failure.to_string())
     }
 
-    /// Serves, registers and works until `shutdown` completes. Attempts that are running then go on at the next start.
-    pub async fn run(self, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), WorkerError> {
+    async fn serve(self, shutdown: BoxFuture<()>) -> Result<(), WorkerError> {
         let node = self.node;
         let options = &node.options;
         let mut builder = Server::builder(&node.env, options.service, options.listen).limits(Limits::DATA);

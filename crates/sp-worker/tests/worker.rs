@@ -578,7 +578,8 @@ async fn a_worker_of_another_cluster_gives_up_and_says_why() {
     let machine = Machine::new(&fakes, &ALL);
     let disk = std::sync::Arc::new(machine.disk.clone());
     let env = sp_net::Env::real();
-    let worker = sp_worker::Worker::new(env, disk, machine.executor.clone(), machine.options.clone()).await.unwrap();
-    let error = tokio::time::timeout(Duration::from_secs(10), worker.run(std::future::pending())).await.unwrap();
+    let worker = sp_worker::Worker::open(env, disk, machine.executor.clone(), machine.options.clone()).await.unwrap();
+    let error =
+        tokio::time::timeout(Duration::from_secs(10), worker.run(Box::pin(std::future::pending()))).await.unwrap();
     assert!(error.unwrap_err().to_string().contains("SP-WRONG-CLUSTER"));
 }

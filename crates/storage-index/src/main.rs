@@ -112,6 +112,6 @@ async fn run(arguments: Run) -> anyhow::Result<()> {
     }
     let stop = shutdown::signal().context("cannot listen for signals")?;
     let running = Service::new(Env::real(), Arc::new(state), options)?.bind().await?;
-    running.serve(stop).await?;
+    running.serve(Box::pin(stop)).await?;
     Ok(())
 }

@@ -36,7 +36,7 @@ impl Index {
         let address = running.address();
         let (stop, stopped) = oneshot::channel::<()>();
         let task = tokio::spawn(async move {
-            running.serve(async { drop(stopped.await) }).await.unwrap();
+            running.serve(Box::pin(async { drop(stopped.await) })).await.unwrap();
         });
         Self { address, stop, task }
     }

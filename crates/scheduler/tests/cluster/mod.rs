@@ -192,7 +192,7 @@ impl Running {
         let mut options = ServiceOptions::new("127.0.0.1:0".parse().unwrap(), format!("http://{index}"));
         options.cluster = "test".into();
         options.metrics = Some("127.0.0.1:0".parse().unwrap());
-        let service = Service::new(env.clone(), state, verifier, Arc::new(chain), options).await.unwrap();
+        let service = Service::open(env.clone(), state, verifier, Arc::new(chain), options).await.unwrap();
         let (address, metrics) = (service.address(), service.metrics_address().unwrap());
         let (stop, stopped) = oneshot::channel::<()>();
         let (sender, ended) = oneshot::channel();
@@ -200,7 +200,7 @@ impl Running {
             let shutdown = async move {
                 let _ = stopped.await;
             };
-            let _ = sender.send(service.run(shutdown).await);
+            let _ = sender.send(service.run(Box::pin(shutdown)).await);
         };
         drop(env.tasks.spawn("scheduler", Box::pin(run)));
         let operators = SchedulerClient::new(client::channel(env, &address.to_string()).unwrap());

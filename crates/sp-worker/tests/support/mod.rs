@@ -79,9 +79,9 @@ impl Machine {
         self.refusals = Arc::default();
         let refusals = self.refusals.clone();
         runtime.spawn(async move {
-            let worker = Worker::new(Env::real(), disk, executor, options).await.unwrap();
+            let worker = Worker::open(Env::real(), disk, executor, options).await.unwrap();
             refusals.set(worker.refusals()).ok();
-            worker.run(std::future::pending()).await.unwrap();
+            worker.run(Box::pin(std::future::pending())).await.unwrap();
         });
         self.running = Some(runtime);
     }

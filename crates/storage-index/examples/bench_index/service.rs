@@ -124,7 +124,7 @@ impl Index {
         let running = runtime.block_on(async { Service::new(Env::real(), state, settings)?.bind().await })?;
         let (address, (stop, stopped)) = (running.address(), oneshot::channel::<()>());
         let task = runtime.spawn(async move {
-            let served = running.serve(async { drop(stopped.await) }).await;
+            let served = running.serve(Box::pin(async { drop(stopped.await) })).await;
             served.expect("the index serves until it is told to stop");
         });
         Ok(Self { address, stop, task })

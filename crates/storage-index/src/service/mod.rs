@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use prometheus_client::registry::Registry;
-use sp_env::StopOnDrop;
+use sp_env::{BoxFuture, StopOnDrop};
 use sp_net::metrics::{MetricsPort, page_of};
 use sp_net::refusals::Refusals;
 use sp_net::server::{Server, Services};
@@ -142,8 +142,12 @@ impl Service {
         Services::new().with(sized!(IndexServer::new(self.api.clone()))).with(query)
     }
 
-    /// Takes the port.
-    pub async fn bind(self) -> Result<Running, StartError> {
+    /// Takes the port. Boxed, as `serve` is: it is compiled here once, and not into every program that starts an index.
+    pub fn bind(self) -> BoxFuture<Result<Running, StartError>> {
+        Box::pin(self.bound())
+    }
+
+    async fn bound(self) -> Result<Running, StartError> {
         let mut builder = Server::builder(&self.env, NAME, self.options.listen).refusals(&self.refusals);
         if self.options.data_dir.is_some() {
             builder = builder.announce(self.options.data_dir.clone());
@@ -169,7 +173,11 @@ impl Running {
     }
 
     /// Serves until `shutdown` completes; then sessions are told, and calls may end.
-    pub async fn serve(self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+    pub fn serve(self, shutdown: BoxFuture<()>) -> BoxFuture<Result<(), RunError>> {
+        Box::pin(self.served(shutdown))
+    }
+
+    async fn served(self, shutdown: BoxFuture<()>) -> Result<(), RunError> {
         let Self { service, server, metrics } = self;
         let routes = service.routes();
         let Service { env, inputs, ended, actor, api, refusals, .. } = service;

@@ -50,7 +50,7 @@ impl Options {
                 "--mib" => options.mib = number()?.max(16),
                 "--runs" => options.runs = number()?.max(1) as usize,
                 "--dir" => options.dir = value.into(),
-                _ => bail!("unknown flag {flag}; usage: sp-bench-scrub [--quick] [--mib N] [--runs N] [--dir DIR]"),
+                _ => bail!("unknown flag {flag}; usage: bench_scrub [--quick] [--mib N] [--runs N] [--dir DIR]"),
             }
         }
         Ok(options)

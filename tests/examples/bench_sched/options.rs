@@ -42,7 +42,7 @@ impl Options {
                 "--samples" => options.samples = number()?.max(1),
                 "--runs" => options.runs = number()?.max(1),
                 _ => bail!(
-                    "unknown flag {flag}; usage: sp-bench-sched [--quick] [--workers N] [--sectors N] [--samples N] \
+                    "unknown flag {flag}; usage: bench_sched [--quick] [--workers N] [--sectors N] [--samples N] \
                      [--runs N] [--check-laws] [--only load|latency]"
                 ),
             }

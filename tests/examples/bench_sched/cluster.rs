@@ -83,7 +83,7 @@ impl Cluster {
         let mut options = ServiceOptions::new("127.0.0.1:0".parse()?, format!("http://{index_address}"));
         options.cluster = NAME.into();
         options.check_laws = check_laws;
-        let service = Service::new(env.clone(), state.clone(), verifier, chain, options).await?;
+        let service = Service::open(env.clone(), state.clone(), verifier, chain, options).await?;
         let address = service.address();
         let ((stop, stopped), (sender, ended)) = (oneshot::channel::<()>(), oneshot::channel());
         tokio::spawn(async move {
@@ -91,7 +91,7 @@ impl Cluster {
                 // Dropped or told: both mean to stop.
                 let _ = stopped.await;
             };
-            let _ = sender.send(service.run(shutdown).await);
+            let _ = sender.send(service.run(Box::pin(shutdown)).await);
         });
         let operators = SchedulerClient::new(client::channel(&env, &address.to_string())?);
         let (mark, marks) = mpsc::unbounded_channel();

@@ -34,7 +34,7 @@ impl Options {
                 "--dir" => options.dir = value.into(),
                 "--only" => options.only = Some(value),
                 _ => bail!(
-                    "unknown flag {flag}; usage: sp-bench-transfer [--quick] [--mib N] [--runs N] [--dir DIR] \
+                    "unknown flag {flag}; usage: bench_transfer [--quick] [--mib N] [--runs N] [--dir DIR] \
                      [--only disk|memory|cut]"
                 ),
             }
