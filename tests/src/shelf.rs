@@ -1,7 +1,7 @@
 //! Sectors that were never sealed and can be proven, taken over by a cluster: sealing one takes most of a minute.
 
 use std::ops::Range;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -21,16 +21,35 @@ pub fn keeper() -> (String, Vec<String>) {
 /// Makes sectors of zeros on a path of the keeper, and has the cluster take them over. Where they lie.
 pub fn take_over(cluster: &Cluster, sectors: Range<u64>) -> Result<PathBuf> {
     let dir = cluster.dir().join("shelf");
-    let count = (sectors.end - sectors.start).to_string();
-    let mut faux = Command::new(bin_dir()?.join("examples/faux_sectors"));
-    ensure!(faux.arg(&dir).args(["1000", &sectors.start.to_string(), &count]).status()?.success(), "no faux sectors");
+    fill(&dir, sectors.clone())?;
     let path = dir.display().to_string();
     cluster.ctl_json(&["storage", "attach", "--worker", "keeper", "--init", "--store", &path])?;
-    // The path is attached before what lies in it is declared.
+    import(cluster, sectors)?;
+    Ok(dir)
+}
+
+/// Makes sectors of zeros in this directory.
+pub fn fill(dir: &Path, sectors: Range<u64>) -> Result<()> {
+    let count = (sectors.end - sectors.start).to_string();
+    let mut faux = Command::new(bin_dir()?.join("examples/faux_sectors"));
+    ensure!(faux.arg(dir).args(["1000", &sectors.start.to_string(), &count]).status()?.success(), "no faux sectors");
+    Ok(())
+}
+
+/// Has the cluster take over these sectors, of a path that is attached already.
+pub fn import(cluster: &Cluster, sectors: Range<u64>) -> Result<()> {
+    // A path is attached before what lies in it is declared.
     wait::until("the sectors to be taken over", LIMIT, || {
         cluster.ctl_json(&["sectors", "import", "--all"])?;
         let states = cluster.states()?;
         Ok(sectors.clone().all(|number| states.get(&number).is_some_and(|state| state == "Proving")).then_some(()))
-    })?;
-    Ok(dir)
+    })
+}
+
+/// Turns the lowest bit of every byte of the sector's replica below `dir`: no challenge can be answered from it.
+pub fn damage(dir: &Path, sector: u64) -> Result<()> {
+    let file = dir.join(format!("sealed/s-t01000-{sector}"));
+    let mut bytes = std::fs::read(&file)?;
+    bytes.iter_mut().for_each(|byte| *byte ^= 0x01);
+    Ok(std::fs::write(file, bytes)?)
 }

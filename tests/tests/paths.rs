@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use sp_tests::operation::Operation;
-use sp_tests::{Cluster, Setup, audit, stores, wait};
+use sp_tests::{Cluster, Setup, audit, shelf, stores, wait};
 
 /// Longest from AP to C1 on a busy machine.
 const SEAL_LIMIT: Duration = Duration::from_secs(300);
@@ -19,17 +19,15 @@ const LIMIT: Duration = Duration::from_secs(60);
 #[test]
 fn sectors_follow_their_path_wherever_it_is_attached() {
     let setup = Setup {
-        // PoSt needs no seal proof, and nothing here does.
-        sealing: vec![("sealer".into(), ["--no-local-storage", "--commit=false"].map(String::from).to_vec())],
+        sealing: vec![("sealer".into(), vec!["--no-local-storage".into()])],
         window: vec!["prover".into()],
         ..Setup::default()
     };
     let mut cluster = Cluster::start(setup).unwrap();
     let (first, second) = (cluster.dir().join("first"), cluster.dir().join("second"));
+    shelf::fill(&first, 0..1).unwrap();
     let id = attach(&cluster, &first, &["--init", "--seal", "--store"]);
-    assert_eq!(cluster.pledge(1).unwrap(), [0]);
-    cluster.wait_for_state(&[0], &["Committing2"], SEAL_LIMIT).unwrap();
-    Operation::Finalize(0).see_to_its_end(&cluster).unwrap();
+    shelf::import(&cluster, 0..1).unwrap();
     check(&cluster, true);
 
     // The only copies do not leave by mistake.

@@ -43,7 +43,7 @@ fn wrong_proofs_never_leave_and_corrupted_sectors_are_skipped() {
     cluster.wait_for_connection("liar", false).unwrap();
     cluster.wait_for_connection("honest", true).unwrap();
 
-    damage(&shelf.join("sealed/s-t01000-2"));
+    shelf::damage(&shelf, 2).unwrap();
     a_damaged_sector_is_skipped_and_named(&cluster);
 }
 
@@ -68,12 +68,6 @@ fn refuses(cluster: &Cluster, what: &[&str], liar: &str, prover: &str) {
     assert!(notes.contains(&refusal), "{what:?}: `{refusal}` is missing in\n{notes}");
     assert_eq!(post["partitions"][0]["worker"], prover, "{post}");
     assert_eq!(verify(&post), Some(0), "{post}");
-}
-
-fn damage(file: &std::path::Path) {
-    let mut bytes = std::fs::read(file).unwrap();
-    bytes.iter_mut().for_each(|b| *b ^= 0x01);
-    std::fs::write(file, bytes).unwrap();
 }
 
 /// Sector 2 is damaged, sector 1 is not.
