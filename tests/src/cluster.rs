@@ -144,7 +144,12 @@ impl Cluster {
             Role::Index => "sp-storage-index",
             Role::Scheduler => {
                 args.extend(["--index".into(), self.url("index")?, "--sector-size".into(), "2KiB".into()]);
-                for (flag, usual) in [("--epoch", "200ms"), ("--seed-delay-epochs", "3"), ("--assignment", "pack:0")] {
+                for (flag, usual) in [
+                    ("--epoch", "200ms"),
+                    ("--seed-delay-epochs", "3"),
+                    ("--assignment", "pack:0"),
+                    ("--rehearse", "0"),
+                ] {
                     if !spec.extra.iter().any(|extra| extra == flag) {
                         args.extend([flag.into(), usual.into()]);
                     }

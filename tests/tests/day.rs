@@ -53,6 +53,34 @@ fn every_epoch_is_won_and_proven() {
     assert!(wins.iter().filter_map(delay).all(|epochs| epochs <= 1), "{wins:?}");
 }
 
+#[test]
+fn a_sector_that_would_be_skipped_is_known_before_it_is_due() {
+    // Eight deadlines are two and a half minutes.
+    let scheduler = ["--epoch", "300ms", "--assignment", "network", "--rehearse", "100"];
+    let setup = Setup {
+        sealing: vec![shelf::keeper()],
+        scheduler: scheduler.map(String::from).to_vec(),
+        window: vec!["w".into()],
+        ..Setup::default()
+    };
+    let cluster = Cluster::start(setup).unwrap();
+    let shelf = shelf::take_over(&cluster, 0..2).unwrap();
+    shelf::damage(&shelf, 1).unwrap();
+    let info = wait::until("a rehearsal", LIMIT, || {
+        let info = cluster.ctl_json(&["proving", "info"])?;
+        let rehearsed = info["rehearsals"].as_array().is_some_and(|rows| !rows.is_empty());
+        Ok(rehearsed.then_some(info))
+    });
+    let info = info.unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
+    let rehearsal = &info["rehearsals"][0];
+    let (skipped, worker) = (rehearsal["skipped"].as_array().unwrap(), &rehearsal["worker"]);
+    assert!(skipped.len() == 1 && skipped[0]["sector"] == 1 && worker == "w", "{info}");
+    assert!(rehearsal["open_epoch"].as_i64() > info["epoch"].as_i64(), "{info}");
+    let next = &info["next_deadline"];
+    assert_eq!((&next["index"], next["partitions"].as_u64()), (&rehearsal["deadline"], Some(1)), "{info}");
+    assert!(next["samples"].as_u64() > Some(0), "the forecast goes by it: {info}");
+}
+
 /// So many deadlines with one partition each; a kill at each of the two crash points, and so many at random times.
 fn run(deadlines: u64, kills: usize) {
     let mut random = Random::from_env();

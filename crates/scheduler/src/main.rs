@@ -120,6 +120,7 @@ fn service_options(settings: &Settings) -> ServiceOptions {
         history_limit: settings.history_limit,
         recording: settings.recording.clone(),
         elections: settings.win_one_in > 0,
+        rehearse_percent: settings.rehearse_percent,
         check_laws: cfg!(debug_assertions),
     }
 }

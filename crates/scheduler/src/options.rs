@@ -131,7 +131,10 @@ struct Keys {
 }
 
 macro_rules! switches {
-    ($(#[$doc:meta])* $name:ident { $($(#[$help:meta])* $field:ident $key:literal $env:literal $lotus:literal,)+ }) => {
+    ($(#[$doc:meta])* $name:ident {
+        $($(#[$help:meta])* $field:ident $key:literal $env:literal $lotus:literal,)+
+        $(percent: $(#[$part:meta])* $percent:ident $part_key:literal $part_env:literal,)?
+    }) => {
         $(#[$doc])*
         #[derive(Args, Deserialize, Default)]
         #[serde(default, deny_unknown_fields)]
@@ -140,6 +143,10 @@ macro_rules! switches {
             #[arg(long, env = $env, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
             #[serde(rename = $key)]
             $field: Option<bool>,)+
+            $($(#[$part])*
+            #[arg(long, env = $part_env, value_name = "PERCENT")]
+            #[serde(rename = $part_key)]
+            $percent: Option<u64>,)?
         }
 
         impl $name {
@@ -148,7 +155,7 @@ macro_rules! switches {
                 Ok(Self { $($field: match self.$field {
                     None => config::second_flag($env, $lotus)?.or(file.$field),
                     set => set,
-                },)+ })
+                },)+ $($percent: self.$percent.or(file.$percent),)? })
             }
         }
     };
@@ -185,6 +192,10 @@ switches! {
         disable_builtin_window_post "DisableBuiltinWindowPoSt" "SP_SCHEDULER_DISABLE_BUILTIN_WINDOW_POST" "LOTUS_PROVING_DISABLEBUILTINWINDOWPOST",
         /// Start no built-in winning PoSt worker
         disable_builtin_winning_post "DisableBuiltinWinningPoSt" "SP_SCHEDULER_DISABLE_BUILTIN_WINNING_POST" "LOTUS_PROVING_DISABLEBUILTINWINNINGPOST",
+        percent:
+        /// Part of a window PoSt worker's time that may go, while nothing else is done on its host, into proving the
+        /// partitions of the next hours under made-up randomness, to find out what would be skipped; 0: none [default: 5]
+        rehearse "Rehearse" "SP_SCHEDULER_REHEARSE",
     }
 }
 
@@ -216,6 +227,7 @@ pub(crate) struct Settings {
     pub(crate) sealing_worker_bin: PathBuf,
     pub(crate) builtin_window: bool,
     pub(crate) builtin_winning: bool,
+    pub(crate) rehearse_percent: u64,
     /// The flag of each sealing task and whether the built-in worker does it; none when it is not started.
     pub(crate) builtin_sealing: Option<Vec<(&'static str, bool)>>,
 }
@@ -234,6 +246,10 @@ impl RunArgs {
         refuse_insecure(&network, &parameters, insecure_parameters)?;
         let storage = flags.storage.over(file.storage)?;
         let proving = flags.proving.over(file.proving)?;
+        let rehearse_percent = proving.rehearse.unwrap_or(5);
+        if rehearse_percent > 100 {
+            bail!("--rehearse is a part of a worker's time in percent, 0 to 100, not {rehearse_percent}");
+        }
         let disallow_remote_finalize = storage.disallow_remote_finalize.unwrap_or(false);
         let sealing = flags.sealing.over(file.sealing)?.options();
         let sealing = SealingOptions { disallow_remote_finalize, ..sealing };
@@ -273,6 +289,7 @@ impl RunArgs {
             sealing_worker_bin: beside(flags.sealing_worker_bin.or(file.sealing_worker_bin), "sp-sealing-worker")?,
             builtin_window: !proving.disable_builtin_window_post.unwrap_or(false),
             builtin_winning: !proving.disable_builtin_winning_post.unwrap_or(false),
+            rehearse_percent,
             builtin_sealing: if no_builtin_sealing { None } else { storage.tasks() },
         })
     }

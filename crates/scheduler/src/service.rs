@@ -63,6 +63,8 @@ pub struct ServiceOptions {
     pub recording: Option<Recording>,
     /// The chain holds elections.
     pub elections: bool,
+    /// Part of a worker's time that rehearsals of the proving day may take, in percent; 0: there are none.
+    pub rehearse_percent: u64,
     /// The core checks its own laws; so it does where debug assertions are on.
     pub check_laws: bool,
 }
@@ -184,6 +186,7 @@ impl ServiceOptions {
             history_limit: 10_000,
             recording: None,
             elections: false,
+            rehearse_percent: 0,
             check_laws: cfg!(debug_assertions),
         }
     }
@@ -242,6 +245,7 @@ impl Service {
         config.lease_ms = options.lease_ms;
         config.check_laws = options.check_laws;
         config.elections = options.elections;
+        config.rehearse_percent = options.rehearse_percent;
         options.sealing.set(&mut config);
         options.placement.apply(&mut config);
         let compute_limits = ComputeLimits::of(&config);

@@ -19,7 +19,8 @@ pub const DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("sp_descri
 /// are scrubbed. 4: several pieces in a sector. 5: files say which of the sectors of their number they were made for;
 /// commitments of pieces that are in no sector (DC); work of workers that are gone is removed; imports and records of
 /// updated sectors. 6: sectors whose files are downloaded from elsewhere (DL). 7: faults and the score of the proving day.
-pub const PROTOCOL_MINOR: u32 = 7;
+/// 8: rehearsals.
+pub const PROTOCOL_MINOR: u32 = 8;
 
 /// Largest message on any stream, bytes. Bulk data travels in chunks of 1 MiB.
 pub const MESSAGE_BYTES_MAX: usize = 4 << 20;

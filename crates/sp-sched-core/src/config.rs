@@ -78,6 +78,10 @@ pub struct Config {
     pub post_worker_wait_ms: u64,
     /// PoSt: limit of one challenge read.
     pub read_timeout_ms: u64,
+    /// Partitions of the next hours are proven under made-up randomness for at most this part of a worker's time, in percent;
+    /// 0: never.
+    #[serde(default)]
+    pub rehearse_percent: u64,
     /// PoSt requests at once.
     pub post_requests_limit: usize,
     /// Fences kept of tasks that are over.
@@ -145,6 +149,7 @@ impl Config {
             win_limit_ms: 20 * SECOND,
             post_worker_wait_ms: 30 * SECOND,
             read_timeout_ms: MINUTE,
+            rehearse_percent: 0,
             post_requests_limit: 64,
             fences_limit: 10_000,
             fence_keep_ms: 24 * HOUR,

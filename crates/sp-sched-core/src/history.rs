@@ -3,7 +3,7 @@
 use crate::core::Core;
 use crate::model::{Attempt, AttemptState, Finished, Outcome};
 use crate::proving::drive::Place;
-use crate::proving::job::{Part, PostJob, Try};
+use crate::proving::job::{Part, PostJob, PostKind, Try};
 
 impl Core {
     /// A sealing attempt is over. One that no worker ever had is no part of the history.
@@ -48,5 +48,8 @@ impl Core {
             reason: reason.to_owned(),
         };
         self.out.finished.push(finished);
+        if matches!(job.kind, PostKind::Rehearsal(_)) {
+            self.rest_after(tried);
+        }
     }
 }

@@ -66,6 +66,10 @@ impl Api {
         let Opening { index, period_start, open, close, challenge, fault_cutoff } = Opening::current(head);
         let (deadlines, stale_ms) = self.deadlines().await?;
         let faults = self.faults(deadlines.keys()).await?;
+        let next = deadlines.keys().copied().filter(|index| Opening::next(head, *index).open > head);
+        let next = next.min_by_key(|index| Opening::next(head, *index).open);
+        let next = next.and_then(|index| Some((index, deadlines.get(&index)?.clone())));
+        let next = self.summaries(next.into_iter().collect(), stale_ms).await?.pop();
         let count = |partitions: &Partitions| partitions.iter().map(|p| p.len() as u32).sum::<u32>();
         Ok(v1::ProvingInfoReply {
             miner: self.about.miner,
@@ -83,7 +87,20 @@ impl Api {
             sectors: deadlines.values().map(count).sum(),
             epoch_ms: self.chain.epoch_ms(),
             stale_ms,
+            next,
+            rehearsals: self.rehearsals(stale_ms).await?,
         })
+    }
+
+    /// Kept in memory only: a scheduling loop that does not answer has none.
+    async fn rehearsals(&self, stale_ms: u64) -> Result<Vec<v1::Rehearsal>, Status> {
+        if stale_ms > 0 {
+            return Ok(Vec::new());
+        }
+        match self.status(|core, _| core.rehearsals().cloned().collect::<Vec<_>>()).await? {
+            Seen::Now(rehearsals) => Ok(rehearsals.into_iter().map(wire::rehearsal).collect()),
+            Seen::Before(..) => Ok(Vec::new()),
+        }
     }
 
     pub(super) async fn on_list_faults(&self, request: v1::ListFaultsRequest) -> Result<v1::ListFaultsReply, Status> {

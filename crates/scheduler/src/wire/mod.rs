@@ -15,7 +15,7 @@ mod views;
 pub(crate) use assign::{assign, cancel, registered, result_ack, start, stop, sweep_work, yield_attempt};
 pub(crate) use facts::{answered_delete, delete_replica, fact_event, fence, presented, release, reserve};
 pub(crate) use failure::{failure, failure_message};
-pub(crate) use post::{check_reply, opening, post_reply, verdict, win};
+pub(crate) use post::{check_reply, opening, post_reply, rehearsal, verdict, win};
 pub(crate) use register::{Admission, BadRenewal, registration, renewal};
 pub(crate) use results::{stray_work, task_result};
 pub(crate) use verify::{verify_post, verify_seal, verify_update, verify_warm};

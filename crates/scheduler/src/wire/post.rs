@@ -3,6 +3,7 @@
 use sp_chain::{OpeningRecord, PartitionRecord, Verdict, WinRecord};
 use sp_proto::v1;
 use sp_sched_core::effect::{PostReply, ProvenPartition};
+use sp_sched_core::proving::rehearsal::Rehearsal;
 use sp_types::{Commitment, ProverId, RegisteredSealProof};
 
 /// A finished PoSt.
@@ -31,16 +32,34 @@ pub(super) fn post_sector((number, comm_r, seal_proof): (u64, Commitment, Regist
 
 fn proven_partition(partition: ProvenPartition) -> v1::ProvenPartition {
     let ProvenPartition { index, worker, builtin, sectors, skipped, proof, took_ms, retries } = partition;
-    let skipped = skipped.into_iter().map(|(number, reason)| v1::SkippedSector { number, reason });
     v1::ProvenPartition {
         index,
         worker,
         builtin,
         sectors: sectors.into_iter().map(post_sector).collect(),
-        skipped: skipped.collect(),
+        skipped: skipped_sectors(skipped),
         proof,
         took_ms,
         retries,
+    }
+}
+
+fn skipped_sectors(skipped: Vec<(u64, String)>) -> Vec<v1::SkippedSector> {
+    skipped.into_iter().map(|(number, reason)| v1::SkippedSector { number, reason }).collect()
+}
+
+/// How a partition has done under made-up randomness.
+pub(crate) fn rehearsal(rehearsal: Rehearsal) -> v1::Rehearsal {
+    let Rehearsal { deadline, open, partition, at, took_ms, worker, skipped, failure } = rehearsal;
+    v1::Rehearsal {
+        deadline: deadline.0,
+        open_epoch: open.0,
+        partition,
+        ended_unix_ms: at.0,
+        took_ms,
+        worker,
+        skipped: skipped_sectors(skipped),
+        failure: failure.unwrap_or_default(),
     }
 }
 

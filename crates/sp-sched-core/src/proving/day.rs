@@ -3,12 +3,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_chain::{Opening, PartitionState};
+use sp_chain::{DEADLINE_EPOCHS, Opening, PartitionState};
 use sp_types::{ChainEpoch, ErrorCode};
 
 use super::call::PostSector;
 use super::call::{OpeningState, ProvingCall, ProvingId, ProvingMatter, ProvingReply};
 use super::job::{Handed, Part, PostId, PostJob, PostKind, Skipped};
+use super::rehearsal::Rehearsals;
 use super::watch::CLOSED;
 use super::winning::Unanswered;
 use crate::core::Core;
@@ -27,6 +28,7 @@ pub(crate) struct Day {
     openings: BTreeMap<ChainEpoch, Watched>,
     /// Proofs of epochs that were won which the chain has not taken yet.
     pub(super) wins: BTreeMap<ChainEpoch, Unanswered>,
+    pub(super) rehearsals: Rehearsals,
 }
 
 /// One opening that is watched.
@@ -50,6 +52,11 @@ impl Day {
         self.openings.get(&open)
     }
 
+    /// In the order in which they open.
+    pub(super) fn watched(&self) -> impl Iterator<Item = &Watched> {
+        self.openings.values()
+    }
+
     pub(crate) fn get_mut(&mut self, open: ChainEpoch) -> Option<&mut Watched> {
         self.openings.get_mut(&open)
     }
@@ -60,11 +67,17 @@ impl Watched {
         Self { opening, state: None, ask_from: head, asked: None, outdated: false, checked: None }
     }
 
-    /// The next epoch at which the answer may be another one.
+    /// The first epoch at which its faults matter.
+    fn near(&self) -> ChainEpoch {
+        ChainEpoch(self.opening.open.0 - AHEAD as i64 * DEADLINE_EPOCHS)
+    }
+
+    /// The next epoch at which the answer may be another one. What is far away changes seldom, and matters little.
     fn next_ask(&self, head: ChainEpoch) -> ChainEpoch {
-        let turns = [ChainEpoch(self.opening.challenge.0 + 1), self.opening.open];
+        let turns = [self.near(), ChainEpoch(self.opening.challenge.0 + 1), self.opening.open];
         let turn = turns.into_iter().filter(|turn| *turn > head);
-        turn.chain([ChainEpoch(head.0 + ASK_EVERY)]).min().unwrap_or(head)
+        let every = if head < self.near() { DEADLINE_EPOCHS } else { ASK_EVERY };
+        turn.chain([ChainEpoch(head.0 + every)]).min().unwrap_or(head)
     }
 }
 
@@ -76,7 +89,7 @@ impl Core {
             self.day.openings.iter().filter(|(_, w)| w.opening.close <= head).map(|(open, _)| *open).collect();
         closed.into_iter().for_each(|open| self.close_opening(open));
         let mut opening = Opening::current(head);
-        for _ in 0..=AHEAD {
+        for _ in 0..=self.openings_ahead(AHEAD) {
             self.day.openings.entry(opening.open).or_insert_with(|| Watched::new(opening, head));
             opening = opening.following();
         }
@@ -86,6 +99,7 @@ impl Core {
             self.submit_ready(PostId::Opening(open));
         }
         self.ask_election();
+        self.turn_rehearsals(head);
     }
 
     fn ask_opening(&mut self, open: ChainEpoch) {
@@ -141,7 +155,7 @@ impl Core {
     fn on_opening(&mut self, open: ChainEpoch, state: OpeningState) {
         let head = self.epoch;
         let Some(watched) = self.day.get_mut(open) else { return };
-        let opening = watched.opening;
+        let (opening, near) = (watched.opening, watched.near());
         if std::mem::take(&mut watched.outdated) {
             return self.ask_opening_anew(open);
         }
@@ -150,9 +164,10 @@ impl Core {
         self.terminate_gone(open);
         if opening.is_drawn(head) {
             self.prove_missing(open);
-        } else if head < opening.fault_cutoff {
+        } else if near <= head && head < opening.fault_cutoff {
             self.check_lost(open);
         }
+        self.replan |= self.config.rehearse_percent > 0;
     }
 
     /// Sectors that were removed here are no longer to be proven.
@@ -212,7 +227,7 @@ impl Core {
     }
 
     /// The sectors of a partition that can be proven, and why the others cannot.
-    fn provable(&self, partition: &PartitionState) -> (u32, Vec<PostSector>, Skipped) {
+    pub(super) fn provable(&self, partition: &PartitionState) -> (u32, Vec<PostSector>, Skipped) {
         let (mut sectors, mut lost) = (Vec::new(), Vec::new());
         for number in partition.to_prove() {
             match self.post_sector(number) {

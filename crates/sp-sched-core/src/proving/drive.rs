@@ -45,6 +45,7 @@ impl Core {
         let places: Vec<Place> = order.iter().flat_map(|id| (0..parts(id)).map(|at| (*id, at))).collect();
         places.iter().for_each(|place| self.drive_part(*place));
         places.iter().for_each(|place| self.race_part(*place));
+        self.rehearse();
     }
 
     pub(crate) fn part(&self, (id, at): Place) -> Option<(&PostJob, &Part)> {
@@ -77,7 +78,12 @@ impl Core {
                 if let Some(part) = self.part_mut(place) {
                     part.nobody_since = None;
                 }
-                self.stop_recovery_for(place);
+                // Whoever is let go is free at once.
+                if self.make_room_for(place)
+                    && let Choice::Give(worker) = self.choose_prover(place)
+                {
+                    self.start_try(place, &worker);
+                }
             }
             Choice::Nobody => {
                 if let Some(part) = self.part_mut(place) {
@@ -87,8 +93,17 @@ impl Core {
         }
     }
 
-    /// Reading faulty sectors has time; what is to be proven has not.
-    fn stop_recovery_for(&mut self, (id, _): Place) {
+    /// Rehearsals are for idle time. Reading faulty sectors has time; what is to be proven has not.
+    fn make_room_for(&mut self, (id, _): Place) -> bool {
+        let before = self.posts.len();
+        if !id.is_rehearsal() {
+            self.stop_rehearsals(|_| true, "its worker is needed");
+        }
+        self.stop_recovery_for(id);
+        self.posts.len() < before
+    }
+
+    fn stop_recovery_for(&mut self, id: PostId) {
         if matches!(id, PostId::Recovery(_)) || !self.posts.get(&id).is_some_and(PostJob::is_urgent) {
             return;
         }
@@ -137,8 +152,9 @@ impl Core {
         let trusted = |w: &&Worker| part.failures_on(&w.reg.worker) == 0 && part.trusts(&w.reg.worker);
         let second = self.workers.values().filter(able).filter(free).filter(trusted);
         let second = second.min_by_key(|w| (w.reg.host == first.host, w.reg.worker.clone()));
-        if let Some(worker) = second.map(|w| w.reg.worker.clone()) {
-            self.start_try(place, &worker);
+        match second.map(|w| w.reg.worker.clone()) {
+            Some(worker) => self.start_try(place, &worker),
+            None => self.stop_rehearsals(|_| true, "its worker is needed"),
         }
     }
 
@@ -149,7 +165,7 @@ impl Core {
         match job.kind {
             PostKind::Winning => Some(first.since),
             PostKind::Window(_) => Some(UnixMs(Self::due_at(job).0.saturating_sub(twice(job.kind.task())))),
-            PostKind::Check(_) => None,
+            PostKind::Check(_) | PostKind::Rehearsal(_) => None,
         }
     }
 
@@ -157,7 +173,7 @@ impl Core {
         self.posts.values().flat_map(PostJob::running).filter(|(_, run)| run.worker == *worker).count()
     }
 
-    fn start_try(&mut self, place: Place, worker: &WorkerId) {
+    pub(super) fn start_try(&mut self, place: Place, worker: &WorkerId) {
         let now = self.now;
         let Some(host) = self.workers.get(worker).map(|w| w.reg.host.clone()) else { return };
         let Some((job, part)) = self.part(place) else { return };
@@ -196,7 +212,7 @@ impl Core {
         let (randomness, sectors) = (job.randomness, part.sectors.clone());
         let (first, read_timeout_ms) = (*sectors.first()?, self.config.read_timeout_ms);
         let params = match job.kind {
-            PostKind::Window(deadline) => {
+            PostKind::Window(deadline) | PostKind::Rehearsal(deadline) => {
                 let (deadline, partition) = (deadline.0, part.index);
                 TaskParams::WindowPost { randomness, deadline, partition, sectors, read_timeout_ms }
             }

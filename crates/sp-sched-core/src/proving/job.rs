@@ -30,12 +30,18 @@ pub(crate) enum PostId {
     Asked(RequestId),
     /// Whoever has to know whose faults are over at that opening.
     Recovery(ChainEpoch),
+    /// Whoever wants to know how this partition of that opening will do.
+    Rehearsal(ChainEpoch, u32),
 }
 
 impl PostId {
     /// Nobody is told that it has failed before its time is over: until then somebody tries.
     pub(crate) fn is_for_the_chain(self) -> bool {
         matches!(self, Self::Opening(_) | Self::Won(_))
+    }
+
+    pub(crate) fn is_rehearsal(self) -> bool {
+        matches!(self, Self::Rehearsal(..))
     }
 }
 
@@ -57,6 +63,7 @@ pub(crate) enum PostKind {
     Window(DeadlineIndex),
     Winning,
     Check(DeadlineIndex),
+    Rehearsal(DeadlineIndex),
 }
 
 /// One PoSt.
@@ -129,14 +136,14 @@ pub(crate) struct Proof {
 impl PostKind {
     pub(crate) fn task(self) -> TaskKind {
         match self {
-            Self::Window(_) | Self::Check(_) => TaskKind::GenerateWindowPost,
+            Self::Window(_) | Self::Check(_) | Self::Rehearsal(_) => TaskKind::GenerateWindowPost,
             Self::Winning => TaskKind::GenerateWinningPost,
         }
     }
 
     pub(crate) fn deadline(self) -> u32 {
         match self {
-            Self::Window(deadline) | Self::Check(deadline) => deadline.0,
+            Self::Window(deadline) | Self::Check(deadline) | Self::Rehearsal(deadline) => deadline.0,
             Self::Winning => 0,
         }
     }
@@ -148,7 +155,7 @@ impl PostKind {
 
     pub(crate) fn limit_ms(self, config: &Config) -> u64 {
         match self {
-            Self::Window(_) | Self::Check(_) => config.window_post_limit_ms,
+            Self::Window(_) | Self::Check(_) | Self::Rehearsal(_) => config.window_post_limit_ms,
             Self::Winning => config.winning_post_limit_ms,
         }
     }
@@ -159,13 +166,14 @@ impl PostKind {
             Self::Window(_) => "window PoSt",
             Self::Winning => "winning PoSt",
             Self::Check(_) => "check",
+            Self::Rehearsal(_) => "rehearsal",
         }
     }
 
     /// The flag of the workers that do it.
     pub(crate) fn flag(self) -> &'static str {
         match self {
-            Self::Window(_) | Self::Check(_) => "--windowpost",
+            Self::Window(_) | Self::Check(_) | Self::Rehearsal(_) => "--windowpost",
             Self::Winning => "--winningpost",
         }
     }
@@ -184,6 +192,11 @@ impl PostJob {
 
     /// Somebody pays if it is late.
     pub(crate) fn is_urgent(&self) -> bool {
+        matches!(self.kind, PostKind::Window(_) | PostKind::Winning)
+    }
+
+    /// There is a proof at its end.
+    pub(crate) fn proves(&self) -> bool {
         !matches!(self.kind, PostKind::Check(_))
     }
 

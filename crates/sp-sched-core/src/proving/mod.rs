@@ -2,7 +2,8 @@
 //!
 //! `call` is what the chain is asked, `day` knows what is to be proven at which opening, `job` is a PoSt with its
 //! partitions, `drive` gives those to workers, `result` and `watch` are what becomes of them, `submit` hands
-//! proofs to the chain, `recovery` finds out whose faults are over, `winning` proves what was won, and `slack` knows what will be late before it is.
+//! proofs to the chain, `recovery` finds out whose faults are over, `winning` proves what was won, `rehearsal` proves in idle time what
+//! will have to be proven, and `slack` knows what will be late before it is.
 
 pub mod call;
 
@@ -10,6 +11,7 @@ pub(crate) mod day;
 pub(crate) mod drive;
 pub(crate) mod job;
 mod recovery;
+pub mod rehearsal;
 mod result;
 mod slack;
 mod submit;

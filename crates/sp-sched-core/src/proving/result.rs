@@ -31,7 +31,7 @@ impl Core {
         if running.verifying.is_some() {
             return true;
         }
-        if job.is_urgent() && result.outcome.is_ok() {
+        if job.proves() && result.outcome.is_ok() {
             // What a check takes says nothing about a proof.
             let (kind, host) = (job.kind.task(), running.host.clone());
             let took_ms = result.fetch_ms.saturating_add(result.compute_ms);
@@ -184,11 +184,12 @@ impl Core {
             PostId::Asked(request) => request,
             PostId::Recovery(open) => return self.lost_checked(open, &job),
             PostId::Won(epoch) => return self.keep_win(epoch, &job),
+            PostId::Rehearsal(open, _) => return self.rehearsed(open, &job),
             PostId::Opening(_) => return,
         };
         let reply = match job.kind {
             PostKind::Check(_) => Reply::Checked(checked(&job)),
-            PostKind::Window(_) | PostKind::Winning => Reply::Post(PostReply {
+            PostKind::Window(_) | PostKind::Winning | PostKind::Rehearsal(_) => Reply::Post(PostReply {
                 proof_type: job.kind.proof_type(self.config.sector_size),
                 deadline: job.kind.deadline(),
                 randomness: job.randomness,
@@ -207,6 +208,9 @@ impl Core {
         let running = part.tries.remove(at);
         self.touch_host(&running.host);
         self.note_try_end(place, &running, Outcome::Failed, reason);
+        if place.0.is_rehearsal() {
+            return self.rehearsal_failed(place.0, &running.worker, reason);
+        }
         let name = self.worker_name(&running.worker);
         let again_at = self.again_at(place);
         let Some(part) = self.part_mut(place) else { return };
@@ -229,7 +233,7 @@ impl Core {
             PostId::Opening(_) | PostId::Won(_) => {
                 self.config.retry_wait_ms(part.failed_tries + 1).min(job.until.since(self.now) / TRIES_LEFT)
             }
-            PostId::Asked(_) | PostId::Recovery(_) => least_ms,
+            PostId::Asked(_) | PostId::Recovery(_) | PostId::Rehearsal(..) => least_ms,
         };
         self.now.plus(wait_ms.max(least_ms))
     }
@@ -237,7 +241,8 @@ impl Core {
     /// The PoSt fails: everybody may stop, and whoever waits for it learns what was tried.
     pub(crate) fn fail_post(&mut self, id: PostId, code: ErrorCode, message: &str) {
         let Some(job) = self.drop_post(id, "its request has failed") else { return };
-        let mut message = format!("{}: {message}", job.kind.name());
+        let reason = message;
+        let mut message = format!("{}: {reason}", job.kind.name());
         for part in &job.parts {
             message.push_str(&part.story());
         }
@@ -249,6 +254,7 @@ impl Core {
             }
             // Its sectors stay faulty, and are read again.
             PostId::Recovery(_) => {}
+            PostId::Rehearsal(open, _) => self.note_failed_rehearsal(open, &job, reason),
         }
     }
 
@@ -295,7 +301,7 @@ fn post_output(kind: PostKind, part: &Part, output: &TaskOutput) -> Result<(Vec<
     match kind {
         PostKind::Check(_) => Ok((Vec::new(), skipped)),
         PostKind::Winning if nothing_left => Err(format!("the challenged sector could not be read: {}", skipped[0].1)),
-        PostKind::Window(_) if nothing_left => Ok((Vec::new(), skipped)),
+        PostKind::Window(_) | PostKind::Rehearsal(_) if nothing_left => Ok((Vec::new(), skipped)),
         _ if proof.is_empty() => Err("the result has no proof".to_owned()),
         _ => Ok((proof.clone(), skipped)),
     }

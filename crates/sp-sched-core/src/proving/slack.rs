@@ -64,7 +64,8 @@ impl Core {
         if waiting == 0 {
             return Some(own.unwrap_or(self.now));
         }
-        let busy = self.posts.values().flat_map(PostJob::running).filter(|(k, _)| *k == kind);
+        let others = self.posts.iter().filter(|(id, _)| !id.is_rehearsal()).map(|(_, job)| job);
+        let busy = others.flat_map(PostJob::running).filter(|(k, _)| *k == kind);
         let busy: Vec<UnixMs> = busy.map(|(kind, run)| self.try_done_at(kind, run)).collect();
         let all_busy = busy.len() >= self.provers(kind).len();
         let free_at = busy.into_iter().min().filter(|_| all_busy).unwrap_or(self.now);
@@ -162,7 +163,7 @@ impl Core {
     fn reason_of(&self, job: &PostJob) -> String {
         let what = match job.kind {
             PostKind::Window(deadline) => format!("{} of deadline {deadline}", job.kind.name()),
-            PostKind::Winning | PostKind::Check(_) => job.kind.name().to_owned(),
+            PostKind::Winning | PostKind::Check(_) | PostKind::Rehearsal(_) => job.kind.name().to_owned(),
         };
         let due_s = Self::due_at(job).since(self.now) / 1_000;
         match self.done_at(job) {

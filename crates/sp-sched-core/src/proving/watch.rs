@@ -54,7 +54,7 @@ impl Core {
         let late: Vec<PostId> = self.posts.iter().filter(|(_, j)| j.until <= now).map(|(id, _)| *id).collect();
         for id in late {
             let message = match id {
-                PostId::Asked(_) | PostId::Won(_) => "not finished within its time limit",
+                PostId::Asked(_) | PostId::Won(_) | PostId::Rehearsal(..) => "not finished within its time limit",
                 PostId::Opening(_) | PostId::Recovery(_) => CLOSED,
             };
             self.fail_post(id, ErrorCode::TimedOut, message);

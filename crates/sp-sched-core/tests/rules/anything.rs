@@ -337,6 +337,7 @@ fn run(events: &[(u64, Event)]) -> Vec<Vec<Effect>> {
     let odd = events.len() % 2 == 1;
     (config.finalize_early, config.make_cc_sectors_available, config.release_sector_key) = (odd, odd, odd);
     config.disallow_remote_finalize = odd;
+    config.rehearse_percent = if odd { 50 } else { 0 };
     let (mut core, effects) = Core::restore(config, Rows::default(), UnixMs(1));
     let (mut now, mut batches, mut answered) = (1, vec![effects], std::collections::BTreeSet::new());
     for (number, (wait_ms, event)) in events.iter().enumerate() {

@@ -28,6 +28,7 @@ mod placement;
 mod proving;
 mod race;
 mod receive;
+mod rehearsal;
 mod sealing;
 mod snap;
 mod stray;

@@ -22,16 +22,16 @@ pub(super) struct DeadlineRow {
     pub(super) open_epoch: i64,
     pub(super) open_unix_ms: u64,
     pub(super) partitions: u32,
-    sectors: u32,
+    pub(super) sectors: u32,
     faults: u32,
     pub(super) proven_partitions: u32,
     pub(super) current: bool,
     /// What is left when the last partition is proven, by measured times; null when nothing is left to prove or nobody
     /// proves.
     pub(super) slack_ms: Option<i64>,
-    needed_ms: u64,
-    provers: u32,
-    samples: u32,
+    pub(super) needed_ms: u64,
+    pub(super) provers: u32,
+    pub(super) samples: u32,
 }
 
 impl Deadlines {
@@ -94,7 +94,7 @@ fn text(rows: &[DeadlineRow]) -> String {
 }
 
 /// Time to spare, with a mark where it rests on usual figures only; `-` when nothing is left to prove or nobody proves.
-fn slack(row: &DeadlineRow) -> String {
+pub(super) fn slack(row: &DeadlineRow) -> String {
     let Some(ms) = row.slack_ms else { return "-".to_owned() };
     let (sign, length) = (if ms < 0 { "-" } else { "" }, go_duration(ms.unsigned_abs()));
     let guessed = if row.samples == 0 { " (not measured)" } else { "" };

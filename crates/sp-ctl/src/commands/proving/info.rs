@@ -1,11 +1,12 @@
 //! `proving info`: where the proving period stands, in Lotus's words.
 
 use serde::Serialize;
-use sp_proto::v1::{ProvingInfoReply, ProvingInfoRequest};
+use sp_proto::v1::{ProvingInfoReply, ProvingInfoRequest, Rehearsal};
 
+use super::deadlines::{DeadlineRow, slack};
 use crate::context::{Context, request};
 use crate::error::CommandError;
-use crate::layout::rough_duration;
+use crate::layout::{go_duration, rough_duration};
 
 /// Show where the proving period stands.
 #[derive(Debug, clap::Args)]
@@ -28,6 +29,30 @@ struct Page {
     deadline_close: i64,
     deadline_challenge: i64,
     deadline_fault_cutoff: i64,
+    /// The deadline with sectors that opens next; null when there is none.
+    next_deadline: Option<DeadlineRow>,
+    /// Partitions of the next hours that were proven under made-up randomness, the soonest first.
+    rehearsals: Vec<RehearsalRow>,
+}
+
+/// A rehearsal, as `--json` prints it.
+#[derive(Debug, Serialize)]
+struct RehearsalRow {
+    deadline: u32,
+    open_epoch: i64,
+    partition: u32,
+    ended_unix_ms: u64,
+    took_ms: u64,
+    worker: String,
+    skipped: Vec<SkippedRow>,
+    failure: String,
+}
+
+/// A sector that would be skipped, with the reason.
+#[derive(Debug, Serialize)]
+struct SkippedRow {
+    sector: u64,
+    reason: String,
 }
 
 impl Info {
@@ -56,7 +81,17 @@ impl From<ProvingInfoReply> for Page {
             deadline_close: reply.deadline_close,
             deadline_challenge: reply.deadline_challenge,
             deadline_fault_cutoff: reply.deadline_fault_cutoff,
+            next_deadline: reply.next.map(DeadlineRow::from),
+            rehearsals: reply.rehearsals.into_iter().map(RehearsalRow::from).collect(),
         }
+    }
+}
+
+impl From<Rehearsal> for RehearsalRow {
+    fn from(wire: Rehearsal) -> Self {
+        let Rehearsal { deadline, open_epoch, partition, ended_unix_ms, took_ms, worker, skipped, failure } = wire;
+        let skipped = skipped.into_iter().map(|s| SkippedRow { sector: s.number, reason: s.reason }).collect();
+        Self { deadline, open_epoch, partition, ended_unix_ms, took_ms, worker, skipped, failure }
     }
 }
 
@@ -87,11 +122,49 @@ fn text(page: &Page) -> String {
     text += &format!("Deadline Open:        {}\n", page.at(page.deadline_open));
     text += &format!("Deadline Close:       {}\n", page.at(page.deadline_close));
     text += &format!("Deadline Challenge:   {}\n", page.at(page.deadline_challenge));
-    text + &format!("Deadline FaultCutoff: {}\n", page.at(page.deadline_fault_cutoff))
+    text += &format!("Deadline FaultCutoff: {}\n", page.at(page.deadline_fault_cutoff));
+    text + &forecast(page)
+}
+
+/// What comes next, and what is known of it by now.
+fn forecast(page: &Page) -> String {
+    let Some(next) = &page.next_deadline else { return String::new() };
+    let (partitions, sectors) = (next.partitions, next.sectors);
+    let mut text =
+        format!("\nNext Deadline:        {} with {sectors} sectors, opens {}\n", next.index, page.at(next.open_epoch));
+    text += &match next.provers {
+        0 => format!("Forecast:             {partitions} partitions, and nobody to prove them\n"),
+        provers => format!(
+            "Forecast:             {partitions} partitions in {} by {provers} workers, slack {}\n",
+            go_duration(next.needed_ms),
+            slack(next)
+        ),
+    };
+    let bad = page.rehearsals.iter().filter(|rehearsal| !rehearsal.is_good());
+    let bad: Vec<String> = bad.map(RehearsalRow::trouble).collect();
+    text += &format!("Rehearsed:            {} partitions, {} with trouble\n", page.rehearsals.len(), bad.len());
+    text + &bad.concat()
+}
+
+impl RehearsalRow {
+    fn is_good(&self) -> bool {
+        self.failure.is_empty() && self.skipped.is_empty()
+    }
+
+    fn trouble(&self) -> String {
+        let what = format!("  deadline {}, partition {}:", self.deadline, self.partition);
+        if !self.failure.is_empty() {
+            return format!("{what} no proof: {}\n", self.failure);
+        }
+        let line = |skipped: &SkippedRow| format!("{what} would skip sector {}: {}\n", skipped.sector, skipped.reason);
+        self.skipped.iter().map(line).collect()
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use sp_proto::v1::{DeadlineSummary, SkippedSector};
+
     use super::*;
 
     #[test]
@@ -119,5 +192,34 @@ mod tests {
         ] {
             assert!(shown.lines().any(|l| l == line), "{line} missing in\n{shown}");
         }
+        assert!(!shown.contains("Next Deadline"), "{shown}");
+    }
+
+    #[test]
+    fn what_comes_next_is_forecast_and_what_would_be_missed_is_named() {
+        let next = DeadlineSummary { index: 5, open_epoch: 160, partitions: 2, sectors: 4, ..Default::default() };
+        let able =
+            DeadlineSummary { provers: 2, needed_ms: 42_000, slack_ms: Some(600_000), samples: 9, ..next.clone() };
+        let good = Rehearsal { deadline: 5, worker: "w".into(), ..Default::default() };
+        let skips = vec![SkippedSector { number: 7, reason: "no such file".into() }];
+        let rehearsals = vec![
+            good.clone(),
+            Rehearsal { partition: 1, skipped: skips, ..good.clone() },
+            Rehearsal { partition: 2, failure: "refused".into(), ..good },
+        ];
+        let reply =
+            ProvingInfoReply { epoch: 100, epoch_ms: 30_000, next: Some(able), rehearsals, ..Default::default() };
+        let shown = text(&Page::from(reply));
+        for line in [
+            "Next Deadline:        5 with 4 sectors, opens 160 (in 30 minutes)",
+            "Forecast:             2 partitions in 42s by 2 workers, slack 10m0s",
+            "Rehearsed:            3 partitions, 2 with trouble",
+            "  deadline 5, partition 1: would skip sector 7: no such file",
+            "  deadline 5, partition 2: no proof: refused",
+        ] {
+            assert!(shown.lines().any(|l| l == line), "{line} missing in\n{shown}");
+        }
+        let shown = text(&Page::from(ProvingInfoReply { next: Some(next), ..Default::default() }));
+        assert!(shown.contains("2 partitions, and nobody to prove them"), "{shown}");
     }
 }

@@ -30,6 +30,8 @@ pub(super) async fn all(cluster: &mut Cluster, stage: &Stage) -> Result<()> {
         "500ms",
         "--seed-delay-epochs",
         "4",
+        "--rehearse",
+        "0",
         "--assignment",
         "pack:0",
         "--no-builtin-sealing",

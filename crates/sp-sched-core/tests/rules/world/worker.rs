@@ -43,6 +43,8 @@ pub struct SimWorker {
     /// Tasks that fail here, and how often still.
     pub fails: BTreeMap<TaskKind, u32>,
     pub compute_ms: u64,
+    /// What its results say that they took.
+    pub says_ms: u64,
     /// Survive a restart of the process.
     pub attempts: BTreeMap<AttemptId, Assignment>,
     pub results: BTreeMap<AttemptId, TaskResult>,
@@ -95,6 +97,7 @@ impl World {
             skips: vec![],
             fails: BTreeMap::new(),
             compute_ms: 4_000,
+            says_ms: 1,
             attempts: BTreeMap::new(),
             results: BTreeMap::new(),
             computed: BTreeMap::new(),
@@ -281,6 +284,7 @@ impl World {
         if !w.up || w.session != session {
             return;
         }
+        let says_ms = w.says_ms;
         w.computing.remove(&attempt);
         let Some(assignment) = w.attempts.get(&attempt).cloned() else { return };
         let told = w.fails.get_mut(&assignment.task).filter(|left| **left > 0).map(|left| *left -= 1).is_some();
@@ -290,8 +294,14 @@ impl World {
             None if fails => Err(failure(ErrorCode::ExecutorFailed, "the executor was killed")),
             None => self.produce(id, &assignment),
         };
-        let result =
-            TaskResult { attempt, task: assignment.task, outcome, fetch_ms: 1, compute_ms: 1, peak_memory_bytes: 0 };
+        let result = TaskResult {
+            attempt,
+            task: assignment.task,
+            outcome,
+            fetch_ms: 1,
+            compute_ms: says_ms,
+            peak_memory_bytes: 0,
+        };
         let w = self.workers.get_mut(id).unwrap();
         w.attempts.remove(&attempt);
         w.results.insert(attempt, result.clone());
