@@ -121,6 +121,8 @@ fn service_options(settings: &Settings) -> ServiceOptions {
         recording: settings.recording.clone(),
         elections: settings.win_one_in > 0,
         rehearse_percent: settings.rehearse_percent,
+        read_timeout_ms: settings.read_timeout_ms,
+        partition_timeout_ms: settings.partition_timeout_ms,
         check_laws: cfg!(debug_assertions),
     }
 }

@@ -130,10 +130,10 @@ struct Keys {
     resources: ResourceKeys,
 }
 
-macro_rules! switches {
+macro_rules! lotus_keys {
     ($(#[$doc:meta])* $name:ident {
         $($(#[$help:meta])* $field:ident $key:literal $env:literal $lotus:literal,)+
-        $(percent: $(#[$part:meta])* $percent:ident $part_key:literal $part_env:literal,)?
+        $(; $($(#[$about:meta])* $value:ident: $type:ty, $value_key:literal $value_env:literal;)+)?
     }) => {
         $(#[$doc])*
         #[derive(Args, Deserialize, Default)]
@@ -143,10 +143,10 @@ macro_rules! switches {
             #[arg(long, env = $env, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
             #[serde(rename = $key)]
             $field: Option<bool>,)+
-            $($(#[$part])*
-            #[arg(long, env = $part_env, value_name = "PERCENT")]
-            #[serde(rename = $part_key)]
-            $percent: Option<u64>,)?
+            $($($(#[$about])*
+            #[arg(long, env = $value_env)]
+            #[serde(rename = $value_key)]
+            $value: Option<$type>,)+)?
         }
 
         impl $name {
@@ -155,13 +155,13 @@ macro_rules! switches {
                 Ok(Self { $($field: match self.$field {
                     None => config::second_flag($env, $lotus)?.or(file.$field),
                     set => set,
-                },)+ $($percent: self.$percent.or(file.$percent),)? })
+                },)+ $($($value: self.$value.or(file.$value),)+)? })
             }
         }
     };
 }
 
-switches! {
+lotus_keys! {
     /// `[Storage]`: what the built-in sealing worker does, and who takes finished files to storage paths.
     StorageKeys {
         /// Built-in sealing worker: AP and DC [default: true]
@@ -185,17 +185,22 @@ switches! {
     }
 }
 
-switches! {
+lotus_keys! {
     /// `[Proving]`.
     ProvingKeys {
         /// Start no built-in window PoSt worker
         disable_builtin_window_post "DisableBuiltinWindowPoSt" "SP_SCHEDULER_DISABLE_BUILTIN_WINDOW_POST" "LOTUS_PROVING_DISABLEBUILTINWINDOWPOST",
         /// Start no built-in winning PoSt worker
         disable_builtin_winning_post "DisableBuiltinWinningPoSt" "SP_SCHEDULER_DISABLE_BUILTIN_WINNING_POST" "LOTUS_PROVING_DISABLEBUILTINWINNINGPOST",
-        percent:
+        ;
         /// Part of a window PoSt worker's time that may go, while nothing else is done on its host, into proving the
-        /// partitions of the next hours under made-up randomness, to find out what would be skipped; 0: none [default: 5]
-        rehearse "Rehearse" "SP_SCHEDULER_REHEARSE",
+        /// partitions of the next hours under made-up randomness, to find out what would be skipped, in percent; 0: none [default: 5]
+        rehearse: u64, "Rehearse" "SP_SCHEDULER_REHEARSE";
+        /// Longest that one challenge may be read; where a worker's own limit is shorter, that counts [default: 1m]
+        single_check_timeout: Duration, "SingleCheckTimeout" "SP_SCHEDULER_SINGLE_CHECK_TIMEOUT";
+        /// Longest that all challenges of a partition may be read together; what is not read by then is skipped. At most a
+        /// third of the time that is left of the deadline [default: 20m]
+        partition_check_timeout: Duration, "PartitionCheckTimeout" "SP_SCHEDULER_PARTITION_CHECK_TIMEOUT";
     }
 }
 
@@ -228,6 +233,8 @@ pub(crate) struct Settings {
     pub(crate) builtin_window: bool,
     pub(crate) builtin_winning: bool,
     pub(crate) rehearse_percent: u64,
+    pub(crate) read_timeout_ms: u64,
+    pub(crate) partition_timeout_ms: u64,
     /// The flag of each sealing task and whether the built-in worker does it; none when it is not started.
     pub(crate) builtin_sealing: Option<Vec<(&'static str, bool)>>,
 }
@@ -249,6 +256,13 @@ impl RunArgs {
         let rehearse_percent = proving.rehearse.unwrap_or(5);
         if rehearse_percent > 100 {
             bail!("--rehearse is a part of a worker's time in percent, 0 to 100, not {rehearse_percent}");
+        }
+        let read_timeout_ms = millis(proving.single_check_timeout, 60_000);
+        let partition_timeout_ms = millis(proving.partition_check_timeout, 20 * 60_000);
+        if read_timeout_ms == 0 || partition_timeout_ms == 0 {
+            bail!(
+                "--single-check-timeout and --partition-check-timeout must be above zero: nothing is read without a limit"
+            );
         }
         let disallow_remote_finalize = storage.disallow_remote_finalize.unwrap_or(false);
         let sealing = flags.sealing.over(file.sealing)?.options();
@@ -290,6 +304,8 @@ impl RunArgs {
             builtin_window: !proving.disable_builtin_window_post.unwrap_or(false),
             builtin_winning: !proving.disable_builtin_winning_post.unwrap_or(false),
             rehearse_percent,
+            read_timeout_ms,
+            partition_timeout_ms,
             builtin_sealing: if no_builtin_sealing { None } else { storage.tasks() },
         })
     }
@@ -398,6 +414,23 @@ mod tests {
         assert!(both.builtin_sealing.unwrap().contains(&("commit", false)));
         assert!(resolve(&["--no-builtin-sealing"], "").unwrap().builtin_sealing.is_none());
         assert!(resolve(&["--no-builtin-sealing=false"], "").unwrap().builtin_sealing.is_some());
+    }
+
+    #[test]
+    fn proving_keys_are_lotuss() {
+        let proving = |args: &[&str], file: &str| {
+            let settings = resolve(args, file).map_err(|e| format!("{e:#}"))?;
+            Ok((settings.rehearse_percent, settings.read_timeout_ms, settings.partition_timeout_ms))
+        };
+        assert_eq!(proving(&[], ""), Ok((5, 60_000, 1_200_000)));
+        let file = "[Proving]\nRehearse = 0\nSingleCheckTimeout = '10s'\nPartitionCheckTimeout = '10m0s'\n";
+        assert_eq!(proving(&[], file), Ok((0, 10_000, 600_000)));
+        assert_eq!(proving(&["--rehearse", "7", "--single-check-timeout", "2m"], file), Ok((7, 120_000, 600_000)));
+        let wrong = [["--rehearse", "101"], ["--single-check-timeout", "0s"], ["--partition-check-timeout", "0s"]];
+        for args in wrong {
+            let refused: Result<_, String> = proving(&args, "");
+            assert!(refused.is_err_and(|why| why.contains(args[0])), "{args:?}");
+        }
     }
 
     #[test]

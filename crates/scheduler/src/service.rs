@@ -65,6 +65,10 @@ pub struct ServiceOptions {
     pub elections: bool,
     /// Part of a worker's time that rehearsals of the proving day may take, in percent; 0: there are none.
     pub rehearse_percent: u64,
+    /// Longest that one challenge may be read.
+    pub read_timeout_ms: u64,
+    /// Longest that all challenges of a partition may be read together.
+    pub partition_timeout_ms: u64,
     /// The core checks its own laws; so it does where debug assertions are on.
     pub check_laws: bool,
 }
@@ -187,6 +191,8 @@ impl ServiceOptions {
             recording: None,
             elections: false,
             rehearse_percent: 0,
+            read_timeout_ms: 60_000,
+            partition_timeout_ms: 20 * 60_000,
             check_laws: cfg!(debug_assertions),
         }
     }
@@ -246,6 +252,8 @@ impl Service {
         config.check_laws = options.check_laws;
         config.elections = options.elections;
         config.rehearse_percent = options.rehearse_percent;
+        config.read_timeout_ms = options.read_timeout_ms;
+        config.partition_timeout_ms = options.partition_timeout_ms;
         options.sealing.set(&mut config);
         options.placement.apply(&mut config);
         let compute_limits = ComputeLimits::of(&config);

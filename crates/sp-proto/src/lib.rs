@@ -19,7 +19,7 @@ pub const DESCRIPTOR_SET: &[u8] = tonic::include_file_descriptor_set!("sp_descri
 /// are scrubbed. 4: several pieces in a sector. 5: files say which of the sectors of their number they were made for;
 /// commitments of pieces that are in no sector (DC); work of workers that are gone is removed; imports and records of
 /// updated sectors. 6: sectors whose files are downloaded from elsewhere (DL). 7: faults and the score of the proving day.
-/// 8: rehearsals.
+/// 8: rehearsals; a limit for all reads of a partition together.
 pub const PROTOCOL_MINOR: u32 = 8;
 
 /// Largest message on any stream, bytes. Bulk data travels in chunks of 1 MiB.

@@ -78,6 +78,9 @@ pub struct Config {
     pub post_worker_wait_ms: u64,
     /// PoSt: limit of one challenge read.
     pub read_timeout_ms: u64,
+    /// Window PoSt and check: limit of all reads of a partition together; where less time is left, a part of that.
+    #[serde(default = "partition_timeout_ms")]
+    pub partition_timeout_ms: u64,
     /// Partitions of the next hours are proven under made-up randomness for at most this part of a worker's time, in percent;
     /// 0: never.
     #[serde(default)]
@@ -110,6 +113,11 @@ pub struct Config {
     pub check_laws: bool,
     /// Time limits that differ from the defaults.
     pub time_limits_ms: Vec<(TaskKind, u64)>,
+}
+
+/// Lotus's PartitionCheckTimeout.
+fn partition_timeout_ms() -> u64 {
+    20 * MINUTE
 }
 
 impl Config {
@@ -149,6 +157,7 @@ impl Config {
             win_limit_ms: 20 * SECOND,
             post_worker_wait_ms: 30 * SECOND,
             read_timeout_ms: MINUTE,
+            partition_timeout_ms: partition_timeout_ms(),
             rehearse_percent: 0,
             post_requests_limit: 64,
             fences_limit: 10_000,

@@ -224,11 +224,18 @@ pub enum TaskParams {
         partition: u32,
         sectors: Vec<(u64, Commitment, RegisteredSealProof)>,
         read_timeout_ms: u64,
+        /// What is not read by then is left out.
+        partition_timeout_ms: u64,
     },
     /// WNP: the one challenged sector.
     WinningPost { randomness: Randomness, sector: (u64, Commitment, RegisteredSealProof), read_timeout_ms: u64 },
     /// One challenge read of each sector (sent to a window PoSt worker as a WDP task).
-    Check { randomness: Randomness, sectors: Vec<(u64, Commitment, RegisteredSealProof)>, read_timeout_ms: u64 },
+    Check {
+        randomness: Randomness,
+        sectors: Vec<(u64, Commitment, RegisteredSealProof)>,
+        read_timeout_ms: u64,
+        partition_timeout_ms: u64,
+    },
 }
 
 /// A seal proof to judge.

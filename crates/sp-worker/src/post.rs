@@ -1,5 +1,6 @@
 //! PoSt tasks: read every challenge in parallel, leave out what cannot be read, prove the rest.
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::{FutureExt, StreamExt, stream};
@@ -34,6 +35,8 @@ struct Statement<'a> {
     partition: u32,
     sectors: &'a [v1::PostSector],
     read_timeout: Duration,
+    /// For all reads together; zero: no limit.
+    partition_timeout: Duration,
     /// Reads only.
     check: bool,
 }
@@ -78,23 +81,27 @@ impl<'a> Statement<'a> {
             let message = format!("this worker does not do {}", assignment.task);
             return Err(Failure::new(ErrorCode::BadRequest, message));
         }
-        let (post_type, randomness, partition, sectors, timeout_ms, check) = match &assignment.params {
+        let (post_type, randomness, partition, sectors, (one_ms, all_ms), check) = match &assignment.params {
             Params::WindowPost(p) => {
-                (PostType::Window, &p.randomness, p.partition, p.sectors.as_slice(), p.read_timeout_ms, false)
+                let limits = (p.read_timeout_ms, p.partition_timeout_ms);
+                (PostType::Window, &p.randomness, p.partition, p.sectors.as_slice(), limits, false)
             }
             Params::WinningPost(p) => {
                 let sector = std::slice::from_ref(required("sector", p.sector.as_ref())?);
-                (PostType::Winning, &p.randomness, 0, sector, p.read_timeout_ms, false)
+                (PostType::Winning, &p.randomness, 0, sector, (p.read_timeout_ms, 0), false)
             }
-            Params::Check(p) => (PostType::Window, &p.randomness, 0, p.sectors.as_slice(), p.read_timeout_ms, true),
+            Params::Check(p) => {
+                let limits = (p.read_timeout_ms, p.partition_timeout_ms);
+                (PostType::Window, &p.randomness, 0, p.sectors.as_slice(), limits, true)
+            }
             _ => {
                 let message = format!("{} with the parameters of a sealing task", assignment.task);
                 return Err(Failure::new(ErrorCode::BadRequest, message));
             }
         };
         let proof = PostProof { size: assignment.seal_proof.size, post_type };
-        let read_timeout = Duration::from_millis(timeout_ms);
-        Ok(Self { proof, randomness, partition, sectors, read_timeout, check })
+        let [read_timeout, partition_timeout] = [one_ms, all_ms].map(Duration::from_millis);
+        Ok(Self { proof, randomness, partition, sectors, read_timeout, partition_timeout, check })
     }
 }
 
@@ -107,7 +114,8 @@ async fn read_all(node: &Node, attempt: &Attempt, statement: &Statement<'_>) -> 
         limit => limit,
     };
     let waits = statement.proof.post_type == PostType::Window && !statement.check;
-    let began = waits.then(|| node.env.clock.monotonic());
+    let start = node.env.clock.monotonic();
+    let began = waits.then_some(start);
     // Boxed: the compiler cannot see that such a future is Send for every lifetime.
     let reads: Vec<_> = statement
         .sectors
@@ -116,7 +124,7 @@ async fn read_all(node: &Node, attempt: &Attempt, statement: &Statement<'_>) -> 
         .collect();
     let mut reads = stream::iter(reads).buffer_unordered(at_once);
     let (mut good, mut skipped, mut done) = (Vec::new(), Vec::new(), 0);
-    while let Some((sector, answer)) = reads.next().await {
+    while let Some((sector, answer)) = in_time(node, statement, start, reads.next()).await {
         done += 1;
         attempt.set_fraction(f64::from(done) / statement.sectors.len() as f64);
         match answer {
@@ -127,10 +135,45 @@ async fn read_all(node: &Node, attempt: &Attempt, statement: &Statement<'_>) -> 
             }
         }
     }
+    // What is being read still is stopped by being dropped.
+    drop(reads);
+    skipped.extend(unread(statement, &good, &skipped));
     good.sort_by_key(|(sector, _)| sector.number);
     skipped.sort_by_key(|sector: &SkippedSector| sector.number);
     let (proven, vanilla) = good.into_iter().unzip();
     Ok((proven, vanilla, skipped))
+}
+
+/// The next read, none once all of them have had their time.
+async fn in_time<T>(
+    node: &Node,
+    statement: &Statement<'_>,
+    start: Monotonic,
+    next: impl Future<Output = Option<T>>,
+) -> Option<T> {
+    if statement.partition_timeout.is_zero() {
+        return next.await;
+    }
+    let spent = Duration::from_millis(node.env.clock.monotonic().since_ms(start));
+    node.env.timeout(statement.partition_timeout.saturating_sub(spent), next).await.ok().flatten()
+}
+
+/// Sectors that nobody has read in the time that all of them have together.
+fn unread(
+    statement: &Statement<'_>,
+    good: &[(v1::PostSector, Vec<u8>)],
+    skipped: &[SkippedSector],
+) -> Vec<SkippedSector> {
+    let read: HashSet<u64> = good.iter().map(|(sector, _)| sector.number).collect();
+    let given_up: HashSet<u64> = skipped.iter().map(|sector| sector.number).collect();
+    let numbers = statement.sectors.iter().map(|sector| sector.number);
+    let left: Vec<u64> = numbers.filter(|number| !read.contains(number) && !given_up.contains(number)).collect();
+    let limit_s = statement.partition_timeout.as_secs_f64();
+    if !left.is_empty() {
+        tracing::warn!(sectors = left.len(), limit_s, "sectors are left out of the PoSt: not read in time");
+    }
+    let reason = format!("not read within the {limit_s} s that its partition may take");
+    left.into_iter().map(|number| SkippedSector { number, reason: reason.clone() }).collect()
 }
 
 /// Local files first, then every worker that holds the sector, in the scheduler's order.
@@ -151,6 +194,8 @@ async fn read(
     };
     let limit = question.limit_of_all(node);
     let stop = attempt.cancel.child_token();
+    // The executor does not notice by itself that nobody waits.
+    let _stopped = stop.clone().drop_guard();
     let (mut reasons, mut asked) = (Vec::new(), String::new());
     let holders = holders(assignment, question.sector);
     let asking = ask_until_back(node, &question, &holders, began, &stop, &mut reasons, &mut asked);
@@ -158,7 +203,6 @@ async fn read(
         Ok(Some(vanilla)) => return Ok(vanilla),
         Ok(None) => {}
         Err(_) => {
-            // The executor does not notice by itself that nobody waits.
             stop.cancel();
             let message = format!("{asked}: not read within the {} s that one sector may take", limit.as_secs_f64());
             reasons.push(Failure::new(ErrorCode::TimedOut, message));

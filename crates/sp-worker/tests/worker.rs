@@ -9,6 +9,8 @@ mod hostile;
 mod hung;
 #[path = "worker/paths.rs"]
 mod paths;
+#[path = "worker/post.rs"]
+mod post;
 #[path = "worker/proxy.rs"]
 mod proxy;
 #[path = "worker/scrub.rs"]
@@ -32,7 +34,7 @@ use sp_proto::v1::task_done::Output;
 use sp_proto::v1::task_result::Outcome;
 use sp_sectors::{Disk, exists};
 use sp_types::{FileKind, HostCapacity, ReplicaInfo, TaskKind, WorkerLimits};
-use support::{DATA_DIR, FORGED, Fakes, Machine, SECTOR, assign, eventually, pledge, with_input, with_output};
+use support::{DATA_DIR, Fakes, Machine, SECTOR, assign, eventually, pledge, with_input, with_output};
 
 const ALL: [TaskKind; 4] = [TaskKind::AddPiece, TaskKind::PreCommit2, TaskKind::Commit2, TaskKind::GenerateWindowPost];
 
@@ -472,81 +474,6 @@ async fn an_upload_goes_on_after_a_crash_and_only_its_ticket_opens_it() {
     let published = format!("{DATA_DIR}/storage/unsealed/s-t01000-3");
     assert_eq!(sp_sectors::read_all(&machine.disk, published.as_ref(), 4096).unwrap(), data);
     clean(&machine).await;
-}
-
-#[tokio::test]
-async fn a_post_reads_local_and_remote_sectors_and_skips_the_rest() {
-    let fakes = Fakes::start().await;
-    let (_holder, sealed, url) = holder_of(b"remote").await;
-    let mut prover = Machine::new(&fakes, &ALL);
-    prover.start();
-    fakes.registered(1).await;
-    let post = window_post(&fakes, "4.1", &[3, 9], &sealed, &[&url]).await;
-    assert_eq!(post.proof, b"remote");
-    assert_eq!(post.skipped.iter().map(|s| s.number).collect::<Vec<_>>(), [9]);
-    assert!(post.skipped[0].reason.contains("SP-FILE-MISSING"), "{:?}", post.skipped);
-}
-
-#[tokio::test]
-async fn a_holder_that_answers_wrong_costs_at_most_its_sector() {
-    let fakes = Fakes::start().await;
-    let (_liar, _, bad) = holder_of(FORGED).await;
-    let (_holder, sealed, good) = holder_of(b"remote").await;
-    let mut prover = Machine::new(&fakes, &ALL);
-    prover.start();
-    fakes.registered(1).await;
-    let post = window_post(&fakes, "4.1", &[3], &sealed, &[&bad, &good]).await;
-    assert_eq!((post.proof.as_slice(), post.skipped.len()), (b"remote".as_slice(), 0));
-    assert_eq!(prover.executor.starts("check"), 2);
-    let post = window_post(&fakes, "5.1", &[3], &sealed, &[&bad]).await;
-    assert!(post.proof.is_empty());
-    let reason = &post.skipped[0].reason;
-    assert!(reason.contains(&bad) && reason.contains("does not answer the challenge"), "{reason}");
-    assert_eq!(prover.executor.starts("WDP"), 1);
-}
-
-#[tokio::test]
-async fn the_holders_of_a_sector_share_one_limit() {
-    let fakes = Fakes::start().await;
-    let (_holder, sealed, _) = holder_of(b"remote").await;
-    // They take connections and never say a word.
-    let silent = [(); 6].map(|()| std::net::TcpListener::bind("127.0.0.1:0").unwrap());
-    let urls = silent.each_ref().map(|listener| format!("http://{}", listener.local_addr().unwrap()));
-    let mut prover = Machine::new(&fakes, &ALL);
-    // The worker's own limit is the shorter one.
-    prover.options.post_read_timeout = Duration::from_millis(100);
-    prover.start();
-    fakes.registered(1).await;
-    let urls = urls.each_ref().map(String::as_str);
-    let post = window_post(&fakes, "4.1", &[3], &sealed, &urls).await;
-    let reason = &post.skipped[0].reason;
-    assert!(reason.contains("within the 0.3 s") && !reason.contains(urls[5]), "{reason}");
-}
-
-/// A worker that has the test sector; what it reads out of it are these bytes.
-async fn holder_of(bytes: &[u8]) -> (Machine, ReplicaInfo, String) {
-    let fakes = Fakes::start().await;
-    let mut holder = Machine::new(&fakes, &ALL);
-    let sealed = holder.publish(FileKind::Sealed, bytes);
-    holder.publish(FileKind::Cache, b"aux");
-    holder.start();
-    (holder, sealed, fakes.registered(1).await.data_url)
-}
-
-/// What comes out of a window PoSt over these sectors.
-async fn window_post(fakes: &Fakes, id: &str, sectors: &[u64], sealed: &ReplicaInfo, urls: &[&str]) -> v1::PostOutput {
-    let sector = |number: &u64| v1::PostSector { number: *number, comm_r: vec![2; 32], seal_proof: 5 };
-    let params = v1::WindowPostParams {
-        randomness: vec![1; 32],
-        sectors: sectors.iter().map(sector).collect(),
-        read_timeout_ms: 5000,
-        ..Default::default()
-    };
-    let post = assign(id, TaskKind::GenerateWindowPost, Params::WindowPost(params));
-    fakes.assign(with_input(post, sealed, urls)).await;
-    let result = fakes.result(id).await;
-    let Some(Output::Post(post)) = &done(&result).output else { panic!("{result:?}") };
-    post.clone()
 }
 
 #[tokio::test]

@@ -211,13 +211,21 @@ impl Core {
         let (job, part) = self.part(place)?;
         let (randomness, sectors) = (job.randomness, part.sectors.clone());
         let (first, read_timeout_ms) = (*sectors.first()?, self.config.read_timeout_ms);
+        let partition_timeout_ms = self.reads_ms(job, self.now);
         let params = match job.kind {
             PostKind::Window(deadline) | PostKind::Rehearsal(deadline) => {
                 let (deadline, partition) = (deadline.0, part.index);
-                TaskParams::WindowPost { randomness, deadline, partition, sectors, read_timeout_ms }
+                TaskParams::WindowPost {
+                    randomness,
+                    deadline,
+                    partition,
+                    sectors,
+                    read_timeout_ms,
+                    partition_timeout_ms,
+                }
             }
             PostKind::Winning => TaskParams::WinningPost { randomness, sector: first, read_timeout_ms },
-            PostKind::Check(_) => TaskParams::Check { randomness, sectors, read_timeout_ms },
+            PostKind::Check(_) => TaskParams::Check { randomness, sectors, read_timeout_ms, partition_timeout_ms },
         };
         Some(Assignment {
             attempt,

@@ -15,6 +15,10 @@ use crate::workers::Worker;
 
 /// A try that has outlasted what was measured needs at least this part of it still.
 const LEAST_LEFT: u64 = 4;
+/// All reads of a try together get this part of the time that is left: the rest is for the proof, and for one more try.
+const READS: u64 = 3;
+/// As long as a worker waits for a holder that is being started again, and a little.
+const READS_LEAST_MS: u64 = 15_000;
 /// This part of the time of a PoSt is kept for verifying and handing in.
 const RESERVE: u64 = 10;
 
@@ -75,6 +79,12 @@ impl Core {
     /// When the proofs have to be there so that there is time for what follows.
     pub(crate) fn due_at(job: &PostJob) -> UnixMs {
         UnixMs(job.until.0.saturating_sub(job.until.since(job.started) / RESERVE))
+    }
+
+    /// How long the reads of a try that begins now may take together. A path that hangs costs its sectors, not the partition.
+    pub(crate) fn reads_ms(&self, job: &PostJob, since: UnixMs) -> u64 {
+        let left_ms = Self::due_at(job).since(since) / READS;
+        left_ms.min(self.config.partition_timeout_ms).max(READS_LEAST_MS)
     }
 
     /// Could it be late? Then what it still needs is more than what is left.
