@@ -3,9 +3,11 @@
 //! A broken law panics where debug assertions are on (tests, simulation) and is counted in production.
 #![forbid(unsafe_code)]
 
+mod capacity;
 mod laws;
 mod predicates;
 
+pub use capacity::{Spell, capacity_existed, proven_if_possible};
 pub use laws::{Law, note, violations};
 pub use predicates::{
     HostUse, at_most_one_completion, bounded, delete_keeps_a_copy, edge_is_published, ends_before_live, fits_gpu,
