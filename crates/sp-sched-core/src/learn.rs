@@ -46,12 +46,31 @@ impl Estimate {
     }
 }
 
+/// The newest durations of a kind of task on a host. The worst case is asked for far more often than it changes.
+#[derive(Debug, Clone, Default)]
+struct Newest {
+    durations: VecDeque<u64>,
+    worst: u64,
+}
+
+impl Newest {
+    fn add(&mut self, ms: u64) {
+        if self.durations.len() == DURATIONS {
+            self.durations.pop_front();
+        }
+        self.durations.push_back(ms);
+        let mut sorted: Vec<u64> = self.durations.iter().copied().collect();
+        sorted.sort_unstable();
+        self.worst = sorted.get((sorted.len() * WORST).div_ceil(100).saturating_sub(1)).copied().unwrap_or(ms);
+    }
+}
+
 /// Everything learned since the scheduler started.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Learned {
     durations: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, Estimate>>,
     /// The newest durations, for the worst case.
-    newest: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, VecDeque<u64>>>,
+    newest: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, Newest>>,
     peaks: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, VecDeque<u64>>>,
     speeds: BTreeMap<(HostId, HostId), Estimate>,
     /// No estimate of a speed was ever higher, bytes per millisecond.
@@ -67,19 +86,15 @@ impl Learned {
             Some(estimate) => estimate.add(value),
             None => drop(of_kind.insert(host.clone(), Estimate::first(value))),
         }
-        let newest = self.newest.entry((kind, size)).or_default().entry(host.clone()).or_default();
-        if newest.len() == DURATIONS {
-            newest.pop_front();
-        }
-        newest.push_back(ms.max(1));
+        self.newest.entry((kind, size)).or_default().entry(host.clone()).or_default().add(ms.max(1));
     }
 
     /// How long such a task takes there at the worst, but for one of a hundred; on a host that was never measured as on
     /// the worst of the others, else as usual.
     pub(crate) fn worst_ms(&self, kind: TaskKind, size: SectorSize, host: &HostId) -> u64 {
         let of_kind = self.newest.get(&(kind, size));
-        let there = of_kind.and_then(|of_kind| worst(of_kind.get(host)?));
-        let elsewhere = || of_kind.and_then(|of_kind| of_kind.values().filter_map(worst).max());
+        let there = of_kind.and_then(|of_kind| Some(of_kind.get(host)?.worst));
+        let elsewhere = || of_kind.and_then(|of_kind| of_kind.values().map(|newest| newest.worst).max());
         there.or_else(elsewhere).unwrap_or_else(|| usual_ms(kind, size) as u64)
     }
 
@@ -161,19 +176,16 @@ impl Learned {
             of_kind.remove(host);
         }
         self.durations.retain(|_, of_kind| !of_kind.is_empty());
-        for of_kind in self.newest.values_mut().chain(self.peaks.values_mut()) {
+        for of_kind in self.newest.values_mut() {
+            of_kind.remove(host);
+        }
+        for of_kind in self.peaks.values_mut() {
             of_kind.remove(host);
         }
         self.newest.retain(|_, of_kind| !of_kind.is_empty());
         self.peaks.retain(|_, of_kind| !of_kind.is_empty());
         self.speeds.retain(|(from, to), _| from != host && to != host);
     }
-}
-
-fn worst(durations: &VecDeque<u64>) -> Option<u64> {
-    let mut sorted: Vec<u64> = durations.iter().copied().collect();
-    sorted.sort_unstable();
-    sorted.get((sorted.len() * WORST).div_ceil(100).checked_sub(1)?).copied()
 }
 
 /// What a task takes on an ordinary machine (`spec/proofs.md` H.1), until it has been measured here.
