@@ -2,7 +2,9 @@
 //! that the verifier has not seen. It never waits for the index and never queues behind sealing. What could be late is
 //! given to a second worker, and the first right answer wins.
 
-use sp_types::{AttemptId, GpuShare, WorkerId};
+use std::collections::{BTreeMap, BTreeSet};
+
+use sp_types::{AttemptId, GpuShare, TaskKind, WorkerId};
 
 use crate::account::Use;
 use crate::core::Core;
@@ -43,7 +45,8 @@ impl Core {
         order.sort_by_key(|id| (self.posts.get(id).map(|j| j.kind != PostKind::Winning), *id));
         let parts = |id: &PostId| self.posts.get(id).map_or(0, |job| job.parts.len());
         let places: Vec<Place> = order.iter().flat_map(|id| (0..parts(id)).map(|at| (*id, at))).collect();
-        places.iter().for_each(|place| self.drive_part(*place));
+        let mut loads = self.post_loads();
+        places.iter().for_each(|place| self.drive_part(*place, &mut loads));
         places.iter().for_each(|place| self.race_part(*place));
         self.rehearse();
     }
@@ -64,25 +67,26 @@ impl Core {
 
     // === choosing a worker ===
 
-    fn drive_part(&mut self, place: Place) {
+    fn drive_part(&mut self, place: Place, loads: &mut Loads) {
         let now = self.now;
         let Some((_, part)) = self.part(place) else { return };
         if !part.waits() {
             return;
         }
-        match self.choose_prover(place) {
+        match self.choose_prover(place, loads) {
             // Trying the same worker again at once would only repeat its failure.
             Choice::Give(worker) if part.failures_on(&worker) > 0 && now < part.again_at => {}
-            Choice::Give(worker) => self.start_try(place, &worker),
+            Choice::Give(worker) => self.give(place, worker, loads),
             Choice::AllBusy => {
                 if let Some(part) = self.part_mut(place) {
                     part.nobody_since = None;
                 }
                 // Whoever is let go is free at once.
-                if self.make_room_for(place)
-                    && let Choice::Give(worker) = self.choose_prover(place)
-                {
-                    self.start_try(place, &worker);
+                if self.make_room_for(place) {
+                    *loads = self.post_loads();
+                    if let Choice::Give(worker) = self.choose_prover(place, loads) {
+                        self.give(place, worker, loads);
+                    }
                 }
             }
             Choice::Nobody => {
@@ -93,7 +97,13 @@ impl Core {
         }
     }
 
-    /// Rehearsals are for idle time. Reading faulty sectors has time; what is to be proven has not.
+    fn give(&mut self, place: Place, worker: WorkerId, loads: &mut Loads) {
+        self.start_try(place, &worker);
+        *loads.tries.entry(worker).or_default() += 1;
+    }
+
+    /// Rehearsals are for idle time. Reading faulty sectors has time; what is to be proven has not. True: some of it was
+    /// stopped.
     fn make_room_for(&mut self, (id, _): Place) -> bool {
         let before = self.posts.len();
         if !id.is_rehearsal() {
@@ -116,7 +126,7 @@ impl Core {
         }
     }
 
-    fn choose_prover(&self, place: Place) -> Choice {
+    fn choose_prover(&self, place: Place, loads: &mut Loads) -> Choice {
         let Some((job, part)) = self.part(place) else { return Choice::Nobody };
         let kind = job.kind.task();
         let (now, lease_ms) = (self.now, self.config.lease_ms);
@@ -128,14 +138,37 @@ impl Core {
         let least = there.iter().map(|w| reluctance(w)).min();
         let mut candidates: Vec<&Worker> = there.into_iter().filter(|w| Some(reluctance(w)) == least).collect();
         let nobody = candidates.is_empty();
-        let load = |w: &Worker| self.post_load(&w.reg.worker);
-        candidates.retain(|w| load(w) == 0 || self.post_shortage(w, kind).is_none());
-        candidates.sort_by_key(|w| (part.failures_on(&w.reg.worker), load(w), w.reg.worker.clone()));
-        match candidates.first() {
+        candidates.retain(|w| self.has_room(w, kind, loads));
+        let rank = |w: &&Worker| (part.failures_on(&w.reg.worker), loads.of(&w.reg.worker));
+        match candidates.into_iter().min_by(|a, b| (rank(a), &a.reg.worker).cmp(&(rank(b), &b.reg.worker))) {
             Some(worker) => Choice::Give(worker.reg.worker.clone()),
             None if nobody => Choice::Nobody,
             None => Choice::AllBusy,
         }
+    }
+
+    /// One that proves nothing takes what it is given; of the others, whoever has what it needs.
+    fn has_room(&self, worker: &Worker, kind: TaskKind, loads: &mut Loads) -> bool {
+        let id = &worker.reg.worker;
+        if loads.of(id) == 0 {
+            return true;
+        }
+        if loads.full.contains(&(kind, id.clone())) {
+            return false;
+        }
+        let room = self.post_shortage(worker, kind).is_none();
+        if !room {
+            loads.full.insert((kind, id.clone()));
+        }
+        room
+    }
+
+    fn post_loads(&self) -> Loads {
+        let mut loads = Loads::default();
+        for (_, run) in self.posts.values().flat_map(PostJob::running) {
+            *loads.tries.entry(run.worker.clone()).or_default() += 1;
+        }
+        loads
     }
 
     /// A second worker for what could be late: on another host if there is one. The built-in worker proves only while no
@@ -254,6 +287,20 @@ impl Core {
             InputFile { sector: number, kind: f.kind, root: f.root, size_bytes: f.size_bytes, sources }
         };
         proven.map(input).collect()
+    }
+}
+
+/// What workers prove while partitions are being given away: counted once, not for each of them.
+#[derive(Default)]
+struct Loads {
+    tries: BTreeMap<WorkerId, usize>,
+    /// Those that have no room for more of a kind: whatever is given away makes it less.
+    full: BTreeSet<(TaskKind, WorkerId)>,
+}
+
+impl Loads {
+    fn of(&self, worker: &WorkerId) -> usize {
+        self.tries.get(worker).copied().unwrap_or(0)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The chain: epochs of 30 s, tickets and seeds at once, and `sp-chain`'s books on what is proven.
 
+use std::collections::BTreeSet;
+
 use sp_chain::{Assignment, Change, Claim, DEADLINE_EPOCHS, Ledger, OnChain, Opening, PERIOD_EPOCHS, Standing};
 use sp_sched_core::Config;
 use sp_sched_core::effect::ChainCall;
@@ -18,12 +20,14 @@ pub const EPOCH_MS: u64 = 30 * SECOND;
 const FIRST: i64 = 10 * PERIOD_EPOCHS;
 /// Sectors of a partition: they are all the same to the scheduler, so that a few do.
 const ROOM: u64 = 4;
-/// A seed comes so many epochs after the pre-commit.
-const SEED_EPOCHS: i64 = 150;
+/// A seed comes so many epochs after the pre-commit. In the network it takes five times as long, in which nothing happens.
+const SEED_EPOCHS: i64 = 30;
 
 pub struct Chain {
     pub head: ChainEpoch,
     pub ledger: Ledger,
+    /// Lives of the scheduler and sectors that wait for a seed: whoever asks again is answered once.
+    awaited: BTreeSet<(u32, u64)>,
 }
 
 /// When an epoch begins.
@@ -49,7 +53,7 @@ impl Chain {
         }
         shelf.counters = Counters { next_task: 1, next_sector: number };
         // One before the first: the first one comes as an epoch does.
-        (Self { head: ChainEpoch(FIRST - 1), ledger }, shelf)
+        (Self { head: ChainEpoch(FIRST - 1), ledger, awaited: BTreeSet::new() }, shelf)
     }
 }
 
@@ -73,7 +77,10 @@ impl World {
             ChainCall::Seed { epoch } => {
                 let reply = ChainReply::Seed { seed: [2; 32], epoch };
                 let ms = time_of(epoch).saturating_sub(self.now);
-                return self.tell_after(ms, Event::Chain { sector, reply });
+                if ms == 0 || self.chain.awaited.insert((self.life, sector)) {
+                    self.tell_after(ms, Event::Chain { sector, reply });
+                }
+                return;
             }
             ChainCall::Commit { .. } => {
                 let (deadline, partition) = self.chain.ledger.place(sector, head).0;

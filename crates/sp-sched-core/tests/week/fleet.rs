@@ -26,9 +26,8 @@ pub struct Worker {
     pub lies: bool,
     host: String,
     boot: u32,
-    /// Which run of its process, and which connection of that.
+    /// Which run of its process.
     pub run: u32,
-    beats: u32,
     /// What it says reaches the scheduler, and the other way round.
     pub connected: bool,
     pub attempts: BTreeMap<AttemptId, Assignment>,
@@ -63,17 +62,12 @@ impl Worker {
             host,
             boot: 1,
             run: 1,
-            beats: 0,
             connected: false,
             attempts: BTreeMap::new(),
             computing: BTreeMap::new(),
             stuck: Vec::new(),
             results: BTreeMap::new(),
         }
-    }
-
-    pub fn runs(&self) -> bool {
-        self.down == 0
     }
 
     /// Whatever it is given is proven in time, as far as it goes.
@@ -160,12 +154,9 @@ impl World {
             return;
         }
         worker.connected = true;
-        worker.beats += 1;
-        let (registration, beats) = (worker.registration(), worker.beats);
-        let name = worker.id.clone();
+        let (registration, name) = (worker.registration(), worker.id.clone());
         self.note(|| format!("{name} connects"));
         self.tell(Event::WorkerRegistered(Box::new(registration)));
-        self.after(self.config.lease_ms - SECOND, Due::Beat(at, beats));
         self.rate(at);
     }
 
@@ -175,7 +166,6 @@ impl World {
         if !std::mem::take(&mut worker.connected) {
             return;
         }
-        worker.beats += 1;
         let (id, session) = (worker.id.clone(), worker.session());
         if let Some(reason) = reason {
             self.tell(Event::WorkerDisconnected { worker: id, session, reason: reason.to_owned() });
@@ -183,12 +173,14 @@ impl World {
         self.rate(at);
     }
 
-    /// A lease is renewed just before its end: what is done more often changes nothing.
-    pub fn beat(&mut self, at: usize, beats: u32) {
-        if self.fleet[at].beats == beats && self.fleet[at].connected {
-            self.renew(at);
-            self.after(self.config.lease_ms - SECOND, Due::Beat(at, beats));
+    /// Leases are renewed just before their end, all at once: what is done more often changes nothing.
+    pub fn beat(&mut self) {
+        for at in 0..self.fleet.len() {
+            if self.fleet[at].connected {
+                self.renew(at);
+            }
         }
+        self.after(self.config.lease_ms - SECOND, Due::Beat);
     }
 
     fn renew(&mut self, at: usize) {

@@ -71,8 +71,8 @@ impl Plan {
         };
         let partitions = (0..DeadlineIndex::COUNT).map(|_| dice.between(1, most) as u32).collect();
         // A worker proves seven or more in the time of a deadline; the rest is for those that are away.
-        let count = 2 + most / 5 + dice.below(3);
-        let sealing = dice.between(1, 3);
+        let count = 1 + most / 6 + dice.below(3);
+        let sealing = dice.between(1, 2);
         let machine = |at: u64| Machine {
             seals: at < sealing,
             read_ms: dice.between(20, 90) * SECOND,

@@ -23,8 +23,8 @@ const IN_FLIGHT: u32 = 8;
 #[derive(Debug)]
 pub enum Due {
     Epoch,
-    /// A worker renews its lease, if it is the same connection still.
-    Beat(usize, u32),
+    /// Workers renew their leases.
+    Beat,
     /// A worker has computed, if it is the same run of it still.
     Computed(usize, u32, AttemptId),
     /// A worker connects, unless something else has happened to it.
@@ -89,6 +89,7 @@ impl World {
         };
         world.start_scheduler();
         world.after(0, Due::Epoch);
+        world.after(0, Due::Beat);
         for (at, trouble) in world.plan.troubles.clone().into_iter().enumerate() {
             world.after(trouble.at_ms, Due::Trouble(at));
         }
@@ -149,7 +150,7 @@ impl World {
     fn happen(&mut self, due: Due) {
         match due {
             Due::Epoch => self.next_epoch(),
-            Due::Beat(worker, beat) => self.beat(worker, beat),
+            Due::Beat => self.beat(),
             Due::Computed(worker, run, attempt) => self.computed(worker, run, attempt),
             Due::Connect(worker) => self.connect(worker),
             Due::Tell(life, event) if life == self.life => self.tell(*event),
