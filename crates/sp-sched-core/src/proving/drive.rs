@@ -131,10 +131,12 @@ impl Core {
         let kind = job.kind.task();
         let (now, lease_ms) = (self.now, self.config.lease_ms);
         let there = self.workers.values().filter(|w| w.accepts(kind) && w.available(now, lease_ms));
-        let there: Vec<&Worker> = there.filter(|w| !part.refused.contains(&w.reg.worker)).collect();
+        let refused = |w: &Worker| part.refused.contains(&w.reg.worker);
+        let there: Vec<&Worker> = there.filter(|w| place.0.is_for_the_chain() || !refused(w)).collect();
         // The built-in worker proves only while nobody else can, a cordoned one only while not even that is there, and
-        // whoever has failed twice only rather than nobody: a missed proof costs more than an operator's wish.
-        let reluctance = |w: &Worker| (!part.trusts(&w.reg.worker), w.row.cordoned, w.reg.builtin);
+        // whoever has failed twice only rather than nobody: a missed proof costs more than an operator's wish. What was
+        // wrong with a proof that was refused may be over, so for the chain even its worker tries again.
+        let reluctance = |w: &Worker| (refused(w), !part.trusts(&w.reg.worker), w.row.cordoned, w.reg.builtin);
         let least = there.iter().map(|w| reluctance(w)).min();
         let mut candidates: Vec<&Worker> = there.into_iter().filter(|w| Some(reluctance(w)) == least).collect();
         let nobody = candidates.is_empty();

@@ -92,7 +92,7 @@ pub(crate) struct Part {
     pub(crate) failed_tries: u32,
     /// Workers that failed, and how often.
     pub(crate) failed_on: BTreeMap<WorkerId, u32>,
-    /// Workers whose proof the verifier refused: out for this request.
+    /// Workers whose proof the verifier refused: out for this request, and the last choice for the chain.
     pub(crate) refused: Vec<WorkerId>,
     /// `name: reason` of each failed try.
     pub(crate) retries: Vec<String>,

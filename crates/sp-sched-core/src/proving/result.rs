@@ -100,7 +100,7 @@ impl Core {
             }
             Ok(false) => {
                 self.acknowledge(&worker, attempt);
-                if let Some(part) = self.part_mut(place) {
+                if let Some(part) = self.part_mut(place).filter(|part| !part.refused.contains(&worker)) {
                     part.refused.push(worker);
                 }
                 self.fail_try(place, attempt, "proof refused by the verifier");

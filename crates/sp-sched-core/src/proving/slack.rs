@@ -53,11 +53,16 @@ impl Core {
         if own.is_empty() { builtin } else { own }
     }
 
-    /// How long so many partitions take: round by round, the slowest prover decides. None: nobody proves.
+    /// How long so many partitions take: round by round, the slowest prover decides. One round takes as long as it does at
+    /// the worst, the others as usual: that all of them are the worst does not happen, and sealing that made way for it
+    /// would have done so in vain. None: nobody proves.
     fn rounds_ms(&self, kind: TaskKind, partitions: usize) -> Option<u64> {
-        let provers = self.provers(kind);
-        let slowest = provers.iter().map(|w| self.post_ms(kind, &w.reg.host)).max()?;
-        Some(slowest.saturating_mul(partitions.div_ceil(provers.len()) as u64))
+        let (provers, size) = (self.provers(kind), self.config.sector_size);
+        let worst = provers.iter().map(|w| self.post_ms(kind, &w.reg.host)).max()?;
+        let usual = provers.iter().map(|w| self.learned.expected_ms(kind, size, &w.reg.host) as u64).max()?;
+        let others = partitions.div_ceil(provers.len()).saturating_sub(1) as u64;
+        let one = if partitions == 0 { 0 } else { worst };
+        Some(usual.min(worst).saturating_mul(others).saturating_add(one))
     }
 
     /// When the PoSt will be proven. None: nobody proves.

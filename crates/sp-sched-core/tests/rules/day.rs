@@ -187,6 +187,20 @@ fn liars_and_the_lost_cost_time_and_no_partition() {
 }
 
 #[test]
+fn whoever_has_lied_is_asked_again_rather_than_nobody() {
+    let mut world = world(11);
+    world.kill_worker(&id("p2"));
+    world.workers.get_mut(&id("p1")).unwrap().lies = true;
+    at(&mut world, DAY + 5);
+    assert!(world.outside.submitted.is_empty(), "nobody honest is there");
+    let tried = tries(&world, DAY).len();
+    assert!((4..20).contains(&tried), "more than once for each of two partitions, and seldom: {tried}");
+    world.workers.get_mut(&id("p1")).unwrap().lies = false;
+    at(&mut world, DAY + 60);
+    assert!(all_proven(&world), "{:?}", verdicts(&world));
+}
+
+#[test]
 fn what_nobody_proves_is_missed_alerted_and_recovers_once_it_can_be_read() {
     let mut world = world(6);
     world.kill_worker(&id("p1"));

@@ -24,6 +24,8 @@ struct Score {
     missed: u32,
     sealed: u32,
     worked_ms: u64,
+    /// Time that provers on machines that seal have computed for.
+    proved_ms: u64,
     yields: u32,
     steps: u64,
 }
@@ -35,6 +37,7 @@ impl World {
             missed: self.judge.missed,
             sealed: self.sealed,
             worked_ms: self.worked_ms,
+            proved_ms: self.proved_ms,
             yields: self.yields,
             steps: self.steps,
         }
@@ -109,6 +112,32 @@ fn a_quiet_week_misses_nothing_and_repeats_itself() {
     assert_eq!((one.judge.missed, one.judge.breaches.len()), (0, 0));
     assert!(one.judge.partitions > 300 && one.sealed > 10, "{:?}", one.score());
     assert_eq!(format!("{:?}", one.score()), format!("{:?}", two.score()), "L13");
+}
+
+/// Sealing on machines that prove besides, and the same with PoSt on machines of its own.
+fn compare(count: u64) {
+    let both = weeks(count, |seed| {
+        let plan = Plan::new(seed);
+        (World::new(plan.clone()).run().score(), World::new(plan.apart()).run().score())
+    });
+    for (seed, (shared, apart)) in both.iter().enumerate() {
+        println!(
+            "{seed}: {} yields, {} of {} sectors, {} of {} h: {:.3}, {} parts, proved {:.1} h",
+            shared.yields,
+            shared.sealed,
+            apart.sealed,
+            shared.worked_ms / 3_600_000,
+            apart.worked_ms / 3_600_000,
+            shared.worked_ms as f64 / apart.worked_ms as f64,
+            shared.partitions,
+            shared.proved_ms as f64 / 3_600_000.0,
+        );
+    }
+}
+
+#[test]
+fn sealing_hardly_notices_that_its_machines_prove() {
+    compare(number("WEEKS", 3));
 }
 
 #[test]

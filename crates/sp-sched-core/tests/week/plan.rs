@@ -97,7 +97,7 @@ impl Plan {
 fn troubles(dice: &mut Dice, machines: usize) -> Vec<Trouble> {
     let mut all = Vec::new();
     // Some weeks are bad, some are not.
-    let mean = dice.between(4, 60) * HOUR;
+    let mean = HOUR << dice.below(7);
     for machine in 0..machines {
         let mut at_ms = dice.around(mean);
         while at_ms < WEEK {

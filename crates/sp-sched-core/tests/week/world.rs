@@ -49,6 +49,8 @@ pub struct World {
     pub sealed: u32,
     /// Time that accepted tasks of sealing have computed for.
     pub worked_ms: u64,
+    /// Time that provers on machines that seal have computed for.
+    pub proved_ms: u64,
     /// Attempts that made way for a proof.
     pub yields: u32,
     /// Steps of the core.
@@ -78,6 +80,7 @@ impl World {
             judge: Judge::default(),
             sealed: 0,
             worked_ms: 0,
+            proved_ms: 0,
             yields: 0,
             steps: 0,
             down: 0,
