@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sp_types::{AttemptId, DeadlineIndex, HostId, Phase, TaskKind};
+use sp_types::{AttemptId, DeadlineIndex, HostId, Phase, TaskKind, WorkerId};
 
 use crate::core::Core;
 use crate::effect::Effect;
@@ -19,6 +19,8 @@ const LEAST_LEFT: u64 = 4;
 const READS: u64 = 3;
 /// As long as a worker waits for a holder that is being started again, and a little.
 const READS_LEAST_MS: u64 = 15_000;
+/// A try that has taken so many times as long as it does at the worst is not slow, it hangs.
+const HANGS: u64 = 2;
 /// This part of the time of a PoSt is kept for verifying and handing in.
 const RESERVE: u64 = 10;
 
@@ -190,11 +192,21 @@ impl Core {
         }
     }
 
-    /// Where it is proven; while partitions wait, also where they could be.
+    /// Where it is proven; for a partition that waits, also where it could be. Room helps whoever computes: not a try that
+    /// hangs, nor a partition where it has failed before for another reason.
     fn hosts_of(&self, job: &PostJob) -> BTreeSet<HostId> {
-        let mut hosts: BTreeSet<HostId> = job.running().map(|(_, run)| run.host.clone()).collect();
-        if job.parts.iter().any(Part::waits) {
-            hosts.extend(self.provers(job.kind.task()).into_iter().map(|w| w.reg.host.clone()));
+        let (kind, size) = (job.kind.task(), self.config.sector_size);
+        let measured = |host: &HostId| self.learned.duration(kind, size, host).is_some();
+        let most_ms = |host: &HostId| self.post_ms(kind, host).saturating_mul(HANGS);
+        let hangs = |run: &Try| measured(&run.host) && run.since.plus(most_ms(&run.host)) <= self.now;
+        let provers = if job.parts.iter().any(Part::waits) { self.provers(kind) } else { Vec::new() };
+        let mut hosts = BTreeSet::new();
+        for part in &job.parts {
+            let helps = |worker: &WorkerId| part.failures_on(worker) == 0;
+            let running = part.tries.iter().filter(|run| run.verifying.is_none() && helps(&run.worker) && !hangs(run));
+            hosts.extend(running.map(|run| run.host.clone()));
+            let able = provers.iter().filter(|w| part.waits() && helps(&w.reg.worker));
+            hosts.extend(able.map(|w| w.reg.host.clone()));
         }
         hosts
     }

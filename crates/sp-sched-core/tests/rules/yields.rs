@@ -2,10 +2,10 @@
 
 use sp_sched_core::Config;
 use sp_sched_core::effect::Reply;
-use sp_sched_core::event::{Phase, Request};
+use sp_sched_core::event::{Failure, Phase, Request};
 use sp_sched_core::model::UnixMs;
 use sp_types::SectorState::{PreCommit1, Proving};
-use sp_types::{DeadlineIndex, HostId, Randomness, ResourceTable, TaskKind};
+use sp_types::{DeadlineIndex, ErrorCode, HostId, Randomness, ResourceTable, TaskKind};
 
 use crate::desk::{Desk, lotus_machine, worker};
 
@@ -120,6 +120,35 @@ fn nothing_makes_way_where_it_would_not_help() {
     apart.ask_later(window());
     apart.pass(25 * MINUTE, ALL);
     assert_eq!(sealing(&apart), [2, 2]);
+}
+
+#[test]
+fn nothing_makes_way_for_what_hangs_or_has_failed_there() {
+    let mut hangs = taught(10);
+    hangs.ask_later(window());
+    hangs.pass(29 * MINUTE, ALL);
+    assert_eq!(sealing(&hangs), [2, 2], "more than twice what it has ever taken");
+    let mut failed = taught(10);
+    failed.ask_later(window());
+    failed.pass(20 * MINUTE, ALL);
+    let failure = Failure { code: ErrorCode::ExecutorFailed, message: "the executor was killed".to_owned() };
+    failed.fail(WDP, 0, failure);
+    failed.pass(9 * MINUTE, ALL);
+    assert_eq!(sealing(&failed), [2, 2], "{:?}", failed.yielded);
+}
+
+#[test]
+fn not_every_round_is_the_worst_one() {
+    let mut desk = taught(10);
+    let id = desk.ask_later(window());
+    desk.prove(0, 20 * MINUTE);
+    assert!(matches!(desk.replies.remove(&id), Some(Reply::Post(_))));
+    let now = desk.now;
+    let needed = |unproven| {
+        let slack = desk.core.slack(DeadlineIndex(0), unproven, UnixMs(now), UnixMs(now + 30 * MINUTE));
+        slack.unwrap().needed_ms / MINUTE
+    };
+    assert_eq!([1, 2, 3].map(needed), [20, 35, 50]);
 }
 
 #[test]

@@ -117,9 +117,6 @@ impl World {
             TaskKind::GenerateWindowPost => self.now - since,
             _ => usual_ms(task),
         };
-        if task == TaskKind::GenerateWindowPost && self.plan.machines[self.fleet[at].machine].seals {
-            self.proved_ms += compute_ms;
-        }
         let result = TaskResult { attempt, task, outcome: Ok(done), fetch_ms: 0, compute_ms, peak_memory_bytes: 0 };
         self.fleet[at].results.insert(attempt, result.clone());
         if connected {

@@ -49,8 +49,6 @@ pub struct World {
     pub sealed: u32,
     /// Time that accepted tasks of sealing have computed for.
     pub worked_ms: u64,
-    /// Time that provers on machines that seal have computed for.
-    pub proved_ms: u64,
     /// Attempts that made way for a proof.
     pub yields: u32,
     /// Steps of the core.
@@ -80,7 +78,6 @@ impl World {
             judge: Judge::default(),
             sealed: 0,
             worked_ms: 0,
-            proved_ms: 0,
             yields: 0,
             steps: 0,
             down: 0,
@@ -213,7 +210,7 @@ impl World {
             return;
         }
         self.life += 1;
-        (self.wake_at, self.now) = (None, self.now);
+        self.wake_at = None;
         self.inbox.clear();
         self.judge.scheduler_died(self.now);
         self.note(|| "the scheduler dies".to_owned());
