@@ -59,6 +59,7 @@ test: build params
 test-long: build params
 	$(CARGO) build --locked --workspace --example faux_sectors
 	$(CARGO) test --locked --workspace --test rules -- --ignored
+	$(CARGO) test --locked --workspace --test week -- --ignored --nocapture
 	$(CARGO) test --locked -p proofs-core --lib --test stages -- --ignored
 	$(CARGO) test --locked -p sp-tests --no-fail-fast -- --ignored --skip python --test-threads 1 --nocapture
 

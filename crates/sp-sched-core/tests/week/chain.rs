@@ -26,6 +26,8 @@ const SEED_EPOCHS: i64 = 30;
 pub struct Chain {
     pub head: ChainEpoch,
     pub ledger: Ledger,
+    /// Proofs that are handed in get lost.
+    pub loses_proofs: bool,
     /// Lives of the scheduler and sectors that wait for a seed: whoever asks again is answered once.
     awaited: BTreeSet<(u32, u64)>,
 }
@@ -53,7 +55,7 @@ impl Chain {
         }
         shelf.counters = Counters { next_task: 1, next_sector: number };
         // One before the first: the first one comes as an epoch does.
-        (Self { head: ChainEpoch(FIRST - 1), ledger, awaited: BTreeSet::new() }, shelf)
+        (Self { head: ChainEpoch(FIRST - 1), ledger, loses_proofs: false, awaited: BTreeSet::new() }, shelf)
     }
 }
 
@@ -99,6 +101,7 @@ impl World {
                 closes: UnixMs(time_of(opening.close)),
                 partitions: self.chain.ledger.partitions(opening),
             })),
+            ProvingCall::Submit(_) if self.chain.loses_proofs => return,
             ProvingCall::Submit(submission) => self.take(*submission),
             ProvingCall::Recover { opening, sectors } => match self.chain.ledger.recover(opening, &sectors, head) {
                 Ok(_) => ProvingReply::Accepted,

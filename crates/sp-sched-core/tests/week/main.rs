@@ -14,7 +14,7 @@ mod world;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use plan::{Plan, SECOND};
+use plan::{HOUR, Plan, SECOND};
 use world::World;
 
 /// What came of a week.
@@ -129,6 +129,15 @@ fn compare(count: u64, kind: &str, plan: impl Fn(u64) -> Plan + Sync) -> f64 {
         sum(|(shared, _)| shared.yields.into()),
     );
     part
+}
+
+#[test]
+fn what_is_missed_while_everybody_is_there_is_found() {
+    let mut world = World::new(Plan::new(1).quiet());
+    world.chain.loses_proofs = true;
+    let judge = world.run_for(6 * HOUR).judge;
+    assert_eq!((judge.missed, judge.breaches.len()), (judge.partitions, judge.partitions as usize));
+    assert!(judge.partitions >= 11);
 }
 
 #[test]

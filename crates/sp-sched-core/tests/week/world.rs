@@ -99,8 +99,13 @@ impl World {
     }
 
     /// The whole week.
-    pub fn run(mut self) -> Self {
-        while self.now < BEGAN + WEEK {
+    pub fn run(self) -> Self {
+        self.run_for(WEEK)
+    }
+
+    /// The first part of it.
+    pub fn run_for(mut self, ms: u64) -> Self {
+        while self.now < BEGAN + ms {
             self.next();
         }
         self
