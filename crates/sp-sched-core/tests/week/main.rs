@@ -1,7 +1,7 @@
 //! Whole weeks of proving and sealing, on the core alone: machines die and return, disks hang, provers lie, the scheduler
 //! is killed, and no partition is missed that could have been proven.
-// Helpers of tests may unwrap as tests do.
-#![allow(unreachable_pub, clippy::unwrap_used)]
+// Helpers of tests may unwrap as tests do, and weeks are spread over threads.
+#![allow(unreachable_pub, clippy::unwrap_used, clippy::disallowed_methods)]
 
 mod chain;
 mod dice;
