@@ -23,7 +23,7 @@ fn sectors_follow_their_path_wherever_it_is_attached() {
         window: vec!["prover".into()],
         ..Setup::default()
     };
-    let mut cluster = Cluster::start(setup).unwrap();
+    let cluster = Cluster::start(setup).unwrap();
     let (first, second) = (cluster.dir().join("first"), cluster.dir().join("second"));
     shelf::fill(&first, 0..1).unwrap();
     let id = attach(&cluster, &first, &["--init", "--seal", "--store"]);
