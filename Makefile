@@ -36,10 +36,12 @@ help:
 	@echo "         [WITHIN=SECONDS] [TRACE=1] [LOG=info]"
 	@echo "make fmt | lint | deny         form, lints, licences (deny needs cargo-deny)"
 
+# The example is one that tests use. With it dependencies get the features that they have in tests: without it the crates
+# that start services are compiled once for the programs, and again for the tests.
 build:
-	$(CARGO) build --locked --workspace --bins
+	$(CARGO) build --locked --workspace --bins --example faux_sectors
 
-# Benchmarks, and programs that tests use. Together with all the rest, so that nothing is compiled twice.
+# Benchmarks, and programs that they use.
 examples: build
 	$(CARGO) build --locked --workspace --examples
 
@@ -52,12 +54,10 @@ demo: build
 
 # Not the benchmarks (lint compiles them), and there are no tests in documentation.
 test: build params
-	$(CARGO) build --locked --workspace --example faux_sectors
 	$(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast
 	@$(MAKE) --no-print-directory test-sim sim
 
 test-long: build params
-	$(CARGO) build --locked --workspace --example faux_sectors
 	$(CARGO) test --locked --workspace --test rules -- --ignored
 	$(CARGO) test --locked --workspace --test week -- --ignored --nocapture
 	$(CARGO) test --locked -p proofs-core --lib --test stages -- --ignored
