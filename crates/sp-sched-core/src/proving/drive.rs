@@ -184,9 +184,12 @@ impl Core {
         let (kind, now, lease_ms) = (job.kind.task(), self.now, self.config.lease_ms);
         let able = |w: &&Worker| w.accepts(kind) && w.available(now, lease_ms) && !w.reg.builtin && !w.row.cordoned;
         let free = |w: &&Worker| w.reg.worker != first.worker && self.post_load(&w.reg.worker) == 0;
-        let trusted = |w: &&Worker| part.failures_on(&w.reg.worker) == 0 && part.trusts(&w.reg.worker);
-        let second = self.workers.values().filter(able).filter(free).filter(trusted);
-        let second = second.min_by_key(|w| (w.reg.host == first.host, w.reg.worker.clone()));
+        let has_failed = |w: &Worker| part.failures_on(&w.reg.worker) > 0 || !part.trusts(&w.reg.worker);
+        // For the chain whoever has failed is asked once more rather than nobody, though not at once.
+        let again = place.0.is_for_the_chain() && part.again_at <= now;
+        let fit = |w: &&Worker| again || !has_failed(w);
+        let second = self.workers.values().filter(able).filter(free).filter(fit);
+        let second = second.min_by_key(|w| (has_failed(w), w.reg.host == first.host, w.reg.worker.clone()));
         match second.map(|w| w.reg.worker.clone()) {
             Some(worker) => self.start_try(place, &worker),
             None => self.stop_rehearsals(|_| true, "its worker is needed"),

@@ -138,8 +138,10 @@ impl Core {
                 None => self.lease_until(&running.worker).min(self.try_limit(job, running)),
             });
             let first = part.tries.first().filter(|_| part.tries.len() == 1);
-            let second = first.and_then(|first| self.raced_from(job, first)).filter(|from| *from > self.now);
-            tries.chain(second).min()
+            let second = first.and_then(|first| self.raced_from(job, first));
+            // Whoever has failed may be the second one a little later.
+            let second = second.into_iter().flat_map(|from| [from, from.max(part.again_at)]);
+            tries.chain(second.filter(|from| *from > self.now)).min()
         });
         let slack = self.posts.values().filter_map(|job| self.slack_ends_at(job));
         jobs.chain(parts).chain(slack).chain(self.day.wins_due()).min()

@@ -201,6 +201,21 @@ fn whoever_has_lied_is_asked_again_rather_than_nobody() {
 }
 
 #[test]
+fn whoever_has_lied_is_the_second_one_rather_than_nobody() {
+    let mut world = world(12);
+    for name in ["p1", "p2"] {
+        world.workers.get_mut(&id(name)).unwrap().says_ms = 4 * SECOND;
+    }
+    world.workers.get_mut(&id("p1")).unwrap().lies = true;
+    world.workers.get_mut(&id("p2")).unwrap().hangs = true;
+    at(&mut world, DAY + 5);
+    assert!(world.outside.submitted.is_empty(), "one lies, the other one hangs");
+    world.workers.get_mut(&id("p1")).unwrap().lies = false;
+    at(&mut world, DAY + 60);
+    assert!(all_proven(&world), "{:?}", verdicts(&world));
+}
+
+#[test]
 fn what_nobody_proves_is_missed_alerted_and_recovers_once_it_can_be_read() {
     let mut world = world(6);
     world.kill_worker(&id("p1"));
