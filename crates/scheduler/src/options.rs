@@ -198,8 +198,8 @@ lotus_keys! {
         rehearse: u64, "Rehearse" "SP_SCHEDULER_REHEARSE";
         /// Longest that one challenge may be read; where a worker's own limit is shorter, that counts [default: 1m]
         single_check_timeout: Duration, "SingleCheckTimeout" "SP_SCHEDULER_SINGLE_CHECK_TIMEOUT";
-        /// Longest that all challenges of a partition may be read together; what is not read by then is skipped. At most a
-        /// third of the time that is left of the deadline [default: 20m]
+        /// Longest that all challenges of a partition may be read together; what is not read by then is skipped. Never more
+        /// than 7.5 minutes, or a third of the time that is left of the deadline [default: 20m]
         partition_check_timeout: Duration, "PartitionCheckTimeout" "SP_SCHEDULER_PARTITION_CHECK_TIMEOUT";
     }
 }

@@ -15,8 +15,10 @@ use crate::workers::Worker;
 
 /// A try that has outlasted what was measured needs at least this part of it still.
 const LEAST_LEFT: u64 = 4;
-/// All reads of a try together get this part of the time that is left: the rest is for the proof, and for one more try.
+/// All reads of a try together get this part of the time that is left, so that there is time for one more try ...
 const READS: u64 = 3;
+/// ... and this part of the time that the try may take: the rest is for the proof.
+const READS_OF_TRY: u64 = 2;
 /// As long as a worker waits for a holder that is being started again, and a little.
 const READS_LEAST_MS: u64 = 15_000;
 /// A try that has taken so many times as long as it does at the worst is not slow, it hangs.
@@ -91,7 +93,8 @@ impl Core {
     /// How long the reads of a try that begins now may take together. A path that hangs costs its sectors, not the partition.
     pub(crate) fn reads_ms(&self, job: &PostJob, since: UnixMs) -> u64 {
         let left_ms = Self::due_at(job).since(since) / READS;
-        left_ms.min(self.config.partition_timeout_ms).max(READS_LEAST_MS)
+        let of_try_ms = self.config.time_limit_ms(job.kind.task()) / READS_OF_TRY;
+        left_ms.min(of_try_ms).min(self.config.partition_timeout_ms).max(READS_LEAST_MS)
     }
 
     /// Could it be late? Then what it still needs is more than what is left.

@@ -7,7 +7,7 @@ use crate::effect::Effect;
 use crate::model::UnixMs;
 use crate::observe::Observation;
 use crate::proving::drive::Place;
-use crate::proving::job::{Handed, Part, PostId, PostJob, PostKind, Try};
+use crate::proving::job::{Handed, Part, PostId, PostJob, Try};
 
 /// Why an opening ends that is not wholly proven.
 pub(crate) const CLOSED: &str = "the deadline has closed";
@@ -110,9 +110,7 @@ impl Core {
 
     /// The worker reports a time-out itself; a hung one is given up a lease later.
     fn try_limit(&self, job: &PostJob, running: &Try) -> UnixMs {
-        let (kind, since) = (job.kind.task(), running.since);
-        let reads_ms = if job.kind == PostKind::Winning { 0 } else { self.reads_ms(job, since) };
-        since.plus(reads_ms).plus(self.config.time_limit_ms(kind)).plus(self.config.lease_ms)
+        running.since.plus(self.config.time_limit_ms(job.kind.task())).plus(self.config.lease_ms)
     }
 
     fn is_to_be_handed_in(&self, id: PostId, part: &Part) -> bool {
