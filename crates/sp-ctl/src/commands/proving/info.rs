@@ -198,8 +198,7 @@ mod tests {
     #[test]
     fn what_comes_next_is_forecast_and_what_would_be_missed_is_named() {
         let next = DeadlineSummary { index: 5, open_epoch: 160, partitions: 2, sectors: 4, ..Default::default() };
-        let able =
-            DeadlineSummary { provers: 2, needed_ms: 42_000, slack_ms: Some(600_000), samples: 9, ..next.clone() };
+        let able = DeadlineSummary { provers: 2, needed_ms: 42_000, slack_ms: Some(600_000), samples: 9, ..next };
         let good = Rehearsal { deadline: 5, worker: "w".into(), ..Default::default() };
         let skips = vec![SkippedSector { number: 7, reason: "no such file".into() }];
         let rehearsals = vec![
