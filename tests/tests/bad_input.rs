@@ -296,3 +296,28 @@ fn a_message_over_the_limit_is_refused_with_its_reason() {
     assert!(output.contains("limit") || output.contains("too large") || output.contains("length"), "{output}");
     assert!(cluster.states().unwrap().is_empty());
 }
+
+/// The checks of shape cannot see it; the first real proof would have been lost.
+#[test]
+fn a_winning_worker_with_damaged_parameters_never_says_that_it_is_ready() {
+    let (dir, data) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for entry in std::fs::read_dir(parameters::dir().unwrap()).unwrap() {
+        let entry = entry.unwrap();
+        std::os::unix::fs::symlink(entry.path(), dir.path().join(entry.file_name())).unwrap();
+    }
+    let dir = dir.path().display().to_string();
+    let check = ["params", "check", "--sector-size", "2KiB", "--kinds", "winning", "--quick", "--json", "--dir", &dir];
+    let checked = Command::new(bin_dir().unwrap().join("sp-verify")).args(check).output().unwrap();
+    let checked: Value = serde_json::from_slice(&checked.stdout).unwrap();
+    let file = Path::new(checked["sets"][0]["path"].as_str().unwrap());
+    let mut bytes = std::fs::read(file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 4096].fill(1);
+    std::fs::remove_file(file).unwrap();
+    std::fs::write(file, bytes).unwrap();
+
+    let data = data.path().display().to_string();
+    let (code, text) =
+        refused("sp-post-worker", &worker_args(&data, "dev", &["--winningpost", "--parameters", &dir]), &[]);
+    assert!(code == 1 && text.contains("for 2KiB sectors cannot be made ready"), "{code}: {text}");
+}

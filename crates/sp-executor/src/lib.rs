@@ -104,16 +104,18 @@ fn update_proof(request: &ExecRequest) -> Result<RegisteredUpdateProof, Refused>
     Ok(convert::seal_proof(request.seal_proof)?.into())
 }
 
-/// Checks the parameters of the tasks, which also brings them into the page cache's reach.
+/// Checks the parameters of the tasks. Winning PoSt has no time to spare: one is made, so that they are in memory too.
 fn warm(seal_proof: u64, op: &ExecWarm) -> Result<Outcome, Refused> {
     let seal_proof = convert::seal_proof(seal_proof)?;
     for task in &op.tasks {
-        let post = |post_type| PostProof { size: seal_proof.size, post_type };
         match convert::task_kind(*task)? {
             TaskKind::Commit2 => proofs_core::stages::require_seal_parameters(seal_proof)?,
             TaskKind::ProveReplicaUpdate2 => proofs_core::stages::require_update_parameters(seal_proof.into())?,
-            TaskKind::GenerateWindowPost => proofs_core::stages::require_post_parameters(post(PostType::Window))?,
-            TaskKind::GenerateWinningPost => proofs_core::stages::require_post_parameters(post(PostType::Winning))?,
+            TaskKind::GenerateWindowPost => {
+                let proof = PostProof { size: seal_proof.size, post_type: PostType::Window };
+                proofs_core::stages::require_post_parameters(proof)?;
+            }
+            TaskKind::GenerateWinningPost => proofs_core::stages::warm_winning_post(seal_proof.size)?,
             _ => {}
         }
     }

@@ -5,7 +5,7 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use sp_net::config::Size;
@@ -31,8 +31,8 @@ const THREADS_ENV: [&str; 2] = ["RAYON_NUM_THREADS", "EC_GPU_NUM_THREADS"];
 /// A variable for the children; none takes it away.
 type Variable = (OsString, Option<OsString>);
 
-/// How long children may take to check their parameters at the start.
-const WARM_WITHIN: Duration = Duration::from_secs(120);
+/// How long children may take to get ready at the start: the largest parameters come from a disk first.
+const WARM_WITHIN: Duration = Duration::from_secs(600);
 
 /// What distinguishes one worker binary from the other.
 pub struct Launch {
@@ -48,7 +48,7 @@ pub struct Launch {
     pub parameters: PathBuf,
     /// Children by role.
     pub pools: Vec<(Role, usize)>,
-    /// Start the prover and the reader at once and let them check their parameters.
+    /// Do not register before the prover has its parameters and the reader runs.
     pub warm: bool,
     /// The executors compute on GPUs.
     pub gpus_usable: bool,
@@ -121,8 +121,12 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
         pools,
         computes_on_gpus: gpus_usable,
     })?);
+    let mut stop = Box::pin(shutdown::signal()?);
     if warm {
-        warm_up(&executor, &tasks, &sizes);
+        tokio::select! {
+            warmed = warm_up(executor.as_ref(), &tasks, &sizes) => warmed?,
+            () = &mut stop => return Ok(()),
+        }
     }
     let resources = ResourceTable::with_env(
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))),
@@ -153,9 +157,8 @@ pub async fn launch(launch: Launch) -> anyhow::Result<()> {
         capacity: hardware.capacity,
         limits: hardware.limits,
     };
-    let stop = shutdown::signal()?;
     let worker = Worker::open(Env::real(), Arc::new(disks), executor, options).await?;
-    worker.run(Box::pin(stop)).await?;
+    worker.run(stop).await?;
     drop(lock);
     Ok(())
 }
@@ -220,21 +223,21 @@ fn seal_proofs(sizes: &[SectorSize]) -> Vec<RegisteredSealProof> {
     sizes.iter().flat_map(|&size| features.map(|feature| RegisteredSealProof { size, feature })).collect()
 }
 
-/// Starts prover and reader in the background, so that the first PoSt does not wait for them.
-fn warm_up(executor: &Arc<dyn Executor>, tasks: &[TaskKind], sizes: &[SectorSize]) {
-    for (role, size) in sizes.iter().flat_map(|size| [(Role::Prover, *size), (Role::Reader, *size)]) {
+/// Whoever is given a PoSt has to be able to make it at once: nobody is told of this worker before prover and reader are
+/// prepared.
+async fn warm_up(executor: &dyn Executor, tasks: &[TaskKind], sizes: &[SectorSize]) -> anyhow::Result<()> {
+    let all = sizes.iter().flat_map(|size| [(Role::Reader, *size), (Role::Prover, *size)]);
+    let all = all.map(async |(role, size)| {
         let tasks = if role == Role::Prover { tasks } else { &[] };
         let tasks = tasks.iter().map(|task| v1::TaskKind::from(*task) as i32).collect();
         let seal_proof = RegisteredSealProof::v1_1(size).id();
         let op = Some(Op::Warm(ExecWarm { tasks }));
         let request = ExecRequest { seal_proof, op, ..Default::default() };
         let job = Job { role, request, limit: WARM_WITHIN, cancel: CancellationToken::new(), gpus: vec![] };
-        let warming = executor.run(job);
-        tokio::spawn(async move {
-            match warming.await {
-                Ok(_) => tracing::info!(?role, %size, "ready"),
-                Err(error) => tracing::error!(?role, %size, %error, "a child could not be prepared"),
-            }
-        });
-    }
+        let began = Instant::now();
+        executor.run(job).await.with_context(|| format!("{role:?} for {size} sectors cannot be made ready"))?;
+        tracing::info!(?role, %size, took_ms = began.elapsed().as_millis() as u64, "ready");
+        anyhow::Ok(())
+    });
+    futures_util::future::try_join_all(all).await.map(drop)
 }

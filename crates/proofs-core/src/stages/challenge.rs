@@ -92,7 +92,7 @@ pub fn verify_vanilla_proof(
     Ok(opens.unwrap_or(false))
 }
 
-fn leaves<Tree: 'static + MerkleTreeTrait>(
+pub(super) fn leaves<Tree: 'static + MerkleTreeTrait>(
     proof: PostProof,
     prover_id: [u8; 32],
     randomness: &Randomness,

@@ -33,6 +33,7 @@ mod replica_update;
 mod unseal;
 mod unseal_update;
 mod verify;
+mod warm;
 mod window_post;
 mod winning_post;
 
@@ -56,5 +57,6 @@ pub use replica_update::{UpdateCommitments, replica_update};
 pub use unseal::{read_piece, unseal};
 pub use unseal_update::unseal_update;
 pub use verify::{verify_seal, verify_update, verify_window_post, verify_winning_post};
+pub use warm::warm_winning_post;
 pub use window_post::window_post_partition;
 pub use winning_post::{winning_post, winning_post_sector};
