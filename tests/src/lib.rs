@@ -8,6 +8,7 @@ pub mod executions;
 pub mod figures;
 pub mod jobs;
 pub mod judge;
+pub mod mounts;
 pub mod operation;
 pub mod parameters;
 pub mod process;

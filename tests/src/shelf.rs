@@ -53,3 +53,11 @@ pub fn damage(dir: &Path, sector: u64) -> Result<()> {
     bytes.iter_mut().for_each(|byte| *byte ^= 0x01);
     Ok(std::fs::write(file, bytes)?)
 }
+
+/// Turns a single bit in the middle of a file.
+pub fn flip(file: &Path) -> Result<()> {
+    let mut bytes = std::fs::read(file)?;
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0x01;
+    Ok(std::fs::write(file, bytes)?)
+}

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sp_env::CrashPoint;
+use sp_tests::mounts::{DeadMount, with_own_mounts};
 use sp_tests::process::arm;
 use sp_tests::random::Random;
 use sp_tests::{Cluster, Role, Setup, shelf, wait};
@@ -79,6 +80,73 @@ fn a_sector_that_would_be_skipped_is_known_before_it_is_due() {
     let next = &info["next_deadline"];
     assert_eq!((&next["index"], next["partitions"].as_u64()), (&rehearsal["deadline"], Some(1)), "{info}");
     assert!(next["samples"].as_u64() > Some(0), "the forecast goes by it: {info}");
+}
+
+/// Three partitions: of each something cannot be read, in another way.
+#[test]
+fn what_cannot_be_read_is_skipped_and_named_and_everything_else_is_proven() {
+    with_own_mounts("what_cannot_be_read_is_skipped_and_named_and_everything_else_is_proven", unreadable_day);
+}
+
+fn unreadable_day() {
+    let scheduler = ["--epoch", "1s", "--assignment", "network", "--single-check-timeout", "4s"];
+    let cluster = Cluster::start(Setup {
+        sealing: vec![shelf::keeper()],
+        scheduler: scheduler.map(String::from).to_vec(),
+        window: vec!["w1".into(), "w2".into()],
+        ..Setup::default()
+    })
+    .unwrap();
+    // Deadline by deadline two of them: 0 and 1, 2 and 3, 4 and 5.
+    let (here, nas) = (cluster.dir().join("shelf"), cluster.dir().join("nas"));
+    shelf::fill(&here, 0..3).unwrap();
+    shelf::fill(&nas, 3..4).unwrap();
+    shelf::fill(&here, 4..6).unwrap();
+    for path in [&here, &nas] {
+        let path = path.display().to_string();
+        cluster.ctl_json(&["storage", "attach", "--worker", "keeper", "--init", "--store", &path]).unwrap();
+    }
+    shelf::import(&cluster, 0..6).unwrap();
+    shelf::flip(&here.join("sealed/s-t01000-1")).unwrap();
+    shelf::flip(&here.join("cache/s-t01000-5/sc-02-data-tree-r-last.dat")).unwrap();
+    let _hangs = DeadMount::over(&nas);
+
+    let page = wait::until("three deadlines to close", Duration::from_secs(400), || {
+        Ok(history(&cluster).filter(|page| judged(page) >= 3))
+    });
+    let page = page.unwrap_or_else(|e| panic!("{e:#}\n{}", cluster.tails()));
+    let total = &page["total"];
+    assert_eq!((&total["missed"], &total["late"]), (&0.into(), &0.into()), "{page}");
+    assert_eq!(total["proven"].as_u64(), Some(3), "each without the sector that cannot be read: {page}");
+    let faults = cluster.ctl_json(&["proving", "faults"]).unwrap();
+    let mut faulty: Vec<u64> = faults.as_array().unwrap().iter().filter_map(|row| row["sector"].as_u64()).collect();
+    faulty.sort_unstable();
+    assert_eq!(faulty, [1, 3, 5], "{faults}\n{page}");
+}
+
+/// Memory of each process once ten deadlines have passed, and after fifteen more.
+#[test]
+#[ignore = "make test-long runs it"]
+fn a_day_takes_no_more_memory_after_its_tenth_deadline() {
+    const DEADLINES: u64 = 25;
+    let cluster = start();
+    shelf::take_over(&cluster, 0..2 * DEADLINES).unwrap();
+    let at = |deadline: u64| {
+        let limit = EPOCH * 60 * u32::try_from(DEADLINES + 4).unwrap();
+        wait::until("the deadline", limit, || Ok(history(&cluster).filter(|page| judged(page) >= deadline))).unwrap();
+        ["w1", "w2", "scheduler", "index", "keeper"].map(|name| {
+            let status = std::fs::read_to_string(format!("/proc/{}/status", cluster.pid(name).unwrap())).unwrap();
+            let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+            resident.trim().trim_end_matches(" kB").parse::<u64>().unwrap()
+        })
+    };
+    let (tenth, last) = (at(10), at(DEADLINES));
+    println!("kB resident after 10 deadlines {tenth:?}, after {DEADLINES} {last:?}");
+    // What grows with every deadline grows by more than this; an allocator's mood does not.
+    assert!(
+        tenth.iter().zip(&last).all(|(before, after)| *after <= before + before / 10 + 4_096),
+        "{tenth:?} {last:?}"
+    );
 }
 
 /// So many deadlines with one partition each; a kill at each of the two crash points, and so many at random times.

@@ -5,23 +5,19 @@
 //! nothing can be mounted, the test of sp-worker with a disk that blocks has to do.
 #![allow(clippy::disallowed_methods, clippy::unwrap_used, reason = "a test of real processes")]
 
-use std::fs::{self, File};
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::fs;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use sp_proto::v1::data_plane_client::DataPlaneClient;
 use sp_proto::v1::index_client::IndexClient;
 use sp_proto::v1::{AttemptId, FileKind, FindSectorRequest, ReadFileRequest, Replica};
+use sp_tests::mounts::{DeadMount, with_own_mounts};
 use sp_tests::operation::Operation;
 use sp_tests::{Cluster, Setup, audit, wait};
 use tonic::transport::Channel;
 
 const LIMIT: Duration = Duration::from_secs(90);
-
-/// Set for the run that has its own mounts.
-const INSIDE: &str = "SP_TEST_OWN_MOUNTS";
 
 /// Reads that are compared.
 const READS: usize = 200;
@@ -42,52 +38,6 @@ fn a_path_that_blocks_for_ever_is_felt_by_nobody_else() {
 #[ignore = "minutes: part of make test-long"]
 fn a_worker_is_started_again_while_a_path_blocks() {
     with_own_mounts("a_worker_is_started_again_while_a_path_blocks", hang_and_start_again);
-}
-
-/// Runs a test where it can mount what it likes.
-fn with_own_mounts(name: &str, test: fn()) {
-    if std::env::var_os(INSIDE).is_some() {
-        return test();
-    }
-    // Mounts of its own end with it, whatever happens.
-    let mut unshare = Command::new("unshare");
-    unshare.args(["--mount", "--propagation", "private"]);
-    let can = File::options().read(true).write(true).open("/dev/fuse").is_ok()
-        && Command::new("unshare").args(["--mount", "true"]).status().is_ok_and(|status| status.success());
-    if !can {
-        println!("nothing can be mounted here: not tested with real processes");
-        return;
-    }
-    let inside =
-        unshare.arg(std::env::current_exe().unwrap()).args(["--exact", name, "--nocapture", "--include-ignored"]);
-    let status = inside.env(INSIDE, "1").status().unwrap();
-    assert!(status.success(), "{status}");
-}
-
-/// A mount whose server never answers, not even the first question.
-struct DeadMount {
-    at: PathBuf,
-    connection: Option<File>,
-}
-
-impl DeadMount {
-    fn over(path: &Path) -> Self {
-        let connection = File::options().read(true).write(true).open("/dev/fuse").unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-i", "-t", "fuse", "dead"]).arg(path).args(["-o", "fd=0,rootmode=40000,user_id=0,group_id=0"]);
-        let status = mount.stdin(connection.try_clone().unwrap()).status().unwrap();
-        assert!(status.success(), "{status}");
-        drop(mount);
-        Self { at: path.to_owned(), connection: Some(connection) }
-    }
-}
-
-impl Drop for DeadMount {
-    fn drop(&mut self) {
-        // Everybody who waits gets an error.
-        self.connection.take();
-        let _ = Command::new("umount").arg("--lazy").arg(&self.at).status();
-    }
 }
 
 fn hang_and_recover() {
