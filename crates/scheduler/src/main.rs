@@ -123,6 +123,7 @@ fn service_options(settings: &Settings) -> ServiceOptions {
         rehearse_percent: settings.rehearse_percent,
         read_timeout_ms: settings.read_timeout_ms,
         partition_timeout_ms: settings.partition_timeout_ms,
+        parallel_reads: settings.parallel_reads,
         check_laws: cfg!(debug_assertions),
     }
 }

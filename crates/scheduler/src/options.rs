@@ -201,6 +201,8 @@ lotus_keys! {
         /// Longest that all challenges of a partition may be read together; what is not read by then is skipped. Never more
         /// than 7.5 minutes, or a third of the time that is left of the deadline [default: 20m]
         partition_check_timeout: Duration, "PartitionCheckTimeout" "SP_SCHEDULER_PARTITION_CHECK_TIMEOUT";
+        /// Challenges that a worker reads at once; where its own limit is lower, that counts; 0: each worker's own [default: 0]
+        parallel_check_limit: u32, "ParallelCheckLimit" "SP_SCHEDULER_PARALLEL_CHECK_LIMIT";
     }
 }
 
@@ -235,6 +237,7 @@ pub(crate) struct Settings {
     pub(crate) rehearse_percent: u64,
     pub(crate) read_timeout_ms: u64,
     pub(crate) partition_timeout_ms: u64,
+    pub(crate) parallel_reads: u32,
     /// The flag of each sealing task and whether the built-in worker does it; none when it is not started.
     pub(crate) builtin_sealing: Option<Vec<(&'static str, bool)>>,
 }
@@ -306,6 +309,7 @@ impl RunArgs {
             rehearse_percent,
             read_timeout_ms,
             partition_timeout_ms,
+            parallel_reads: proving.parallel_check_limit.unwrap_or(0),
             builtin_sealing: if no_builtin_sealing { None } else { storage.tasks() },
         })
     }
@@ -420,12 +424,16 @@ mod tests {
     fn proving_keys_are_lotuss() {
         let proving = |args: &[&str], file: &str| {
             let settings = resolve(args, file).map_err(|e| format!("{e:#}"))?;
-            Ok((settings.rehearse_percent, settings.read_timeout_ms, settings.partition_timeout_ms))
+            let limits = (settings.read_timeout_ms, settings.partition_timeout_ms, settings.parallel_reads);
+            Ok((settings.rehearse_percent, limits))
         };
-        assert_eq!(proving(&[], ""), Ok((5, 60_000, 1_200_000)));
-        let file = "[Proving]\nRehearse = 0\nSingleCheckTimeout = '10s'\nPartitionCheckTimeout = '10m0s'\n";
-        assert_eq!(proving(&[], file), Ok((0, 10_000, 600_000)));
-        assert_eq!(proving(&["--rehearse", "7", "--single-check-timeout", "2m"], file), Ok((7, 120_000, 600_000)));
+        assert_eq!(proving(&[], ""), Ok((5, (60_000, 1_200_000, 0))));
+        let file = "[Proving]\nRehearse = 0\nSingleCheckTimeout = '10s'\nPartitionCheckTimeout = '10m0s'\nParallelCheckLimit = 64\n";
+        assert_eq!(proving(&[], file), Ok((0, (10_000, 600_000, 64))));
+        assert_eq!(
+            proving(&["--rehearse", "7", "--single-check-timeout", "2m"], file),
+            Ok((7, (120_000, 600_000, 64)))
+        );
         let wrong = [["--rehearse", "101"], ["--single-check-timeout", "0s"], ["--partition-check-timeout", "0s"]];
         for args in wrong {
             let refused: Result<_, String> = proving(&args, "");

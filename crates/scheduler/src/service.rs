@@ -69,6 +69,8 @@ pub struct ServiceOptions {
     pub read_timeout_ms: u64,
     /// Longest that all challenges of a partition may be read together.
     pub partition_timeout_ms: u64,
+    /// Challenges that a worker reads at once; 0: as many as the worker says.
+    pub parallel_reads: u32,
     /// The core checks its own laws; so it does where debug assertions are on.
     pub check_laws: bool,
 }
@@ -193,6 +195,7 @@ impl ServiceOptions {
             rehearse_percent: 0,
             read_timeout_ms: 60_000,
             partition_timeout_ms: 20 * 60_000,
+            parallel_reads: 0,
             check_laws: cfg!(debug_assertions),
         }
     }
@@ -254,6 +257,7 @@ impl Service {
         config.rehearse_percent = options.rehearse_percent;
         config.read_timeout_ms = options.read_timeout_ms;
         config.partition_timeout_ms = options.partition_timeout_ms;
+        config.parallel_reads = options.parallel_reads;
         options.sealing.set(&mut config);
         options.placement.apply(&mut config);
         let compute_limits = ComputeLimits::of(&config);

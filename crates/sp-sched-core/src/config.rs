@@ -81,6 +81,9 @@ pub struct Config {
     /// Window PoSt and check: limit of all reads of a partition together; where less time is left, a part of that.
     #[serde(default = "partition_timeout_ms")]
     pub partition_timeout_ms: u64,
+    /// Window PoSt and check: challenge reads of a worker at once; 0: as many as the worker says.
+    #[serde(default)]
+    pub parallel_reads: u32,
     /// Partitions of the next hours are proven under made-up randomness for at most this part of a worker's time, in percent;
     /// 0: never.
     #[serde(default)]
@@ -158,6 +161,7 @@ impl Config {
             post_worker_wait_ms: 30 * SECOND,
             read_timeout_ms: MINUTE,
             partition_timeout_ms: partition_timeout_ms(),
+            parallel_reads: 0,
             rehearse_percent: 0,
             post_requests_limit: 64,
             fences_limit: 10_000,

@@ -23,6 +23,7 @@ use crate::out::Out;
 use crate::place::Binding;
 use crate::proving::day::Day;
 use crate::proving::job::{PostId, PostJob};
+use crate::proving::row::PartitionKey;
 use crate::queue::{Class, Queue, Rank};
 use crate::timers::{Bell, Timers};
 use crate::workers::Worker;
@@ -51,6 +52,8 @@ pub struct Core {
     /// Openings that are watched.
     pub(crate) day: Day,
     pub(crate) posts: BTreeMap<PostId, PostJob>,
+    /// Partitions that have a row.
+    pub(crate) durable_parts: BTreeSet<PartitionKey>,
     pub(crate) data_cids: BTreeMap<TaskId, DataCid>,
     pub(crate) untidy: BTreeSet<u64>,
     pub(crate) homes: Homes,
@@ -202,7 +205,7 @@ impl Core {
     /// Takes up where the rows leave off. Every lease counts from now. The effects ask the chain again for the sectors
     /// that wait for it; reservations and fences are repeated when the index connects.
     pub fn restore(config: Config, rows: Rows, now: UnixMs) -> (Self, Vec<Effect>) {
-        let Rows { mut sectors, mut tasks, fences, counters, workers, pins, wins } = rows;
+        let Rows { mut sectors, mut tasks, fences, counters, workers, pins, wins, partitions } = rows;
         tasks.iter_mut().for_each(|task| task.fit_clock(now, config.retry_wait_max_ms));
         sectors.iter_mut().for_each(|sector| sector.fit_clock(now, &config));
         let live = tasks.iter().flat_map(|t| t.attempts.iter().map(|a| (a.id, Live::new(now)))).collect();
@@ -225,6 +228,7 @@ impl Core {
             chain: BTreeMap::new(),
             day: Day::default(),
             posts: BTreeMap::new(),
+            durable_parts: BTreeSet::new(),
             data_cids: BTreeMap::new(),
             untidy: BTreeSet::new(),
             homes: Homes::default(),
@@ -253,6 +257,7 @@ impl Core {
             observed: Vec::new(),
         };
         core.index_rows();
+        core.restore_partitions(partitions);
         core.drop_unwanted_tasks();
         let numbers: Vec<u64> = core.sectors.keys().copied().collect();
         numbers.into_iter().for_each(|number| core.drive(number));

@@ -223,19 +223,23 @@ pub enum TaskParams {
         deadline: u32,
         partition: u32,
         sectors: Vec<(u64, Commitment, RegisteredSealProof)>,
-        read_timeout_ms: u64,
-        /// What is not read by then is left out.
-        partition_timeout_ms: u64,
+        reads: ReadLimits,
     },
     /// WNP: the one challenged sector.
     WinningPost { randomness: Randomness, sector: (u64, Commitment, RegisteredSealProof), read_timeout_ms: u64 },
     /// One challenge read of each sector (sent to a window PoSt worker as a WDP task).
-    Check {
-        randomness: Randomness,
-        sectors: Vec<(u64, Commitment, RegisteredSealProof)>,
-        read_timeout_ms: u64,
-        partition_timeout_ms: u64,
-    },
+    Check { randomness: Randomness, sectors: Vec<(u64, Commitment, RegisteredSealProof)>, reads: ReadLimits },
+}
+
+/// How the challenges of a partition are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReadLimits {
+    /// Longest for one of them.
+    pub one_ms: u64,
+    /// Longest for all of them together: what is not read by then is left out.
+    pub all_ms: u64,
+    /// So many at once; 0: as many as the worker says.
+    pub at_once: u32,
 }
 
 /// A seal proof to judge.

@@ -46,11 +46,25 @@ impl Estimate {
     }
 }
 
-/// The newest durations of a kind of task on a host. The worst case is asked for far more often than it changes.
+/// The worst case of a kind of task on a host: reading and computing apart, for the one goes by disks and the other by
+/// processors.
+#[derive(Debug, Clone, Default)]
+struct Worst {
+    read: Newest,
+    compute: Newest,
+}
+
+/// The newest durations. The worst one is asked for far more often than it changes.
 #[derive(Debug, Clone, Default)]
 struct Newest {
     durations: VecDeque<u64>,
     worst: u64,
+}
+
+impl Worst {
+    fn ms(&self) -> u64 {
+        self.read.worst.saturating_add(self.compute.worst)
+    }
 }
 
 impl Newest {
@@ -70,7 +84,7 @@ impl Newest {
 pub(crate) struct Learned {
     durations: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, Estimate>>,
     /// The newest durations, for the worst case.
-    newest: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, Newest>>,
+    newest: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, Worst>>,
     peaks: BTreeMap<(TaskKind, SectorSize), BTreeMap<HostId, VecDeque<u64>>>,
     speeds: BTreeMap<(HostId, HostId), Estimate>,
     /// No estimate of a speed was ever higher, bytes per millisecond.
@@ -78,23 +92,25 @@ pub(crate) struct Learned {
 }
 
 impl Learned {
-    /// A task of this kind has computed for so long on this host.
-    pub(crate) fn took(&mut self, kind: TaskKind, size: SectorSize, host: &HostId, ms: u64) {
-        let value = ms.max(1) as f64;
+    /// A task of this kind has read and computed for so long on this host.
+    pub(crate) fn took(&mut self, kind: TaskKind, size: SectorSize, host: &HostId, read_ms: u64, compute_ms: u64) {
+        let value = read_ms.saturating_add(compute_ms).max(1) as f64;
         let of_kind = self.durations.entry((kind, size)).or_default();
         match of_kind.get_mut(host) {
             Some(estimate) => estimate.add(value),
             None => drop(of_kind.insert(host.clone(), Estimate::first(value))),
         }
-        self.newest.entry((kind, size)).or_default().entry(host.clone()).or_default().add(ms.max(1));
+        let worst = self.newest.entry((kind, size)).or_default().entry(host.clone()).or_default();
+        worst.read.add(read_ms);
+        worst.compute.add(compute_ms.max(1));
     }
 
-    /// How long such a task takes there at the worst, but for one of a hundred; on a host that was never measured as on
-    /// the worst of the others, else as usual.
+    /// How long such a task takes there at the worst: reading and computing as all but one of a hundred did; on a host
+    /// that was never measured as on the worst of the others, else as usual.
     pub(crate) fn worst_ms(&self, kind: TaskKind, size: SectorSize, host: &HostId) -> u64 {
         let of_kind = self.newest.get(&(kind, size));
-        let there = of_kind.and_then(|of_kind| Some(of_kind.get(host)?.worst));
-        let elsewhere = || of_kind.and_then(|of_kind| of_kind.values().map(|newest| newest.worst).max());
+        let there = of_kind.and_then(|of_kind| Some(of_kind.get(host)?.ms()));
+        let elsewhere = || of_kind.and_then(|of_kind| of_kind.values().map(Worst::ms).max());
         there.or_else(elsewhere).unwrap_or_else(|| usual_ms(kind, size) as u64)
     }
 
@@ -217,9 +233,9 @@ mod tests {
     fn five_samples_make_an_estimate_and_ten_replace_it() {
         let (mut learned, a) = (Learned::default(), host("a"));
         let (kind, size) = (TaskKind::PreCommit1, SectorSize::KiB2);
-        (0..5).for_each(|_| learned.took(kind, size, &a, 1_000));
+        (0..5).for_each(|_| learned.took(kind, size, &a, 0, 1_000));
         assert_eq!(learned.expected_ms(kind, size, &a), 1_000.0);
-        (0..10).for_each(|_| learned.took(kind, size, &a, 3_000));
+        (0..10).for_each(|_| learned.took(kind, size, &a, 0, 3_000));
         assert!(learned.expected_ms(kind, size, &a) > 2_900.0);
         // A host never seen is taken to be like the others.
         assert_eq!(learned.expected_ms(kind, size, &host("b")), learned.expected_ms(kind, size, &a));
@@ -230,13 +246,16 @@ mod tests {
         let (mut learned, a, b) = (Learned::default(), host("a"), host("b"));
         let (kind, size) = (TaskKind::GenerateWindowPost, SectorSize::KiB2);
         assert_eq!(learned.worst_ms(kind, size, &a), 1_000, "as usual");
-        [3_000, 9_000, 4_000].into_iter().for_each(|ms| learned.took(kind, size, &a, ms));
+        [3_000, 9_000, 4_000].into_iter().for_each(|ms| learned.took(kind, size, &a, 0, ms));
         assert_eq!(learned.worst_ms(kind, size, &a), 9_000);
-        (0..97).for_each(|_| learned.took(kind, size, &a, 2_000));
+        (0..97).for_each(|_| learned.took(kind, size, &a, 0, 2_000));
         assert_eq!(learned.worst_ms(kind, size, &a), 4_000, "one of a hundred may take longer");
         assert_eq!(learned.worst_ms(kind, size, &b), 4_000, "as the others");
-        (0..3).for_each(|_| learned.took(kind, size, &a, 1_500));
+        (0..3).for_each(|_| learned.took(kind, size, &a, 0, 1_500));
         assert_eq!(learned.worst_ms(kind, size, &a), 2_000, "what is long ago does not count");
+        // A slow disk and a slow proof may meet, though they never did.
+        (0..2).for_each(|_| learned.took(kind, size, &a, 5_000, 1_000));
+        assert_eq!(learned.worst_ms(kind, size, &a), 7_000);
         learned.forget(&a);
         assert_eq!(learned.worst_ms(kind, size, &a), 1_000);
     }

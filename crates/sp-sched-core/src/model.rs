@@ -11,6 +11,7 @@ use sp_types::{
 
 use crate::data::SectorData;
 use crate::proving::call::PostSector;
+pub use crate::proving::row::{PartitionKey, PartitionRow, TryRow};
 pub use crate::receive::Receive;
 
 /// Milliseconds since the Unix epoch, UTC: the core's only notion of time, passed in with every event.
@@ -405,6 +406,10 @@ pub enum RowChange {
     PutWin(Box<WinRow>),
     /// So long ago that nobody asks any more.
     DeleteWin(ChainEpoch),
+    /// Insert or replace.
+    PutPartition(Box<PartitionRow>),
+    /// The chain has it, or nobody proves it any more.
+    DeletePartition(PartitionKey),
     /// Append to the history; whoever keeps it forgets the oldest.
     AddFinished(Box<Finished>),
 }
@@ -428,4 +433,7 @@ pub struct Rows {
     /// Proofs of epochs that were won, the newest of them.
     #[serde(default)]
     pub wins: Vec<WinRow>,
+    /// Partitions that were being proven or are proven.
+    #[serde(default)]
+    pub partitions: Vec<PartitionRow>,
 }

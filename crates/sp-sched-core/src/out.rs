@@ -7,6 +7,7 @@ use sp_types::{ChainEpoch, TaskId, WorkerId};
 use crate::core::Core;
 use crate::effect::Effect;
 use crate::model::{Finished, RowChange, UnixMs};
+use crate::proving::row::PartitionKey;
 
 /// Changes and effects of the step in progress.
 #[derive(Debug, Clone, Default)]
@@ -17,6 +18,7 @@ pub(crate) struct Out {
     pub(crate) workers: BTreeSet<WorkerId>,
     pub(crate) pins: BTreeSet<u64>,
     pub(crate) wins: BTreeSet<ChainEpoch>,
+    pub(crate) partitions: BTreeSet<PartitionKey>,
     pub(crate) counters: bool,
     pub(crate) finished: Vec<Finished>,
     effects: Vec<Effect>,
@@ -77,6 +79,8 @@ impl Core {
                 None => RowChange::DeleteWin(epoch),
             }));
         }
+        let partitions = out.partitions.into_iter().filter_map(|key| self.partition_change(key));
+        effects.extend(partitions.map(Effect::Persist));
         let history = out.finished.into_iter().map(|finished| RowChange::AddFinished(Box::new(finished)));
         effects.extend(history.map(Effect::Persist));
         effects.extend(out.effects);

@@ -48,7 +48,7 @@ impl Core {
         }
         let Some(host) = self.attempt(id).map(|a| a.host.clone()) else { return };
         let Some(proof) = self.tasks.get(&id.task).and_then(|t| self.class_of(t)).map(|class| class.1) else { return };
-        self.learned.took(kind, proof.size, &host, result.compute_ms);
+        self.learned.took(kind, proof.size, &host, 0, result.compute_ms);
         // Nothing has more resident than there is: whoever says so is wrong in everything.
         let there_is = self.hosts.get(&host).map_or(0, |h| h.capacity.memory_bytes);
         let peak_bytes = Some(result.peak_memory_bytes).filter(|peak| *peak <= there_is).unwrap_or(0);

@@ -41,11 +41,13 @@ pub struct Answer {
     pub outcome: Outcome,
     /// Most memory that was resident in the child meanwhile, mapped files included, bytes; 0: not measured.
     pub peak_memory_bytes: u64,
+    /// How long it waited for a free child: nobody computed for it meanwhile.
+    pub waited: Duration,
 }
 
 impl From<Outcome> for Answer {
     fn from(outcome: Outcome) -> Self {
-        Self { outcome, peak_memory_bytes: 0 }
+        Self { outcome, peak_memory_bytes: 0, waited: Duration::ZERO }
     }
 }
 

@@ -37,6 +37,8 @@ struct Statement<'a> {
     read_timeout: Duration,
     /// For all reads together; zero: no limit.
     partition_timeout: Duration,
+    /// At once.
+    parallel_reads: usize,
     /// Reads only.
     check: bool,
 }
@@ -61,7 +63,9 @@ pub(crate) async fn prove(node: &Node, attempt: &Attempt, spent: &mut Spent) -> 
         gpus: attempt.gpus(),
     };
     let answer = node.executor.run(job).await?;
-    spent.compute_ms = node.env.clock.monotonic().since_ms(read);
+    // Whoever waited for another partition to be proven did not take longer for it.
+    let waited_ms = answer.waited.as_millis() as u64;
+    spent.compute_ms = node.env.clock.monotonic().since_ms(read).saturating_sub(waited_ms);
     spent.peak_memory_bytes = answer.peak_memory_bytes;
     match answer.outcome {
         Outcome::Proof(v1::ProofOutput { proof, self_verified: true }) => {
@@ -81,17 +85,17 @@ impl<'a> Statement<'a> {
             let message = format!("this worker does not do {}", assignment.task);
             return Err(Failure::new(ErrorCode::BadRequest, message));
         }
-        let (post_type, randomness, partition, sectors, (one_ms, all_ms), check) = match &assignment.params {
+        let (post_type, randomness, partition, sectors, (one_ms, all_ms, at_once), check) = match &assignment.params {
             Params::WindowPost(p) => {
-                let limits = (p.read_timeout_ms, p.partition_timeout_ms);
+                let limits = (p.read_timeout_ms, p.partition_timeout_ms, p.parallel_reads);
                 (PostType::Window, &p.randomness, p.partition, p.sectors.as_slice(), limits, false)
             }
             Params::WinningPost(p) => {
                 let sector = std::slice::from_ref(required("sector", p.sector.as_ref())?);
-                (PostType::Winning, &p.randomness, 0, sector, (p.read_timeout_ms, 0), false)
+                (PostType::Winning, &p.randomness, 0, sector, (p.read_timeout_ms, 0, 0), false)
             }
             Params::Check(p) => {
-                let limits = (p.read_timeout_ms, p.partition_timeout_ms);
+                let limits = (p.read_timeout_ms, p.partition_timeout_ms, p.parallel_reads);
                 (PostType::Window, &p.randomness, 0, p.sectors.as_slice(), limits, true)
             }
             _ => {
@@ -101,18 +105,20 @@ impl<'a> Statement<'a> {
         };
         let proof = PostProof { size: assignment.seal_proof.size, post_type };
         let [read_timeout, partition_timeout] = [one_ms, all_ms].map(Duration::from_millis);
-        Ok(Self { proof, randomness, partition, sectors, read_timeout, partition_timeout, check })
+        let parallel_reads = reads_at_once(node.options.post_parallel_reads, at_once as usize);
+        Ok(Self { proof, randomness, partition, sectors, read_timeout, partition_timeout, parallel_reads, check })
     }
+}
+
+/// The lower one of the worker's limit and the scheduler's counts; 0 is none.
+fn reads_at_once(ours: usize, theirs: usize) -> usize {
+    [ours, theirs].into_iter().filter(|limit| *limit > 0).min().unwrap_or(READS_MAX)
 }
 
 /// Sectors that can be proven, their vanilla proofs in the same order, and those that cannot, with the reason.
 type Reads = (Vec<v1::PostSector>, Vec<Vec<u8>>, Vec<SkippedSector>);
 
 async fn read_all(node: &Node, attempt: &Attempt, statement: &Statement<'_>) -> Result<Reads, Failure> {
-    let at_once = match node.options.post_parallel_reads {
-        0 => READS_MAX,
-        limit => limit,
-    };
     let waits = statement.proof.post_type == PostType::Window && !statement.check;
     let start = node.env.clock.monotonic();
     let began = waits.then_some(start);
@@ -122,7 +128,7 @@ async fn read_all(node: &Node, attempt: &Attempt, statement: &Statement<'_>) -> 
         .iter()
         .map(|sector| async move { (sector, read(node, attempt, statement, sector, began).await) }.boxed())
         .collect();
-    let mut reads = stream::iter(reads).buffer_unordered(at_once);
+    let mut reads = stream::iter(reads).buffer_unordered(statement.parallel_reads);
     let (mut good, mut skipped, mut done) = (Vec::new(), Vec::new(), 0);
     while let Some((sector, answer)) = in_time(node, statement, start, reads.next()).await {
         done += 1;
@@ -306,5 +312,16 @@ fn request(
         miner: assignment.sector.miner,
         sector: assignment.sector.number,
         op: Some(op),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lower_limit_of_reads_counts_and_zero_is_none() {
+        assert_eq!([reads_at_once(32, 0), reads_at_once(32, 8), reads_at_once(0, 8)], [32, 8, 8]);
+        assert_eq!([reads_at_once(8, 32), reads_at_once(0, 0)], [8, READS_MAX]);
     }
 }

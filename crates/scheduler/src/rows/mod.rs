@@ -4,6 +4,7 @@ mod counters;
 mod fence;
 mod history;
 mod ledger;
+mod partition;
 mod pin;
 mod raise;
 mod receive;
@@ -63,6 +64,8 @@ pub(crate) fn apply(batch: &mut Batch, history: &mut History, change: &RowChange
         RowChange::DeletePin(sector) => batch.delete(pin::key(*sector)),
         RowChange::PutWin(row) => batch.put(win::key(row.epoch), win::encode(row).encode_to_vec()),
         RowChange::DeleteWin(epoch) => batch.delete(win::key(*epoch)),
+        RowChange::PutPartition(row) => batch.put(partition::key(row.key()), partition::encode(row).encode_to_vec()),
+        RowChange::DeletePartition(key) => batch.delete(partition::key(*key)),
         RowChange::PutCounters(counters) => batch.put(counters_key(), counters::encode(*counters).encode_to_vec()),
     };
 }
@@ -88,7 +91,9 @@ pub(crate) fn open(state: &dyn State, owner: Schema) -> Result<(Schema, Rows), R
         }
     };
     let mut rows = Rows::default();
-    for prefix in [sector::PREFIX, task::PREFIX, fence::PREFIX, worker::PREFIX, pin::PREFIX, win::PREFIX] {
+    let ours =
+        [sector::PREFIX, task::PREFIX, fence::PREFIX, worker::PREFIX, pin::PREFIX, win::PREFIX, partition::PREFIX];
+    for prefix in ours {
         for (key, value) in state.scan_all(prefix).map_err(fault(&readable(prefix)))? {
             decode_into(&mut rows, &key, &value)?;
         }
@@ -140,6 +145,8 @@ fn decode_into(rows: &mut Rows, key: &[u8], value: &[u8]) -> Result<(), RowError
         rows.pins.push(pin::decode(key, value)?);
     } else if key.starts_with(win::PREFIX) {
         rows.wins.push(win::decode(key, value)?);
+    } else if key.starts_with(partition::PREFIX) {
+        rows.partitions.push(partition::decode(key, value)?);
     } else {
         return Err(RowError::new(readable(key), "no row of the scheduler has this key"));
     }

@@ -5,8 +5,8 @@ use proptest::option::of;
 use proptest::prelude::*;
 use sp_sched_core::data::{PieceData, SectorData};
 use sp_sched_core::model::{
-    Attempt, AttemptState, Counters, FenceRow, LogEntry, OutputSlot, Pin, Receive, RowChange, Rows, Sector, SectorFile,
-    Task, Trouble, UnixMs, Update,
+    Attempt, AttemptState, Counters, FenceRow, LogEntry, OutputSlot, PartitionRow, Pin, Receive, RowChange, Rows,
+    Sector, SectorFile, Task, Trouble, TryRow, UnixMs, Update,
 };
 use sp_state::Memory;
 use sp_types::{
@@ -238,6 +238,57 @@ fn task() -> impl Strategy<Value = Task> {
     })
 }
 
+fn post_sector() -> impl Strategy<Value = (u64, Commitment, sp_types::RegisteredSealProof)> {
+    (any::<u64>(), commitment(), seal_proof())
+}
+
+fn skipped() -> impl Strategy<Value = Vec<(u64, String)>> {
+    vec((any::<u64>(), text()), 0..3)
+}
+
+fn partition() -> impl Strategy<Value = PartitionRow> {
+    let tries = (attempt_id(), id(), id(), vec(gpu(), 0..2), any::<(u64, bool)>()).prop_map(
+        |(attempt, worker, host, gpus, (since, ahead))| TryRow {
+            attempt,
+            worker: WorkerId::new(worker).expect("made of allowed characters"),
+            host: HostId::new(host).expect("made of allowed characters"),
+            gpus,
+            since: UnixMs(since),
+            ahead,
+        },
+    );
+    let proof = (text(), any::<bool>(), vec(post_sector(), 0..3), skipped(), vec(any::<u8>(), 0..9));
+    let proven = of((proof, any::<u64>(), vec(text(), 0..3)));
+    let what = (0..i64::MAX, any::<u32>(), any::<[u8; 32]>(), any::<u64>(), any::<u32>());
+    let when = (any::<u64>(), any::<u64>());
+    (what, when, vec(post_sector(), 0..3), skipped(), vec(tries, 0..3), proven).prop_map(
+        |((open, index, randomness, task, last_number), (started, until), sectors, lost, tries, proven)| PartitionRow {
+            open: ChainEpoch(open),
+            partition: index,
+            randomness: sp_types::Randomness::new(randomness),
+            started: UnixMs(started),
+            until: UnixMs(until),
+            task: TaskId(task),
+            last_number,
+            sectors,
+            lost,
+            tries,
+            proven: proven.map(|((worker, builtin, sectors, skipped, proof), took_ms, retries)| {
+                sp_sched_core::effect::ProvenPartition {
+                    index,
+                    worker,
+                    builtin,
+                    sectors,
+                    skipped,
+                    proof,
+                    took_ms,
+                    retries,
+                }
+            }),
+        },
+    )
+}
+
 fn owner() -> Schema {
     Schema {
         version: SCHEMA_VERSION,
@@ -273,6 +324,14 @@ proptest! {
     }
 
     #[test]
+    fn partitions_round_trip(row in partition()) {
+        prop_assert_eq!(read_back(&RowChange::PutPartition(Box::new(row.clone()))).partitions, vec![row.clone()]);
+        let mut batch = Batch::new();
+        apply(&mut batch, &mut nothing_kept(), &RowChange::DeletePartition(row.key()));
+        prop_assert_eq!(batch.writes().collect::<Vec<_>>(), [(&partition::key(row.key())[..], None)]);
+    }
+
+    #[test]
     fn pins_round_trip(sector in any::<u64>(), reason in text(), at in any::<u64>()) {
         let pin = Pin { sector, reason, at: UnixMs(at) };
         prop_assert_eq!(read_back(&RowChange::PutPin(pin.clone())).pins, vec![pin]);
@@ -296,7 +355,7 @@ proptest! {
 
     #[test]
     fn damaged_rows_are_errors_not_panics(bytes in vec(any::<u8>(), 0..64)) {
-        for key in [sector::key(1), task::key(TaskId(1)), fence::key(TaskId(1))] {
+        for key in [sector::key(1), task::key(TaskId(1)), fence::key(TaskId(1)), partition::key((ChainEpoch(1), 1))] {
             let _ = decode_into(&mut Rows::default(), &key, &bytes);
         }
     }

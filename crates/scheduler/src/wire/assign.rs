@@ -176,14 +176,15 @@ fn task_params(params: TaskParams, size: SectorSize) -> Params {
         TaskParams::RegenSectorKey { comm_d_new } => {
             Params::RegenSectorKey(v1::RegenSectorKeyParams { comm_d_new: comm_d_new.0.to_vec() })
         }
-        TaskParams::WindowPost { randomness, deadline, partition, sectors, read_timeout_ms, partition_timeout_ms } => {
+        TaskParams::WindowPost { randomness, deadline, partition, sectors, reads } => {
             Params::WindowPost(v1::WindowPostParams {
                 randomness: randomness.bytes().to_vec(),
                 deadline,
                 partition,
                 sectors: post_sectors(sectors),
-                read_timeout_ms,
-                partition_timeout_ms,
+                read_timeout_ms: reads.one_ms,
+                partition_timeout_ms: reads.all_ms,
+                parallel_reads: reads.at_once,
             })
         }
         TaskParams::WinningPost { randomness, sector, read_timeout_ms } => Params::WinningPost(v1::WinningPostParams {
@@ -191,14 +192,13 @@ fn task_params(params: TaskParams, size: SectorSize) -> Params {
             sector: Some(post_sector(sector)),
             read_timeout_ms,
         }),
-        TaskParams::Check { randomness, sectors, read_timeout_ms, partition_timeout_ms } => {
-            Params::Check(v1::CheckParams {
-                randomness: randomness.bytes().to_vec(),
-                sectors: post_sectors(sectors),
-                read_timeout_ms,
-                partition_timeout_ms,
-            })
-        }
+        TaskParams::Check { randomness, sectors, reads } => Params::Check(v1::CheckParams {
+            randomness: randomness.bytes().to_vec(),
+            sectors: post_sectors(sectors),
+            read_timeout_ms: reads.one_ms,
+            partition_timeout_ms: reads.all_ms,
+            parallel_reads: reads.at_once,
+        }),
     }
 }
 

@@ -1,5 +1,5 @@
 //! The proving day: the openings that matter now as the chain has them, and a PoSt for every partition that is missing
-//! there. Nothing of it is durable: a scheduler that starts asks the chain, and proves what is not proven yet.
+//! there. A scheduler that starts asks the chain, and goes on with what was being proven (`row`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -216,6 +216,7 @@ impl Core {
             job.parts.push(part);
         }
         for part in before.values() {
+            self.note_part(id, part.index);
             self.stop_part(part, &job, "it is proven already, or something else is to be proven");
         }
         self.replan = true;

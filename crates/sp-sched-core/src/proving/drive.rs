@@ -8,7 +8,7 @@ use sp_types::{AttemptId, GpuShare, TaskKind, WorkerId};
 
 use crate::account::Use;
 use crate::core::Core;
-use crate::effect::{Assignment, Effect, InputFile, TaskParams};
+use crate::effect::{Assignment, Effect, InputFile, ReadLimits, TaskParams};
 use crate::model::UnixMs;
 use crate::observe::Observation;
 use crate::proving::call::PostSector;
@@ -43,10 +43,13 @@ impl Core {
     pub(crate) fn drive_posts(&mut self) {
         let mut order: Vec<PostId> = self.posts.keys().copied().collect();
         order.sort_by_key(|id| (self.posts.get(id).map(|j| j.kind != PostKind::Winning), *id));
+        self.prove_what_was_read();
+        self.take_from_the_cordoned();
         let parts = |id: &PostId| self.posts.get(id).map_or(0, |job| job.parts.len());
         let places: Vec<Place> = order.iter().flat_map(|id| (0..parts(id)).map(|at| (*id, at))).collect();
         let mut loads = self.post_loads();
         places.iter().for_each(|place| self.drive_part(*place, &mut loads));
+        self.hand_over_what_is_read();
         places.iter().for_each(|place| self.race_part(*place));
         self.rehearse();
     }
@@ -85,8 +88,11 @@ impl Core {
                 if self.make_room_for(place) {
                     *loads = self.post_loads();
                     if let Choice::Give(worker) = self.choose_prover(place, loads) {
-                        self.give(place, worker, loads);
+                        return self.give(place, worker, loads);
                     }
+                }
+                if let Some((worker, gpus)) = self.choose_reader(place) {
+                    self.begin_try(place, &worker, gpus, true);
                 }
             }
             Choice::Nobody => {
@@ -126,8 +132,9 @@ impl Core {
         }
     }
 
-    fn choose_prover(&self, place: Place, loads: &mut Loads) -> Choice {
-        let Some((job, part)) = self.part(place) else { return Choice::Nobody };
+    /// Those who are asked first for a partition, busy or not.
+    pub(super) fn able_provers(&self, place: Place) -> Vec<&Worker> {
+        let Some((job, part)) = self.part(place) else { return Vec::new() };
         let kind = job.kind.task();
         let (now, lease_ms) = (self.now, self.config.lease_ms);
         let there = self.workers.values().filter(|w| w.accepts(kind) && w.available(now, lease_ms));
@@ -138,7 +145,13 @@ impl Core {
         // wrong with a proof that was refused may be over, so for the chain even its worker tries again.
         let reluctance = |w: &Worker| (refused(w), !part.trusts(&w.reg.worker), w.row.cordoned, w.reg.builtin);
         let least = there.iter().map(|w| reluctance(w)).min();
-        let mut candidates: Vec<&Worker> = there.into_iter().filter(|w| Some(reluctance(w)) == least).collect();
+        there.into_iter().filter(|w| Some(reluctance(w)) == least).collect()
+    }
+
+    fn choose_prover(&self, place: Place, loads: &mut Loads) -> Choice {
+        let Some((job, part)) = self.part(place) else { return Choice::Nobody };
+        let kind = job.kind.task();
+        let mut candidates = self.able_provers(place);
         let nobody = candidates.is_empty();
         candidates.retain(|w| self.has_room(w, kind, loads));
         let rank = |w: &&Worker| (part.failures_on(&w.reg.worker), loads.of(&w.reg.worker));
@@ -196,43 +209,67 @@ impl Core {
         }
     }
 
-    /// From when on a second worker is tried: at once for a winning PoSt, for a window PoSt once what is left is less than
-    /// twice what it takes at the worst. None: never.
+    /// From when on a second worker is tried: at once for a winning PoSt, for a window PoSt once it has taken longer than
+    /// ever there, or once what is left is less than twice what it takes at the worst. None: never.
     pub(crate) fn raced_from(&self, job: &PostJob, first: &Try) -> Option<UnixMs> {
-        let twice = |kind| self.post_ms(kind, &first.host).saturating_mul(2);
+        let (kind, host) = (job.kind.task(), &first.host);
+        let worst_ms = self.post_ms(kind, host);
         match job.kind {
             PostKind::Winning => Some(first.since),
-            PostKind::Window(_) => Some(UnixMs(Self::due_at(job).0.saturating_sub(twice(job.kind.task())))),
+            PostKind::Window(_) => {
+                let little_left = UnixMs(Self::due_at(job).0.saturating_sub(worst_ms.saturating_mul(2)));
+                let measured = self.learned.duration(kind, self.config.sector_size, host).is_some();
+                let outlasted =
+                    Some(first).filter(|first| measured && !first.ahead).map(|first| first.since.plus(worst_ms));
+                Some(outlasted.map_or(little_left, |at| at.min(little_left)))
+            }
             PostKind::Check(_) | PostKind::Rehearsal(_) => None,
         }
     }
 
     pub(crate) fn post_load(&self, worker: &WorkerId) -> usize {
-        self.posts.values().flat_map(PostJob::running).filter(|(_, run)| run.worker == *worker).count()
+        self.posts.values().flat_map(PostJob::given).filter(|(_, run)| run.worker == *worker).count()
     }
 
     pub(super) fn start_try(&mut self, place: Place, worker: &WorkerId) {
-        let now = self.now;
         let Some(host) = self.workers.get(worker).map(|w| w.reg.host.clone()) else { return };
-        let Some((job, part)) = self.part(place) else { return };
-        let (kind, ready) = (job.kind.task(), part.again_at.max(job.started));
+        let Some((job, _)) = self.part(place) else { return };
+        let kind = job.kind.task();
         let Some(row) = self.workers.get(worker).map(|w| w.rows.row(kind, self.config.sector_size)) else {
             return;
         };
-        self.observed.push(Observation::Waited { kind, ms: now.since(ready) });
         let gpus = self.give_gpus_to_post(worker, &row);
         if let Some(entry) = self.hosts.get_mut(&host) {
             // The next partition of this step looks at it before the host is summed up.
             entry.gpus.add(Use::Proving, &gpus);
         }
+        self.begin_try(place, worker, gpus, false);
+    }
+
+    fn begin_try(&mut self, place: Place, worker: &WorkerId, gpus: Vec<GpuShare>, ahead: bool) {
+        let now = self.now;
+        let Some(host) = self.workers.get(worker).map(|w| w.reg.host.clone()) else { return };
+        let Some((job, part)) = self.part(place) else { return };
+        let (kind, ready) = (job.kind.task(), part.again_at.max(job.started));
+        self.observed.push(Observation::Waited { kind, ms: now.since(ready) });
         let Some(part) = self.part_mut(place) else { return };
         part.last_number += 1;
         part.nobody_since = None;
         let attempt = AttemptId { task: part.task, number: part.last_number };
         let worker_id = worker.clone();
         let on = host.clone();
-        let (progress, verifying) = (None, None);
-        part.tries.push(Try { attempt, worker: worker_id, host, gpus: gpus.clone(), since: now, progress, verifying });
+        let index = part.index;
+        part.tries.push(Try {
+            attempt,
+            worker: worker_id,
+            host,
+            gpus: gpus.clone(),
+            since: now,
+            ahead,
+            progress: None,
+            verifying: None,
+        });
+        self.note_part(place.0, index);
         self.touch_host(&on);
         if let Some(assignment) = self.post_assignment(place, attempt, worker, gpus) {
             self.out.push(Effect::Assign { worker: worker.clone(), assignment: Box::new(assignment) });
@@ -247,23 +284,15 @@ impl Core {
         gpus: Vec<GpuShare>,
     ) -> Option<Assignment> {
         let (job, part) = self.part(place)?;
-        let (randomness, sectors) = (job.randomness, part.sectors.clone());
-        let (first, read_timeout_ms) = (*sectors.first()?, self.config.read_timeout_ms);
-        let partition_timeout_ms = self.reads_ms(job, self.now);
+        let (randomness, sectors, first) = (job.randomness, part.sectors.clone(), *part.sectors.first()?);
+        let (one_ms, at_once) = (self.config.read_timeout_ms, self.config.parallel_reads);
+        let reads = ReadLimits { one_ms, all_ms: self.reads_ms(job, self.now), at_once };
         let params = match job.kind {
             PostKind::Window(deadline) | PostKind::Rehearsal(deadline) => {
-                let (deadline, partition) = (deadline.0, part.index);
-                TaskParams::WindowPost {
-                    randomness,
-                    deadline,
-                    partition,
-                    sectors,
-                    read_timeout_ms,
-                    partition_timeout_ms,
-                }
+                TaskParams::WindowPost { randomness, deadline: deadline.0, partition: part.index, sectors, reads }
             }
-            PostKind::Winning => TaskParams::WinningPost { randomness, sector: first, read_timeout_ms },
-            PostKind::Check(_) => TaskParams::Check { randomness, sectors, read_timeout_ms, partition_timeout_ms },
+            PostKind::Winning => TaskParams::WinningPost { randomness, sector: first, read_timeout_ms: one_ms },
+            PostKind::Check(_) => TaskParams::Check { randomness, sectors, reads },
         };
         Some(Assignment {
             attempt,
@@ -278,7 +307,7 @@ impl Core {
                 .collect(),
             outputs: Vec::new(),
             params,
-            time_limit_ms: self.config.time_limit_ms(job.kind.task()),
+            time_limit_ms: self.try_limit_ms(job, part.find(attempt)?),
             hold: false,
             group: Vec::new(),
             gpus,

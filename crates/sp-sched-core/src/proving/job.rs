@@ -118,6 +118,8 @@ pub(crate) struct Try {
     /// Devices that it computes on.
     pub(crate) gpus: Vec<GpuShare>,
     pub(crate) since: UnixMs,
+    /// Its worker proves another partition and only reads this one.
+    pub(crate) ahead: bool,
     pub(crate) progress: Option<Progress>,
     pub(crate) verifying: Option<Proof>,
 }
@@ -185,9 +187,14 @@ impl PostJob {
         self.parts.iter().flat_map(|p| &p.tries).map(|t| (self.kind.task(), t))
     }
 
-    /// Those that occupy a worker.
-    pub(crate) fn running(&self) -> impl Iterator<Item = (TaskKind, &Try)> {
+    /// Those that are with a worker.
+    pub(crate) fn given(&self) -> impl Iterator<Item = (TaskKind, &Try)> {
         self.tries().filter(|(_, t)| t.verifying.is_none())
+    }
+
+    /// Those that occupy one.
+    pub(crate) fn running(&self) -> impl Iterator<Item = (TaskKind, &Try)> {
+        self.given().filter(|(_, t)| !t.ahead)
     }
 
     /// Somebody pays if it is late.

@@ -1,6 +1,6 @@
 //! PoSt results: verified, accepted or tried again, and the answer when every partition is done.
 
-use sp_types::{AttemptId, ErrorCode, WorkerId};
+use sp_types::{AttemptId, ErrorCode, Phase, WorkerId};
 
 use crate::core::Core;
 use crate::effect::{Effect, PostReply, PostToVerify, ProvenPartition, Reply};
@@ -18,7 +18,10 @@ impl Core {
         let Some(place) = self.place_of(progress.attempt) else { return false };
         let running = self.part_mut(place).and_then(|p| p.find_mut(progress.attempt)).filter(|t| t.worker == *worker);
         let Some(running) = running else { return false };
-        running.progress = Some(progress.clone());
+        let before = running.progress.replace(progress.clone());
+        // Its worker may read another one meanwhile.
+        let reads_no_more = progress.phase == Phase::Running && before.is_none_or(|b| b.phase != Phase::Running);
+        self.replan |= reads_no_more && self.posts.values().any(|job| job.parts.iter().any(Part::waits));
         true
     }
 
@@ -34,8 +37,7 @@ impl Core {
         if job.proves() && result.outcome.is_ok() {
             // What a check takes says nothing about a proof.
             let (kind, host) = (job.kind.task(), running.host.clone());
-            let took_ms = result.fetch_ms.saturating_add(result.compute_ms);
-            self.learned.took(kind, self.config.sector_size, &host, took_ms);
+            self.learned.took(kind, self.config.sector_size, &host, result.fetch_ms, result.compute_ms);
         }
         let Some((job, part)) = self.part(place) else { return false };
         // For the chain nothing is worth less than trying on: a partition that nobody can read cannot be handed in.
@@ -64,6 +66,9 @@ impl Core {
                 let proof = Proof { proof, skipped, ask_at: self.now, failures: 0, reason: String::new() };
                 if let Some(running) = self.part_mut(place).and_then(|p| p.find_mut(attempt)) {
                     running.verifying = Some(proof);
+                    let host = running.host.clone();
+                    // From now on only the verifier is busy: what it proved on is free for others.
+                    self.touch_host(&host);
                 }
                 self.ask_post_verifier(place, attempt);
             }
@@ -147,7 +152,9 @@ impl Core {
         let Some(part) = self.part_mut(place) else { return };
         part.tries.clear();
         part.problems = skipped;
+        let index = partition.index;
         part.done = Some(partition);
+        self.note_part(place.0, index);
         self.replan = true;
         self.answer_post(place.0);
     }
@@ -218,8 +225,10 @@ impl Core {
         part.again_at = again_at;
         *part.failed_on.entry(running.worker).or_default() += 1;
         part.retries.push(format!("{name}: {reason}"));
-        if part.failed_tries >= tries && part.tries.is_empty() {
-            let message = format!("partition {} failed {} times", part.index, part.failed_tries);
+        let (index, failed_tries, is_last) = (part.index, part.failed_tries, part.tries.is_empty());
+        self.note_part(place.0, index);
+        if failed_tries >= tries && is_last {
+            let message = format!("partition {index} failed {failed_tries} times");
             self.fail_post(place.0, ErrorCode::Unavailable, &message);
         }
         self.replan = true;
@@ -271,6 +280,7 @@ impl Core {
 
     /// Everybody may stop.
     pub(crate) fn drop_post(&mut self, id: PostId, reason: &str) -> Option<PostJob> {
+        self.note_parts(id);
         let job = self.posts.remove(&id)?;
         job.parts.iter().for_each(|part| self.stop_part(part, &job, reason));
         self.untidy.append(&mut self.homes.being_read);

@@ -29,9 +29,13 @@ const RESERVE: u64 = 10;
 impl Core {
     // === arithmetic ===
 
-    /// When the try will be done: as measured on its host, or some time from now if that is over.
-    fn try_done_at(&self, kind: TaskKind, run: &Try) -> UnixMs {
+    /// When the try will be done: as measured on its host, or some time from now if that is over. What is read ahead is
+    /// proven after what its worker proves now.
+    pub(super) fn try_done_at(&self, kind: TaskKind, run: &Try) -> UnixMs {
         let expected = self.post_ms(kind, &run.host);
+        if let Some(before) = self.proves(&run.worker).filter(|_| run.ahead) {
+            return self.try_done_at(kind, before).plus(expected);
+        }
         run.since.plus(expected).max(self.now.plus(expected / LEAST_LEFT))
     }
 
@@ -108,7 +112,11 @@ impl Core {
             return None;
         }
         let kind = job.kind.task();
-        let left = job.running().map(|(kind, run)| self.post_ms(kind, &run.host) / LEAST_LEFT).max();
+        let at_least = |(kind, run): (TaskKind, &Try)| {
+            let (ms, behind) = (self.post_ms(kind, &run.host), u64::from(run.ahead));
+            (ms / LEAST_LEFT).saturating_add(ms.saturating_mul(behind))
+        };
+        let left = job.given().map(at_least).max();
         let waiting = job.parts.iter().filter(|p| p.waits()).count();
         let rounds = if waiting > 0 { self.rounds_ms(kind, waiting).unwrap_or(0) } else { 0 };
         let ends = UnixMs(Self::due_at(job).0.saturating_sub(left.unwrap_or(0).saturating_add(rounds)));

@@ -10,7 +10,8 @@ impl Core {
     /// Hands in what is proven, if the deadline is open.
     pub(crate) fn submit_ready(&mut self, id: PostId) {
         let PostId::Opening(open) = id else { return };
-        if !self.day.get(open).is_some_and(|watched| watched.opening.is_open(self.epoch)) {
+        // After a restart the chain may have what was proven before.
+        if !self.day.get(open).is_some_and(|watched| watched.state.is_some() && watched.opening.is_open(self.epoch)) {
             return;
         }
         let Some(job) = self.posts.get(&id) else { return };
@@ -56,6 +57,7 @@ impl Core {
                 part.retries.push(format!("the chain: {reason}"));
                 (part.done, part.handed) = (None, Handed::No);
                 part.again_at = now.plus(retry_wait_ms);
+                self.note_part(id, index);
                 self.replan = true;
                 if let PostId::Opening(open) = id {
                     self.ask_opening_anew(open);
@@ -82,6 +84,7 @@ impl Core {
     fn end_if_taken(&mut self, id: PostId) {
         let taken = |job: &PostJob| job.parts.iter().all(|part| part.handed == Handed::Accepted);
         if self.posts.get(&id).is_some_and(taken) {
+            self.note_parts(id);
             self.posts.remove(&id);
             self.untidy.append(&mut self.homes.being_read);
             self.replan = true;

@@ -110,7 +110,13 @@ impl Core {
 
     /// The worker reports a time-out itself; a hung one is given up a lease later.
     fn try_limit(&self, job: &PostJob, running: &Try) -> UnixMs {
-        running.since.plus(self.config.time_limit_ms(job.kind.task())).plus(self.config.lease_ms)
+        running.since.plus(self.try_limit_ms(job, running)).plus(self.config.lease_ms)
+    }
+
+    /// What is read ahead waits for another partition to be proven before it.
+    pub(crate) fn try_limit_ms(&self, job: &PostJob, running: &Try) -> u64 {
+        let limit_ms = self.config.time_limit_ms(job.kind.task());
+        if running.ahead { limit_ms.saturating_mul(2) } else { limit_ms }
     }
 
     fn is_to_be_handed_in(&self, id: PostId, part: &Part) -> bool {

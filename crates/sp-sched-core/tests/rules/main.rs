@@ -3,6 +3,7 @@
 // Helpers of tests may unwrap as tests do.
 #![allow(clippy::unwrap_used)]
 
+mod ahead;
 mod anything;
 mod bounded;
 mod chaos;
@@ -29,6 +30,7 @@ mod proving;
 mod race;
 mod receive;
 mod rehearsal;
+mod restart;
 mod sealing;
 mod snap;
 mod stray;

@@ -17,8 +17,13 @@ fn window() -> Request {
     Request::ComputeWindowPost { deadline: DeadlineIndex(0), randomness: Randomness::new([3; 32]) }
 }
 
-/// Sector 0 is proven; `v` and `w` prove, on hosts of their own. 10 minutes have been measured for a partition.
+/// 10 minutes have been measured for a partition.
 fn desk() -> Desk {
+    desk_that_measured(10 * MINUTE)
+}
+
+/// Sector 0 is proven; `v` and `w` prove, on hosts of their own. A partition took `v` so long.
+fn desk_that_measured(ms: u64) -> Desk {
     let patient = |c: &mut Config| c.time_limits_ms = vec![(WDP, 60 * MINUTE)];
     let mut desk = Desk::proving(patient, &[Proving], &[(0, 0, 0)]);
     desk.join("a", &[TaskKind::PreCommit1], lotus_machine());
@@ -27,7 +32,7 @@ fn desk() -> Desk {
     }
     desk.index(&["a"], &[(0, "a")]);
     let id = desk.ask_later(window());
-    desk.prove(0, 10 * MINUTE);
+    desk.prove(0, ms);
     assert!(matches!(desk.replies.remove(&id), Some(Reply::Post(_))));
     desk
 }
@@ -53,6 +58,16 @@ fn a_second_worker_is_tried_once_less_than_twice_the_measured_time_is_left() {
     let Some(Reply::Post(post)) = desk.replies.remove(&id) else { panic!("not answered") };
     assert_eq!((post.partitions[0].worker.as_str(), post.partitions[0].retries.len()), ("w", 0));
     assert_eq!(provers(&desk), [""; 0], "the other one is stopped");
+}
+
+#[test]
+fn a_second_worker_is_tried_once_the_first_one_takes_longer_than_ever() {
+    let mut desk = desk_that_measured(2 * MINUTE);
+    desk.ask_later(window());
+    desk.pass(2 * MINUTE - 1_000, ALL);
+    assert_eq!(provers(&desk), ["v"]);
+    desk.pass(2_000, ALL);
+    assert_eq!(provers(&desk), ["v", "w"], "though there is time for many more tries");
 }
 
 #[test]

@@ -75,6 +75,11 @@ impl Worker {
         self.connected && !self.hangs && !self.lies
     }
 
+    pub fn is_proving(&self) -> bool {
+        let proves = |id: &AttemptId| self.attempts.get(id).is_some_and(|a| a.task == TaskKind::GenerateWindowPost);
+        self.computing.keys().any(proves)
+    }
+
     fn session(&self) -> SessionId {
         SessionId::new(format!("run-{}", self.run)).unwrap()
     }

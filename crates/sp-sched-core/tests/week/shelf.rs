@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use sp_sched_core::event::{Event, Failure, StoreFact};
-use sp_sched_core::model::{Counters, FenceRow, RowChange, Rows, Sector, Task};
+use sp_sched_core::model::{Counters, FenceRow, PartitionKey, PartitionRow, RowChange, Rows, Sector, Task};
 use sp_types::{AttemptId, ErrorCode, FileKind, Filters, ReplicaId, SectorState, Soundness, StoreId, TaskId};
 
 use crate::world::World;
@@ -14,6 +14,7 @@ pub struct Shelf {
     pub counters: Counters,
     tasks: BTreeMap<TaskId, Task>,
     fences: BTreeMap<TaskId, FenceRow>,
+    partitions: BTreeMap<PartitionKey, PartitionRow>,
     replicas: BTreeSet<ReplicaId>,
     /// What an attempt has published, and what stood there.
     replaced: BTreeMap<AttemptId, Vec<(ReplicaId, ReplicaId)>>,
@@ -32,6 +33,7 @@ impl Shelf {
             tasks: self.tasks.values().cloned().collect(),
             fences: self.fences.values().copied().collect(),
             counters: self.counters,
+            partitions: self.partitions.values().cloned().collect(),
             ..Rows::default()
         }
     }
@@ -61,6 +63,8 @@ impl World {
             RowChange::DeleteTask(id) => drop(shelf.tasks.remove(&id)),
             RowChange::PutFence(fence) => drop(shelf.fences.insert(fence.task, fence)),
             RowChange::DeleteFence(id) => drop(shelf.fences.remove(&id)),
+            RowChange::PutPartition(row) => drop(shelf.partitions.insert(row.key(), *row)),
+            RowChange::DeletePartition(key) => drop(shelf.partitions.remove(&key)),
             RowChange::PutCounters(counters) => shelf.counters = counters,
             // Nobody decides anything about workers, pins anything or wins anything here.
             _ => {}

@@ -15,6 +15,7 @@ impl World {
     pub fn registered(&mut self, id: &WorkerId, keep: &[AttemptId]) {
         let Some(at) = self.at(id) else { return };
         self.fleet[at].attempts.retain(|attempt, _| keep.contains(attempt));
+        self.prove_next(at);
     }
 
     pub fn assigned(&mut self, id: &WorkerId, assignment: Assignment) {
@@ -48,6 +49,7 @@ impl World {
         let given = self.fleet[at].attempts.remove(&attempt);
         self.fleet[at].computing.remove(&attempt);
         self.fleet[at].stuck.retain(|stuck| *stuck != attempt);
+        self.prove_next(at);
         if given.is_some_and(|a| a.task == TaskKind::GenerateWindowPost) {
             self.note(|| format!("{id} stops {attempt}: {reason}"));
         }
@@ -71,7 +73,9 @@ impl World {
     fn compute(&mut self, at: usize, attempt: AttemptId) {
         let Some(assignment) = self.fleet[at].attempts.get(&attempt) else { return };
         let (task, sector, hold) = (assignment.task, assignment.sector, assignment.hold);
-        if hold || self.fleet[at].computing.contains_key(&attempt) {
+        // There is one prover: what was read ahead waits for it.
+        let waits = task == TaskKind::GenerateWindowPost && self.fleet[at].is_proving();
+        if hold || waits || self.fleet[at].computing.contains_key(&attempt) {
             return;
         }
         self.fleet[at].computing.insert(attempt, self.now);
@@ -82,6 +86,17 @@ impl World {
         };
         let run = self.fleet[at].run;
         self.after(ms, Due::Computed(at, run, attempt));
+    }
+
+    /// The prover is free: the next one that waits for it.
+    fn prove_next(&mut self, at: usize) {
+        let worker = &self.fleet[at];
+        let waits = |(id, a): &(&AttemptId, &Assignment)| {
+            a.task == TaskKind::GenerateWindowPost && !worker.computing.contains_key(*id)
+        };
+        if let Some(next) = worker.attempts.iter().find(waits).map(|(id, _)| *id) {
+            self.compute(at, next);
+        }
     }
 
     /// Reading and proving: minutes, and sometimes more. Sealing on the same GPU costs.
@@ -119,6 +134,7 @@ impl World {
         };
         let result = TaskResult { attempt, task, outcome: Ok(done), fetch_ms: 0, compute_ms, peak_memory_bytes: 0 };
         self.fleet[at].results.insert(attempt, result.clone());
+        self.prove_next(at);
         if connected {
             self.tell(Event::Result { worker: id, result: Box::new(result) });
         }

@@ -171,7 +171,7 @@ async fn seal(node: &Node, attempt: &Attempt, spent: &mut Spent) -> Result<Outpu
         gpus: attempt.gpus(),
     };
     let running = async { Ok(node.executor.run(job).await?) };
-    let Answer { outcome, peak_memory_bytes } = give_up::while_it_computes(node, attempt, running).await?;
+    let Answer { outcome, peak_memory_bytes, waited: _ } = give_up::while_it_computes(node, attempt, running).await?;
     let (fetch_ms, compute_ms) = (ready.since_ms(started), node.env.clock.monotonic().since_ms(began));
     *spent = Spent { fetch_ms, compute_ms, peak_memory_bytes };
     request::output_of(outcome)

@@ -79,7 +79,7 @@ impl Child {
         }
         match response.outcome {
             Some(Outcome::Failed(failure)) => Err(ExecError::Refused(failure)),
-            Some(outcome) => Ok(Answer { outcome, peak_memory_bytes: response.peak_memory_bytes }),
+            Some(outcome) => Ok(Answer { peak_memory_bytes: response.peak_memory_bytes, ..outcome.into() }),
             None => Err(crashed(&"it answered without an outcome")),
         }
     }

@@ -39,7 +39,8 @@ impl Pool {
 
     pub(super) async fn run(&self, job: Job) -> Result<Answer, ExecError> {
         let Job { request, limit, cancel, .. } = job;
-        let deadline = Instant::now() + limit;
+        let asked = Instant::now();
+        let deadline = asked + limit;
         let waiting = async {
             let permit = self.free.acquire().await;
             (permit, self.take_child().await)
@@ -50,6 +51,7 @@ impl Pool {
             () = tokio::time::sleep_until(deadline) => return Err(ExecError::TimedOut(limit)),
         };
         let mut child = child?;
+        let waited = asked.elapsed();
         let left = deadline.saturating_duration_since(Instant::now());
         let answer = child.request(request, left, &cancel).await;
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +66,7 @@ impl Pool {
             }
             Err(ExecError::TimedOut(_) | ExecError::Cancelled) => {}
         }
-        answer.map_err(|error| match error {
+        answer.map(|answer| Answer { waited, ..answer }).map_err(|error| match error {
             // What is left after waiting is no limit that anybody knows.
             ExecError::TimedOut(_) => ExecError::TimedOut(limit),
             other => other,

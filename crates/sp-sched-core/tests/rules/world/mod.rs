@@ -11,7 +11,9 @@ use std::collections::{BTreeMap, VecDeque};
 
 use sp_sched_core::effect::{Effect, Reply};
 use sp_sched_core::event::{Event, Request, RequestId};
-use sp_sched_core::model::{FenceRow, Finished, Pin, RowChange, Rows, Sector, Task, UnixMs, WinRow, WorkerRow};
+use sp_sched_core::model::{
+    FenceRow, Finished, PartitionKey, PartitionRow, Pin, RowChange, Rows, Sector, Task, UnixMs, WinRow, WorkerRow,
+};
 use sp_sched_core::{Config, Core};
 use sp_types::{ChainEpoch, SectorSize, SectorState, TaskId, WorkerId};
 
@@ -86,6 +88,7 @@ pub struct Database {
     pub workers: BTreeMap<WorkerId, WorkerRow>,
     pub pins: BTreeMap<u64, Pin>,
     pub wins: BTreeMap<ChainEpoch, WinRow>,
+    pub partitions: BTreeMap<PartitionKey, PartitionRow>,
     pub history: Vec<Finished>,
 }
 
@@ -348,7 +351,7 @@ impl World {
         let (core, effects) = Core::restore(self.config.clone(), self.database.rows(), now);
         self.twin = self.twins.then(|| Core::restore(self.config.clone(), self.database.rows(), now).0);
         self.core = Some(core);
-        self.model = std::mem::take(&mut self.model).restored(now.0);
+        self.model = std::mem::take(&mut self.model).restored(now.0, &self.database);
         self.told.clear();
         self.take(None, effects);
         self.after(50, Happening::ConnectIndex);
@@ -397,6 +400,10 @@ impl Database {
             RowChange::DeletePin(sector) => drop(self.pins.remove(&sector)),
             RowChange::PutWin(win) => assert!(self.wins.insert(win.epoch, *win).is_none(), "one proof for an epoch"),
             RowChange::DeleteWin(epoch) => drop(self.wins.remove(&epoch)),
+            RowChange::PutPartition(row) => drop(self.partitions.insert(row.key(), *row)),
+            RowChange::DeletePartition(key) => {
+                assert!(self.partitions.remove(&key).is_some(), "only what is there is deleted");
+            }
             RowChange::AddFinished(finished) => self.history.push(*finished),
             RowChange::PutCounters(counters) => {
                 assert!(counters.next_task >= self.counters.next_task, "counters never go back");
@@ -414,6 +421,7 @@ impl Database {
             workers: self.workers.values().cloned().collect(),
             pins: self.pins.values().cloned().collect(),
             wins: self.wins.values().cloned().collect(),
+            partitions: self.partitions.values().cloned().collect(),
         }
     }
 }

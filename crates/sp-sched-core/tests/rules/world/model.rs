@@ -95,8 +95,9 @@ impl<'a> After<'a> {
 
 impl Model {
     /// The scheduler's process started with what is durable, and knows nobody. What is given away is taken as before.
-    pub fn restored(self, now: u64) -> Self {
-        Self { now, restored: now, takes: self.takes, ..Self::default() }
+    pub fn restored(self, now: u64, database: &Database) -> Self {
+        let proving = database.partitions.values().flat_map(|row| &row.tries).map(|t| t.attempt).collect();
+        Self { now, restored: now, takes: self.takes, proving, ..Self::default() }
     }
 
     // === what is told ===

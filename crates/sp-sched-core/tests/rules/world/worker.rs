@@ -55,6 +55,11 @@ pub struct SimWorker {
 }
 
 impl SimWorker {
+    /// Is this a proof that it has to make?
+    fn proves(&self, attempt: AttemptId) -> bool {
+        self.attempts.get(&attempt).is_some_and(|a| is_post(a.task))
+    }
+
     pub fn has_store(&self) -> bool {
         matches!(self.role, Role::Sealing(_))
     }
@@ -254,6 +259,16 @@ impl World {
             if let Some(result) = w.results.get(&attempt).cloned() {
                 self.tell(Event::Result { worker: id.clone(), result: Box::new(result) });
             }
+            self.prove_next(id);
+        }
+    }
+
+    /// The prover is free: the next one that waits for it.
+    fn prove_next(&mut self, id: &WorkerId) {
+        let w = &self.workers[id];
+        let next = w.attempts.keys().find(|a| w.proves(**a) && !w.computing.contains(*a));
+        if let Some(next) = next.copied() {
+            self.compute(id, next);
         }
     }
 
@@ -271,7 +286,9 @@ impl World {
     fn compute(&mut self, id: &WorkerId, attempt: AttemptId) {
         let w = self.workers.get_mut(id).unwrap();
         let held = w.attempts.get(&attempt).is_some_and(|a| a.hold);
-        if w.hangs || held || !w.computing.insert(attempt) {
+        // There is one prover: what comes with another proof before it waits.
+        let waits = w.proves(attempt) && w.computing.iter().any(|other| *other != attempt && w.proves(*other));
+        if w.hangs || held || waits || !w.computing.insert(attempt) {
             return;
         }
         let (session, most) = (w.session, w.compute_ms);
@@ -305,6 +322,8 @@ impl World {
         let w = self.workers.get_mut(id).unwrap();
         w.attempts.remove(&attempt);
         w.results.insert(attempt, result.clone());
+        self.prove_next(id);
+        let w = &self.workers[id];
         if w.cut_off {
             return;
         }
