@@ -33,7 +33,12 @@ pub(crate) fn recorded(kind: Kind, size: SectorSize) -> Option<Digests> {
 /// The digest that a record holds: the text of a digest and a line feed.
 pub(crate) fn parse_record(bytes: &[u8]) -> Option<String> {
     let text = std::str::from_utf8(bytes).ok()?.strip_suffix('\n')?;
-    (text.len() == HEX_LENGTH && text.bytes().all(|b| b.is_ascii_hexdigit())).then(|| text.to_owned())
+    is_digest(text).then(|| text.to_owned())
+}
+
+/// Whether a text can be a digest.
+pub(crate) fn is_digest(text: &str) -> bool {
+    text.len() == HEX_LENGTH && text.bytes().all(|b| b.is_ascii_hexdigit())
 }
 
 /// What a record of this digest holds.
@@ -75,12 +80,23 @@ pub(crate) fn of_bytes(bytes: &[u8]) -> String {
 }
 
 pub(crate) fn of_file(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
-    let (mut state, mut buffer) = (State::new(), vec![0; READ_BYTES]);
+    let (state, _) = of_reader(&mut File::open(path)?, &mut |_| ())?;
+    Ok(finish(&state))
+}
+
+/// Reads all that is left, and tells `seen` how much it was so far. Gives what it was digested into, and its length.
+pub(crate) fn of_reader(reader: &mut impl Read, seen: &mut dyn FnMut(u64)) -> io::Result<(State, u64)> {
+    let (mut state, mut length, mut buffer) = (State::new(), 0, vec![0; READ_BYTES]);
     loop {
-        match file.read(&mut buffer)? {
-            0 => return Ok(finish(&state)),
-            read => state.update(&buffer[..read]),
-        };
+        match reader.read(&mut buffer) {
+            Ok(0) => return Ok((state, length)),
+            Ok(read) => {
+                state.update(&buffer[..read]);
+                length += read as u64;
+                seen(length);
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
     }
 }

@@ -8,7 +8,7 @@ use sp_types::SectorSize;
 use super::Kind;
 
 /// Where published files go. Never to development ones: every network but `dev` refuses a directory that holds any.
-const OWN_DIRECTORY: &str = "a directory that holds no development parameters, and name that one with --parameters DIR or \
+const OWN_DIRECTORY: &str = "DIR must hold no development parameters, and is named with --parameters DIR or \
                              FIL_PROOFS_PARAMETER_CACHE=DIR";
 
 /// Why parameters could not be made, found or believed.
@@ -19,8 +19,9 @@ pub enum ParamsError {
     NoDirectory,
     /// The circuit is too large to generate here.
     #[error(
-        "{kind} parameters for {size} sectors cannot be generated here ({why}); copy the published files {stem}.params and \
-         {stem}.vk into {OWN_DIRECTORY}"
+        "{kind} parameters for {size} sectors cannot be generated here ({why}); fetch the published files {stem}.params and \
+         {stem}.vk with `{}`: {OWN_DIRECTORY}",
+        fetch_command(*kind, *size)
     )]
     CannotGenerate {
         /// What was asked for.
@@ -43,9 +44,9 @@ pub enum ParamsError {
         /// One of the files.
         found: String,
     },
-    /// Another process has been generating the same files for too long.
+    /// Another process has been making or fetching the same files for too long.
     #[error(
-        "another process holds {lock} since {waited_s} s and is still generating; end it or wait for it, then try again"
+        "another process holds {lock} since {waited_s} s and is still at work; end it or wait for it, then try again"
     )]
     Busy {
         /// The lock file.
@@ -103,11 +104,13 @@ impl ParamsError {
 
 /// What to do about a missing or damaged file of a set.
 pub(crate) fn remedy(kind: Kind, size: SectorSize) -> String {
+    let fetch = format!("the published ones with `{}`: {OWN_DIRECTORY}", fetch_command(kind, size));
     match super::generate::feasible(kind, size) {
-        Ok(_) => format!(
-            "run `sp-ctl params generate --sector-size {size}` for development ones, or copy the published files into \
-             {OWN_DIRECTORY}"
-        ),
-        Err(_) => format!("copy the published files into {OWN_DIRECTORY}"),
+        Ok(_) => format!("run `sp-ctl params generate --sector-size {size}` for development ones, or fetch {fetch}"),
+        Err(_) => format!("fetch {fetch}"),
     }
+}
+
+fn fetch_command(kind: Kind, size: SectorSize) -> String {
+    format!("sp-ctl params fetch --sector-size {size} --kinds {kind} --dir DIR")
 }

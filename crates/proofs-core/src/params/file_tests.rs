@@ -179,7 +179,7 @@ fn what_cannot_be_generated_says_so() {
         [(Kind::Porep, SectorSize::GiB32), (Kind::Winning, SectorSize::GiB64), (Kind::Update, SectorSize::MiB512)]
     {
         let text = generate(kind, size, dir.path(), &|_| ()).unwrap_err().to_string();
-        assert!(text.contains("cannot be generated here") && text.contains("copy the published files"), "{text}");
+        assert!(text.contains("cannot be generated here") && text.contains("params fetch"), "{text}");
         assert!(text.contains("--parameters") && !text.contains(dir.path().to_str().unwrap()), "{text}");
     }
     assert!(visible(dir.path()).is_empty());

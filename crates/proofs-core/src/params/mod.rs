@@ -1,4 +1,5 @@
-//! Proof parameters: where they are, what they are called, making development ones, checking them.
+//! Proof parameters: where they are, what they are called, making development ones, fetching published ones, checking
+//! both.
 //!
 //! Development parameters come from a published trapdoor ([`PUBLISHED_SEED`]): anybody can forge proofs for them.
 
@@ -7,6 +8,7 @@ mod check;
 mod circuit;
 mod digest;
 mod error;
+pub mod fetch;
 // blst is a C library; its field operations are called directly.
 #[allow(unsafe_code)]
 mod field;

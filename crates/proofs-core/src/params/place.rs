@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,9 @@ pub const INSECURE_MARKER: &str = "INSECURE-DEVELOPMENT-PARAMETERS";
 /// Extension of the record of what digest a generated parameter file has.
 pub(crate) const RECORD: &str = "digest";
 
+/// Name of the lock under which a directory becomes one of development parameters, and published files become visible.
+const CLAIM_LOCK: &str = ".directory.lock";
+
 /// How long one process waits for another that generates the same set. The largest set that can be generated takes
 /// less.
 const LOCK_WAIT: Duration = Duration::from_secs(2 * 3600);
@@ -36,14 +39,19 @@ pub(crate) struct Paths {
 /// development parameters, `sp-cluster/parameters-dev` below `XDG_CACHE_HOME` or `~/.cache`. Never upstream's default,
 /// where a miner's published parameters may lie.
 pub fn default_dir() -> Result<PathBuf, ParamsError> {
-    let set = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    choose_dir(set(PARAMETER_CACHE_ENV), set("XDG_CACHE_HOME"), set("HOME")).ok_or(ParamsError::NoDirectory)
+    variable(PARAMETER_CACHE_ENV).map(PathBuf::from).or_else(development_dir).ok_or(ParamsError::NoDirectory)
 }
 
-fn choose_dir(explicit: Option<OsString>, cache: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
-    if let Some(dir) = explicit {
-        return Some(dir.into());
-    }
+/// The directory of our own for development parameters.
+pub(crate) fn development_dir() -> Option<PathBuf> {
+    choose_dir(variable("XDG_CACHE_HOME"), variable("HOME"))
+}
+
+fn variable(name: &str) -> Option<OsString> {
+    std::env::var_os(name).filter(|value| !value.is_empty())
+}
+
+fn choose_dir(cache: Option<OsString>, home: Option<OsString>) -> Option<PathBuf> {
     // A relative XDG_CACHE_HOME is to be ignored, says its specification.
     let cache = cache.map(PathBuf::from).filter(|dir| dir.is_absolute());
     let base = cache.or_else(|| home.map(|home| PathBuf::from(home).join(".cache")))?;
@@ -57,11 +65,31 @@ pub fn is_insecure(dir: &Path) -> bool {
         return true;
     }
     let Ok(files) = parameter_files(dir) else { return true };
-    files.iter().any(|name| {
-        let (path, key_name) = (dir.join(name), name.replace(".params", ".vk"));
-        let key = if name.ends_with(".vk") { fs::read(&path) } else { layout::read_key(&path) };
-        key.map_or(true, |key| published_digest(&key_name) != Some(digest::of_bytes(&key).as_str()))
-    })
+    files.iter().any(|name| !has_key(dir, name, &published_digest).unwrap_or(false))
+}
+
+/// The name of a file in `dir` with a verifying key that is not the published one. A parameter file that is too short
+/// to have a key is damaged rather than foreign.
+pub(crate) fn foreign_file<'a>(
+    dir: &Path,
+    published: &dyn Fn(&str) -> Option<&'a str>,
+) -> Result<Option<String>, ParamsError> {
+    for name in parameter_files(dir)? {
+        match has_key(dir, &name, published) {
+            Ok(true) => {}
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {}
+            Ok(false) => return Ok(Some(name)),
+            Err(error) => return Err(ParamsError::io("read", &dir.join(name))(error)),
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the verifying key in a file is the published one.
+fn has_key<'a>(dir: &Path, name: &str, published: &dyn Fn(&str) -> Option<&'a str>) -> io::Result<bool> {
+    let (path, key_name) = (dir.join(name), name.replace(".params", ".vk"));
+    let key = if name.ends_with(".vk") { fs::read(&path) } else { layout::read_key(&path) }?;
+    Ok(published(&key_name) == Some(digest::of_bytes(&key).as_str()))
 }
 
 /// The digest of a file in upstream's manifest of published parameters.
@@ -72,7 +100,7 @@ pub(crate) fn published_digest(name: &str) -> Option<&'static str> {
 /// Names of the parameter and key files in a directory; none if there is no directory.
 fn parameter_files(dir: &Path) -> Result<Vec<String>, ParamsError> {
     let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(ParamsError::io("list", dir))?,
     };
     let mut names = Vec::new();
@@ -95,15 +123,17 @@ pub(crate) fn claim_dir(dir: &Path) -> Result<(), ParamsError> {
     }
     // The marker is there before the first parameter file: files without it came from elsewhere. It is looked for once
     // more, as another process may have claimed the directory and begun in the meantime.
-    if let Some(found) = parameter_files(dir)?.pop()
-        && !marker.exists()
-    {
-        return Err(ParamsError::ForeignFiles { dir: dir.to_owned(), found });
-    }
-    let _lock = lock(&dir.join(format!(".{INSECURE_MARKER}.lock")), &|| ())?;
+    let refuse_foreign = || match parameter_files(dir)?.pop() {
+        Some(found) if !marker.exists() => Err(ParamsError::ForeignFiles { dir: dir.to_owned(), found }),
+        _ => Ok(()),
+    };
+    refuse_foreign()?;
+    let _lock = lock_claims(dir)?;
     if marker.exists() {
         return Ok(());
     }
+    // Published files become visible under this lock: from here on there will be none.
+    refuse_foreign()?;
     let text = format!(
         "INSECURE development parameters.\n\nThe trapdoor of every parameter set in this directory is made from the published text\n\n    \
          {PUBLISHED_SEED}\n\nso anybody can forge proofs for them. Use them on development networks only.\n"
@@ -111,8 +141,13 @@ pub(crate) fn claim_dir(dir: &Path) -> Result<(), ParamsError> {
     write_whole(&dir.join(format!(".{INSECURE_MARKER}.partial")), &marker, text.as_bytes())
 }
 
+/// Takes the lock under which the nature of a directory is decided.
+pub(crate) fn lock_claims(dir: &Path) -> Result<File, ParamsError> {
+    lock(&dir.join(CLAIM_LOCK), LOCK_WAIT, &|| ())
+}
+
 /// Takes a lock file; it is freed when the file is closed, at the latest by the end of the process.
-fn lock(path: &Path, waiting: &dyn Fn()) -> Result<File, ParamsError> {
+pub(crate) fn lock(path: &Path, longest: Duration, waiting: &dyn Fn()) -> Result<File, ParamsError> {
     let file = File::options().create(true).truncate(false).write(true).open(path);
     let file = file.map_err(ParamsError::io("create", path))?;
     let start = Instant::now();
@@ -120,8 +155,8 @@ fn lock(path: &Path, waiting: &dyn Fn()) -> Result<File, ParamsError> {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(fs::TryLockError::Error(error)) => return Err(ParamsError::io("lock", path)(error)),
-            Err(fs::TryLockError::WouldBlock) if start.elapsed() > LOCK_WAIT => {
-                return Err(ParamsError::Busy { lock: path.to_owned(), waited_s: LOCK_WAIT.as_secs() });
+            Err(fs::TryLockError::WouldBlock) if start.elapsed() > longest => {
+                return Err(ParamsError::Busy { lock: path.to_owned(), waited_s: longest.as_secs() });
             }
             Err(fs::TryLockError::WouldBlock) => {
                 waiting();
@@ -152,14 +187,14 @@ impl Paths {
 
     /// Takes the lock of the set.
     pub(crate) fn lock(&self, waiting: &dyn Fn()) -> Result<File, ParamsError> {
-        lock(&self.dir.join(format!(".{}.lock", self.stem)), waiting)
+        lock(&self.dir.join(format!(".{}.lock", self.stem)), LOCK_WAIT, waiting)
     }
 
     /// Removes what an interrupted run left. The caller holds the lock, so nobody is writing it.
     pub(crate) fn clean(&self) -> Result<(), ParamsError> {
         for path in ["params", "vk", "meta", RECORD].map(|extension| self.aside(extension)) {
             match fs::remove_file(&path) {
-                Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(ParamsError::io("remove", &path)(error));
                 }
                 _ => {}
@@ -195,9 +230,8 @@ mod tests {
     #[test]
     fn the_default_directory_is_never_upstreams() {
         let os = |text: &str| Some(OsString::from(text));
-        assert_eq!(choose_dir(os("/p"), os("/c"), os("/h")), Some("/p".into()));
-        assert_eq!(choose_dir(None, os("/c"), os("/h")), Some("/c/sp-cluster/parameters-dev".into()));
-        assert_eq!(choose_dir(None, os("c"), os("/h")), Some("/h/.cache/sp-cluster/parameters-dev".into()));
-        assert_eq!(choose_dir(None, None, None), None);
+        assert_eq!(choose_dir(os("/c"), os("/h")), Some("/c/sp-cluster/parameters-dev".into()));
+        assert_eq!(choose_dir(os("c"), os("/h")), Some("/h/.cache/sp-cluster/parameters-dev".into()));
+        assert_eq!(choose_dir(None, None), None);
     }
 }
