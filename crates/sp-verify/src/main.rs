@@ -6,6 +6,7 @@
 #![allow(clippy::disallowed_methods)]
 
 mod document;
+mod fetch;
 mod judge;
 mod params;
 mod progress;
@@ -33,7 +34,7 @@ const DOCUMENT_BYTES_MAX: u64 = 64 << 20;
 #[command(
     name = "sp-verify",
     version,
-    about = "Verify Filecoin proofs with upstream's verifier; make and check parameters"
+    about = "Verify Filecoin proofs with upstream's verifier; make, fetch and check parameters"
 )]
 struct Cli {
     #[command(subcommand)]
@@ -44,7 +45,7 @@ struct Cli {
 enum Subcommands {
     /// Verify the JSON of `sectors proof --json` or `proving compute ... --json`: exit 0 valid, 1 invalid, 2 undecided
     Verify(VerifyArgs),
-    /// Make, check and list proof parameters
+    /// Make, fetch, check and list proof parameters
     #[command(subcommand)]
     Params(params::Params),
     /// Answer verify requests on stdin and stdout until stdin ends

@@ -1,9 +1,8 @@
-//! The parameter tools: generate, check, list.
+//! The parameter tools: generate, check, list; the options of all of them.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::bail;
 use clap::{Args, Subcommand};
 use proofs_core::params::{
     self, Checked, FileReport, Kind, Origin, ParamsError, Report, check, check_structure, default_dir, is_insecure,
@@ -12,7 +11,7 @@ use serde_json::{Value, json};
 use sp_types::{ByteSize, SectorSize};
 
 use crate::progress::Display;
-use crate::say;
+use crate::{fetch, say};
 
 #[derive(Subcommand)]
 pub(crate) enum Params {
@@ -26,8 +25,8 @@ pub(crate) enum Params {
     Check(CheckArgs),
     /// List the parameters that are there
     List(Place),
-    /// Fetch published parameters (not in this release)
-    Fetch(Selection),
+    /// Fetch published parameters: those that are there and right are kept, what has come of others is built on
+    Fetch(fetch::FetchArgs),
 }
 
 #[derive(Args)]
@@ -37,19 +36,19 @@ pub(crate) struct Place {
     dir: Option<PathBuf>,
     /// Print JSON
     #[arg(long)]
-    json: bool,
+    pub(crate) json: bool,
 }
 
 #[derive(Args)]
 pub(crate) struct Selection {
     /// Sector size: 2KiB, 8MiB, 512MiB, 32GiB or 64GiB
     #[arg(long)]
-    sector_size: SectorSize,
+    pub(crate) sector_size: SectorSize,
     /// Kinds, separated by commas: porep, window, winning, update
     #[arg(long, value_delimiter = ',', default_value = "window,winning,update,porep")]
-    kinds: Vec<Kind>,
+    pub(crate) kinds: Vec<Kind>,
     #[command(flatten)]
-    place: Place,
+    pub(crate) place: Place,
 }
 
 #[derive(Args)]
@@ -66,16 +65,12 @@ pub(crate) fn run(command: &Params) -> anyhow::Result<ExitCode> {
         Params::Generate(selection) => generate(selection),
         Params::Check(args) => check_all(args),
         Params::List(place) => list(place),
-        Params::Fetch(selection) => bail!(
-            "fetching published parameters comes with a later release; copy the files for {} sectors into a directory that \
-             holds no development parameters, and name it with --parameters DIR or FIL_PROOFS_PARAMETER_CACHE=DIR",
-            selection.sector_size
-        ),
+        Params::Fetch(args) => fetch::run(args),
     }
 }
 
 impl Place {
-    fn dir(&self) -> Result<PathBuf, ParamsError> {
+    pub(crate) fn dir(&self) -> Result<PathBuf, ParamsError> {
         self.dir.clone().map_or_else(default_dir, Ok)
     }
 }

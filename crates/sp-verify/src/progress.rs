@@ -1,9 +1,10 @@
-//! Progress of a generation on stderr: a line that is rewritten on a terminal, one line now and then elsewhere.
+//! Progress of long work on stderr: a line that is rewritten on a terminal, one line now and then elsewhere.
 
 use std::io::{IsTerminal, Write, stderr};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
+use proofs_core::params::fetch::{FetchPhase, FetchProgress};
 use proofs_core::params::{Phase, Progress};
 
 const TERMINAL_EVERY: Duration = Duration::from_millis(200);
@@ -20,16 +21,31 @@ impl Display {
         Self { terminal: stderr().is_terminal(), shown: Mutex::new(None) }
     }
 
+    /// How often what goes on is worth a line.
+    pub(crate) fn every(&self) -> Duration {
+        if self.terminal { TERMINAL_EVERY } else { PLAIN_EVERY }
+    }
+
     pub(crate) fn show(&self, progress: Progress) {
-        let every = if self.terminal { TERMINAL_EVERY } else { PLAIN_EVERY };
+        let every = self.every();
         let Ok(mut shown) = self.shown.lock() else { return };
         if shown.is_some_and(|(phase, at)| phase == progress.phase && at.elapsed() < every) {
             return;
         }
         *shown = Some((progress.phase, Instant::now()));
-        let (start, end) = if self.terminal { ("\r\x1b[K", "") } else { ("", "\n") };
+        self.write(&line(&progress), false);
+    }
+
+    /// As [`Self::show`], for a fetch, which keeps to [`Self::every`] itself. That a source failed stays to be read.
+    pub(crate) fn show_fetch(&self, progress: &FetchProgress) {
+        self.write(&progress.to_string(), matches!(progress.phase, FetchPhase::Pausing { .. }));
+    }
+
+    fn write(&self, line: &str, stays: bool) {
+        let start = if self.terminal { "\r\x1b[K" } else { "" };
+        let end = if self.terminal && !stays { "" } else { "\n" };
         // Progress that cannot be shown is no reason to stop the work.
-        let _ = write!(stderr(), "{start}{}{end}", line(&progress));
+        let _ = write!(stderr(), "{start}{line}{end}");
     }
 
     /// Clears the line for the result that follows.
