@@ -1,20 +1,25 @@
 //! `run`: one kind of PoSt, its parameters checked, then the work.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use proofs_core::params;
+use proofs_core::params::fetch::{FetchOptions, provide};
 use sp_net::config;
 use sp_types::{SectorSize, TaskKind};
 use sp_worker::executor::Role;
 use sp_worker::launch::{self, Launch};
-use sp_worker::settings::{Usage, lotus_flag, lotus_value};
+use sp_worker::settings::{Shared, Usage, lotus_flag, lotus_value};
 
 /// Prefix of this binary's environment variables.
 pub(crate) const PREFIX: &str = "SP_POST_WORKER_";
 
 /// Challenge reads at once.
 const PARALLEL_READS: usize = 32;
+
+/// How often the log says how far a fetch of parameters is.
+const FETCH_REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Lotus's variables that only a sealing worker has a use for.
 const NOT_HERE: [(&str, &str); 1] =
@@ -81,7 +86,7 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
     let shared = settings.shared();
     let sizes = launch::sector_sizes(&shared)?;
     let parameters = shared.parameters.clone().map_or_else(params::default_dir, Ok)?;
-    check_parameters(&shared.network, kind, &parameters, &sizes)?;
+    check_parameters(&shared.network, kind, &parameters, &sizes, fetch_options(&shared)?.as_ref())?;
     let readers = launch::cores(&shared)?.min(4);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(launch::launch(Launch {
@@ -94,7 +99,7 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
         warm: true,
         gpus_usable: sp_executor::COMPUTES_ON_GPUS,
         post_parallel_reads: settings.post_parallel_reads.unwrap_or(PARALLEL_READS),
-        post_read_timeout: settings.post_read_timeout.map_or(std::time::Duration::ZERO, |timeout| timeout.0),
+        post_read_timeout: settings.post_read_timeout.map_or(Duration::ZERO, |timeout| timeout.0),
     }))
 }
 
@@ -130,8 +135,15 @@ fn task(settings: &Settings) -> anyhow::Result<(TaskKind, params::Kind)> {
     }
 }
 
-/// The network first: whoever named the wrong directory is not to be told how to complete it.
-fn check_parameters(network: &str, kind: params::Kind, dir: &Path, sizes: &[SectorSize]) -> anyhow::Result<()> {
+/// The network first: whoever named the wrong directory is not to be told how to complete it. With `fetch` what is
+/// missing is fetched, in this process: it has nothing else to do before, and whatever ends it ends that too.
+fn check_parameters(
+    network: &str,
+    kind: params::Kind,
+    dir: &Path,
+    sizes: &[SectorSize],
+    fetch: Option<&FetchOptions>,
+) -> anyhow::Result<()> {
     if network != "dev" && params::is_insecure(dir) {
         bail!(
             "the parameters in {} are INSECURE development parameters; network {network} refuses them: give the \
@@ -140,10 +152,16 @@ fn check_parameters(network: &str, kind: params::Kind, dir: &Path, sizes: &[Sect
         );
     }
     for size in sizes {
-        params::check_structure(kind, *size, dir)
+        provide(kind, *size, dir, fetch, &|progress| tracing::info!("parameters: {progress}"))
             .with_context(|| format!("proving needs the {kind} PoSt parameters"))?;
     }
     Ok(())
+}
+
+/// Published parameters are fetched where they are needed and wanted.
+fn fetch_options(shared: &Shared) -> anyhow::Result<Option<FetchOptions>> {
+    let wanted = shared.network != "dev" && !shared.no_param_fetch;
+    Ok(wanted.then(|| FetchOptions::from_gateway(FETCH_REPORT_EVERY)).transpose()?)
 }
 
 /// Lotus's names of the same settings.
@@ -195,5 +213,17 @@ mod tests {
         assert!(task_of(&[]).unwrap_err().contains("--windowpost or --winningpost"));
         assert!(task_of(&["--windowpost", "--winningpost"]).unwrap_err().contains("never both"));
         assert!(task_of(&["--windowpost", "--precommit1"]).unwrap_err().contains("does only PoSt"));
+    }
+
+    #[test]
+    fn published_parameters_are_fetched_on_real_networks_unless_told_not_to() {
+        let fetches = |flags: &[&str]| {
+            let settings = Cli::parse_from(["x"].iter().chain(flags)).run.settings;
+            fetch_options(&settings.shared()).unwrap().is_some()
+        };
+        assert!(fetches(&["--network", "mainnet"]));
+        assert!(fetches(&["--network", "mainnet", "--no-param-fetch=false"]));
+        assert!(!fetches(&["--network", "mainnet", "--no-param-fetch"]));
+        assert!(!fetches(&[]) && !fetches(&["--no-param-fetch=false"]));
     }
 }

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use proofs_core::params::fetch::{FetchOptions, provide};
 use proofs_core::params::{self, Kind};
 use sp_net::config;
 use sp_types::{SectorSize, TaskKind};
 use sp_worker::executor::Role;
 use sp_worker::launch::{self, Launch};
-use sp_worker::settings::{Usage, lotus_flag, lotus_value};
+use sp_worker::settings::{Shared, Usage, lotus_flag, lotus_value};
 
 /// What every sealing worker takes.
 const ALWAYS: [TaskKind; 6] = [
@@ -20,6 +21,9 @@ const ALWAYS: [TaskKind; 6] = [
     TaskKind::FinalizeReplicaUpdate,
     TaskKind::Fetch,
 ];
+
+/// How often the log says how far a fetch of parameters is.
+const FETCH_REPORT_EVERY: Duration = Duration::from_secs(10);
 
 /// Prefix of this binary's environment variables.
 pub(crate) const PREFIX: &str = "SP_SEALING_WORKER_";
@@ -99,7 +103,7 @@ pub(crate) fn run(run: Run) -> anyhow::Result<()> {
     let tasks = tasks(&settings);
     let sizes = launch::sector_sizes(&shared)?;
     let parameters = shared.parameters.clone().map_or_else(params::default_dir, Ok)?;
-    check_parameters(&shared.network, &tasks, &parameters, &sizes)?;
+    check_parameters(&shared.network, &tasks, &parameters, &sizes, fetch_options(&shared)?.as_ref())?;
     let cores = launch::cores(&shared)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("starting the runtime")?;
     runtime.block_on(launch::launch(Launch {
@@ -138,9 +142,23 @@ fn tasks(settings: &Settings) -> Vec<TaskKind> {
     chosen.chain(download).chain(ALWAYS).collect()
 }
 
-/// A proof without its parameters would fail hours into a sector: better not to start. A worker that proves nothing needs
-/// none, but development parameters on a real network are a mistake on any worker: a proof is one setting away.
-fn check_parameters(network: &str, tasks: &[TaskKind], dir: &Path, sizes: &[SectorSize]) -> anyhow::Result<()> {
+/// A proof without its parameters would fail hours into a sector: better not to start, or to fetch them first. A worker
+/// that proves nothing needs none, but development parameters on a real network are a mistake on any worker: a proof is
+/// one setting away. That comes first: nothing is fetched into their directory.
+fn check_parameters(
+    network: &str,
+    tasks: &[TaskKind],
+    dir: &Path,
+    sizes: &[SectorSize],
+    fetch: Option<&FetchOptions>,
+) -> anyhow::Result<()> {
+    if network != "dev" && params::is_insecure(dir) {
+        bail!(
+            "the parameters in {} are INSECURE development parameters; network {network} refuses them: give the \
+             directory of the published ones with --parameters DIR",
+            dir.display()
+        );
+    }
     let needs = [
         (TaskKind::Commit2, Kind::Porep, "C2 (--commit) needs the PoRep parameters"),
         (
@@ -151,17 +169,16 @@ fn check_parameters(network: &str, tasks: &[TaskKind], dir: &Path, sizes: &[Sect
     ];
     for (task, kind, reason) in needs {
         for size in sizes.iter().filter(|_| tasks.contains(&task)) {
-            params::check_structure(kind, *size, dir).context(reason)?;
+            provide(kind, *size, dir, fetch, &|progress| tracing::info!("parameters: {progress}")).context(reason)?;
         }
     }
-    if network != "dev" && params::is_insecure(dir) {
-        bail!(
-            "the parameters in {} are INSECURE development parameters; network {network} refuses them: give the \
-             directory of the published ones with --parameters DIR",
-            dir.display()
-        );
-    }
     Ok(())
+}
+
+/// Published parameters are fetched where they are needed and wanted.
+fn fetch_options(shared: &Shared) -> anyhow::Result<Option<FetchOptions>> {
+    let wanted = shared.network != "dev" && !shared.no_param_fetch;
+    Ok(wanted.then(|| FetchOptions::from_gateway(FETCH_REPORT_EVERY)).transpose()?)
 }
 
 /// Lotus's names of the same settings.
@@ -227,7 +244,8 @@ mod tests {
     #[test]
     fn development_parameters_are_refused_on_real_networks_with_and_without_proofs() {
         let dir = tempfile::tempdir().unwrap();
-        let check = |network, tasks: &[TaskKind]| check_parameters(network, tasks, dir.path(), &[SectorSize::KiB2]);
+        let check =
+            |network, tasks: &[TaskKind]| check_parameters(network, tasks, dir.path(), &[SectorSize::KiB2], None);
         // None at all: only the proofs miss them.
         assert!(check("mainnet", &[TaskKind::Commit1, TaskKind::ProveReplicaUpdate1]).is_ok());
         for (task, words) in [

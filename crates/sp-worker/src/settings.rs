@@ -83,6 +83,10 @@ macro_rules! worker_settings {
             /// Directory of the proof parameters [default: FIL_PROOFS_PARAMETER_CACHE, else our own]
             #[arg(long, env = concat!($prefix, "PARAMETERS"), value_name = "DIR")]
             parameters: Option<std::path::PathBuf>,
+            /// On networks other than dev: do not fetch the published parameters that are missing at the start, from the
+            /// gateway that IPFS_GATEWAY names or https://proofs.filecoin.io/ipfs/, nor digest those that are new here
+            #[arg(long, env = concat!($prefix, "NO_PARAM_FETCH"), num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+            no_param_fetch: Option<bool>,
             /// A child of the scheduler's host, last in choice
             #[arg(long, hide = true, env = concat!($prefix, "BUILTIN"), num_args = 0..=1, require_equals = true, default_missing_value = "true")]
             builtin: Option<bool>,
@@ -114,6 +118,7 @@ macro_rules! worker_settings {
                     send_rate: self.send_rate.or(other.send_rate),
                     sector_size: self.sector_size.or(other.sector_size),
                     parameters: self.parameters.or(other.parameters),
+                    no_param_fetch: self.no_param_fetch.or(other.no_param_fetch),
                     builtin: self.builtin.or(other.builtin),
                     $($field: self.$field.or(other.$field),)*
                 }
@@ -143,6 +148,7 @@ macro_rules! worker_settings {
                     send_rate: self.send_rate,
                     sector_size: self.sector_size.clone(),
                     parameters: self.parameters.clone(),
+                    no_param_fetch: self.no_param_fetch.unwrap_or(false),
                     builtin: self.builtin.unwrap_or(false),
                 }
             }
@@ -202,6 +208,8 @@ pub struct Shared {
     pub sector_size: Option<String>,
     /// Directory of the proof parameters.
     pub parameters: Option<PathBuf>,
+    /// Do not fetch parameters that are missing.
+    pub no_param_fetch: bool,
     /// A child of the scheduler's host.
     pub builtin: bool,
 }
