@@ -36,7 +36,9 @@ pub(crate) struct FetchArgs {
 }
 
 pub(crate) fn run(args: &FetchArgs) -> anyhow::Result<ExitCode> {
-    let (dir, wanted) = (args.selection.place.dir()?, wanted(args)?);
+    // Absolute, as it is shown to be used elsewhere.
+    let dir = std::path::absolute(args.selection.place.dir()?).context("the directory")?;
+    let wanted = wanted(args)?;
     let display = Display::new();
     let options = match &args.from {
         Some(source) => FetchOptions::new(source.clone(), display.every()),

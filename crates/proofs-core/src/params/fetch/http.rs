@@ -1,6 +1,6 @@
 //! Asking a web server for a file from some byte on.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::sync::Arc;
 
 use ureq::http::header::{CONTENT_RANGE, RANGE};
@@ -47,7 +47,7 @@ impl Http {
     pub(super) fn open(&self, url: &str, offset: u64) -> Result<Opened, Setback> {
         let request = self.0.get(url);
         let request = if offset == 0 { request } else { request.header(RANGE, format!("bytes={offset}-")) };
-        let answer = request.call().map_err(|error| Setback::Broken(error.to_string()))?;
+        let answer = request.call().map_err(setback)?;
         let range = answer.headers().get(CONTENT_RANGE).and_then(|value| ContentRange::parse(value.to_str().ok()?));
         let (first, total) = match (answer.status().as_u16(), range) {
             (200, _) => (0, answer.body().content_length()),
@@ -56,6 +56,22 @@ impl Http {
             (status, _) => return Err(Setback::of_status(status)),
         };
         Ok(Opened { first, total, body: Box::new(answer.into_body().into_reader()) })
+    }
+}
+
+/// What a failed request comes to. A certificate that is not trusted or a URL that leads nowhere will not be another one
+/// in a minute.
+fn setback(error: ureq::Error) -> Setback {
+    let what = error.to_string();
+    match error {
+        ureq::Error::Io(error) if error.kind() == ErrorKind::InvalidData => Setback::Refused(what),
+        ureq::Error::Rustls(_)
+        | ureq::Error::Tls(_)
+        | ureq::Error::BadUri(_)
+        | ureq::Error::TooManyRedirects
+        | ureq::Error::RedirectFailed
+        | ureq::Error::InvalidProxyUrl => Setback::Refused(what),
+        _ => Setback::Broken(what),
     }
 }
 
