@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
 use crate::process::{Process, bin_dir, tail};
-use crate::wait;
+use crate::{spent, wait};
 
 /// What a process is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +30,8 @@ pub enum Role {
 #[derive(Debug, Clone)]
 struct Spec {
     role: Role,
+    /// In place of the binary of its role.
+    program: Option<String>,
     extra: Vec<String>,
     env: Vec<(String, String)>,
     /// Taken on the first start, kept over restarts so that the others find it again.
@@ -104,7 +106,21 @@ impl Cluster {
 
     /// Adds and starts a process.
     pub fn add(&mut self, name: &str, role: Role, extra: Vec<String>, env: Vec<(String, String)>) -> Result<()> {
-        self.specs.insert(name.to_owned(), Spec { role, extra, env, listen: None });
+        self.specs.insert(name.to_owned(), Spec { role, program: None, extra, env, listen: None });
+        self.restart(name)
+    }
+
+    /// Adds and starts another program that takes the arguments of this role.
+    pub fn add_program(
+        &mut self,
+        name: &str,
+        role: Role,
+        program: &Path,
+        extra: Vec<String>,
+        env: Vec<(String, String)>,
+    ) -> Result<()> {
+        let program = Some(program.display().to_string());
+        self.specs.insert(name.to_owned(), Spec { role, program, extra, env, listen: None });
         self.restart(name)
     }
 
@@ -120,7 +136,7 @@ impl Cluster {
         let spec = self.specs.get(name).with_context(|| format!("no process {name}"))?.clone();
         let (binary, args) = self.command_line(name, &spec)?;
         let log = self.log(name);
-        let process = Process::start(binary, &args, &spec.env, &log)?;
+        let process = Process::start(spec.program.as_deref().unwrap_or(binary), &args, &spec.env, &log)?;
         if let Some(spec) = self.specs.get_mut(name) {
             spec.listen = Some(process.listen.clone());
         }
@@ -158,7 +174,10 @@ impl Cluster {
                 "sp-scheduler"
             }
             Role::Sealing | Role::Window | Role::Winning => {
-                args.extend(["--index".into(), self.url("index")?, "--scheduler".into(), self.url("scheduler")?]);
+                args.extend(["--index".into(), self.url("index")?]);
+                if !spec.extra.iter().any(|flag| flag == "--scheduler") {
+                    args.extend(["--scheduler".into(), self.url("scheduler")?]);
+                }
                 args.extend(["--name".into(), name.into()]);
                 match spec.role {
                     Role::Window => args.push("--windowpost".into()),
@@ -235,6 +254,11 @@ impl Cluster {
     /// Its process id.
     pub fn pid(&self, name: &str) -> Option<u32> {
         self.processes.get(name).map(Process::pid)
+    }
+
+    /// CPU seconds that all of its running processes have had up to now, with their children.
+    pub fn spent(&self) -> Result<f64> {
+        self.processes.values().map(|process| spent::with_children(process.pid())).sum()
     }
 
     /// Restarts every process that has died; returns their names.

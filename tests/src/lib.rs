@@ -8,12 +8,14 @@ pub mod executions;
 pub mod figures;
 pub mod jobs;
 pub mod judge;
+pub mod light;
 pub mod mounts;
 pub mod operation;
 pub mod parameters;
 pub mod process;
 pub mod random;
 pub mod shelf;
+pub mod spent;
 pub mod stores;
 pub mod wait;
 

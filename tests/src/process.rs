@@ -26,7 +26,7 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts a binary and waits for the JSON line that names its address.
+    /// Starts a binary of this build, or another program by its path, and waits for the JSON line that names its address.
     pub fn start(binary: &str, args: &[String], env: &[(String, String)], log: &Path) -> Result<Self> {
         let stderr = OpenOptions::new().create(true).append(true).open(log)?;
         let mut command = Command::new(bin_dir()?.join(binary));

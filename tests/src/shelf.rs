@@ -20,7 +20,8 @@ pub fn keeper() -> (String, Vec<String>) {
 
 /// Makes sectors of zeros on a path of the keeper, and has the cluster take them over. Where they lie.
 pub fn take_over(cluster: &Cluster, sectors: Range<u64>) -> Result<PathBuf> {
-    let dir = cluster.dir().join("shelf");
+    // A path of its own each time: what is put into one that is attached already is not seen by itself.
+    let dir = cluster.dir().join(format!("shelf-{}", sectors.start));
     fill(&dir, sectors.clone())?;
     let path = dir.display().to_string();
     cluster.ctl_json(&["storage", "attach", "--worker", "keeper", "--init", "--store", &path])?;

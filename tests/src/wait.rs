@@ -5,7 +5,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 
 /// Asks `probe` every 50 ms until it answers, at most for `limit`; the error names what was awaited and the last answer.
-pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+pub fn until<T>(what: &str, limit: Duration, probe: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    every(Duration::from_millis(50), what, limit, probe)
+}
+
+/// The same, asking so often.
+pub fn every<T>(
+    pause: Duration,
+    what: &str,
+    limit: Duration,
+    mut probe: impl FnMut() -> Result<Option<T>>,
+) -> Result<T> {
     let start = Instant::now();
     let mut last = String::from("nothing yet");
     while start.elapsed() < limit {
@@ -14,7 +24,7 @@ pub fn until<T>(what: &str, limit: Duration, mut probe: impl FnMut() -> Result<O
             Ok(None) => {}
             Err(error) => last = format!("{error:#}"),
         }
-        std::thread::sleep(Duration::from_millis(50));
+        std::thread::sleep(pause);
     }
     bail!("waited {limit:?} for {what}; last: {last}")
 }

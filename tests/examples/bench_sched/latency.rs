@@ -6,11 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use sp_proto::v1::TaskKind;
 use sp_tests::figures::{Line, Table, percentile};
+use sp_tests::light::{Cluster, Mark, Setting, Step, Tally};
 
-use crate::cluster::Cluster;
 use crate::options::Options;
-use crate::tally::Tally;
-use crate::worker::{Mark, Step};
 
 /// What makes which task runnable, and what lies between in the scheduler.
 const WAYS: [(Option<TaskKind>, TaskKind, &str); 3] = [
@@ -33,7 +31,7 @@ pub(crate) async fn measure(options: &Options, table: &mut Table) -> Result<()> 
             "runnable to started, {workers} light {name}, one sector at a time, {} sectors a run; time on the wall",
             options.samples
         ));
-        let mut cluster = Cluster::start(workers, options.check_laws).await?;
+        let mut cluster = Cluster::start(Setting::sealing(workers, options.check_laws)).await?;
         // The first sectors warm everything.
         drop(run(&mut cluster, options.samples / 10 + 1).await?);
         let mut runs = Vec::new();
@@ -81,7 +79,7 @@ async fn follow(cluster: &mut Cluster, wanted: u64) -> Result<Times> {
     let mut times = Times::new();
     loop {
         let mark = tokio::time::timeout(LIMIT, cluster.marks.recv()).await.context("a sector stands still")?;
-        let Mark { sector, task, step, at } = mark.context("the workers are gone")?;
+        let Mark { sector, task, step, at, .. } = mark.context("the workers are gone")?;
         anyhow::ensure!(sector == wanted, "sector {sector} is under way too");
         times.entry((task, step)).or_insert(at);
         if (task, step) == (TaskKind::Finalize, Step::Finished) {

@@ -7,10 +7,9 @@ use anyhow::Result;
 use futures_util::future::try_join_all;
 use rustix::time::{ClockId, clock_gettime};
 use sp_tests::figures::{Line, Promise, Table, percentile};
+use sp_tests::light::{Cluster, LightWorker, Setting, Tally};
 
-use crate::cluster::Cluster;
 use crate::options::Options;
-use crate::tally::Tally;
 
 /// Renewals of each worker in the quiet part.
 const RENEWALS: usize = 25;
@@ -23,7 +22,7 @@ pub(crate) async fn measure(options: &Options, table: &mut Table) -> Result<()> 
         "through shell and redb, group commit; {workers} light workers in the same process, {sectors} sectors a run, \
          {laws}"
     ));
-    let mut cluster = Cluster::start(workers, options.check_laws).await?;
+    let mut cluster = Cluster::start(Setting::sealing(workers, options.check_laws)).await?;
     let mut runs = Vec::new();
     for _ in 0..options.runs {
         runs.push(busy(&mut cluster, sectors).await?);
@@ -115,7 +114,7 @@ async fn quiet(cluster: &mut Cluster, options: &Options, table: &mut Table) -> R
     table.show(line.promised(Promise::AtMost(0.0)).note(note));
     let sealed = Tally::read(&cluster.tally.sealed);
     cluster.answering.store(true, Ordering::SeqCst);
-    cluster.workers.iter().for_each(crate::worker::LightWorker::finish_all);
+    cluster.workers.iter().for_each(LightWorker::finish_all);
     cluster.wait_sealed(sealed + options.workers as u64 * 2).await
 }
 

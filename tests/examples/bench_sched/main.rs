@@ -4,14 +4,9 @@
 //! its cores, so the figures are those of a scheduler that has a part of this machine.
 #![allow(clippy::disallowed_methods, reason = "a measurement on a real machine")]
 
-mod cluster;
-mod counting;
-mod index;
 mod latency;
 mod load;
 mod options;
-mod tally;
-mod worker;
 
 use std::process::ExitCode;
 

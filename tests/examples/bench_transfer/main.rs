@@ -7,7 +7,6 @@
 mod cut;
 mod options;
 mod peers;
-mod spent;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -15,10 +14,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use sp_tests::figures::{self, Line, Promise, Table};
+use sp_tests::spent::Spent;
 
 use crate::options::Options;
 use crate::peers::{Ours, Paths, Peer, Source};
-use crate::spent::Spent;
 
 fn main() -> Result<ExitCode> {
     let options = Options::parse(std::env::args().skip(1))?;

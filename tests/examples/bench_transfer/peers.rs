@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use serde_json::Value;
-
-use crate::spent;
+use sp_tests::spent;
 
 /// A file to transfer, published in a store of its own.
 pub(crate) struct Source {

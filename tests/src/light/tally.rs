@@ -4,34 +4,34 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Events by who sends them.
 #[derive(Debug, Default)]
-pub(crate) struct Tally {
+pub struct Tally {
     /// Facts and answers of the index.
-    pub(crate) facts: AtomicU64,
+    pub facts: AtomicU64,
     /// Results of workers.
-    pub(crate) results: AtomicU64,
+    pub results: AtomicU64,
     /// Renewals of workers.
-    pub(crate) renewals: AtomicU64,
+    pub renewals: AtomicU64,
     /// Results that the scheduler has acknowledged.
-    pub(crate) acknowledged: AtomicU64,
+    pub acknowledged: AtomicU64,
     /// Sectors whose last task is acknowledged.
-    pub(crate) sealed: AtomicU64,
+    pub sealed: AtomicU64,
     /// Proofs that the verifier was asked about.
-    pub(crate) verdicts: AtomicU64,
+    pub verdicts: AtomicU64,
 }
 
 impl Tally {
     /// One more.
-    pub(crate) fn count(counter: &AtomicU64) {
+    pub fn count(counter: &AtomicU64) {
         counter.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Up to now.
-    pub(crate) fn read(counter: &AtomicU64) -> u64 {
+    pub fn read(counter: &AtomicU64) -> u64 {
         counter.load(Ordering::SeqCst)
     }
 
     /// Every event of these kinds; requests and answers of the chain are not among them.
-    pub(crate) fn events(&self) -> u64 {
+    pub fn events(&self) -> u64 {
         [&self.facts, &self.results, &self.renewals, &self.verdicts].into_iter().map(Self::read).sum()
     }
 }

@@ -12,13 +12,13 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
-use crate::tally::Tally;
+use super::tally::Tally;
 
 type Facts = mpsc::UnboundedSender<Result<v1::IndexFact, Status>>;
 
 /// The index.
 #[derive(Clone)]
-pub(crate) struct LightIndex {
+pub struct LightIndex {
     tally: Arc<Tally>,
     workers: usize,
     /// The scheduler's stream, once it is open.
@@ -26,13 +26,13 @@ pub(crate) struct LightIndex {
 }
 
 /// The store of a worker.
-pub(crate) fn store_of(worker: usize) -> String {
+pub fn store_of(worker: usize) -> String {
     format!("store-{worker}")
 }
 
 impl LightIndex {
     /// Listens on a free port.
-    pub(crate) async fn start(env: &Env, workers: usize, tally: Arc<Tally>) -> Result<(Self, SocketAddr)> {
+    pub async fn start(env: &Env, workers: usize, tally: Arc<Tally>) -> Result<(Self, SocketAddr)> {
         let index = Self { tally, workers, scheduler: Arc::default() };
         let server = Server::builder(env, "light-index", "127.0.0.1:0".parse()?).bind().await?;
         let address = server.address();
@@ -42,12 +42,12 @@ impl LightIndex {
     }
 
     /// A replica appears.
-    pub(crate) fn declare(&self, replica: v1::Replica) {
+    pub fn declare(&self, replica: v1::Replica) {
         self.tell(Body::Replica(replica));
     }
 
     /// A store has other figures.
-    pub(crate) fn refresh(&self, worker: usize, available_bytes: u64) {
+    pub fn refresh(&self, worker: usize, available_bytes: u64) {
         self.tell(Body::Store(store_fact(worker, available_bytes)));
     }
 
@@ -75,7 +75,7 @@ impl LightIndex {
 fn store_fact(worker: usize, available_bytes: u64) -> v1::StoreFact {
     let store = store_of(worker);
     let attached = v1::AttachedStore { store, weight: 10, can_seal: true, can_store: true, ..Default::default() };
-    let holder = v1::StoreHolder { worker_id: crate::worker::id_of(worker), data_url: "http://127.0.0.1:1".into() };
+    let holder = v1::StoreHolder { worker_id: super::worker::id_of(worker), data_url: "http://127.0.0.1:1".into() };
     v1::StoreFact { store: Some(attached), available_bytes, holders: vec![holder], healthy: true, ..Default::default() }
 }
 

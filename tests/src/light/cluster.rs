@@ -1,5 +1,6 @@
 //! A scheduler in this process, with its state on a real disk and light workers around it.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -9,7 +10,7 @@ use scheduler::{
     Assignment, LocalChain, LocalChainOptions, Question, SCHEMA_VERSION, Service, ServiceOptions, Verifier,
 };
 use sp_env::BoxFuture;
-use sp_net::{Env, client};
+use sp_net::{Env, client, sized};
 use sp_proto::v1;
 use sp_proto::v1::scheduler_client::SchedulerClient;
 use sp_state::{Memory, Redb};
@@ -17,13 +18,13 @@ use sp_types::SectorSize;
 use tokio::sync::{mpsc, oneshot};
 use tonic::transport::Channel;
 
-use crate::counting::Counting;
-use crate::index::LightIndex;
-use crate::tally::Tally;
-use crate::worker::{LightWorker, Mark, Shared, connect_all};
+use super::counting::Counting;
+use super::index::LightIndex;
+use super::tally::Tally;
+use super::worker::{Duty, LightWorker, Mark, Shared, connect_all};
 
 /// Name of the cluster.
-pub(crate) const NAME: &str = "bench";
+pub const NAME: &str = "bench";
 
 /// Nothing here takes longer.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -31,21 +32,46 @@ const LIMIT: Duration = Duration::from_secs(600);
 /// Sectors of one request.
 const PLEDGE_MAX: u64 = 500;
 
+/// What is to be started.
+#[derive(Debug, Clone, Copy)]
+pub struct Setting {
+    /// Light workers that seal.
+    pub workers: usize,
+    /// The core checks its laws, as builds with debug assertions do and releases do not.
+    pub check_laws: bool,
+    /// Which deadline sectors come to.
+    pub assignment: Assignment,
+    /// Length of an epoch.
+    pub epoch_ms: u64,
+}
+
+impl Setting {
+    /// So many workers, sectors spread over the day, short epochs.
+    pub fn sealing(workers: usize, check_laws: bool) -> Self {
+        Self { workers, check_laws, assignment: Assignment::Network, epoch_ms: 20 }
+    }
+}
+
 /// Everything that runs.
-pub(crate) struct Cluster {
+pub struct Cluster {
+    /// Where the scheduler listens.
+    pub address: SocketAddr,
     /// Counts events.
-    pub(crate) tally: Arc<Tally>,
+    pub tally: Arc<Tally>,
     /// The scheduler's rows.
-    pub(crate) state: Arc<Counting<Redb>>,
+    pub state: Arc<Counting<Redb>>,
     /// The index.
-    pub(crate) index: LightIndex,
+    pub index: LightIndex,
     /// The workers.
-    pub(crate) workers: Vec<LightWorker>,
+    pub workers: Vec<LightWorker>,
     /// Steps of tasks, as they happen.
-    pub(crate) marks: mpsc::UnboundedReceiver<Mark>,
+    pub marks: mpsc::UnboundedReceiver<Mark>,
     /// Do workers answer at once?
-    pub(crate) answering: Arc<AtomicBool>,
-    operators: SchedulerClient<Channel>,
+    pub answering: Arc<AtomicBool>,
+    /// Asks the scheduler.
+    pub operators: SchedulerClient<Channel>,
+    env: Env,
+    shared: Shared,
     stop: oneshot::Sender<()>,
     ended: oneshot::Receiver<Result<(), scheduler::ServiceError>>,
     _dir: tempfile::TempDir,
@@ -63,7 +89,8 @@ impl Verifier for Yes {
 
 impl Cluster {
     /// Starts everything and waits until it is connected.
-    pub(crate) async fn start(workers: usize, check_laws: bool) -> Result<Self> {
+    pub async fn start(setting: Setting) -> Result<Self> {
+        let Setting { workers, check_laws, assignment, epoch_ms } = setting;
         let (env, tally) = (Env::real(), Arc::new(Tally::default()));
         let base = std::env::var_os("SP_TEST_DIR").map_or_else(std::env::temp_dir, Into::into);
         let dir = tempfile::Builder::new().prefix("sp-bench-").tempdir_in(base)?;
@@ -72,10 +99,10 @@ impl Cluster {
         // The chain's own rows are no matter of the scheduler's and are not counted.
         let chain = LocalChainOptions {
             miner: 1000,
-            epoch_ms: 20,
+            epoch_ms,
             seed_delay_epochs: 1,
             sector_size: SectorSize::KiB2,
-            assignment: Assignment::Network,
+            assignment,
             win_one_in: 0,
         };
         let verifier = Arc::new(Yes(tally.clone()));
@@ -93,12 +120,26 @@ impl Cluster {
             };
             let _ = sender.send(service.run(Box::pin(shutdown)).await);
         });
-        let operators = SchedulerClient::new(client::channel(&env, &address.to_string())?);
+        let operators = sized!(SchedulerClient::new(client::channel(&env, &address.to_string())?));
         let (mark, marks) = mpsc::unbounded_channel();
         let answering = Arc::new(AtomicBool::new(true));
         let shared = Shared { tally: tally.clone(), index: index.clone(), answering: answering.clone(), marks: mark };
         let workers = connect_all(&env, address, workers, &shared).await?;
-        let mut cluster = Self { tally, state, index, workers, marks, answering, operators, stop, ended, _dir: dir };
+        let mut cluster = Self {
+            address,
+            tally,
+            state,
+            index,
+            workers,
+            marks,
+            answering,
+            operators,
+            env,
+            shared,
+            stop,
+            ended,
+            _dir: dir,
+        };
         cluster.wait_for_index().await?;
         Ok(cluster)
     }
@@ -113,8 +154,13 @@ impl Cluster {
         anyhow::bail!("the index never connected")
     }
 
+    /// Connects a worker that proves partitions and has no store, over this address of the scheduler.
+    pub async fn connect_prover(&self, number: usize, scheduler: SocketAddr) -> Result<LightWorker> {
+        LightWorker::connect(&self.env, scheduler, number, Duty::Prove, self.shared.clone()).await
+    }
+
     /// Makes so many sectors.
-    pub(crate) async fn pledge(&mut self, count: u64) -> Result<Vec<u64>> {
+    pub async fn pledge(&mut self, count: u64) -> Result<Vec<u64>> {
         let (mut sectors, mut left) = (Vec::new(), count);
         while left > 0 {
             let count = left.min(PLEDGE_MAX);
@@ -126,7 +172,7 @@ impl Cluster {
     }
 
     /// Waits until so many sectors are sealed in all.
-    pub(crate) async fn wait_sealed(&self, sectors: u64) -> Result<()> {
+    pub async fn wait_sealed(&self, sectors: u64) -> Result<()> {
         let sealed = async {
             while Tally::read(&self.tally.sealed) < sectors {
                 tokio::time::sleep(Duration::from_millis(1)).await;
@@ -138,7 +184,7 @@ impl Cluster {
     }
 
     /// Stops the scheduler, in order.
-    pub(crate) async fn stop(self) -> Result<()> {
+    pub async fn stop(self) -> Result<()> {
         // Fails only when it has stopped already.
         let _ = self.stop.send(());
         drop(self.workers);

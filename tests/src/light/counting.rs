@@ -7,7 +7,7 @@ use std::time::Instant;
 use sp_state::{Batch, CommitError, Row, State, StateError};
 
 /// Another state, watched.
-pub(crate) struct Counting<S> {
+pub struct Counting<S> {
     inner: S,
     commits: AtomicU64,
     rows: AtomicU64,
@@ -16,26 +16,26 @@ pub(crate) struct Counting<S> {
 
 /// What was committed up to a moment.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Committed {
+pub struct Committed {
     /// Batches.
-    pub(crate) commits: u64,
+    pub commits: u64,
     /// Rows in them.
-    pub(crate) rows: u64,
+    pub rows: u64,
 }
 
 impl<S> Counting<S> {
     /// Watches a state from now on.
-    pub(crate) fn new(inner: S) -> Self {
+    pub fn new(inner: S) -> Self {
         Self { inner, commits: AtomicU64::new(0), rows: AtomicU64::new(0), took_ms: Mutex::default() }
     }
 
     /// The counts.
-    pub(crate) fn committed(&self) -> Committed {
+    pub fn committed(&self) -> Committed {
         Committed { commits: self.commits.load(Ordering::SeqCst), rows: self.rows.load(Ordering::SeqCst) }
     }
 
     /// What each commit took since the last call, milliseconds.
-    pub(crate) fn take_times(&self) -> Vec<f64> {
+    pub fn take_times(&self) -> Vec<f64> {
         std::mem::take(&mut self.took_ms.lock().expect("nothing panics while it is held"))
     }
 }

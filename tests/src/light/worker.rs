@@ -1,4 +1,4 @@
-//! A light worker: it registers, renews and answers at once. It computes nothing and touches no disk.
+//! A light worker: it registers, renews, and answers at once or keeps what it has. It computes nothing and touches no disk.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -11,12 +11,13 @@ use sp_net::{Env, client, sized};
 use sp_proto::v1::worker_client::WorkerClient;
 use sp_proto::v1::{self, task_done::Output, worker_command, worker_message};
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tonic::Streaming;
 use tonic::transport::Channel;
 
-use crate::index::{LightIndex, store_of};
-use crate::tally::Tally;
+use super::index::{LightIndex, store_of};
+use super::tally::Tally;
 
 /// Renewals come this often, as real workers send them.
 const HEARTBEAT: Duration = Duration::from_secs(2);
@@ -25,72 +26,102 @@ const GIB: u64 = 1 << 30;
 
 /// What a task has come to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(crate) enum Step {
+pub enum Step {
     /// Its worker may compute.
     Received,
     /// Its result was sent.
     Finished,
 }
 
+/// What a worker is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Duty {
+    /// Sealing.
+    Seal,
+    /// Window PoSt; it keeps what it is given until it is told to finish.
+    Prove,
+}
+
 /// When a task of a sector came to a step.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Mark {
+pub struct Mark {
+    /// Number of the worker.
+    pub worker: usize,
+    /// Task and number of the attempt.
+    pub attempt: (u64, u32),
     /// Sector.
-    pub(crate) sector: u64,
+    pub sector: u64,
     /// Task.
-    pub(crate) task: v1::TaskKind,
+    pub task: v1::TaskKind,
     /// What happened.
-    pub(crate) step: Step,
+    pub step: Step,
     /// When.
-    pub(crate) at: Instant,
+    pub at: Instant,
 }
 
 /// What all workers of a cluster share.
 #[derive(Clone)]
-pub(crate) struct Shared {
+pub struct Shared {
     /// Counts what is sent.
-    pub(crate) tally: Arc<Tally>,
+    pub tally: Arc<Tally>,
     /// Where replicas are declared.
-    pub(crate) index: LightIndex,
+    pub index: LightIndex,
     /// Results are sent; else attempts are kept.
-    pub(crate) answering: Arc<AtomicBool>,
+    pub answering: Arc<AtomicBool>,
     /// Who watches.
-    pub(crate) marks: mpsc::UnboundedSender<Mark>,
+    pub marks: mpsc::UnboundedSender<Mark>,
 }
 
 /// One worker.
 #[derive(Clone)]
-pub(crate) struct LightWorker {
-    number: usize,
+pub struct LightWorker {
+    /// Its number.
+    pub number: usize,
+    duty: Duty,
     client: WorkerClient<Channel>,
     messages: mpsc::UnboundedSender<v1::WorkerMessage>,
     held: Arc<Mutex<BTreeMap<(u64, u32), v1::Assign>>>,
     figures: Arc<AtomicU64>,
+    /// When the last renewal that was answered was sent.
+    renewed: Arc<Mutex<Instant>>,
+    running: Arc<Mutex<Vec<AbortHandle>>>,
     shared: Shared,
 }
 
 /// The id of a worker.
-pub(crate) fn id_of(number: usize) -> String {
+pub fn id_of(number: usize) -> String {
     format!("worker-{number}")
 }
 
 impl LightWorker {
     /// Connects and waits until the scheduler has let it in.
-    pub(crate) async fn connect(env: &Env, scheduler: SocketAddr, number: usize, shared: Shared) -> Result<Self> {
+    pub async fn connect(env: &Env, scheduler: SocketAddr, number: usize, duty: Duty, shared: Shared) -> Result<Self> {
         let mut client = sized!(WorkerClient::new(client::channel(env, &scheduler.to_string())?));
         let (messages, outbound) = mpsc::unbounded_channel();
-        messages.send(message(worker_message::Body::Register(register(number))))?;
+        messages.send(message(worker_message::Body::Register(register(number, duty))))?;
         let mut commands = client.session(UnboundedReceiverStream::new(outbound)).await?.into_inner();
         let first = commands.message().await?.and_then(|m| m.body);
         match first {
             Some(worker_command::Body::Registered(_)) => {}
             other => anyhow::bail!("not registered: {other:?}"),
         }
-        let (held, figures) = (Arc::default(), Arc::default());
-        let worker = Self { number, client, messages, held, figures, shared };
-        tokio::spawn(worker.clone().obey(commands));
-        tokio::spawn(worker.clone().keep_leases());
+        let (held, figures, running) = (Arc::default(), Arc::default(), Arc::default());
+        let renewed = Arc::new(Mutex::new(Instant::now()));
+        let worker = Self { number, duty, client, messages, held, figures, renewed, running, shared };
+        let tasks = [tokio::spawn(worker.clone().obey(commands)), tokio::spawn(worker.clone().keep_leases())];
+        worker.running.lock().expect("nothing panics while it is held").extend(tasks.map(|task| task.abort_handle()));
         Ok(worker)
+    }
+
+    /// Ends it as a kill would: its connection breaks, and nobody is told.
+    pub fn kill(self) {
+        let running = std::mem::take(&mut *self.running.lock().expect("nothing panics while it is held"));
+        running.iter().for_each(AbortHandle::abort);
+    }
+
+    /// When its last heartbeat that reached the scheduler was sent.
+    pub fn renewed(&self) -> Instant {
+        *self.renewed.lock().expect("nothing panics while it is held")
     }
 
     async fn obey(self, mut commands: Streaming<v1::WorkerCommand>) {
@@ -117,14 +148,16 @@ impl LightWorker {
     }
 
     /// Renews its lease with everything that it holds, and with figures that it has not named before.
-    pub(crate) async fn renew(&mut self) -> Result<()> {
+    pub async fn renew(&mut self) -> Result<()> {
         let attempts = self.with_held(|held| held.values().map(progress).collect());
         let used = self.figures.fetch_add(1, Ordering::SeqCst) % 1_000 * (1 << 20);
         let capacity = Some(v1::HostCapacity { memory_used_bytes: used, ..capacity() });
         let (worker_id, session_id) = (id_of(self.number), session_of(self.number));
         let request = v1::RenewRequest { worker_id, session_id, attempts, capacity, limits: None };
+        let sent = Instant::now();
         let reply = self.client.renew(request).await?.into_inner();
         anyhow::ensure!(reply.known, "the scheduler does not know worker {}", self.number);
+        *self.renewed.lock().expect("nothing panics while it is held") = sent;
         Tally::count(&self.shared.tally.renewals);
         Ok(())
     }
@@ -153,13 +186,13 @@ impl LightWorker {
         });
         let Some(assign) = found else { return };
         self.mark(&assign, Step::Received);
-        if self.shared.answering.load(Ordering::SeqCst) {
+        if self.duty == Duty::Seal && self.shared.answering.load(Ordering::SeqCst) {
             self.finish(&assign);
         }
     }
 
     /// Finishes everything that it holds.
-    pub(crate) fn finish_all(&self) {
+    pub fn finish_all(&self) {
         let held: Vec<v1::Assign> = self.with_held(|held| held.values().cloned().collect());
         held.iter().for_each(|assign| self.finish(assign));
     }
@@ -200,8 +233,10 @@ impl LightWorker {
     }
 
     fn mark(&self, assign: &v1::Assign, step: Step) {
+        let attempt = assign.attempt.map_or((0, 0), |a| (a.task, a.number));
+        let (worker, sector, task, at) = (self.number, assign.sector, assign.task(), Instant::now());
         // Nobody watches any more when the measurement has ended.
-        let _ = self.shared.marks.send(Mark { sector: assign.sector, task: assign.task(), step, at: Instant::now() });
+        let _ = self.shared.marks.send(Mark { worker, attempt, sector, task, step, at });
     }
 }
 
@@ -217,23 +252,27 @@ fn capacity() -> v1::HostCapacity {
     v1::HostCapacity { memory_bytes: 512 * GIB, cpus: 128, ..Default::default() }
 }
 
-fn register(number: usize) -> v1::Register {
+fn register(number: usize, duty: Duty) -> v1::Register {
     use v1::TaskKind as T;
-    let tasks = [T::AddPiece, T::PreCommit1, T::PreCommit2, T::Commit1, T::Commit2, T::Finalize];
+    let sealing = [T::AddPiece, T::PreCommit1, T::PreCommit2, T::Commit1, T::Commit2, T::Finalize];
+    let (tasks, stores) = match duty {
+        Duty::Seal => (&sealing[..], vec![store_of(number)]),
+        Duty::Prove => (&[T::WindowPost][..], vec![]),
+    };
     v1::Register {
         worker_id: id_of(number),
         session_id: session_of(number),
         host_id: format!("machine{number}-boot"),
         name: format!("light-{number}"),
-        cluster: crate::cluster::NAME.into(),
+        cluster: super::cluster::NAME.into(),
         build: "bench".into(),
         protocol_minor: sp_proto::PROTOCOL_MINOR,
-        tasks: tasks.map(|t| t as i32).to_vec(),
+        tasks: tasks.iter().map(|t| *t as i32).collect(),
         // 2 KiB, V1_1.
         seal_proofs: vec![5],
         capacity: Some(capacity()),
         data_url: "http://127.0.0.1:1".into(),
-        stores: vec![store_of(number)],
+        stores,
         ..Default::default()
     }
 }
@@ -257,8 +296,8 @@ fn output(assign: &v1::Assign) -> Output {
     }
 }
 
-/// Connects so many workers.
-pub(crate) async fn connect_all(
+/// Connects so many workers that seal.
+pub async fn connect_all(
     env: &Env,
     scheduler: SocketAddr,
     workers: usize,
@@ -266,7 +305,7 @@ pub(crate) async fn connect_all(
 ) -> Result<Vec<LightWorker>> {
     let mut connected = Vec::with_capacity(workers);
     for number in 0..workers {
-        let worker = LightWorker::connect(env, scheduler, number, shared.clone()).await;
+        let worker = LightWorker::connect(env, scheduler, number, Duty::Seal, shared.clone()).await;
         connected.push(worker.with_context(|| format!("worker {number} cannot connect"))?);
     }
     Ok(connected)
