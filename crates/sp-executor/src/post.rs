@@ -1,6 +1,7 @@
 //! Requests about PoSt: one sector's vanilla proof, a verdict on one from elsewhere, a window partition, a winning proof.
 
 use std::path::Path;
+use std::time::Instant;
 
 use proofs_core::stages::{self, PostSector};
 use sp_proto::convert::{WireError, bytes32, required};
@@ -33,7 +34,9 @@ pub(crate) fn check_vanilla(miner: u64, number: u64, op: &ExecCheckVanilla) -> R
 pub(crate) fn window(miner: u64, op: &ExecWindowPost, wrong: bool) -> Result<Outcome, Refused> {
     let (proof, randomness) = statement(&op.post_proof, &op.randomness)?;
     let prover = ProverId::of_miner(miner);
+    let began = Instant::now();
     let mut bytes = stages::window_post_partition(proof, prover, &randomness, op.partition, &op.vanilla)?;
+    tell("window", began);
     if wrong {
         spoil(&mut bytes);
         return Ok(claimed(bytes));
@@ -46,7 +49,9 @@ pub(crate) fn window(miner: u64, op: &ExecWindowPost, wrong: bool) -> Result<Out
 pub(crate) fn winning(miner: u64, op: &ExecWinningPost, wrong: bool) -> Result<Outcome, Refused> {
     let (proof, randomness) = statement(&op.post_proof, &op.randomness)?;
     let prover = ProverId::of_miner(miner);
+    let began = Instant::now();
     let mut bytes = stages::winning_post(proof, prover, &randomness, std::slice::from_ref(&op.vanilla))?;
+    tell("winning", began);
     if wrong {
         spoil(&mut bytes);
         return Ok(claimed(bytes));
@@ -54,6 +59,11 @@ pub(crate) fn winning(miner: u64, op: &ExecWinningPost, wrong: bool) -> Result<O
     let challenged = sector(required("sector", op.sector.as_ref())?)?;
     let valid = stages::verify_winning_post(proof, prover, &randomness, &challenged, &bytes)?;
     Ok(Outcome::Proof(ProofOutput { proof: bytes, self_verified: valid }))
+}
+
+/// What the proving call took, without the check that follows: for those who look for what is slow.
+fn tell(post: &'static str, began: Instant) {
+    tracing::info!(post, proved_us = began.elapsed().as_micros(), "proof made");
 }
 
 /// A wrong proof that says it was verified.
