@@ -3,8 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use sp_net::{client, sized};
-use sp_proto::v1::data_plane_client::DataPlaneClient;
+use sp_net::client;
 use sp_proto::v1::exec_request::Op;
 use sp_proto::v1::exec_response::Outcome;
 use sp_proto::v1::{ExecCheckVanilla, ExecRequest, ExecVanilla, ReadChallengeRequest};
@@ -16,6 +15,7 @@ use crate::executor::{Job, Role};
 use crate::failure::Failure;
 use crate::node::Node;
 use crate::options::READ_TIMEOUT;
+use crate::planes::Planes;
 
 /// What is asked of a sector.
 #[derive(Debug, Clone)]
@@ -150,11 +150,12 @@ fn why_none(mut failures: Vec<Failure>, sector: SectorId) -> Failure {
 /// The vanilla proof from the data plane of another worker, judged here: one bad proof would spoil a whole partition.
 pub(crate) async fn read_remote(
     node: &Node,
+    planes: &Planes,
     question: &Question,
     data_url: &str,
     cancel: &CancellationToken,
 ) -> Result<Vec<u8>, Failure> {
-    let vanilla = fetch(node, question, data_url).await?;
+    let vanilla = fetch(node, planes, question, data_url).await?;
     let check = ExecCheckVanilla {
         post_proof: question.post_proof.clone(),
         randomness: question.randomness.clone(),
@@ -174,10 +175,9 @@ pub(crate) async fn read_remote(
     }
 }
 
-async fn fetch(node: &Node, question: &Question, data_url: &str) -> Result<Vec<u8>, Failure> {
+async fn fetch(node: &Node, planes: &Planes, question: &Question, data_url: &str) -> Result<Vec<u8>, Failure> {
     let bad_url = |e: client::NetError| Failure::new(ErrorCode::BadRequest, e.to_string());
-    let channel = client::channel(&node.env, data_url).map_err(bad_url)?;
-    let mut client = sized!(DataPlaneClient::new(channel));
+    let plane = planes.of(&node.env, data_url).map_err(bad_url)?;
     let limit = question.limit(node);
     let request = ReadChallengeRequest {
         miner: question.sector.miner,
@@ -187,11 +187,20 @@ async fn fetch(node: &Node, question: &Question, data_url: &str) -> Result<Vec<u
         comm_r: question.comm_r.clone(),
         timeout_ms: limit.as_millis() as u64,
     };
-    match node.env.timeout(limit, client.read_challenge(request)).await {
-        Ok(Ok(reply)) => Ok(reply.into_inner().vanilla),
-        Ok(Err(status)) => Err(Failure::from(&status)),
-        Err(elapsed) => Err(Failure::new(ErrorCode::TimedOut, elapsed.to_string())),
+    let reading = async {
+        // The wait for room counts: another holder may have some.
+        let (mut client, _permit) = plane.client().await;
+        client.read_challenge(request).await
+    };
+    let failure = match node.env.timeout(limit, reading).await {
+        Ok(Ok(reply)) => return Ok(reply.into_inner().vanilla),
+        Ok(Err(status)) => Failure::from(&status),
+        Err(elapsed) => Failure::new(ErrorCode::TimedOut, elapsed.to_string()),
+    };
+    if matches!(failure.code, ErrorCode::Unavailable | ErrorCode::TimedOut) {
+        planes.forget(data_url, &plane);
     }
+    Err(failure)
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ mod node;
 mod options;
 mod outbox;
 mod pace;
+mod planes;
 mod post;
 mod renew;
 mod requirements;

@@ -20,6 +20,7 @@ use crate::challenge::{self, Question};
 use crate::executor::{Job, Role};
 use crate::failure::Failure;
 use crate::node::Node;
+use crate::planes::Planes;
 
 /// Challenge reads at once when the setting says no limit.
 const READS_MAX: usize = 1024;
@@ -122,11 +123,12 @@ async fn read_all(node: &Node, attempt: &Attempt, statement: &Statement<'_>) -> 
     let waits = statement.proof.post_type == PostType::Window && !statement.check;
     let start = node.env.clock.monotonic();
     let began = waits.then_some(start);
+    let planes = &Planes::default();
     // Boxed: the compiler cannot see that such a future is Send for every lifetime.
     let reads: Vec<_> = statement
         .sectors
         .iter()
-        .map(|sector| async move { (sector, read(node, attempt, statement, sector, began).await) }.boxed())
+        .map(|sector| async move { (sector, read(node, attempt, planes, statement, sector, began).await) }.boxed())
         .collect();
     let mut reads = stream::iter(reads).buffer_unordered(statement.parallel_reads);
     let (mut good, mut skipped, mut done) = (Vec::new(), Vec::new(), 0);
@@ -186,6 +188,7 @@ fn unread(
 async fn read(
     node: &Node,
     attempt: &Attempt,
+    planes: &Planes,
     statement: &Statement<'_>,
     sector: &v1::PostSector,
     began: Option<Monotonic>,
@@ -204,7 +207,8 @@ async fn read(
     let _stopped = stop.clone().drop_guard();
     let (mut reasons, mut asked) = (Vec::new(), String::new());
     let holders = holders(assignment, question.sector);
-    let asking = ask_until_back(node, &question, &holders, began, &stop, &mut reasons, &mut asked);
+    let ask = Ask { question: &question, holders: &holders, planes };
+    let asking = ask_until_back(node, &ask, began, &stop, &mut reasons, &mut asked);
     match node.env.timeout(limit, asking).await {
         Ok(Some(vanilla)) => return Ok(vanilla),
         Ok(None) => {}
@@ -223,12 +227,18 @@ async fn read(
     Err(Failure::new(code, texts.join("; ")))
 }
 
+/// What is asked, and whom beside this worker.
+struct Ask<'a> {
+    question: &'a Question,
+    holders: &'a [String],
+    planes: &'a Planes,
+}
+
 /// Asks all, and again while somebody cannot be reached, but not for long after the reading of the partition began. None: a
 /// winning PoSt has no time for that, and a check tells how things are now.
 async fn ask_until_back(
     node: &Node,
-    question: &Question,
-    holders: &[String],
+    ask: &Ask<'_>,
     began: Option<Monotonic>,
     cancel: &CancellationToken,
     reasons: &mut Vec<Failure>,
@@ -237,7 +247,7 @@ async fn ask_until_back(
     let mut backoff = Backoff::endless(Duration::from_millis(200), Duration::from_secs(2));
     loop {
         reasons.clear();
-        if let Some(vanilla) = ask_all(node, question, holders, cancel, reasons, asked).await {
+        if let Some(vanilla) = ask_all(node, ask, cancel, reasons, asked).await {
             return Some(vanilla);
         }
         let is_away = reasons.iter().any(|failure| failure.code == ErrorCode::Unavailable);
@@ -252,12 +262,12 @@ async fn ask_until_back(
 /// The first good answer. `reasons` gets why others gave none, `asked` who is being asked.
 async fn ask_all(
     node: &Node,
-    question: &Question,
-    holders: &[String],
+    ask: &Ask<'_>,
     cancel: &CancellationToken,
     reasons: &mut Vec<Failure>,
     asked: &mut String,
 ) -> Option<Vec<u8>> {
+    let Ask { question, holders, planes } = *ask;
     "this worker's stores".clone_into(asked);
     match challenge::read_local(node, question, cancel).await {
         Ok(vanilla) => return Some(vanilla),
@@ -265,7 +275,7 @@ async fn ask_all(
     }
     for data_url in holders.iter().filter(|url| *url != node.data_url()) {
         asked.clone_from(data_url);
-        match challenge::read_remote(node, question, data_url, cancel).await {
+        match challenge::read_remote(node, planes, question, data_url, cancel).await {
             Ok(vanilla) => return Some(vanilla),
             Err(failure) => {
                 tracing::warn!(sector = %question.sector, holder = data_url, reason = %failure, "no vanilla proof");
