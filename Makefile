@@ -18,7 +18,7 @@ WITHIN ?=
 TRACE ?=
 LOG ?=
 
-.PHONY: help build examples params demo test test-long test-grpc test-sim mutants python bench bench-sched bench-index bench-transfer bench-scrub sim sim-there fmt lint deny
+.PHONY: help build examples params demo test test-long test-grpc test-sim mutants python bench bench-sched bench-index bench-transfer bench-scrub bench-post sim sim-there fmt lint deny
 
 help:
 	@echo "make demo [KEEP=1] [DIR=PATH]  a whole cluster on this machine: seal, prove, lose workers, recover"
@@ -32,6 +32,7 @@ help:
 	@echo "make bench-index [QUICK=1]     what the index costs with 1,000 paths and a million sectors; part of bench"
 	@echo "make bench-transfer [QUICK=1] [DIR=PATH]  transfers between workers, against curl and rsync; part of bench"
 	@echo "make bench-scrub [QUICK=1]     a scrub, against sha256sum; and how fast the trees over replicas are; part of bench"
+	@echo "make bench-post [QUICK=1]      what PoSt costs beyond the proofs: makespan, reads, failover, messages; part of bench"
 	@echo "make sim [SEEDS=N] [FIRST=M]   the services on a simulated network under faults, seeds M to M+N-1"
 	@echo "         [WITHIN=SECONDS] [TRACE=1] [LOG=info]"
 	@echo "make fmt | lint | deny         form, lints, licences (deny needs cargo-deny)"
@@ -84,7 +85,7 @@ bench: examples params
 	$(if $(SHA),CARGO_TARGET_DIR="$(dir $(BIN))upstream-sha" RUSTFLAGS="$(SHA_FLAGS)" \
 		$(CARGO) build --locked -p proofs-core --example bench_sdr)
 	$(BIN)/examples/bench $(if $(filter 0 no false,$(COLD)),--no-cold)
-	@failed=0; for part in sched index transfer scrub; do \
+	@failed=0; for part in sched index transfer scrub post; do \
 		$(MAKE) --no-print-directory bench-$$part || failed=1; \
 	done; exit $$failed
 
@@ -104,6 +105,10 @@ bench-transfer: examples
 bench-scrub: examples
 	$(BIN)/examples/bench_replica 8 $(if $(QUICK),3,7); replica=$$?; \
 	$(BIN)/examples/bench_scrub $(if $(QUICK),--quick) && exit $$replica
+
+# Processes of its own on loopback; where proofs would hide what is measured, their provers sleep.
+bench-post: examples params
+	$(BIN)/examples/bench_post $(if $(QUICK),--quick)
 
 # A workspace of its own: what it needs must not reach the product. Without SEEDS as many of 200 as fit into 3 minutes.
 sim: sim-there
