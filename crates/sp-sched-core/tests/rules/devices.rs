@@ -246,6 +246,22 @@ fn proofs_get_devices_of_their_own_and_never_wait_for_sealing() {
     assert_eq!(given(&desk), ["0:0", "1:1", "3:1"], "the proof on device 0 keeps it");
 }
 
+#[test]
+fn a_proof_that_is_with_the_verifier_keeps_no_device() {
+    let mut desk = Desk::proving(|c| c.pc2_backlog = 1_000, &[Proving, PreCommit2], &[(0, 0, 0)]);
+    let (same, whole) = (HostId::new("machine-boot").unwrap(), table(&[("PC2_GPU_UTILIZATION", "1")]));
+    desk.join_with("w", &[WDP], machine(1, &[]), ResourceTable::default(), |r| {
+        r.host = same.clone();
+        r.stores = vec![];
+    });
+    desk.ask_later(Request::ComputeWindowPost { deadline: DeadlineIndex(0), randomness: Randomness::new([3; 32]) });
+    desk.join_with("a", &[PC2], machine(1, &[]), whole, |r| r.host = same.clone());
+    desk.index(&["a"], &[(0, "a"), (1, "a")]);
+    assert_eq!(given(&desk), ["0:0"], "sealing waits for the device");
+    desk.prove(0, 1);
+    assert_eq!(given(&desk), ["1:0"]);
+}
+
 // === whatever happens ===
 
 #[derive(Debug, Clone)]
