@@ -18,7 +18,7 @@ WITHIN ?=
 TRACE ?=
 LOG ?=
 
-.PHONY: help build examples params demo test test-long test-grpc test-sim mutants python bench bench-sched bench-index bench-transfer bench-scrub bench-post sim sim-there fmt lint deny
+.PHONY: help build examples params demo test test-long test-grpc test-sim mutants python bench bench-sched bench-index bench-transfer bench-scrub bench-post sim sim-day sim-there fmt lint deny
 
 help:
 	@echo "make demo [KEEP=1] [DIR=PATH]  a whole cluster on this machine: seal, prove, lose workers, recover"
@@ -35,6 +35,7 @@ help:
 	@echo "make bench-post [QUICK=1]      what PoSt costs beyond the proofs: makespan, reads, failover, messages; part of bench"
 	@echo "make sim [SEEDS=N] [FIRST=M]   the services on a simulated network under faults, seeds M to M+N-1"
 	@echo "         [WITHIN=SECONDS] [TRACE=1] [LOG=info]"
+	@echo "make sim-day [SEEDS=N] ...     the same for proving days: no partition is missed that could have been proven"
 	@echo "make fmt | lint | deny         form, lints, licences (deny needs cargo-deny)"
 
 # The example is one that tests use. With it dependencies get the features that they have in tests: without it the crates
@@ -57,6 +58,7 @@ demo: build
 test: build params
 	$(CARGO) test --locked --workspace --lib --bins --tests --no-fail-fast
 	@$(MAKE) --no-print-directory test-sim sim
+	@$(MAKE) --no-print-directory sim-day SEEDS=20 WITHIN=60
 
 test-long: build params
 	$(CARGO) test --locked --workspace --test rules -- --ignored
@@ -110,10 +112,15 @@ bench-scrub: examples
 bench-post: examples params
 	$(BIN)/examples/bench_post $(if $(QUICK),--quick)
 
+SIM = SIM_SEEDS="$(SEEDS)" SIM_FIRST="$(FIRST)" SIM_WITHIN="$(WITHIN)" SIM_TRACE="$(TRACE)" SIM_LOG="$(LOG)"
+
 # A workspace of its own: what it needs must not reach the product. Without SEEDS as many of 200 as fit into 3 minutes.
 sim: sim-there
-	cd sim && SIM_SEEDS="$(SEEDS)" SIM_FIRST="$(FIRST)" SIM_WITHIN="$(WITHIN)" SIM_TRACE="$(TRACE)" SIM_LOG="$(LOG)" \
-		$(CARGO) run --locked
+	cd sim && $(SIM) $(CARGO) run --locked
+
+# Proving days: the same workspace, other parts.
+sim-day: sim-there
+	cd sim && $(SIM) SIM_DAY=1 $(CARGO) run --locked
 
 # The simulation's own tests: that it repeats itself, and the model of leases and fences.
 test-sim: sim-there

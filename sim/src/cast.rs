@@ -2,6 +2,7 @@
 
 use sp_types::{GpuDevice, GpuId, HostCapacity, ResourceTable, SectorSize, TaskKind};
 
+use crate::day::Day;
 use crate::rng::Rng;
 
 /// Hosts of the simulated network, each with one process.
@@ -92,6 +93,8 @@ pub struct Cast {
     pub late: bool,
     /// Trouble never ends; nothing need finish, and nothing may go wrong.
     pub stormy: bool,
+    /// It is a proving day, and what of one.
+    pub day: Option<Day>,
 }
 
 impl Cast {
@@ -104,7 +107,7 @@ impl Cast {
         let (sectors, stormy) = (rng.range(2, 5) as usize, rng.percent(20));
         let sealing = Sealing { release_key: rng.percent(50), make_available: rng.percent(30) };
         let late = weather.operators && rng.percent(40);
-        let mut cast = Self { workers, capacity, weather, sectors, sealing, late, stormy };
+        let mut cast = Self { workers, capacity, weather, sectors, sealing, late, stormy, day: None };
         if rng.percent(30) {
             cast.store_apart();
         } else if rng.percent(40) {
@@ -140,7 +143,10 @@ impl Cast {
     /// Machines with the hosts on them. Index and scheduler have one each, of their own name.
     pub fn machines(&self) -> Vec<(&'static str, Vec<&'static str>)> {
         let on = |machine| self.workers.iter().filter(|w| w.machine == machine).map(|w| w.name).collect();
-        let workers = MACHINES.into_iter().map(|machine| (machine, on(machine)));
+        let mut machines: Vec<_> = self.workers.iter().map(|worker| worker.machine).collect();
+        machines.sort_unstable();
+        machines.dedup();
+        let workers = machines.into_iter().map(|machine| (machine, on(machine)));
         [(INDEX, vec![INDEX]), (SCHEDULER, vec![SCHEDULER])].into_iter().chain(workers).collect()
     }
 }
@@ -176,7 +182,7 @@ fn workers(rng: &mut Rng, split: bool) -> Vec<Part> {
 }
 
 /// Little enough that tasks wait for each other in some runs; enough for the largest one in all.
-fn capacity(rng: &mut Rng) -> HostCapacity {
+pub(crate) fn capacity(rng: &mut Rng) -> HostCapacity {
     let gpus = if rng.percent(50) { vec![gpu()] } else { vec![] };
     let memory_bytes = if rng.percent(30) { 3 << 20 } else { 64 << 30 };
     HostCapacity { memory_bytes, cpus: rng.range(2, 9) as u32, gpus, gpus_usable: true, ..HostCapacity::default() }

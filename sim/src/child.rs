@@ -5,10 +5,13 @@
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 
-use crate::scenario;
+use crate::{day, scenario};
 
 /// Names the seed to the process that is to run it.
 pub const SEED: &str = "SIM_CHILD_SEED";
+
+/// Set for a process that is to run it as a day.
+pub const DAY: &str = "SIM_DAY";
 
 /// The line before the text.
 const TEXT: &str = "text";
@@ -26,7 +29,7 @@ pub struct Told {
     pub crowded: u64,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
-    /// Sectors by what became of them.
+    /// What became of sectors, or of proofs.
     pub sectors: BTreeMap<String, u64>,
     /// The trace, or the complaint.
     pub text: String,
@@ -42,13 +45,18 @@ impl Told {
 /// What panics have said: a simulated process that panics ends the run, and turmoil does not say why.
 static PANICS: Mutex<String> = Mutex::new(String::new());
 
-/// Runs the seed and prints what came of it.
-pub fn run(seed: u64) {
+/// Runs the seed, perhaps as a day, and prints what came of it.
+pub fn run(seed: u64, is_day: bool) {
     std::panic::set_hook(Box::new(|panic| {
         let mut panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_second = !panics.is_empty();
         *panics += &format!("{panic}\n{}\n", std::backtrace::Backtrace::capture());
+        if is_second {
+            // One while another unwinds aborts the process, and then nobody says anything.
+            eprintln!("{panics}");
+        }
     }));
-    let outcome = std::panic::catch_unwind(|| scenario::run(seed));
+    let outcome = std::panic::catch_unwind(|| if is_day { day::run(seed) } else { scenario::run(seed) });
     let panics = PANICS.lock().unwrap_or_else(PoisonError::into_inner).clone();
     println!("cpu {}", cpu_ms());
     match outcome {

@@ -22,7 +22,7 @@ use crate::machine::Machine;
 use crate::rng::Rng;
 
 /// When every run begins: 2026-01-01 00:00 UTC.
-const BEGIN_UNIX_MS: u64 = 1_767_225_600_000;
+pub(crate) const BEGIN_UNIX_MS: u64 = 1_767_225_600_000;
 
 struct SimClock {
     start: Instant,

@@ -66,6 +66,10 @@ pub enum Fault {
     VerifierDown,
     /// The verifier thinks so many milliseconds longer.
     VerifierSlow(u64),
+    /// What the host reads and proves gets no answer. Only in days.
+    Hangs(&'static str),
+    /// What the host reads and proves is wrong. Only in days.
+    Lies(&'static str),
 }
 
 /// When a fault begins and ends, ms since the run began.
@@ -197,6 +201,8 @@ impl Fault {
             Self::ChainForgetful => "chain forgetful",
             Self::VerifierDown => "verifier down",
             Self::VerifierSlow(_) => "slow verifier",
+            Self::Hangs(_) => "reads and proofs hang",
+            Self::Lies(_) => "worker lies",
         }
     }
 

@@ -28,6 +28,7 @@ fn order() -> Result<Order, String> {
     let within = number("SIM_WITHIN")?.map(Duration::from_secs);
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get() as u64);
     Ok(Order {
+        is_day: text(child::DAY).is_some(),
         seeds: first..first.saturating_add(seeds.unwrap_or(SEEDS)),
         within: within.or(seeds.is_none().then_some(WITHIN)),
         threads: number("SIM_THREADS")?.unwrap_or(cores).max(1) as usize,
@@ -46,7 +47,7 @@ fn main() -> ExitCode {
         .with_ansi(false)
         .init();
     if let Some(seed) = text(child::SEED).and_then(|seed| seed.parse().ok()) {
-        child::run(seed);
+        child::run(seed, text(child::DAY).is_some());
         return ExitCode::SUCCESS;
     }
     let order = match order() {

@@ -10,18 +10,20 @@ use std::time::Duration;
 use scheduler::{Assignment, LocalChain, LocalChainOptions};
 use sp_net::Env;
 use sp_sectors::{Disk, LocalPath, Loss, MemDisk, StorageConfig, Store, StoreError, StoreMeta};
+use sp_state::Batch;
 use sp_types::{DeadlineIndex, HostCapacity, RegisteredSealProof, SectorSize, StoreId, WorkerLimits};
 use sp_worker::Worker;
 use tokio::sync::Notify;
 
 use crate::cast::{Part, Sealing, Uses};
+use crate::day::Day;
 use crate::disk::{FlakyDisk, Trouble};
 use crate::env::{env, with_clock_of};
 use crate::fake::{FakeExecutor, FakeVerifier, MoodyChain};
 use crate::machine::Machine;
 use crate::relay::relayed;
 use crate::rng::Rng;
-use crate::stage::Stage;
+use crate::stage::{Mood, Stage};
 use crate::vault::Vault;
 
 /// The miner of every run.
@@ -49,8 +51,8 @@ pub type Ended = Result<(), Box<dyn Error>>;
 pub enum Role {
     /// The storage index.
     Index,
-    /// The scheduler.
-    Scheduler(Sealing),
+    /// The scheduler, in a run or in a day.
+    Scheduler(Sealing, Option<Day>),
     /// A worker.
     Worker(Part, HostCapacity),
 }
@@ -123,6 +125,11 @@ impl Process {
         self.stage.watch.forget_index();
     }
 
+    /// Its state has these rows when it starts for the first time.
+    pub fn begin_with(&self, batch: Batch) -> Result<(), String> {
+        self.vault.begin_with(batch, scheduler::SCHEMA_VERSION)
+    }
+
     /// Opens its state once more, after the end of everything.
     pub fn reopen(&self) -> Result<(), String> {
         self.trouble.set_full(false);
@@ -166,7 +173,7 @@ impl Process {
         }
         let ended = match self.role.clone() {
             Role::Index => self.clone().index(env).await,
-            Role::Scheduler(sealing) => self.clone().scheduler(env, sealing).await,
+            Role::Scheduler(sealing, day) => self.clone().scheduler(env, sealing, day).await,
             Role::Worker(part, capacity) => self.clone().worker(env, part, capacity).await,
         };
         match ended {
@@ -191,9 +198,9 @@ impl Process {
         Ok(running.serve(Box::pin(self.stopped())).await?)
     }
 
-    async fn scheduler(self: Arc<Self>, env: Env, sealing: Sealing) -> Ended {
+    async fn scheduler(self: Arc<Self>, env: Env, sealing: Sealing, day: Option<Day>) -> Ended {
         let state = Arc::new(self.vault.open(scheduler::SCHEMA_VERSION)?);
-        let chain = LocalChainOptions {
+        let mut chain = LocalChainOptions {
             miner: MINER,
             epoch_ms: EPOCH_MS,
             seed_delay_epochs: 4,
@@ -202,12 +209,19 @@ impl Process {
             win_one_in: 0,
         };
         // A chain has a time of its own, which no clock of this machine moves.
-        let chain_env = with_clock_of(&env, &Machine::new("chain", self.seed));
+        let mut chain_env = with_clock_of(&env, &Machine::new("chain", self.seed));
+        if let Some(day) = &day {
+            // When a deadline closes is told by the clock, which is right where days are simulated.
+            chain_env = env.clone();
+            day.set_chain(&mut chain);
+        }
         let stage = self.stage.clone();
         let verifier = FakeVerifier { env: env.clone(), made: stage.made.clone(), mood: stage.mood.clone() };
-        let local = LocalChain::open(&chain_env, state.clone(), Arc::new(verifier.clone()), chain).await?;
+        // The chain has one of its own, of which nobody here hears.
+        let of_chain = FakeVerifier { mood: Mood::default(), ..verifier.clone() };
+        let local = LocalChain::open(&chain_env, state.clone(), Arc::new(of_chain), chain).await?;
         let chain = MoodyChain::new(env.clone(), local, stage);
-        let options = scheduler::ServiceOptions {
+        let mut options = scheduler::ServiceOptions {
             cluster: CLUSTER.into(),
             miner: MINER,
             sealing: scheduler::SealingOptions {
@@ -217,6 +231,9 @@ impl Process {
             },
             ..scheduler::ServiceOptions::new(any(1790), INDEX_URL)
         };
+        if let Some(day) = &day {
+            day.set_scheduler(&mut options);
+        }
         let service = scheduler::Service::open(env, state, Arc::new(verifier), Arc::new(chain), options).await?;
         Ok(service.run(Box::pin(self.stopped())).await?)
     }
@@ -243,7 +260,7 @@ impl Process {
             listen: any(WORKER_PORT),
             metrics: None,
             announce: false,
-            local_storage: true,
+            local_storage: !part.paths.is_empty(),
             parallel_fetch_limit: 5,
             transfers: Default::default(),
             tasks: part.tasks,
@@ -266,6 +283,9 @@ impl Process {
 impl Process {
     /// The paths that the cast says, made before the worker would make one for itself on its first start.
     fn make_paths(&self, disk: &Arc<FlakyDisk>, paths: &[Uses]) -> Ended {
+        if paths.is_empty() {
+            return Ok(());
+        }
         let data_dir = Path::new(DATA_DIR);
         let mut list = StorageConfig::default();
         for Uses { name, seals, stores } in paths {

@@ -24,8 +24,10 @@ const NEWS_EVERY: Duration = Duration::from_secs(30);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// Which seeds to run, and how.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Order {
+    /// They are proving days.
+    pub is_day: bool,
     /// The seeds.
     pub seeds: Range<u64>,
     /// No seed is begun after this long, once there were enough.
@@ -39,15 +41,15 @@ pub struct Order {
 /// What came of it.
 #[derive(Debug, Clone, Default)]
 pub struct Totals {
-    /// First seed that was run.
-    pub first: u64,
+    /// What was asked for.
+    pub order: Order,
     /// Seeds run, all of them in one piece from the first.
     pub seeds: u64,
     /// Seeds asked for.
     pub wanted: u64,
     /// Faults by kind.
     pub faults: BTreeMap<String, u64>,
-    /// Sectors by what became of them, of seeds that came right.
+    /// What became of sectors, or of proofs, of seeds that came right.
     pub sectors: BTreeMap<String, u64>,
     /// Seeds in which something was wrong, with what was.
     pub failed: BTreeMap<u64, String>,
@@ -61,8 +63,10 @@ pub struct Totals {
     pub cpu: Duration,
 }
 
-/// A limit of time cuts no run short of so many seeds: fewer say nothing.
+/// A limit of time cuts no run short of so many seeds: fewer say nothing ...
 const SEEDS_MIN: u64 = 100;
+/// ... or of so many days, each of which has many deadlines.
+const DAYS_MIN: u64 = 5;
 
 /// What the threads of a run share.
 struct Shared<'a> {
@@ -90,7 +94,7 @@ pub fn run(order: &Order) -> Totals {
         begun: Instant::now(),
         next: AtomicU64::new(order.seeds.start),
         over: AtomicBool::new(false),
-        totals: Mutex::new(Totals { first: order.seeds.start, wanted, ..Totals::default() }),
+        totals: Mutex::new(Totals { order: order.clone(), wanted, ..Totals::default() }),
         current: (0..order.threads).map(|_| Mutex::default()).collect(),
     };
     std::thread::scope(|scope| {
@@ -113,9 +117,20 @@ pub fn run(order: &Order) -> Totals {
     totals
 }
 
-/// How to run one seed again and see everything.
-pub fn repeat(seed: u64) -> String {
-    format!("make sim FIRST={seed} SEEDS=1 TRACE=1 LOG=info")
+impl Order {
+    /// How to run these again.
+    fn again(&self, first: u64, seeds: u64) -> String {
+        format!("make {} FIRST={first} SEEDS={seeds}", if self.is_day { "sim-day" } else { "sim" })
+    }
+
+    /// How to run one seed again and see everything.
+    fn repeat(&self, seed: u64) -> String {
+        self.again(seed, 1) + " TRACE=1 LOG=info"
+    }
+
+    fn least(&self) -> u64 {
+        if self.is_day { DAYS_MIN } else { SEEDS_MIN }
+    }
 }
 
 impl Shared<'_> {
@@ -130,6 +145,9 @@ impl Shared<'_> {
     /// Runs a seed in a process and reads what that says; the watcher ends it if it takes too long.
     fn run_one(&self, number: usize, seed: u64) -> std::io::Result<Told> {
         let mut command = Command::new(std::env::current_exe()?);
+        if self.order.is_day {
+            command.env(child::DAY, "1");
+        }
         let mut process = command.env(child::SEED, seed.to_string()).stdout(Stdio::piped()).spawn()?;
         let output = process.stdout.take();
         *lock(&self.current[number]) = Some(Current { seed, since: Instant::now(), process });
@@ -144,7 +162,7 @@ impl Shared<'_> {
 
     fn take(&self) -> Option<u64> {
         let taken = self.next.load(Ordering::SeqCst).saturating_sub(self.order.seeds.start);
-        if taken >= SEEDS_MIN && self.order.within.is_some_and(|limit| self.begun.elapsed() >= limit) {
+        if taken >= self.order.least() && self.order.within.is_some_and(|limit| self.begun.elapsed() >= limit) {
             return None;
         }
         let seed = self.next.fetch_add(1, Ordering::SeqCst);
@@ -165,7 +183,7 @@ impl Shared<'_> {
             }
             return;
         }
-        println!("seed {seed} FAILED; again: {}\n{}\n", repeat(seed), told.text);
+        println!("seed {seed} FAILED; again: {}\n{}\n", self.order.repeat(seed), told.text);
         totals.failed.insert(seed, told.text.lines().next().unwrap_or_default().to_owned());
     }
 
@@ -195,21 +213,22 @@ impl Shared<'_> {
 
 impl fmt::Display for Totals {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let next = self.first + self.seeds;
-        writeln!(f, "seeds            {} ({} to {})", self.seeds, self.first, next.saturating_sub(1))?;
+        let first = self.order.seeds.start;
+        let next = first + self.seeds;
+        writeln!(f, "seeds            {} ({first} to {})", self.seeds, next.saturating_sub(1))?;
         writeln!(f, "faults           {}{}", self.faults.values().sum::<u64>(), list(&self.faults))?;
-        writeln!(f, "became of sectors{}", list(&self.sectors))?;
+        writeln!(f, "what came of it{}", list(&self.sectors))?;
         writeln!(f, "crowded machines {} (attempts that had ended still ran)", self.crowded)?;
         writeln!(f, "violations       {}", self.failed.len())?;
         for (seed, what) in &self.failed {
-            writeln!(f, "  {what}\n    again: {}", repeat(*seed))?;
+            writeln!(f, "  {what}\n    again: {}", self.order.repeat(*seed))?;
         }
         let (simulated, cpu) = (self.simulated_ms as f64 / 1000.0, self.cpu.as_secs_f64());
         writeln!(f, "simulated        {simulated:.0} s, {:.0} times the processor's time", simulated / cpu)?;
         let (wall, rate) = (self.wall.as_secs_f64(), self.seeds as f64 / cpu * 60.0);
         write!(f, "took             {wall:.1} s, {cpu:.1} s of processor: {rate:.0} seeds per CPU-minute")?;
         if self.seeds < self.wanted {
-            write!(f, "\nout of time; the rest: make sim FIRST={next} SEEDS={}", self.wanted - self.seeds)?;
+            write!(f, "\nout of time; the rest: {}", self.order.again(next, self.wanted - self.seeds))?;
         }
         Ok(())
     }

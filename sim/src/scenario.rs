@@ -5,6 +5,7 @@ use std::fmt::Write;
 
 use sp_proto::v1;
 
+use crate::agenda::Agenda;
 use crate::cast::Cast;
 use crate::checks::{self, Disks};
 use crate::faults::{Planned, STORM_MS, calm_ms, plan};
@@ -33,7 +34,7 @@ pub struct Report {
     pub faults: BTreeMap<&'static str, u64>,
     /// Times that more ran on a machine than fits, attempts that had ended among it.
     pub crowded: u64,
-    /// Sectors by what became of them.
+    /// What became of sectors, or of proofs.
     pub sectors: BTreeMap<&'static str, u64>,
     /// Everything that was seen to happen, as text: equal for equal seeds.
     pub trace: String,
@@ -85,22 +86,13 @@ impl Run {
 
     /// Faults come and go as planned.
     fn suffer_until(&mut self, end_ms: u64) -> Result<(), String> {
-        let plan = self.plan.clone();
-        let mut begins = plan.iter().peekable();
-        let mut under_way: Vec<&Planned> = Vec::new();
+        let mut agenda = Agenda::new(&self.plan);
         while self.world.now_ms < end_ms {
-            let now = self.world.now_ms;
-            while let Some(planned) = begins.next_if(|p| p.from_ms <= now) {
-                self.world.begin(planned.fault);
-                under_way.push(planned);
-            }
-            let (over, still): (Vec<_>, _) = under_way.into_iter().partition(|p| p.to_ms <= now);
-            under_way = still;
-            over.into_iter().for_each(|planned| self.world.end(planned.fault));
+            agenda.turn(&mut self.world);
             self.step()?;
-            self.world.blow_fuses(under_way.iter().copied());
+            self.world.blow_fuses(agenda.under_way().iter());
         }
-        under_way.into_iter().for_each(|planned| self.world.end(planned.fault));
+        agenda.end(&mut self.world);
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! What the processes of a run share that no process has: what the fakes know, their moods, and who watches.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::fake::{Made, Published};
 use crate::relay::Memory;
@@ -35,7 +36,13 @@ struct Inner {
     chain_forgetful: AtomicBool,
     verifier_down: AtomicBool,
     verifier_ms: AtomicU64,
+    submissions_lost: AtomicBool,
+    hanging: Hosts,
+    lying: Hosts,
 }
+
+/// Hosts by name.
+type Hosts = Mutex<BTreeSet<&'static str>>;
 
 macro_rules! flags {
     ($($(#[$doc:meta])* $get:ident, $set:ident);+ $(;)?) => {
@@ -66,6 +73,8 @@ flags! {
     chain_forgetful, set_chain_forgetful;
     /// The verifier cannot decide.
     verifier_down, set_verifier_down;
+    /// Proofs that are handed in reach no chain.
+    submissions_lost, set_submissions_lost;
 }
 
 impl Mood {
@@ -77,5 +86,34 @@ impl Mood {
     /// Sets it.
     pub fn set_verifier_ms(&self, ms: u64) {
         self.0.verifier_ms.store(ms, Ordering::SeqCst);
+    }
+
+    /// What this host reads and proves gets no answer.
+    pub fn hangs(&self, host: &str) -> bool {
+        self.0.hanging.lock().unwrap_or_else(PoisonError::into_inner).contains(host)
+    }
+
+    /// Sets it.
+    pub fn set_hangs(&self, host: &'static str, on: bool) {
+        set(&self.0.hanging, host, on);
+    }
+
+    /// What this host reads and proves is wrong.
+    pub fn lies(&self, host: &str) -> bool {
+        self.0.lying.lock().unwrap_or_else(PoisonError::into_inner).contains(host)
+    }
+
+    /// Sets it.
+    pub fn set_lies(&self, host: &'static str, on: bool) {
+        set(&self.0.lying, host, on);
+    }
+}
+
+fn set(hosts: &Hosts, host: &'static str, on: bool) {
+    let mut hosts = hosts.lock().unwrap_or_else(PoisonError::into_inner);
+    if on {
+        hosts.insert(host);
+    } else {
+        hosts.remove(host);
     }
 }

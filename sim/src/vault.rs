@@ -46,6 +46,17 @@ impl Vault {
         Arc::new(Self { name, trouble: trouble.clone(), watch: watch.clone(), inner: Mutex::default() })
     }
 
+    /// Has these rows before the first start.
+    pub fn begin_with(&self, batch: Batch, schema: u32) -> Result<(), String> {
+        let file = BlockFile::default();
+        let state = Redb::on(file.open(&self.trouble), schema).map_err(|error| error.to_string())?;
+        state.commit(batch.clone()).map_err(|error| error.to_string())?;
+        let mut inner = self.inner();
+        inner.file = Some(file);
+        apply(&mut inner.acknowledged, &batch);
+        Ok(())
+    }
+
     /// Opens it for a run, and compares what is there with what was acknowledged.
     pub fn open(self: &Arc<Self>, schema: u32) -> Result<Held, OpenError> {
         let known = self.inner().file.clone();

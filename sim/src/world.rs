@@ -8,6 +8,7 @@ use sp_sectors::Loss;
 use turmoil::Sim;
 
 use crate::cast::{Cast, INDEX, OPERATOR, SCHEDULER};
+use crate::day::{self, shelf};
 use crate::env::env;
 use crate::faults::{Fault, Planned};
 use crate::links::{Damage, LATENCY_MAX, LATENCY_MIN, Links};
@@ -19,6 +20,9 @@ use crate::stage::Stage;
 
 /// One step of the simulation.
 pub const TICK: Duration = Duration::from_millis(10);
+
+/// The same in a day, which is long.
+const DAY_TICK: Duration = Duration::from_millis(20);
 
 /// A process that ended by itself is started again after this long.
 const RESTART_MS: u64 = 2_000;
@@ -33,6 +37,7 @@ pub struct World {
     pub window: Window,
     /// Time, ms since the run began.
     pub now_ms: u64,
+    tick: Duration,
     sim: Sim<'static>,
     cast: Cast,
     links: Links,
@@ -47,11 +52,12 @@ pub struct World {
 impl World {
     /// A world in which everything has just been started.
     pub fn new(seed: u64, cast: &Cast) -> Self {
+        let tick = if cast.day.is_some() { DAY_TICK } else { TICK };
         let mut builder = turmoil::Builder::new();
         builder
             .rng_seed(seed)
             .epoch(UNIX_EPOCH)
-            .tick_duration(TICK)
+            .tick_duration(tick)
             .simulation_duration(Duration::from_secs(86_400))
             .min_message_latency(LATENCY_MIN)
             .max_message_latency(LATENCY_MAX)
@@ -64,24 +70,35 @@ impl World {
             let process = process.clone();
             sim.host(*name, move || process.clone().run());
         }
-        let (shown, shared, sectors) = (window.clone(), stage.clone(), cast.sectors);
+        if let Some(day) = &cast.day {
+            shelf::fill(day, &processes, &stage).expect("there is nothing yet that could be in the way");
+        }
+        let (shown, shared, sectors, day) = (window.clone(), stage.clone(), cast.sectors, cast.day.clone());
         sim.client(OPERATOR, async move {
             let env = env(OPERATOR, &Machine::new(OPERATOR, seed), Rng::new(seed, OPERATOR, 0));
-            operator::run(env, sectors, shown, shared).await;
+            match day {
+                Some(day) => day::operator::run(env, day, shared).await,
+                None => operator::run(env, sectors, shown, shared).await,
+            }
             Ok(())
         });
         let (links, cast) = (Links::default(), cast.clone());
         let (down, dark, ended) = (BTreeSet::new(), BTreeSet::new(), BTreeMap::new());
-        Self { processes, stage, window, now_ms: 0, sim, cast, links, down, dark, ended }
+        Self { processes, stage, window, now_ms: 0, tick, sim, cast, links, down, dark, ended }
     }
 
     /// One step; an error is a panic of a process, or of turmoil.
     pub fn step(&mut self) -> Result<(), String> {
         self.stage.watch.set_now(self.now_ms);
         self.sim.step().map_err(|error| format!("a process failed: {error}"))?;
-        self.now_ms += TICK.as_millis() as u64;
+        self.now_ms += self.tick.as_millis() as u64;
         self.restart_the_ended();
         Ok(())
+    }
+
+    /// Does this process run?
+    pub fn runs(&mut self, host: &str) -> bool {
+        self.sim.is_host_running(host)
     }
 
     /// Does every process run?
@@ -121,6 +138,8 @@ impl World {
             Fault::ChainForgetful => self.stage.mood.set_chain_forgetful(true),
             Fault::VerifierDown => self.stage.mood.set_verifier_down(true),
             Fault::VerifierSlow(ms) => self.stage.mood.set_verifier_ms(ms),
+            Fault::Hangs(host) => self.stage.mood.set_hangs(host, true),
+            Fault::Lies(host) => self.stage.mood.set_lies(host, true),
         }
     }
 
@@ -148,6 +167,8 @@ impl World {
             Fault::ChainForgetful => self.stage.mood.set_chain_forgetful(false),
             Fault::VerifierDown => self.stage.mood.set_verifier_down(false),
             Fault::VerifierSlow(_) => self.stage.mood.set_verifier_ms(0),
+            Fault::Hangs(host) => self.stage.mood.set_hangs(host, false),
+            Fault::Lies(host) => self.stage.mood.set_lies(host, false),
         }
     }
 
@@ -248,7 +269,8 @@ fn slow(ms: u64) -> Damage {
 
 fn processes(seed: u64, cast: &Cast, stage: &Stage) -> BTreeMap<&'static str, Arc<Process>> {
     let machines: BTreeMap<_, _> = cast.machines().iter().map(|(name, _)| (*name, Machine::new(name, seed))).collect();
-    let services = [(INDEX, INDEX, Role::Index), (SCHEDULER, SCHEDULER, Role::Scheduler(cast.sealing))];
+    let services =
+        [(INDEX, INDEX, Role::Index), (SCHEDULER, SCHEDULER, Role::Scheduler(cast.sealing, cast.day.clone()))];
     let workers = cast.workers.iter();
     let workers = workers.map(|part| (part.name, part.machine, Role::Worker(part.clone(), cast.capacity.clone())));
     let all = services.into_iter().chain(workers);

@@ -11,9 +11,11 @@ use sp_invariants::Law;
 use sp_net::Env;
 use sp_sched_core::effect::ChainCall;
 use sp_sched_core::event::ChainReply;
-use sp_sched_core::proving::call::{ProvingCall, ProvingReply};
-use sp_types::{ChainEpoch, DeadlineIndex, Randomness};
+use sp_sched_core::proving::call::{ProvingCall, ProvingReply, Submission};
+use sp_types::{ChainEpoch, DeadlineIndex, PostProof, PostType, Randomness, SectorSize};
 
+use super::Statement;
+use crate::process::MINER;
 use crate::stage::Stage;
 
 /// How long a refusal takes.
@@ -34,6 +36,19 @@ pub struct Published(Arc<Mutex<BTreeMap<Step, Vec<u8>>>>);
 type Step = (u64, &'static str);
 
 impl MoodyChain {
+    /// Nothing is handed in that is not right: the scheduler had it verified.
+    fn look_at(&self, submission: &Submission) {
+        let Submission { opening, partition, randomness, sectors, skipped: _, proof } = submission;
+        let post_proof = PostProof { size: SectorSize::KiB2, post_type: PostType::Window }.to_string();
+        let sectors = sectors.iter().map(|(number, comm_r, _)| (*number, comm_r.0.to_vec())).collect();
+        let randomness = randomness.bytes().to_vec();
+        let about = Statement { post_proof, miner: MINER, randomness, partition: *partition, sectors };
+        if !about.is_proven_by(&self.stage.made, proof) {
+            let text = format!("a wrong proof of partition {partition} of deadline {} is handed in", opening.index);
+            self.stage.watch.failed(text);
+        }
+    }
+
     /// On top of the local chain.
     pub fn new(env: Env, chain: LocalChain, stage: Stage) -> Self {
         Self { env, chain, stage }
@@ -109,6 +124,13 @@ impl Chain for MoodyChain {
                 pause.await;
                 ProvingReply::Failed { reason: "the simulated chain is down".into() }
             });
+        }
+        if let ProvingCall::Submit(submission) = &call {
+            self.look_at(submission);
+            if stage.mood.submissions_lost() {
+                stage.watch.injected("submission lost");
+                return Box::pin(std::future::pending());
+            }
         }
         let answer = self.chain.prove(call);
         Box::pin(async move {

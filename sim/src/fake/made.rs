@@ -1,4 +1,4 @@
-//! Replicas that an executor of this run has made. The verifier believes in no other.
+//! Replicas and proofs of them that executors of this run have made. The verifier believes in no other.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -14,15 +14,28 @@ pub struct Made(Arc<Mutex<Inner>>);
 struct Inner {
     seals: BTreeMap<Vec<u8>, Seal>,
     updates: BTreeMap<Vec<u8>, Update>,
+    /// Right proofs of spacetime, the oldest first.
+    proofs: Vec<Vec<u8>>,
 }
 
 impl Made {
-    pub(super) fn note(&self, seal: Seal) {
+    pub(crate) fn note(&self, seal: Seal) {
         self.inner().seals.insert(seal.comm_r(), seal);
     }
 
     pub(super) fn note_update(&self, update: Update) {
         self.inner().updates.insert(update.comm_r(), update);
+    }
+
+    /// A right proof of spacetime; gives it back.
+    pub(super) fn note_proof(&self, proof: Vec<u8>) -> Vec<u8> {
+        self.inner().proofs.push(proof.clone());
+        proof
+    }
+
+    /// One that was right once.
+    pub(super) fn an_old_proof(&self) -> Option<Vec<u8>> {
+        self.inner().proofs.last().cloned()
     }
 
     /// What the replica with this commitment was sealed from.

@@ -1,4 +1,4 @@
-//! The fake verifier: says yes to the one proof that fits a replica which a fake executor has made, and to no other.
+//! The fake verifier: says yes to the proofs that fit replicas which a fake executor has made, and to no other.
 
 use std::time::Duration;
 
@@ -8,6 +8,7 @@ use sp_net::Env;
 use sp_proto::v1::{VerifySeal, VerifyUpdate};
 
 use super::made::Made;
+use super::post::Statement;
 use super::seal::Seal;
 use crate::stage::Mood;
 
@@ -29,13 +30,13 @@ impl Verifier for FakeVerifier {
     fn verify(&self, question: Question) -> BoxFuture<Result<bool, String>> {
         let thinking = self.env.clock.sleep(Duration::from_millis(THINKS_MS + self.mood.verifier_ms()));
         let verdict = match question {
-            Question::Seal(_) | Question::Update(_) if self.mood.verifier_down() => {
+            Question::Seal(_) | Question::Update(_) | Question::Post(_) if self.mood.verifier_down() => {
                 Err("the fake verifier is down".to_owned())
             }
             Question::Seal(seal) => Ok(is_valid(&self.made, seal)),
             Question::Update(update) => Ok(is_valid_update(&self.made, &update)),
             Question::Warm(_) => Ok(true),
-            Question::Post(_) => Err("the fake verifier knows no PoSt".to_owned()),
+            Question::Post(post) => Ok(Statement::of(&post).is_proven_by(&self.made, &post.proof)),
         };
         Box::pin(async move {
             thinking.await;

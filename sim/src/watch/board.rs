@@ -78,6 +78,10 @@ impl Board {
         (self.last, broken)
     }
 
+    pub(super) fn is_used(&self, machine: &str) -> bool {
+        self.running.values().any(|running| running.machine == machine)
+    }
+
     pub(super) fn list(&self) -> Vec<String> {
         self.running.values().map(|r| format!("{} of {} on {}", r.task, r.attempt, r.worker)).collect()
     }

@@ -13,6 +13,9 @@ use crate::tally::FORCED;
 /// From this length on a log may lose its oldest entries.
 const LOG_MAX: usize = 1_000;
 
+/// The first entry of a sector that was sealed elsewhere.
+const IMPORTED: &str = "imported";
+
 /// The entries that are new; an error when old ones have changed.
 pub(super) fn fresh_entries<'a>(
     old: Option<&v1::StoredSector>,
@@ -39,6 +42,9 @@ pub(super) fn judge_path(
 ) {
     let mut at = old.map_or(Some(SectorState::Packing), state_of);
     for entry in fresh {
+        if entry.event == IMPORTED && old.is_none() {
+            at = Some(SectorState::Proving);
+        }
         let Some((from, to)) = entry.event.split_once(" -> ") else { continue };
         let (Ok(from), Ok(to)) = (SectorState::from_str(from), SectorState::from_str(to)) else {
             broken.push((Law::L7, format!("sector {number}: `{}` is no edge", entry.event)));

@@ -3,6 +3,7 @@
 mod board;
 mod edges;
 mod ledger;
+mod score;
 mod shelf;
 mod starts;
 mod stored;
@@ -19,6 +20,7 @@ use crate::cast::SCHEDULER;
 use board::Board;
 pub use board::{Running, Seat};
 use ledger::Ledger;
+pub use score::{Closed, Judged, Score};
 use shelf::Shelf;
 pub use starts::End;
 use starts::Starts;
@@ -48,6 +50,9 @@ struct Inner {
     shelf: Shelf,
     board: Board,
     starts: Starts,
+    score: Score,
+    /// Hosts whose executor has died.
+    stumbled: BTreeSet<&'static str>,
     /// Sectors that the scheduler has promised to an operator.
     promised: Vec<u64>,
     /// Sectors that an operator has given up.
@@ -94,7 +99,10 @@ impl Watch {
         let line = format!("{name} commits {:08x}: {}", stored::digest(batch), keys.join(" "));
         inner.note(&line);
         let broken = match name {
-            SCHEDULER => inner.ledger.commit(batch),
+            SCHEDULER => {
+                inner.score.commit(batch);
+                inner.ledger.commit(batch)
+            }
             _ => inner.shelf.commit(batch),
         };
         broken.into_iter().for_each(|(law, text)| inner.broken(Some(law), text));
@@ -188,6 +196,26 @@ impl Watch {
     /// Attempts that hold space or files at the index.
     pub fn holders(&self) -> Vec<String> {
         self.inner().shelf.holders()
+    }
+
+    /// The prover of this host has died, and is there again.
+    pub fn stumbled(&self, host: &'static str) {
+        self.inner().stumbled.insert(host);
+    }
+
+    /// Hosts whose prover has died since it was asked last.
+    pub fn take_stumbled(&self) -> BTreeSet<&'static str> {
+        std::mem::take(&mut self.inner().stumbled)
+    }
+
+    /// What the chain has judged so far.
+    pub fn score(&self) -> Score {
+        self.inner().score.clone()
+    }
+
+    /// Is something sealed on this machine?
+    pub fn is_crowded(&self, machine: &str) -> bool {
+        self.inner().board.is_used(machine)
     }
 
     /// What is at work at the moment.
