@@ -144,7 +144,7 @@ impl Judge {
 
     fn keepers_of(&self, deadline: u32, index: u32) -> Vec<&'static str> {
         let known = self.day.partitions.iter().find(|p| (p.deadline, p.index) == (deadline, index));
-        known.map_or_else(|| self.day.keepers.clone(), |partition| vec![partition.keeper])
+        known.map_or_else(|| self.day.keepers.clone(), |p| p.sectors.iter().map(|(_, keeper)| *keeper).collect())
     }
 
     /// All partitions of the opening: beside those of its neighbours, or while it is the only one that can be proven.

@@ -52,10 +52,8 @@ pub struct Partition {
     pub deadline: u32,
     /// Its index there.
     pub index: u32,
-    /// Who has the files.
-    pub keeper: &'static str,
-    /// Its sectors.
-    pub sectors: Vec<u64>,
+    /// Its sectors, and who has the files of each.
+    pub sectors: Vec<(u64, &'static str)>,
 }
 
 impl Day {
@@ -72,8 +70,9 @@ impl Day {
 
     /// Who has a sector; all of them for one that was sealed meanwhile.
     pub fn keepers_of(&self, sector: u64) -> Vec<&'static str> {
-        let known = self.partitions.iter().find(|partition| partition.sectors.contains(&sector));
-        known.map_or_else(|| self.keepers.clone(), |partition| vec![partition.keeper])
+        let mut known = self.partitions.iter().flat_map(|partition| &partition.sectors);
+        let known = known.find(|(number, _)| *number == sector);
+        known.map_or_else(|| self.keepers.clone(), |(_, keeper)| vec![keeper])
     }
 
     /// The chain of such a day.

@@ -21,7 +21,8 @@ pub(crate) async fn run(env: Env, day: Day, stage: Stage) {
     let mut seed = [0; 8];
     env.entropy.fill(&mut seed);
     let mut rng = Rng::new(u64::from_le_bytes(seed), "pledges", 0);
-    let mut left: Vec<u64> = day.partitions.iter().flat_map(|partition| partition.sectors.clone()).collect();
+    let sectors = day.partitions.iter().flat_map(|partition| &partition.sectors);
+    let mut left: Vec<u64> = sectors.map(|(number, _)| *number).collect();
     while let Some(sector) = left.last().copied() {
         match import(&env, sector).await {
             Ok(()) => drop(left.pop()),

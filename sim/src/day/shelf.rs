@@ -35,8 +35,8 @@ pub(crate) fn fill(day: &Day, processes: &BTreeMap<&'static str, Arc<Process>>, 
     let mut rows = Batch::new();
     rows.put(b"chain/genesis".to_vec(), genesis.encode_to_vec());
     for partition in &day.partitions {
-        let Partition { deadline, index, keeper, ref sectors } = *partition;
-        for sector in sectors {
+        let Partition { deadline, index, ref sectors } = *partition;
+        for (sector, keeper) in sectors {
             let place = v1::StoredChainSector {
                 deadline,
                 partition: index,
