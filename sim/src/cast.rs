@@ -93,7 +93,7 @@ pub struct Cast {
     pub late: bool,
     /// Trouble never ends; nothing need finish, and nothing may go wrong.
     pub stormy: bool,
-    /// It is a proving day, and what of one.
+    /// What there is of a proving day, if it is one.
     pub day: Option<Day>,
 }
 

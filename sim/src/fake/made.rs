@@ -33,9 +33,9 @@ impl Made {
         proof
     }
 
-    /// One that was right once.
+    /// One that was right once: the first of all.
     pub(super) fn an_old_proof(&self) -> Option<Vec<u8>> {
-        self.inner().proofs.last().cloned()
+        self.inner().proofs.first().cloned()
     }
 
     /// What the replica with this commitment was sealed from.
