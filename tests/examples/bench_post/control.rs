@@ -95,7 +95,7 @@ fn opening(runtime: &Runtime, table: &mut Table) -> Result<()> {
     let cost = watch.cost_of(|| sleep(DAY.epoch * DEADLINE_EPOCHS + EARLY * 2))?.beyond(&idle);
     let page = field.cluster.ctl_json(&["proving", "history"])?;
     ensure!(page["total"]["proven"] == PARTITIONS, "not all was proven: {page}\n{}", field.cluster.tails());
-    let line = Line::new("the same with the chain: opened, handed in, judged", "s", vec![cost.cpu_s]);
+    let line = Line::new("the deadline on the chain: opened, handed in, judged", "s", vec![cost.cpu_s]);
     table.show(line.note("(CPU of the scheduler's process)"));
     Ok(())
 }

@@ -16,7 +16,7 @@ const WORKER: &str = "winner";
 const WARM: usize = 3;
 
 /// Has the executor say what its proving call took, and keeps upstream quiet.
-const LOG: (&str, &str) = ("SP_LOG", "sp_executor=info");
+const LOG: (&str, &str) = ("SP_LOG", "sp_executor=info,sp_worker=info");
 
 /// Promised of everything but the proving call.
 const REST_MS: f64 = 100.0;
