@@ -144,7 +144,7 @@ impl Core {
 
     /// What a task takes on this worker. One that has not registered since the start may be at work all the same: it
     /// takes what the table says, on a host such as the others there see it.
-    fn takes(&self, worker: &WorkerId, host: &HostId, class: Class) -> HostUse {
+    pub(crate) fn takes(&self, worker: &WorkerId, host: &HostId, class: Class) -> HostUse {
         self.takes_in(worker, host, class, None)
     }
 
@@ -270,12 +270,8 @@ impl Core {
     }
 
     /// PoSt looks at PoSt only: sealing never delays it.
-    pub(crate) fn post_shortage(&self, worker: &Worker, kind: TaskKind) -> Option<Shortage> {
+    pub(crate) fn post_shortage(&self, worker: &Worker, kind: TaskKind, used: HostUse) -> Option<Shortage> {
         let row = worker.rows.row(kind, self.config.sector_size);
-        let tries = self.posts.values().flat_map(|j| j.running()).filter(|(_, run)| run.host == worker.reg.host);
-        let proof = self.config.seal_proof();
-        let used = tries
-            .fold(HostUse::default(), |used, (kind, run)| sum(used, self.takes(&run.worker, &run.host, (kind, proof))));
         shortage(&row, used, &idle(&worker.share))
     }
 

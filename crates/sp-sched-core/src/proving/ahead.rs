@@ -1,9 +1,12 @@
 //! Reading ahead: while a worker proves, its disks and its network are idle, so it reads the next partition already.
 
+use std::collections::BTreeSet;
+
 use sp_types::{GpuShare, Phase, WorkerId};
 
 use super::drive::Place;
 use super::job::{Part, PostId, PostJob, PostKind, Try};
+use super::loads::Loads;
 use crate::core::Core;
 use crate::model::Outcome;
 
@@ -11,10 +14,13 @@ impl Core {
     /// Whoever is done with one partition proves the next one, which it has read.
     pub(super) fn prove_what_was_read(&mut self) {
         let now = self.now;
-        for (place, tried) in self.read_ahead() {
-            if self.proves(&tried.worker).is_some() {
-                continue;
-            }
+        let read = self.read_ahead();
+        if read.is_empty() {
+            return;
+        }
+        let urgent = self.posts.values().filter(|job| job.is_urgent());
+        let proving: BTreeSet<WorkerId> = urgent.flat_map(PostJob::running).map(|(_, t)| t.worker.clone()).collect();
+        for (place, tried) in read.into_iter().filter(|(_, tried)| !proving.contains(&tried.worker)) {
             let Some(part) = self.part_mut(place) else { continue };
             let index = part.index;
             if let Some(next) = part.find_mut(tried.attempt) {
@@ -26,13 +32,14 @@ impl Core {
     }
 
     /// Whoever has nothing to do is sooner done than a worker that has to prove another partition first.
-    pub(super) fn hand_over_what_is_read(&mut self) {
+    pub(super) fn hand_over_what_is_read(&mut self, loads: &mut Loads) {
         for (place, tried) in self.read_ahead() {
             let able = self.able_provers(place).into_iter().map(|w| &w.reg.worker);
-            let idle = able.filter(|id| self.post_load(id) == 0).min().cloned();
+            let failed = |id: &WorkerId| self.part(place).is_none_or(|(_, part)| part.failures_on(id) > 0);
+            let idle = able.filter(|id| loads.of(id) == 0 && !failed(id)).min().cloned();
             if let Some(idle) = idle {
                 self.end_reading(place, &tried, "another worker is free");
-                self.start_try(place, &idle);
+                self.give(place, idle, loads);
             }
         }
     }
@@ -58,23 +65,15 @@ impl Core {
     }
 
     /// Who reads this partition while it proves another one, and on what it proves: the worker that is done first.
-    pub(super) fn choose_reader(&self, place: Place) -> Option<(WorkerId, Vec<GpuShare>)> {
+    pub(super) fn choose_reader(&self, place: Place, loads: &mut Loads) -> Option<(WorkerId, Vec<GpuShare>)> {
         let (job, part) = self.part(place)?;
-        if !matches!(job.kind, PostKind::Window(_)) {
+        if loads.readers.is_empty() || !matches!(job.kind, PostKind::Window(_)) {
             return None;
         }
-        let kind = job.kind.task();
-        let able = self.able_provers(place).into_iter().map(|w| &w.reg.worker);
-        let reads_nothing = able.filter(|id| part.failures_on(id) == 0 && self.post_load(id) == 1);
-        let proving = reads_nothing.filter_map(|id| Some((id, self.proves(id).filter(|t| is_proving(t))?)));
-        let first = proving.min_by_key(|(id, tried)| (self.try_done_at(kind, tried), (*id).clone()));
-        first.map(|(id, tried)| (id.clone(), tried.gpus.clone()))
-    }
-
-    /// What a worker proves. A rehearsal and a check make room for whatever waits.
-    pub(super) fn proves(&self, worker: &WorkerId) -> Option<&Try> {
-        let urgent = self.posts.values().filter(|job| job.is_urgent());
-        urgent.flat_map(PostJob::running).map(|(_, t)| t).find(|t| t.worker == *worker)
+        let able: BTreeSet<&WorkerId> = self.able_provers(place).into_iter().map(|w| &w.reg.worker).collect();
+        let fit = |id: &WorkerId| able.contains(id) && part.failures_on(id) == 0;
+        let first = loads.readers.iter().position(|(id, _)| fit(id))?;
+        Some(loads.readers.remove(first))
     }
 
     fn read_ahead(&self) -> Vec<(Place, Try)> {

@@ -2,9 +2,7 @@
 //! that the verifier has not seen. It never waits for the index and never queues behind sealing. What could be late is
 //! given to a second worker, and the first right answer wins.
 
-use std::collections::{BTreeMap, BTreeSet};
-
-use sp_types::{AttemptId, GpuShare, TaskKind, WorkerId};
+use sp_types::{AttemptId, GpuShare, WorkerId};
 
 use crate::account::Use;
 use crate::core::Core;
@@ -13,6 +11,7 @@ use crate::model::UnixMs;
 use crate::observe::Observation;
 use crate::proving::call::PostSector;
 use crate::proving::job::{Part, PostId, PostJob, PostKind, Try};
+use crate::proving::loads::Loads;
 use crate::workers::Worker;
 
 /// Which partition of which PoSt.
@@ -49,8 +48,8 @@ impl Core {
         let places: Vec<Place> = order.iter().flat_map(|id| (0..parts(id)).map(|at| (*id, at))).collect();
         let mut loads = self.post_loads();
         places.iter().for_each(|place| self.drive_part(*place, &mut loads));
-        self.hand_over_what_is_read();
-        places.iter().for_each(|place| self.race_part(*place));
+        self.hand_over_what_is_read(&mut loads);
+        places.iter().for_each(|place| self.race_part(*place, &mut loads));
         self.rehearse();
     }
 
@@ -91,7 +90,8 @@ impl Core {
                         return self.give(place, worker, loads);
                     }
                 }
-                if let Some((worker, gpus)) = self.choose_reader(place) {
+                if let Some((worker, gpus)) = self.choose_reader(place, loads) {
+                    loads.add(&worker);
                     self.begin_try(place, &worker, gpus, true);
                 }
             }
@@ -103,9 +103,11 @@ impl Core {
         }
     }
 
-    fn give(&mut self, place: Place, worker: WorkerId, loads: &mut Loads) {
+    pub(super) fn give(&mut self, place: Place, worker: WorkerId, loads: &mut Loads) {
+        if let Some(kind) = self.posts.get(&place.0).map(|job| job.kind.task()) {
+            self.count_try(&worker, kind, loads);
+        }
         self.start_try(place, &worker);
-        *loads.tries.entry(worker).or_default() += 1;
     }
 
     /// Rehearsals are for idle time. Reading faulty sectors has time; what is to be proven has not. True: some of it was
@@ -151,6 +153,10 @@ impl Core {
     fn choose_prover(&self, place: Place, loads: &mut Loads) -> Choice {
         let Some((job, part)) = self.part(place) else { return Choice::Nobody };
         let kind = job.kind.task();
+        let like_any = part.failed_on.is_empty() && part.refused.is_empty();
+        if like_any && loads.busy.contains(&kind) {
+            return Choice::AllBusy;
+        }
         let mut candidates = self.able_provers(place);
         let nobody = candidates.is_empty();
         candidates.retain(|w| self.has_room(w, kind, loads));
@@ -158,37 +164,17 @@ impl Core {
         match candidates.into_iter().min_by(|a, b| (rank(a), &a.reg.worker).cmp(&(rank(b), &b.reg.worker))) {
             Some(worker) => Choice::Give(worker.reg.worker.clone()),
             None if nobody => Choice::Nobody,
-            None => Choice::AllBusy,
+            None => {
+                // Nobody gets more room by what is given away.
+                loads.busy.extend(like_any.then_some(kind));
+                Choice::AllBusy
+            }
         }
-    }
-
-    /// One that proves nothing takes what it is given; of the others, whoever has what it needs.
-    fn has_room(&self, worker: &Worker, kind: TaskKind, loads: &mut Loads) -> bool {
-        let id = &worker.reg.worker;
-        if loads.of(id) == 0 {
-            return true;
-        }
-        if loads.full.contains(&(kind, id.clone())) {
-            return false;
-        }
-        let room = self.post_shortage(worker, kind).is_none();
-        if !room {
-            loads.full.insert((kind, id.clone()));
-        }
-        room
-    }
-
-    fn post_loads(&self) -> Loads {
-        let mut loads = Loads::default();
-        for (_, run) in self.posts.values().flat_map(PostJob::running) {
-            *loads.tries.entry(run.worker.clone()).or_default() += 1;
-        }
-        loads
     }
 
     /// A second worker for what could be late: on another host if there is one. The built-in worker proves only while no
     /// other can, so it is none.
-    fn race_part(&mut self, place: Place) {
+    fn race_part(&mut self, place: Place, loads: &mut Loads) {
         let Some((job, part)) = self.part(place) else { return };
         let [first] = &part.tries[..] else { return };
         if first.verifying.is_some() || self.raced_from(job, first).is_none_or(|from| from > self.now) {
@@ -196,7 +182,7 @@ impl Core {
         }
         let (kind, now, lease_ms) = (job.kind.task(), self.now, self.config.lease_ms);
         let able = |w: &&Worker| w.accepts(kind) && w.available(now, lease_ms) && !w.reg.builtin && !w.row.cordoned;
-        let free = |w: &&Worker| w.reg.worker != first.worker && self.post_load(&w.reg.worker) == 0;
+        let free = |w: &&Worker| w.reg.worker != first.worker && loads.of(&w.reg.worker) == 0;
         let has_failed = |w: &Worker| part.failures_on(&w.reg.worker) > 0 || !part.trusts(&w.reg.worker);
         // For the chain whoever has failed is asked once more rather than nobody, though not at once.
         let again = place.0.is_for_the_chain() && part.again_at <= now;
@@ -204,7 +190,7 @@ impl Core {
         let second = self.workers.values().filter(able).filter(free).filter(fit);
         let second = second.min_by_key(|w| (has_failed(w), w.reg.host == first.host, w.reg.worker.clone()));
         match second.map(|w| w.reg.worker.clone()) {
-            Some(worker) => self.start_try(place, &worker),
+            Some(worker) => self.give(place, worker, loads),
             None => self.stop_rehearsals(|_| true, "its worker is needed"),
         }
     }
@@ -276,7 +262,7 @@ impl Core {
         }
     }
 
-    fn post_assignment(
+    pub(super) fn post_assignment(
         &self,
         place: Place,
         attempt: AttemptId,
@@ -321,20 +307,6 @@ impl Core {
             InputFile { sector: number, kind: f.kind, root: f.root, size_bytes: f.size_bytes, sources }
         };
         proven.map(input).collect()
-    }
-}
-
-/// What workers prove while partitions are being given away: counted once, not for each of them.
-#[derive(Default)]
-struct Loads {
-    tries: BTreeMap<WorkerId, usize>,
-    /// Those that have no room for more of a kind: whatever is given away makes it less.
-    full: BTreeSet<(TaskKind, WorkerId)>,
-}
-
-impl Loads {
-    fn of(&self, worker: &WorkerId) -> usize {
-        self.tries.get(worker).copied().unwrap_or(0)
     }
 }
 

@@ -33,10 +33,8 @@ impl Core {
     /// proven after what its worker proves now.
     pub(super) fn try_done_at(&self, kind: TaskKind, run: &Try) -> UnixMs {
         let expected = self.post_ms(kind, &run.host);
-        if let Some(before) = self.proves(&run.worker).filter(|_| run.ahead) {
-            return self.try_done_at(kind, before).plus(expected);
-        }
-        run.since.plus(expected).max(self.now.plus(expected / LEAST_LEFT))
+        let done = run.since.plus(expected).max(self.now.plus(expected / LEAST_LEFT));
+        if run.ahead { done.plus(expected) } else { done }
     }
 
     /// Of several tries the first one counts. None: nobody has it, or what is to be proven is with the verifier.

@@ -34,10 +34,28 @@ impl Core {
             match attempt {
                 attempt if held.contains(&attempt) => keep.push(attempt),
                 attempt if finished.contains(&attempt) => {}
+                _ if self.send_again(place, attempt) => {}
                 _ => self.fail_try(place, attempt, "the worker came back without it"),
             }
         }
         keep
+    }
+
+    /// The scheduler died when it had written the try down and before the worker had heard of it, perhaps.
+    fn send_again(&mut self, place: Place, attempt: AttemptId) -> bool {
+        let (now, restored) = (self.now, self.restored);
+        let Some(part) = self.part_mut(place) else { return false };
+        let index = part.index;
+        let unheard = |tried: &&mut Try| tried.since <= restored && tried.progress.is_none();
+        let Some(tried) = part.find_mut(attempt).filter(unheard) else { return false };
+        // Once: whoever comes back without it another time has lost it.
+        tried.since = now;
+        let (worker, gpus) = (tried.worker.clone(), tried.gpus.clone());
+        self.note_part(place.0, index);
+        if let Some(assignment) = self.post_assignment(place, attempt, &worker, gpus) {
+            self.out.push(Effect::Assign { worker, assignment: Box::new(assignment) });
+        }
+        true
     }
 
     fn proven_by(&self, worker: &WorkerId) -> Vec<(Place, AttemptId)> {

@@ -61,6 +61,7 @@ fn what_is_read_goes_on_through_a_restart_and_dies_with_its_worker() {
     let mut world = busy_world(3, 8, &["p1", "p2"]);
     let open = next(&world);
     assert!(world.run_until(2 * DAY as u64 * SECOND, |w| reads_ahead(w) == 2));
+    world.run_for(100);
     let before: BTreeSet<_> =
         world.database.partitions.values().flat_map(|row| &row.tries).map(|t| t.attempt).collect();
     world.kill_scheduler();

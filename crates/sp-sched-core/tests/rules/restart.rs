@@ -87,6 +87,19 @@ fn what_was_proven_under_other_randomness_is_proven_again() {
 }
 
 #[test]
+fn what_was_written_down_and_never_sent_is_sent_again() {
+    let mut world = world(8);
+    // It dies while the assignments are on their way.
+    assert!(world.run_until(2 * 2880 * SECOND, |w| w.database.partitions.len() == 2));
+    assert!(world.workers.values().all(|w| w.attempts.is_empty()));
+    restart(&mut world);
+    at(&mut world, DAY - 1);
+    assert_eq!(given(&world, DAY), (2, 2), "neither is a failure");
+    at(&mut world, DAY + 60);
+    assert!(all_proven(&world));
+}
+
+#[test]
 fn whoever_dies_with_it_is_missed_after_a_lease() {
     let mut world = busy_world(6, 2, &["p1", "p2"]);
     let open = next(&world);
@@ -100,6 +113,7 @@ fn whoever_dies_with_it_is_missed_after_a_lease() {
         tries(&world, open).iter().map(|f| (f.outcome, f.worker_name.as_str())).collect();
     let other = if holder == id("p1") { "p2" } else { "p1" };
     assert_eq!(stories, [(Outcome::Failed, holder.as_str()), (Outcome::Done, other)]);
+    at(&mut world, open + 60);
     assert_eq!(verdicts(&world)[0].1, Verdict::Proven);
 }
 
