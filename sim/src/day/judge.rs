@@ -37,9 +37,6 @@ pub(super) struct Judge {
     day: Day,
     window: Vec<Pair>,
     winning: Vec<Pair>,
-    /// When the scheduler was lost.
-    falls_ms: Vec<u64>,
-    scheduler_ran: bool,
     /// What became of things.
     pub(super) outcomes: BTreeMap<&'static str, u64>,
 }
@@ -78,25 +75,13 @@ impl Judge {
             };
             provers.iter().flat_map(|prover| with(prover)).collect()
         };
-        Self {
-            window: pairs(&day.window),
-            winning: pairs(&day.winning),
-            day: day.clone(),
-            falls_ms: Vec::new(),
-            scheduler_ran: false,
-            outcomes: BTreeMap::new(),
-        }
+        Self { window: pairs(&day.window), winning: pairs(&day.winning), day: day.clone(), outcomes: BTreeMap::new() }
     }
 
     /// Who is ready now?
     pub(super) fn look(&mut self, world: &mut World, cast: &Cast, under_way: &[Planned]) {
         let now_ms = world.now_ms;
         let stumbled = world.stage.watch.take_stumbled();
-        let runs = world.runs(SCHEDULER);
-        if self.scheduler_ran && !runs {
-            self.falls_ms.push(now_ms);
-        }
-        self.scheduler_ran = runs;
         for pair in self.window.iter_mut().chain(&mut self.winning) {
             let trio = [SCHEDULER, pair.prover, pair.keeper];
             let free = under_way.iter().all(|planned| !is_in_the_way(&planned.fault, trio, cast));
@@ -153,7 +138,8 @@ impl Judge {
         let (before, after) = (deadline.checked_sub(1).map_or(0, of), of(deadline + 1));
         // It may have sectors that were sealed today.
         let here = of(deadline).max(1);
-        let first_ms = self.first_moment(open);
+        // Randomness is trusted an epoch later. What was proven before the scheduler fell counts.
+        let first_ms = self.day.ms_of(open - CHALLENGE_LOOKBACK + 1);
         let close = open + DEADLINE_EPOCHS;
         let whole = first_ms..self.day.ms_of(close);
         let alone = self.day.ms_of(open).max(first_ms)..self.day.ms_of(close - CHALLENGE_LOOKBACK);
@@ -164,14 +150,6 @@ impl Judge {
         };
         capacity_existed(spells(), &whole, LEASE_MS, before + here + after)
             || capacity_existed(spells(), &alone, LEASE_MS, here)
-    }
-
-    /// From when on a proof of this opening would have reached the chain: randomness is trusted an epoch later, and what was
-    /// proven before it opened is lost with the scheduler.
-    fn first_moment(&self, open: i64) -> u64 {
-        let drawn_ms = self.day.ms_of(open - CHALLENGE_LOOKBACK + 1);
-        let handed_in_ms = self.day.ms_of(open + 1);
-        self.falls_ms.iter().copied().filter(|fall| *fall < handed_in_ms).fold(drawn_ms, u64::max)
     }
 
     fn all_were_there(&self, open: i64, now_ms: u64) -> bool {

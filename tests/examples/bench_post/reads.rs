@@ -144,6 +144,7 @@ impl Scene {
             sectors: self.sectors.clone(),
             read_timeout_ms: 60_000,
             partition_timeout_ms: 0,
+            parallel_reads: 0,
         };
         let assign = v1::Assign {
             attempt: Some(v1::AttemptId { task: self.attempts, number: 1 }),

@@ -7,7 +7,7 @@ use sp_chain::{CHALLENGE_LOOKBACK, Opening, Verdict};
 use sp_invariants::{Spell, capacity_existed, proven_if_possible};
 use sp_types::ChainEpoch;
 
-use crate::chain::{EPOCH_MS, time_of};
+use crate::chain::time_of;
 use crate::plan::{HOUR, TRY_MS};
 use crate::world::World;
 
@@ -26,7 +26,6 @@ pub struct Judge {
     /// Of each prover: since when it is ready, and when it was before.
     ready_since: BTreeMap<usize, u64>,
     spells: Vec<Spell>,
-    deaths: Vec<u64>,
     /// Partitions that were judged, those of them that were missed, and why that was a breach.
     pub partitions: u32,
     pub missed: u32,
@@ -45,10 +44,6 @@ impl Judge {
         self.log.push(line);
     }
 
-    pub fn scheduler_died(&mut self, now: u64) {
-        self.deaths.push(now);
-    }
-
     /// Could this prover prove from now on?
     pub fn worker(&mut self, at: usize, ready: bool, now: u64) {
         if ready {
@@ -62,14 +57,6 @@ impl Judge {
     fn spells(&self, now: u64) -> impl Iterator<Item = Spell> {
         let still = self.ready_since.values().map(move |from| Spell { from_ms: *from, until_ms: now, try_ms: TRY_MS });
         still.chain(self.spells.iter().copied())
-    }
-
-    /// From when on a proof of this opening would have reached the chain: Lotus trusts randomness an epoch later, and what
-    /// was proven before it opened is lost with the scheduler.
-    fn first_moment(&self, opening: Opening) -> u64 {
-        let drawn = time_of(ChainEpoch(opening.challenge.0 + 1));
-        let handed_in = time_of(opening.open) + EPOCH_MS;
-        self.deaths.iter().copied().filter(|death| *death < handed_in).fold(drawn, u64::max)
     }
 }
 
@@ -93,7 +80,8 @@ impl World {
         let (judge, lease_ms, now) = (&self.judge, self.config.lease_ms, self.now);
         let of = |opening: Opening| self.chain.ledger.partitions(opening).len();
         let (before, after) = (opening.preceding(), opening.following());
-        let (first, close) = (judge.first_moment(opening), time_of(opening.close));
+        // Lotus trusts randomness an epoch later. What was proven before the scheduler died counts.
+        let (first, close) = (time_of(ChainEpoch(opening.challenge.0 + 1)), time_of(opening.close));
         let alone = time_of(opening.open).max(first)..time_of(ChainEpoch(opening.close.0 - CHALLENGE_LOOKBACK));
         let all = of(before) + of(opening) + of(after);
         capacity_existed(judge.spells(now), &(first..close), lease_ms, all)

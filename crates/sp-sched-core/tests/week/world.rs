@@ -217,7 +217,6 @@ impl World {
         self.life += 1;
         self.wake_at = None;
         self.inbox.clear();
-        self.judge.scheduler_died(self.now);
         self.note(|| "the scheduler dies".to_owned());
         (0..self.fleet.len()).for_each(|worker| self.disconnect(worker, None));
     }
